@@ -1,0 +1,219 @@
+"""The IR: straight-line scalar programs over a closed set of operations.
+
+A `Program` is what a traced ``combine`` becomes. Values are numbered: the input lanes
+come first, in order, then one value per instruction. There is no control flow and there
+are no shapes left: a 2 x 2 matrix is four lanes. Everything in the library that needs to
+know what an operator does (laws, error bounds, gradients, cost, kernels) interprets this.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import attrs
+
+
+class Op(enum.Enum):
+    """Every scalar operation that a program may contain."""
+
+    CONST = "const"  # param: the value
+    CAST = "cast"  # to the instruction's dtype
+    SELECT = "select"  # condition, if_true, if_false
+    LOOKUP = "lookup"  # index, then the table's lanes in order
+    # arithmetic
+    ADD = "add"
+    SUB = "sub"
+    MUL = "mul"
+    DIV = "div"  # true division of floats, truncating division of integers
+    REM = "rem"  # sign of the divisor, as Python's %
+    POW = "pow"
+    NEG = "neg"
+    ABS = "abs"
+    SIGN = "sign"
+    MIN = "min"  # NaN wins
+    MAX = "max"  # NaN wins
+    SQRT = "sqrt"
+    RSQRT = "rsqrt"
+    # exponentials and logarithms
+    EXP = "exp"
+    EXPM1 = "expm1"
+    LOG = "log"
+    LOG2 = "log2"
+    LOG10 = "log10"
+    LOG1P = "log1p"
+    LOGADDEXP = "logaddexp"
+    SIGMOID = "sigmoid"
+    ERF = "erf"
+    # trigonometry
+    SIN = "sin"
+    COS = "cos"
+    TAN = "tan"
+    ARCSIN = "arcsin"
+    ARCCOS = "arccos"
+    ARCTAN = "arctan"
+    ARCTAN2 = "arctan2"
+    SINH = "sinh"
+    COSH = "cosh"
+    TANH = "tanh"
+    # rounding
+    FLOOR = "floor"
+    CEIL = "ceil"
+    ROUND = "round"  # half to even
+    # comparison: bool results
+    EQ = "eq"
+    NE = "ne"
+    LT = "lt"
+    LE = "le"
+    GT = "gt"
+    GE = "ge"
+    # logic (bool) and bits (integers, bool)
+    NOT = "not"
+    AND = "and"
+    OR = "or"
+    XOR = "xor"
+    SHL = "shl"
+    SHR = "shr"
+    # complex numbers
+    CONJ = "conj"
+    REAL = "real"
+    IMAG = "imag"
+
+
+COMPARISONS = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE})
+TRANSCENDENTAL = frozenset(
+    {
+        Op.POW, Op.EXP, Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.LOGADDEXP, Op.SIGMOID, Op.ERF, Op.SIN,
+        Op.COS, Op.TAN, Op.ARCSIN, Op.ARCCOS, Op.ARCTAN, Op.ARCTAN2, Op.SINH, Op.COSH, Op.TANH,
+    }
+)  # fmt: skip
+
+MAX_LANES = 64
+"""The most lanes that one element may have and still be unrolled."""
+
+
+@attrs.frozen
+class Leaf:
+    """The type of one leaf of an element: the dtype's name and the event shape."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def lanes(self) -> int:
+        return prod(self.shape)
+
+
+@attrs.frozen
+class Instr:
+    """One operation on earlier values; ``dtype`` is that of the result."""
+
+    op: Op
+    args: tuple[int, ...]
+    dtype: str
+    param: Any = None
+
+
+@attrs.frozen
+class Program:
+    """A traced function of scalars.
+
+    Args:
+        inputs: The leaves it reads. For a ``combine`` of ``arity`` leaves: the left
+            element's, the right element's, then the captured arrays.
+        outputs: The leaves it returns.
+        code: The instructions. Value ``i`` is input lane ``i`` below ``num_lanes`` and
+            the result of ``code[i - num_lanes]`` from there on.
+        results: The value of each output lane, in order.
+        arity: How many leaves an element has.
+    """
+
+    inputs: tuple[Leaf, ...]
+    outputs: tuple[Leaf, ...]
+    code: tuple[Instr, ...]
+    results: tuple[int, ...]
+    arity: int
+
+    @cached_property
+    def num_lanes(self) -> int:
+        """The number of input lanes, which is the first instruction's value number."""
+        return sum(leaf.lanes for leaf in self.inputs)
+
+    @cached_property
+    def input_lanes(self) -> tuple[range, ...]:
+        """The value numbers of each input leaf's lanes."""
+        return tuple(_runs(self.inputs))
+
+    @cached_property
+    def output_lanes(self) -> tuple[tuple[int, ...], ...]:
+        """The value numbers of each output leaf's lanes."""
+        return tuple(tuple(self.results[i] for i in run) for run in _runs(self.outputs))
+
+    @cached_property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtype of every value."""
+        lanes = tuple(leaf.dtype for leaf in self.inputs for _ in range(leaf.lanes))
+        return lanes + tuple(instr.dtype for instr in self.code)
+
+    @property
+    def captures(self) -> tuple[Leaf, ...]:
+        """The captured arrays' leaves."""
+        return self.inputs[2 * self.arity :]
+
+    @cached_property
+    def depends(self) -> tuple[frozenset[int], ...]:
+        """For each output leaf, the input leaves that it reads."""
+        reads: list[frozenset[int]] = [frozenset({i}) for i, run in enumerate(self.input_lanes) for _ in run]
+        for instr in self.code:
+            reads.append(frozenset().union(*(reads[a] for a in instr.args)))
+        return tuple(frozenset().union(*(reads[v] for v in lanes)) for lanes in self.output_lanes)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the whole program, stable between processes."""
+        return hashlib.sha256(str(self).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        lines = [f"inputs  {_leaves(self.inputs, self.arity)}"]
+        for number, instr in enumerate(self.code, self.num_lanes):
+            args = " ".join(f"%{a}" for a in instr.args)
+            param = "" if instr.param is None else f" {instr.param!r}"
+            lines.append(f"%{number} = {instr.op.value} {args}{param} : {instr.dtype}".replace("  ", " "))
+        results = " ".join(f"%{value}" for value in self.results)
+        return "\n".join([*lines, f"outputs {_leaves(self.outputs, 0)} = {results}"])
+
+
+def _runs(leaves: Iterable[Leaf]) -> Iterator[range]:
+    start = 0
+    for leaf in leaves:
+        yield range(start, start + leaf.lanes)
+        start += leaf.lanes
+
+
+def _leaves(leaves: tuple[Leaf, ...], arity: int) -> str:
+    text = []
+    for i, leaf in enumerate(leaves):
+        side = "" if not arity else "left " if i < arity else "right " if i < 2 * arity else "capture "
+        text.append(f"{side}{leaf.dtype}{list(leaf.shape) if leaf.shape else ''}")
+    return ", ".join(text)
+
+
+def eliminate_dead_code(program: Program) -> Program:
+    """The same program without the instructions that no output reads."""
+    first = program.num_lanes
+    live = set(program.results)
+    for number in range(first + len(program.code) - 1, first - 1, -1):
+        if number in live:
+            live.update(program.code[number - first].args)
+    kept = [number for number in range(first, first + len(program.code)) if number in live]
+    renamed = {old: new for new, old in enumerate(kept, first)} | {lane: lane for lane in range(first)}
+    code = tuple(_rename(program.code[number - first], renamed) for number in kept)
+    return attrs.evolve(program, code=code, results=tuple(renamed[v] for v in program.results))
+
+
+def _rename(instr: Instr, names: dict[int, int]) -> Instr:
+    return attrs.evolve(instr, args=tuple(names[a] for a in instr.args))

@@ -1,0 +1,47 @@
+// The contract between the bridge (which owns arrays and threads) and a generated kernel
+// (which owns the loops). Plain C, so that a kernel compiles without any other header.
+//
+// A launch walks the index space (outer..., t, inner). Every array is described by a
+// pointer to its first element and by strides, all counted in items of its own dtype;
+// stride 0 broadcasts. A leaf with an event shape has `lanes` items an element, `lane`
+// apart from one another.
+#pragma once
+
+typedef long long ms_int;  // 64 bits on every platform we build for
+
+#define MS_MAX_OUTER 8
+
+typedef struct {
+  void* data;
+  ms_int outer[MS_MAX_OUTER];  // stride along each outer axis
+  ms_int axis;                 // along the scan axis; 0: the same value at every step
+  ms_int inner;                // along the inner axis
+  ms_int lane;                 // between the lanes of one event
+} ms_array;
+
+typedef struct {
+  ms_int n;       // length of the scan axis
+  ms_int inner;   // length of the inner axis; 1: the scan axis itself is innermost
+  ms_int outer_ndim;
+  ms_int outer_shape[MS_MAX_OUTER];
+  ms_int outer_size;         // product of outer_shape
+  ms_int has_init;           // inits are valid
+  ms_int want_carry;         // carries are valid
+  ms_int last_level_cache;   // bytes: outputs beyond it are stored past the caches
+  const ms_array* inputs;    // element leaves, then captures (axis stride 0)
+  const ms_array* inits;     // one per state leaf, accumulation dtype
+  ms_array* outputs;
+  ms_array* carries;         // one per state leaf, accumulation dtype
+  void* scratch;             // 64-byte aligned, ms_schedule's scratch_bytes long
+} ms_launch;
+
+typedef struct {
+  ms_int phases;          // run in order, with a barrier between them
+  ms_int tasks[4];        // tasks of each phase: independent of one another
+  ms_int scratch_bytes;
+} ms_schedule;
+
+// How the work is cut. Depends on the launch's shape alone, never on the thread count.
+typedef void (*ms_schedule_fn)(const ms_launch*, ms_schedule*);
+// Runs one task of one phase.
+typedef void (*ms_task_fn)(const ms_launch*, ms_int phase, ms_int task);
