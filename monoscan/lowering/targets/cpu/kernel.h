@@ -1,10 +1,17 @@
 // The contract between the bridge (which owns arrays and threads) and a generated kernel
 // (which owns the loops). Plain C, so that a kernel compiles without any other header.
+// The bridge's build gives it to every kernel with -include.
 //
 // A launch walks the index space (outer..., t, inner). Every array is described by a
 // pointer to its first element and by strides, all counted in items of its own dtype;
 // stride 0 broadcasts. A leaf with an event shape has `lanes` items an element, `lane`
 // apart from one another.
+//
+// What the bridge promises: `n`, `inner` and every outer_shape are at least 1, and
+// outer_shape holds no 1; the inner stride is 0 or `lanes` (0 when inner is 1), for every
+// array; lane is 1 in outputs and carries and may be anything in inputs. The axis and
+// outer strides are free: negative ones and gaps occur. An output's buffer may be that of
+// the input it was declared donatable from, with the same strides.
 #pragma once
 
 typedef long long ms_int;  // 64 bits on every platform we build for
@@ -35,13 +42,23 @@ typedef struct {
   void* scratch;             // 64-byte aligned, ms_schedule's scratch_bytes long
 } ms_launch;
 
-typedef struct {
+// A tag, not a typedef: in C++ the kernel's function of the same name may stand beside it.
+struct ms_schedule {
   ms_int phases;          // run in order, with a barrier between them
   ms_int tasks[4];        // tasks of each phase: independent of one another
   ms_int scratch_bytes;
-} ms_schedule;
+};
 
 // How the work is cut. Depends on the launch's shape alone, never on the thread count.
-typedef void (*ms_schedule_fn)(const ms_launch*, ms_schedule*);
+typedef void (*ms_schedule_fn)(const ms_launch*, struct ms_schedule*);
 // Runs one task of one phase.
 typedef void (*ms_task_fn)(const ms_launch*, ms_int phase, ms_int task);
+
+// A kernel is a shared library that exports these two, and nothing else:
+//   MS_EXPORT void ms_schedule(const ms_launch* l, struct ms_schedule* s) { ... }
+//   MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int task) { ... }
+#ifdef __cplusplus
+#define MS_EXPORT extern "C" __attribute__((visibility("default")))
+#else
+#define MS_EXPORT __attribute__((visibility("default")))
+#endif
