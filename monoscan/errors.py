@@ -1,0 +1,27 @@
+"""One family of errors: every message says the call, given versus expected, and the way out."""
+
+from __future__ import annotations
+
+
+class ScanError(ValueError):
+    """Something about a scan's operator, elements or options is not as it must be."""
+
+
+class ScanTypeError(ScanError, TypeError):
+    """A leaf, or what ``combine`` returned, has the wrong dtype or is no array."""
+
+
+class TreeError(ScanTypeError):
+    """The elements do not form the tree that the operator expects."""
+
+
+class IdentityError(ScanError):
+    """An identity is needed and the operator has none."""
+
+
+class TraceError(ScanError):
+    """``combine`` cannot be traced, or did something under tracing that it must not."""
+
+
+class StrategyError(ScanError):
+    """A forced strategy cannot run this scan; the message names the missing fact."""

@@ -1,0 +1,122 @@
+"""Interpreters of the IR: one walk over the instructions, one table of operations each.
+
+An *arithmetic* maps each `Op` to a function ``(instr, *args) -> value``. The tables here
+compute on MLX arrays and count cost; extended rationals, decimals and error bounds live
+in `monoscan.testing`, and kernels are rendered by `monoscan.lowering.render`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.lowering.ir import Instr, Op, Program
+
+Value = TypeVar("Value")
+Arithmetic = Mapping[Op, Callable[..., Value]]
+
+
+def evaluate(program: Program, lanes: Sequence[Value], arithmetic: Arithmetic[Value]) -> list[Value]:
+    """Runs a program.
+
+    Args:
+        program: The program.
+        lanes: A value for each input lane, in order.
+        arithmetic: For each operation, a function of the instruction and its arguments.
+
+    Returns:
+        The value of each output lane, in order.
+    """
+    values = list(lanes)
+    for instr in program.code:
+        values.append(arithmetic[instr.op](instr, *[values[a] for a in instr.args]))
+    return [values[v] for v in program.results]
+
+
+def _unary(function: Callable[[mx.array], mx.array]) -> Callable[..., mx.array]:
+    return lambda instr, x: function(x)
+
+
+def _binary(function: Callable[[mx.array, mx.array], mx.array]) -> Callable[..., mx.array]:
+    return lambda instr, x, y: function(x, y)
+
+
+def _const(instr: Instr) -> mx.array:
+    return mx.array(instr.param, dtypes.by_name(instr.dtype))
+
+
+def _div(instr: Instr, x: mx.array, y: mx.array) -> mx.array:
+    return x // y if dtypes.is_exact(instr.dtype) else x / y
+
+
+def _lookup(instr: Instr, index: mx.array, *table: mx.array) -> mx.array:
+    shape = mx.broadcast_shapes(index.shape, *(lane.shape for lane in table))
+    stacked = mx.stack([mx.broadcast_to(lane, shape) for lane in table], axis=-1)
+    chosen = mx.broadcast_to(index, shape)[..., None]
+    return mx.take_along_axis(stacked, chosen, axis=-1)[..., 0]
+
+
+def _logic(logical: Callable[..., mx.array], bitwise: Callable[..., mx.array]) -> Callable[..., mx.array]:
+    return lambda instr, x, y: (logical if instr.dtype == "bool" else bitwise)(x, y)
+
+
+ARRAYS: Arithmetic[mx.array] = {
+    Op.CONST: _const,
+    Op.CAST: lambda instr, x: x.astype(dtypes.by_name(instr.dtype)),
+    Op.SELECT: lambda instr, condition, x, y: mx.where(condition, x, y),
+    Op.LOOKUP: _lookup,
+    Op.ADD: _binary(mx.add),
+    Op.SUB: _binary(mx.subtract),
+    Op.MUL: _binary(mx.multiply),
+    Op.DIV: _div,
+    Op.REM: _binary(mx.remainder),
+    Op.POW: _binary(mx.power),
+    Op.NEG: _unary(mx.negative),
+    Op.ABS: _unary(mx.abs),
+    Op.SIGN: _unary(mx.sign),
+    Op.MIN: _binary(mx.minimum),
+    Op.MAX: _binary(mx.maximum),
+    Op.SQRT: _unary(mx.sqrt),
+    Op.RSQRT: _unary(mx.rsqrt),
+    Op.EXP: _unary(mx.exp),
+    Op.EXPM1: _unary(mx.expm1),
+    Op.LOG: _unary(mx.log),
+    Op.LOG2: _unary(mx.log2),
+    Op.LOG10: _unary(mx.log10),
+    Op.LOG1P: _unary(mx.log1p),
+    Op.LOGADDEXP: _binary(mx.logaddexp),
+    Op.SIGMOID: _unary(mx.sigmoid),
+    Op.ERF: _unary(mx.erf),
+    Op.SIN: _unary(mx.sin),
+    Op.COS: _unary(mx.cos),
+    Op.TAN: _unary(mx.tan),
+    Op.ARCSIN: _unary(mx.arcsin),
+    Op.ARCCOS: _unary(mx.arccos),
+    Op.ARCTAN: _unary(mx.arctan),
+    Op.ARCTAN2: _binary(mx.arctan2),
+    Op.SINH: _unary(mx.sinh),
+    Op.COSH: _unary(mx.cosh),
+    Op.TANH: _unary(mx.tanh),
+    Op.FLOOR: _unary(mx.floor),
+    Op.CEIL: _unary(mx.ceil),
+    Op.ROUND: _unary(mx.round),
+    Op.EQ: _binary(mx.equal),
+    Op.NE: _binary(mx.not_equal),
+    Op.LT: _binary(mx.less),
+    Op.LE: _binary(mx.less_equal),
+    Op.GT: _binary(mx.greater),
+    Op.GE: _binary(mx.greater_equal),
+    Op.NOT: _unary(mx.logical_not),
+    Op.AND: _logic(mx.logical_and, mx.bitwise_and),
+    Op.OR: _logic(mx.logical_or, mx.bitwise_or),
+    Op.XOR: _logic(mx.not_equal, mx.bitwise_xor),
+    Op.SHL: _binary(mx.left_shift),
+    Op.SHR: _binary(mx.right_shift),
+    Op.CONJ: _unary(mx.conj),
+    Op.REAL: _unary(mx.real),
+    Op.IMAG: _unary(mx.imag),
+}
+"""The arithmetic of MLX arrays, of any shapes that broadcast."""

@@ -1,0 +1,122 @@
+"""The two public bases: `Semigroup` has ``combine``, `Monoid` adds ``identity``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import attrs
+
+from monoscan import errors, tree
+from monoscan.monoids import facts
+from monoscan.monoids.facts import Facts
+
+Element = Any
+"""One element: an array, or a tree of arrays."""
+
+
+@attrs.frozen
+class Semigroup(ABC):
+    """An associative operator.
+
+    Subclass it, decorate the subclass with ``attrs.frozen`` if it has fields, and write
+    ``combine`` for **one element**: no scan axis and no batch axes, in MLX operations,
+    with ``mx.where`` where Python would say ``if``.
+
+    Attributes:
+        event: How many trailing axes of each leaf belong to an element: an int for all
+            leaves, or a tuple with one for each leaf. Default: ``0``.
+        template: The tree that the operator expects, with a name for each leaf, as
+            ``("a", "b")``; ``None`` accepts any tree. Default: ``None``.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> class Longest(ms.Semigroup):
+        ...     def combine(self, left, right):
+        ...         return mx.maximum(left, right)
+        >>> ms.scan(Longest(), mx.array([1, 3, 2]))
+        array([1, 3, 3], dtype=int32)
+    """
+
+    event: ClassVar[int | tuple[int, ...]] = 0
+    template: ClassVar[Any] = None
+
+    @abstractmethod
+    def combine(self, left: Element, right: Element) -> Element:
+        """The product of two elements, ``left`` first."""
+
+    def embed(self, *raw: Any) -> Element:
+        """An element from raw input. Default: the input itself."""
+        return raw[0] if len(raw) == 1 else raw
+
+    def project(self, element: Element) -> Any:
+        """The answer that an element stands for. Default: the element itself."""
+        return element
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        """What is true of the operator on leaves of these dtypes (names as ``"float32"``)."""
+        return Facts(associativity=facts.associativity(dtypes))
+
+    def promote(self, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+        """The dtypes of result leaves for these of the elements. Default: the same."""
+        return dtypes
+
+    def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        """How many trailing axes of each leaf belong to an element, leaf by leaf."""
+        number = tree.count(structure)
+        if isinstance(self.event, int):
+            return (self.event,) * number
+        if len(self.event) != number:
+            raise errors.TreeError(
+                f"[{self.name}] event names {len(self.event)} leaves, {self.event}; the elements have {number}."
+            )
+        return tuple(self.event)
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether ``identity`` may be called."""
+        return False
+
+    @property
+    def name(self) -> str:
+        """How messages and plans call the operator."""
+        return type(self).__name__
+
+
+@attrs.frozen
+class Monoid(Semigroup):
+    """An associative operator with an identity.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> class Affine(ms.Monoid):
+        ...     def combine(self, left, right):
+        ...         return right[0] * left[0], right[0] * left[1] + right[1]
+        ...     def identity(self, like):
+        ...         return mx.ones_like(like[0]), mx.zeros_like(like[1])
+        >>> half = mx.full((4,), 0.5)
+        >>> ms.scan(Affine(), (half, mx.ones((4,))))[1]
+        array([1, 1.5, 1.75, 1.875], dtype=float32)
+    """
+
+    @abstractmethod
+    def identity(self, like: Element) -> Element:
+        """The identity, as an element with the shapes and dtypes of ``like``."""
+
+    @property
+    def has_identity(self) -> bool:
+        return True
+
+
+def inverse_of(operator: Semigroup, element: Element) -> Element:
+    """The inverse of an element of a group.
+
+    Raises:
+        ScanError: The operator has no ``inverse``.
+    """
+    inverse = getattr(operator, "inverse", None)
+    if inverse is None:
+        raise errors.ScanError(f"[inverse] {operator.name} has no inverse; facts().invertible says which operators do.")
+    return inverse(element)

@@ -1,0 +1,124 @@
+"""`monoid`: an operator from functions, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import errors, tree
+from monoscan.monoids.base import Element, Monoid, Semigroup
+from monoscan.monoids.facts import Facts, associativity
+
+
+@attrs.frozen
+class _Functions(Semigroup):
+    """What an operator made of functions shares, with or without an identity."""
+
+    function: Callable[[Element, Element], Element]
+    event: int | tuple[int, ...] = 0  # type: ignore[misc]  # a field here, a class attribute elsewhere
+    embedding: Callable[..., Element] | None = None
+    projection: Callable[[Element], Any] | None = None
+    inversion: Callable[[Element], Element] | None = None
+    commutative: bool = False
+    idempotent: bool = False
+    label: str | None = None
+
+    def combine(self, left: Element, right: Element) -> Element:
+        return self.function(left, right)
+
+    def embed(self, *raw: Any) -> Element:
+        return super().embed(*raw) if self.embedding is None else self.embedding(*raw)
+
+    def project(self, element: Element) -> Any:
+        return element if self.projection is None else self.projection(element)
+
+    def inverse(self, element: Element) -> Element:
+        """The inverse of an element, where one was given."""
+        if self.inversion is None:
+            raise errors.ScanError(f"[inverse] {self.name} has no inverse; give monoid(..., inverse=...).")
+        return self.inversion(element)
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        return Facts(self.commutative, self.idempotent, self.inversion is not None, associativity(dtypes))
+
+    @property
+    def name(self) -> str:
+        return self.label or getattr(self.function, "__name__", type(self.function).__name__)
+
+
+@final
+@attrs.frozen
+class CustomSemigroup(_Functions):
+    """A semigroup of functions: what `monoid` returns without an identity."""
+
+
+@final
+@attrs.frozen
+class CustomMonoid(_Functions, Monoid):
+    """A monoid of functions: what `monoid` returns with an identity."""
+
+    neutral: Any = None
+
+    def identity(self, like: Element) -> Element:
+        if callable(self.neutral):
+            return self.neutral(like)
+        leaves, structure = tree.flatten(like)
+        values, given = tree.flatten(self.neutral)
+        if given == tree.LEAF:
+            values = values * len(leaves)
+        elif given != structure:
+            raise errors.TreeError(
+                f"[{self.name}] identity has the tree {tree.describe(self.neutral)}; elements are {tree.describe(like)}."
+            )
+        return tree.unflatten(structure, [mx.full(x.shape, v, x.dtype) for x, v in zip(leaves, values, strict=True)])
+
+
+def monoid(
+    combine: Callable[[Element, Element], Element],
+    *,
+    identity: Any = None,
+    event: int | tuple[int, ...] = 0,
+    embed: Callable[..., Element] | None = None,
+    project: Callable[[Element], Any] | None = None,
+    inverse: Callable[[Element], Element] | None = None,
+    commutative: bool = False,
+    idempotent: bool = False,
+    name: str | None = None,
+) -> CustomSemigroup | CustomMonoid:
+    """An operator from a function.
+
+    Args:
+        combine (callable): ``combine(left, right)`` of one element each, in MLX operations.
+        identity (scalars or callable, optional): The identity: a scalar for each leaf, in
+            the tree of an element (one scalar serves all leaves), or ``identity(like)``
+            that returns an element with the shapes and dtypes of ``like``. Without it the
+            operator is a semigroup. Default: ``None``.
+        event (int or tuple(int), optional): How many trailing axes of each leaf belong to
+            an element. Default: ``0``.
+        embed (callable, optional): An element from raw input. Default: ``None``.
+        project (callable, optional): The answer that an element stands for. Default: ``None``.
+        inverse (callable, optional): The inverse of an element. Default: ``None``.
+        commutative (bool, optional): A fact, checked by the laws. Default: ``False``.
+        idempotent (bool, optional): A fact, checked by the laws. Default: ``False``.
+        name (str, optional): How messages call it. Default: the function's name.
+
+    Returns:
+        CustomMonoid or CustomSemigroup: The operator.
+
+    Raises:
+        ScanTypeError: ``combine`` is not callable.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> decay = ms.monoid(lambda l, r: (r[0] * l[0], r[0] * l[1] + r[1]), identity=(1, 0), name="decay")
+        >>> ms.scan(decay, (mx.full((3,), 0.5), mx.ones((3,))))[1]
+        array([1, 1.5, 1.75], dtype=float32)
+    """
+    if not callable(combine):
+        raise errors.ScanTypeError(f"[monoid] combine must be callable; got {combine!r:.60}.")
+    shared = (combine, event, embed, project, inverse, commutative, idempotent, name)
+    return CustomSemigroup(*shared) if identity is None else CustomMonoid(*shared, identity)

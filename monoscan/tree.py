@@ -1,0 +1,95 @@
+"""Trees of arrays: tuples, lists, dicts and NamedTuples, nested at will.
+
+A structure is a hashable value: `LEAF` for an array, else ``(type, children)``, with the
+keys in front of a dict's children. It takes part in cache keys, so it is cheap to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Tree = Any
+Structure = Any
+LEAF = "*"
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Structure]:
+    """The leaves of a tree, left to right, and its structure."""
+    kind = type(tree)
+    if kind is tuple or kind is list or _is_namedtuple(kind):
+        children = list(tree)
+    elif kind is dict:
+        children = list(tree.values())
+    else:
+        return [tree], LEAF
+    leaves: list[Any] = []
+    structures = []
+    for child in children:
+        child_leaves, structure = flatten(child)
+        leaves += child_leaves
+        structures.append(structure)
+    if kind is dict:
+        return leaves, (dict, tuple(tree), tuple(structures))
+    return leaves, (kind, tuple(structures))
+
+
+def unflatten(structure: Structure, leaves: list[Any] | tuple[Any, ...]) -> Tree:
+    """The tree of this structure with these leaves."""
+    return _build(structure, iter(leaves))
+
+
+def _build(structure: Structure, leaves: Iterator[Any]) -> Tree:
+    if structure is LEAF:
+        return next(leaves)
+    kind, children = structure[0], [_build(child, leaves) for child in structure[-1]]
+    if kind is dict:
+        return dict(zip(structure[1], children, strict=True))
+    return kind(*children) if _is_namedtuple(kind) else kind(children)
+
+
+def _is_namedtuple(kind: type) -> bool:
+    return issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """Applies ``function`` leaf by leaf to trees of one structure."""
+    leaves, structure = flatten(tree)
+    rest = [flatten(other)[0] for other in others]
+    return unflatten(structure, [function(*each) for each in zip(leaves, *rest, strict=True)])
+
+
+def count(structure: Structure) -> int:
+    """How many leaves a structure has."""
+    return 1 if structure is LEAF else sum(count(child) for child in structure[-1])
+
+
+def paths(structure: Structure) -> list[str]:
+    """How each leaf is reached, as Python would index it: ``[0]``, ``['a'][1]``, ``.mean``."""
+    if structure is LEAF:
+        return [""]
+    kind, children = structure[0], structure[-1]
+    if kind is dict:
+        steps = [f"[{key!r}]" for key in structure[1]]
+    elif _is_namedtuple(kind):
+        steps = [f".{name}" for name in kind._fields]
+    else:
+        steps = [f"[{i}]" for i in range(len(children))]
+    return [step + path for step, child in zip(steps, children, strict=True) for path in paths(child)]
+
+
+def describe(tree: Tree) -> str:
+    """A tree in one line, with each array as its dtype and shape."""
+    kind = type(tree)
+    if kind is dict:
+        return "{" + ", ".join(f"{key!r}: {describe(child)}" for key, child in tree.items()) + "}"
+    if kind is list:
+        return "[" + ", ".join(map(describe, tree)) + "]"
+    if _is_namedtuple(kind):
+        fields = zip(kind._fields, tree, strict=True)
+        return f"{kind.__name__}({', '.join(f'{name}={describe(child)}' for name, child in fields)})"
+    if kind is tuple:
+        return "(" + ", ".join(map(describe, tree)) + ("," if len(tree) == 1 else "") + ")"
+    if hasattr(tree, "shape") and hasattr(tree, "dtype"):
+        return f"{str(tree.dtype).removeprefix('mlx.core.')}{tuple(tree.shape)}"
+    return tree if isinstance(tree, str) else f"{kind.__name__} {tree!r:.40}"
