@@ -1,0 +1,1 @@
+"""Measured comparisons of monoscan with its peers: `python -m benchmarks --help`."""

@@ -1,0 +1,74 @@
+"""The command line: run suites, print tables, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import mlx.core as mx
+
+from benchmarks.grad import GRAD
+from benchmarks.kernels import KERNELS
+from benchmarks.model import Results, Suite
+from benchmarks.report import Row, judge, to_json, to_markdown
+from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
+from benchmarks.timing import measure
+
+SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD)}
+BROKEN = ("wrong", "failed")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of a run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time monoscan and its peers.")
+    parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {', '.join(SUITES)}; all if none is named")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to FILE too")
+    parser.add_argument(
+        "--budget", type=float, default=4.0, metavar="SECONDS", help="time for each case, shared by its peers (4)"
+    )
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where MLX runs (cpu)")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.suites if name not in SUITES]
+    if unknown:
+        parser.error(f"no suite named {unknown[0]}; there are {', '.join(SUITES)}")
+    return options
+
+
+def run(suites: list[Suite], budget: float, text: str) -> Results:
+    """Measure all cases whose name contains `text`, saying so as it goes."""
+    results = Results()
+    chosen = [case for suite in suites for case in suite.cases if text in case.key]
+    for done, case in enumerate(chosen, 1):
+        start = perf_counter()
+        print(f"[{done}/{len(chosen)}] {case.key} ...", end=" ", file=sys.stderr, flush=True)
+        results.timings += measure(case, budget)
+        print(f"{perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 1 if any peer gave wrong answers or broke; missed bars are reported, not fatal."""
+    options = parse(arguments)
+    if options.device == "cpu":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    mx.set_default_device(mx.cpu if options.device == "cpu" else mx.gpu)
+    suites = [SUITES[name] for name in options.suites or SUITES]
+    results = run(suites, options.budget, options.filter)
+    rows: list[Row] = [row for suite in suites for row in judge(suite, results)]
+    tables = to_markdown(suites, results, rows)
+    print(tables)
+    if options.markdown:
+        options.markdown.write_text(tables)
+    if options.json:
+        settings = {"suites": [suite.name for suite in suites], "budget": options.budget, "device": options.device}
+        options.json.write_text(to_json(settings, results, rows))
+    return int(any(timing.status.startswith(BROKEN) for timing in results.timings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

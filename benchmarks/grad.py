@@ -1,0 +1,159 @@
+"""Gradients of a recurrence: loss sum(h^2)/2 and its gradient by both inputs, against JAX's two scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from benchmarks.model import Arrays, Bar, Call, Case, Peer, Reference, Results, Suite, size_text
+from benchmarks.peers import jax_call, jax_recurrence, mlx_call, on_trees
+from benchmarks.problems import AFFINE, affine, sequential
+
+SHAPE, AXIS = (100_000, 32), 0
+MONOSCAN, CUSTOM, RECURRENCE = "monoscan Affine", "monoscan custom monoid", "monoscan linear_recurrence"
+JAX_SCAN, JAX_LOOP = "jax associative_scan", "jax lax.scan"
+FORWARD = ", loss alone"
+
+
+def _loss(arrays: Arrays, axis: int) -> Arrays:
+    states = sequential(affine, arrays, axis)[1]
+    return (np.asarray((states**2).sum() / 2),)
+
+
+def _loss_and_gradients(arrays: Arrays, axis: int) -> Arrays:
+    """The adjoint by a loop over time, in float64: g_t = h_t + a_{t+1} g_{t+1}, db = g, da_t = g_t h_{t-1}."""
+    gates, updates = (np.moveaxis(x.astype(np.float64), axis, 0) for x in arrays)
+    states = np.moveaxis(sequential(affine, arrays, axis)[1], axis, 0)
+    adjoint = states.copy()
+    for t in range(len(gates) - 2, -1, -1):
+        adjoint[t] += gates[t + 1] * adjoint[t + 1]
+    before = np.concatenate([np.zeros_like(states[:1]), states[:-1]])
+    gradients = tuple(np.moveaxis(x, 0, axis) for x in (adjoint * before, adjoint))
+    return (*_loss(arrays, axis), *gradients)
+
+
+def _peer(name: str, package: str, call: Callable[[Arrays, int, bool], Call], gradient: bool) -> Peer:
+    reference = Reference(_loss_and_gradients if gradient else _loss)
+    evaluates = "loss and both gradients" if gradient else "the loss"
+    return Peer(
+        name if gradient else name + FORWARD,
+        package,
+        evaluates,
+        lambda arrays, axis: call(arrays, axis, gradient),
+        reference,
+    )
+
+
+def _on_mlx(states: Callable[[Any, int], Callable[..., mx.array]]) -> Callable[[Arrays, int, bool], Call]:
+    """A timed call of the loss of `states(monoscan, axis)`, with or without gradients."""
+
+    def build(arrays: Arrays, axis: int, gradient: bool) -> Call:
+        scanned = states(import_module("monoscan"), axis)
+
+        def loss(a: mx.array, b: mx.array) -> mx.array:
+            h = scanned(a, b)
+            return (h * h).sum() / 2
+
+        if not gradient:
+            return mlx_call(lambda a, b: (loss(a, b),), arrays, compiled=True)
+
+        def both(a: mx.array, b: mx.array) -> tuple[mx.array, ...]:
+            value, gradients = mx.value_and_grad(loss, argnums=(0, 1))(a, b)
+            return value, *gradients
+
+        return mlx_call(both, arrays, compiled=True)
+
+    return build
+
+
+def _on_jax(states: Callable[[Any, Any, int], Any]) -> Callable[[Arrays, int, bool], Call]:
+    """A timed call of the loss of `states(a, b, axis)`, with or without gradients."""
+
+    def build(arrays: Arrays, axis: int, gradient: bool) -> Call:
+        jax = import_module("jax")
+
+        def loss(a: Any, b: Any) -> Any:
+            h = states(a, b, axis)
+            return (h * h).sum() / 2
+
+        if not gradient:
+            return jax_call(lambda a, b: (loss(a, b),), arrays)
+
+        def both(a: Any, b: Any) -> tuple[Any, ...]:
+            value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(a, b)
+            return value, *gradients
+
+        return jax_call(both, arrays)
+
+    return build
+
+
+def _affine_states(ms: Any, axis: int) -> Callable[..., mx.array]:
+    return lambda a, b: ms.scan(ms.Affine(), (a, b), axis=axis)[1]
+
+
+def _custom_states(ms: Any, axis: int) -> Callable[..., mx.array]:
+    operator = ms.monoid(affine, identity=(1.0, 0.0))
+    return lambda a, b: ms.scan(operator, (a, b), axis=axis)[1]
+
+
+def _recurrence_states(ms: Any, axis: int) -> Callable[..., mx.array]:
+    return lambda a, b: ms.linear_recurrence(a, b, axis=axis)
+
+
+def _jax_states(a: Any, b: Any, axis: int) -> Any:
+    return import_module("jax.lax").associative_scan(on_trees(affine), (a, b), axis=axis)[1]
+
+
+RACERS = tuple(
+    _peer(name, package, call, gradient)
+    for name, package, call in (
+        (MONOSCAN, "monoscan", _on_mlx(_affine_states)),
+        (CUSTOM, "monoscan", _on_mlx(_custom_states)),
+        (RECURRENCE, "monoscan", _on_mlx(_recurrence_states)),
+        (JAX_SCAN, "jax", _on_jax(_jax_states)),
+        (JAX_LOOP, "jax", _on_jax(jax_recurrence)),
+    )
+    for gradient in (False, True)
+)
+CASES = tuple(
+    Case("gradient", size_text(SHAPE, AXIS), SHAPE, AXIS, AFFINE.draw, RACERS, MONOSCAN, raised)
+    for raised in (False, True)
+)
+
+
+def _case_bars(case: Case) -> tuple[Bar, ...]:
+    where = " (raised cache)" if case.raised_cache else ""
+
+    def faster(other: str) -> Callable[[Results], float | None]:
+        return lambda results: next(iter(results.ratios([case.key], MONOSCAN, other)), None)
+
+    def backward_over_forward(results: Results) -> float | None:
+        ratio = next(iter(results.ratios([case.key], MONOSCAN + FORWARD, MONOSCAN)), None)
+        return None if ratio is None else ratio - 1
+
+    def arrays_at_peak(results: Results) -> float | None:
+        found = results.find(case.key, MONOSCAN)
+        if found is None or found.peak_bytes is None:
+            return None
+        return (found.peak_bytes + found.input_bytes) / (found.input_bytes / 2)
+
+    return (
+        Bar("forward and backward faster than jax associative_scan" + where, 8, faster(JAX_SCAN)),
+        Bar("forward and backward faster than jax lax.scan" + where, 1.5, faster(JAX_LOOP)),
+        Bar("backward over forward" + where, 2.5, backward_over_forward, at_least=False),
+        Bar("peak memory, inputs included" + where, 7, arrays_at_peak, at_least=False, unit=" arrays"),
+        Bar(
+            "custom monoid over Affine" + where,
+            1.25,
+            lambda results: next(iter(results.ratios([case.key], MONOSCAN, CUSTOM)), None),
+            at_least=False,
+        ),
+    )
+
+
+GRAD = Suite("grad", "Gradients", CASES, tuple(bar for case in CASES for bar in _case_bars(case)))

@@ -1,0 +1,155 @@
+"""Results as Markdown tables and as JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from benchmarks.model import Case, Results, Suite, Timing
+
+PACKAGES = ("monoscan", "mlx", "mlx-scan", "jax", "numpy")
+MISSING = "-"
+
+
+@frozen
+class Row:
+    """A bar and what was measured for it."""
+
+    suite: str
+    name: str
+    required: str
+    measured: float | None
+    met: bool | None
+
+
+def cpu_model() -> str:
+    """The CPU's own name, the only name of the machine that a report gives."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        return names[0] if names else platform.machine()
+    if platform.system() == "Darwin":
+        return subprocess.check_output(["sysctl", "-n", "machdep.cpu.brand_string"], text=True).strip()
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, str]:
+    """CPU model and versions."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    return {"cpu": cpu_model(), "system": platform.system(), "python": platform.python_version(), **versions}
+
+
+def judge(suite: Suite, results: Results) -> list[Row]:
+    """Every bar of a suite with its measurement; unmeasured ones are neither met nor missed."""
+    rows = []
+    for bar in suite.bars:
+        measured = bar.measure(results)
+        met = None if measured is None else bar.met(measured)
+        rows.append(Row(suite.name, bar.name, bar.requirement(), measured, met))
+    return rows
+
+
+def to_json(settings: dict[str, Any], results: Results, rows: list[Row]) -> str:
+    """Everything measured, in seconds and bytes."""
+    content = {
+        "environment": environment(),
+        "settings": settings,
+        "timings": [asdict(timing) for timing in results.timings],
+        "bars": [asdict(row) for row in rows],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def to_markdown(suites: list[Suite], results: Results, rows: list[Row]) -> str:
+    """All tables of a run."""
+    facts = environment()
+    parts = [
+        f"{facts.pop('cpu')}; " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".",
+        "Cells: median (first to third quartile) in milliseconds, and how many times faster than the peer in bold. "
+        "Cold: first call in the process, compilation included, peers in the order listed.",
+    ]
+    measured = {timing.case for timing in results.timings}
+    for suite in suites:
+        parts.append(f"## {suite.title}")
+        cases = [case for case in suite.cases if case.key in measured]
+        for group, members in groupby(cases, key=lambda case: case.group):
+            parts += _group_tables(group, list(members), results)
+        if suite.bars:
+            parts.append(_bars_table([row for row in rows if row.suite == suite.name]))
+    notes = _failures(results)
+    return "\n\n".join(parts + ([notes] if notes else [])) + "\n"
+
+
+def _group_tables(group: str, cases: list[Case], results: Results) -> list[str]:
+    """Warm times and cold times of cases that share peers, the longer list downwards."""
+    timings = {(t.case, t.peer): t for t in results.timings}
+    peers = list(dict.fromkeys(peer.name for case in cases for peer in case.peers))
+    evaluated = {peer.name: peer.evaluates for case in cases for peer in case.peers}
+    columns = [case.label + (", raised cache" if case.raised_cache else "") for case in cases]
+
+    def table(cell: Any) -> str:
+        lines = [[cell(timings.get((case.key, peer)), case) for case in cases] for peer in peers]
+        if len(cases) <= len(peers):
+            return _table([group, *columns], [[_bold(p, cases), *line] for p, line in zip(peers, lines, strict=True)])
+        flipped = [[column, *line] for column, line in zip(columns, zip(*lines, strict=True), strict=True)]
+        return _table([group, *(_bold(peer, cases) for peer in peers)], flipped)
+
+    evaluation = "Evaluated: " + "; ".join(f"{peer}: {what}" for peer, what in evaluated.items()) + "."
+    warm = table(lambda timing, case: _warm(timing, results.median(case.key, case.against)))
+    return [warm, "Cold, ms:", table(lambda timing, case: _cold(timing)), evaluation]
+
+
+def _bold(peer: str, cases: list[Case]) -> str:
+    return f"**{peer}**" if any(case.against == peer for case in cases) else peer
+
+
+def _warm(timing: Timing | None, baseline: float | None) -> str:
+    if timing is None:
+        return MISSING
+    if timing.median is None or timing.lower is None or timing.upper is None:
+        return timing.status.split(":")[0]
+    ratio = f" {baseline / timing.median:.2g}x" if baseline else ""
+    return f"{_ms(timing.median)} ({_ms(timing.lower)} to {_ms(timing.upper)}){ratio}"
+
+
+def _cold(timing: Timing | None) -> str:
+    return MISSING if timing is None or timing.cold is None else _ms(timing.cold)
+
+
+def _ms(seconds: float) -> str:
+    milliseconds = seconds * 1e3
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+
+
+def _bars_table(rows: list[Row]) -> str:
+    words = {True: "met", False: "**not met**", None: "not measured"}
+    lines = [
+        [row.name, row.required, MISSING if row.measured is None else f"{row.measured:.3g}", words[row.met]]
+        for row in rows
+    ]
+    return _table(["bar", "required", "measured", "result"], lines)
+
+
+def _failures(results: Results) -> str:
+    """What was not timed, and why, each reason once."""
+    reasons = dict.fromkeys((t.peer, t.status) for t in results.timings if t.median is None)
+    return "\n".join(f"- {peer}: {status}" for peer, status in reasons)
+
+
+def _table(header: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table with padded columns, so that it reads well in a terminal too."""
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+    rows = [header, ["-" * width for width in widths], *lines]
+    return "\n".join("| " + " | ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) + " |" for row in rows)
