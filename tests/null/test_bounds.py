@@ -1,0 +1,168 @@
+"""Running error bounds: sound for every operation, and tight enough to catch a wrong formula."""
+
+from __future__ import annotations
+
+import math
+import random
+from decimal import Decimal
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from monoscan.lowering.interpret import ARRAYS
+from monoscan.lowering.ir import Instr, Op
+from monoscan.testing.bounded import ULPS, Bounded, bounded, slip
+from monoscan.testing.bounds import BOUNDED
+from monoscan.testing.exact import EXACT, UNDEFINED, is_infinite, rational
+from monoscan.testing.highprecision import DECIMAL, precision, to_decimal
+
+ARITHMETIC = [Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MIN, Op.MAX]
+RANGES: dict[Op, tuple[float, float]] = {
+    Op.LOG: (1e-30, 1e30), Op.LOG2: (1e-30, 1e30), Op.LOG10: (1e-30, 1e30), Op.LOG1P: (-0.99, 1e10), Op.EXP: (-80, 80),
+    Op.SQRT: (0, 1e30), Op.RSQRT: (1e-30, 1e30), Op.ARCSIN: (-1, 1), Op.ARCCOS: (-1, 1), Op.SIN: (-100, 100),
+    Op.COS: (-100, 100), Op.TAN: (-1.5, 1.5), Op.SINH: (-80, 80), Op.COSH: (-80, 80), Op.EXPM1: (-80, 80),
+    Op.ERFINV: (-0.999, 0.999), Op.ERF: (-5, 5), Op.SIGMOID: (-80, 80),
+}  # fmt: skip
+UNARY = sorted(set(ULPS) - {Op.POW, Op.LOGADDEXP, Op.ARCTAN2}, key=lambda op: op.value)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu() -> Any:
+    with mx.stream(mx.cpu):
+        yield
+
+
+def lane(value: float, dtype: str = "float32", error: float = 0.0) -> Bounded:
+    return Bounded(mx.array(value, getattr(mx, dtype)), mx.array(error, mx.float64))
+
+
+def single(value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def draw(rng: random.Random, low: float = -100.0, high: float = 100.0) -> float:
+    if high > 1e6 and low >= 0:
+        return single(10 ** rng.uniform(-30 if low == 0 else math.log10(low), math.log10(high)))
+    return max(
+        low, min(high, single(rng.choice([rng.uniform(low, high), rng.uniform(-1, 1), rng.uniform(-1, 1) * 1e-4])))
+    )
+
+
+def off(truth: Any, got: Bounded) -> float:
+    """How far a bounded value is from the truth, as a fraction of its bound."""
+    distance = abs(float(Decimal(got.value.item()) - to_decimal_any(truth)))
+    return distance / got.error.item() if distance else 0.0
+
+
+def to_decimal_any(value: Any) -> Decimal:
+    return value if isinstance(value, Decimal) else Decimal(value.numerator) / Decimal(value.denominator)
+
+
+@pytest.mark.parametrize("op", ARITHMETIC, ids=lambda op: op.value)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arithmetic_stays_within_its_bound(op: Op, dtype: str) -> None:
+    """The exact result of arguments moved by their errors lies within the bound."""
+    rng = random.Random(1)
+    instr = Instr(op, (0, 1), dtype)
+    with precision():
+        for _ in range(200):
+            x, y = draw(rng), draw(rng)
+            ex, ey = (rng.choice([0.0, abs(v) * 1e-6, 1e-3]) for v in (x, y))
+            got = BOUNDED[op](instr, lane(x, dtype, ex), lane(y, dtype, ey))
+            for sx, sy in [(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]:
+                truth = EXACT[op](instr, rational(x) + rational(sx * ex), rational(y) + rational(sy * ey))
+                assert truth is UNDEFINED or off(truth, got) <= 1
+
+
+@pytest.mark.parametrize("op", UNARY, ids=lambda op: op.value)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mlx_keeps_within_the_ulp_table(op: Op, dtype: str) -> None:
+    """The documented units in the last place are true of MLX's own functions on this machine."""
+    rng = random.Random(2)
+    instr = Instr(op, (0,), dtype)
+    low, high = RANGES.get(op, (-30.0, 30.0))
+    points = [draw(rng, low, high) for _ in range(200)]
+    values = ARRAYS[op](instr, mx.array(points, getattr(mx, dtype))).tolist()
+    with precision():
+        for x, value in zip(points, values, strict=True):
+            truth = DECIMAL[op](instr, to_decimal(x))
+            own = slip(instr, mx.array(float(truth)), bounded(mx.array(x))).item()
+            assert abs(float(Decimal(value) - truth)) <= own, (x, value)
+
+
+@pytest.mark.parametrize("op", UNARY, ids=lambda op: op.value)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_stay_within_their_bound(op: Op, dtype: str) -> None:
+    """The exact value at both ends of the argument's error lies within the bound."""
+    rng = random.Random(3)
+    instr = Instr(op, (0,), dtype)
+    low, high = RANGES.get(op, (-30.0, 30.0))
+    with precision():
+        for _ in range(60):
+            x = draw(rng, low, high)
+            error = rng.choice([0.0, abs(x) * 1e-6, 1e-4])
+            got = BOUNDED[op](instr, lane(x, dtype, error))
+            for end in (x, x - error, x + error):
+                truth = DECIMAL[op](instr, to_decimal(end))
+                assert truth is UNDEFINED or is_infinite(truth) or off(truth, got) <= 1, (x, error)
+
+
+@pytest.mark.parametrize("op", [Op.LOGADDEXP, Op.POW, Op.ARCTAN2], ids=lambda op: op.value)
+def test_functions_of_two_stay_within_their_bound(op: Op) -> None:
+    """So do the functions of two arguments."""
+    rng = random.Random(4)
+    instr = Instr(op, (0, 1), "float32")
+    with precision():
+        for _ in range(100):
+            x, y = (draw(rng, 0.01, 20), draw(rng, -4, 4)) if op is Op.POW else (draw(rng), draw(rng))
+            ex, ey = (rng.choice([0.0, abs(v) * 1e-6, 1e-4]) for v in (x, y))
+            got = BOUNDED[op](instr, lane(x, error=ex), lane(y, error=ey))
+            for sx, sy in [(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]:
+                truth = DECIMAL[op](instr, to_decimal(x + sx * ex), to_decimal(y + sy * ey))
+                assert truth is UNDEFINED or off(truth, got) <= 1, (x, y)
+
+
+def test_exact_operations_add_nothing() -> None:
+    """Sums and products of small integers carry no error, so choices between them are certain."""
+    total = BOUNDED[Op.ADD](Instr(Op.ADD, (0, 1), "float32"), lane(3.0), lane(4.0))
+    twice = BOUNDED[Op.MUL](Instr(Op.MUL, (0, 1), "float32"), total, lane(2.0))
+    assert (twice.value.item(), twice.error.item()) == (14.0, 0.0)
+
+
+def test_an_overflow_is_without_bound_and_an_infinity_is_exact() -> None:
+    """inf from finite arguments says nothing; inf from inf is the value."""
+    add = Instr(Op.ADD, (0, 1), "float32")
+    assert BOUNDED[Op.ADD](add, lane(3e38), lane(3e38)).error.item() == math.inf
+    assert BOUNDED[Op.ADD](add, lane(math.inf), lane(1.0)).error.item() == 0.0
+
+
+def test_an_open_choice_covers_both_outcomes() -> None:
+    """A select whose condition the errors leave open is as wide as the distance of its arms."""
+    less = BOUNDED[Op.LT](Instr(Op.LT, (0, 1), "bool"), lane(1.0, error=1e-6), lane(1.0))
+    assert less.error.item() == 1.0
+    chosen = BOUNDED[Op.SELECT](Instr(Op.SELECT, (0, 1, 2), "float32"), less, lane(2.0), lane(5.0))
+    assert chosen.error.item() >= 3.0
+
+
+def test_a_certain_choice_ignores_what_it_does_not_take() -> None:
+    """A guarded division by zero leaves no trace."""
+    quotient = BOUNDED[Op.DIV](Instr(Op.DIV, (0, 1), "float32"), lane(0.0), lane(0.0))
+    guard = BOUNDED[Op.EQ](Instr(Op.EQ, (0, 1), "bool"), lane(0.0), lane(0.0))
+    chosen = BOUNDED[Op.SELECT](Instr(Op.SELECT, (0, 1, 2), "float32"), guard, lane(7.0), quotient)
+    assert (chosen.value.item(), chosen.error.item()) == (7.0, 0.0)
+
+
+def test_bounds_broadcast_over_arrays() -> None:
+    """The same table serves whole arrays, as the strategies need it."""
+    xs = bounded(mx.array([0.1, 0.2, 0.5]))
+    total = BOUNDED[Op.ADD](Instr(Op.ADD, (0, 1), "float32"), xs, bounded(mx.array([0.3, 0.3, 0.5])))
+    assert total.error.shape == (3,)
+    assert total.error.tolist()[2] == 0.0
+
+
+def test_every_operation_has_a_bound() -> None:
+    """The table is total."""
+    assert set(BOUNDED) == set(Op)
