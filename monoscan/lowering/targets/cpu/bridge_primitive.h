@@ -1,0 +1,108 @@
+// The primitive: MLX's side of a fused scan.
+#pragma once
+
+#include "bridge_scan.h"
+
+namespace monoscan {
+
+class Scan : public mx::Primitive {
+ public:
+  Scan(mx::Stream stream, std::shared_ptr<Config> config) : Primitive(stream), config_(std::move(config)) {}
+
+  static Arrays make(const std::shared_ptr<Config>& config, const Arrays& inputs, mx::Stream stream) {
+    std::vector<mx::Dtype> dtypes;
+    dtypes.reserve(config->outputs.size() + config->carries.size());
+    for (const Leaf& leaf : config->outputs) dtypes.push_back(leaf.dtype);
+    for (const Leaf& leaf : config->carries) dtypes.push_back(leaf.dtype);
+    auto shapes = config->output_shapes(config->batch_shape(inputs));
+    return mx::array::make_arrays(std::move(shapes), dtypes, std::make_shared<Scan>(stream, config), inputs);
+  }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    mx::Shape batch = config_->batch_shape(inputs);
+    bool empty = true;
+    for (const mx::array& out : outputs) empty = empty && out.size() == 0;
+    if (empty) {
+      for (mx::array& out : outputs) out.set_data(mx::allocator::malloc(0));
+      return;
+    }
+    if (batch[config_->axis] == 0) throw config_->fail("has no carry on an empty axis; pass at least one element");
+    release_siblings(inputs, outputs);
+    auto run = std::make_shared<Run>(config_, batch, inputs, outputs);
+    mx::cpu::get_command_encoder(stream()).dispatch([run = std::move(run)] { (*run)(); });
+  }
+
+  void eval_gpu(const Arrays&, Arrays&) override { throw config_->fail("was compiled for the CPU"); }
+
+  Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& argnums,
+             const Arrays& outputs) override {
+    nb::gil_scoped_acquire gil;
+    nb::object rule = find("vjp");
+    nb::object result = rule(primals, cotangents, argnums, outputs, nb::arg("axis") = config_->axis,
+                             nb::arg("rank") = config_->rank);
+    return checked(result, argnums.size(), "vjp");
+  }
+
+  Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& argnums) override {
+    nb::gil_scoped_acquire gil;
+    nb::object rule = find("jvp");
+    nb::object result =
+        rule(primals, tangents, argnums, nb::arg("axis") = config_->axis, nb::arg("rank") = config_->rank);
+    return checked(result, config_->outputs.size() + config_->carries.size(), "jvp");
+  }
+
+  std::pair<Arrays, std::vector<int>> vmap(const Arrays& inputs, const std::vector<int>& axes) override {
+    Arrays moved;
+    moved.reserve(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      moved.push_back(axes[i] < 0 ? mx::expand_dims(inputs[i], 0, stream())
+                                  : mx::moveaxis(inputs[i], axes[i], 0, stream()));
+    }
+    Arrays outputs = make(config_->batched(), moved, stream());
+    std::vector<int> front(outputs.size(), 0);
+    return {std::move(outputs), std::move(front)};
+  }
+
+  std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
+    return config_->output_shapes(config_->batch_shape(inputs));
+  }
+
+  bool is_equivalent(const mx::Primitive& other) const override {
+    const Scan* scan = dynamic_cast<const Scan*>(&other);
+    return scan != nullptr && (scan->config_ == config_ || scan->config_->same(*config_));
+  }
+
+  const char* name() const override { return config_->name.c_str(); }
+
+ private:
+  // Each output of a primitive holds its own references to the inputs, so with two outputs
+  // none would ever be donatable. MLX drops them right after this evaluation in any case,
+  // unless a transformation is still looking at the graph.
+  static void release_siblings(const Arrays& inputs, Arrays& outputs) {
+    bool ours = false;
+    for (const mx::array& out : outputs) {
+      if (out.is_tracer()) return;
+      ours = ours || &out.inputs() == &inputs;
+    }
+    for (mx::array& out : outputs) {
+      if (ours && &out.inputs() != &inputs) out.inputs().clear();
+    }
+  }
+
+  nb::object find(const char* rule) const {
+    PyObject* rules = config_->rules->get();
+    if (rules == nullptr) throw config_->fail(std::string("has no ") + rule + " rule, so no gradient");
+    return nb::borrow(rules).attr(rule);
+  }
+
+  Arrays checked(const nb::object& result, size_t expected, const char* rule) const {
+    Arrays arrays = nb::cast<Arrays>(result);
+    if (arrays.size() == expected) return arrays;
+    throw config_->fail(std::string("needs ") + std::to_string(expected) + " arrays from its " + rule + " rule; got " +
+                        std::to_string(arrays.size()));
+  }
+
+  std::shared_ptr<Config> config_;
+};
+
+}  // namespace monoscan
