@@ -1,0 +1,33 @@
+"""What to combine: operators, combinators, and the bases to write new ones."""
+
+from monoscan.monoids.arithmetic import Product as Product
+from monoscan.monoids.arithmetic import Sum as Sum
+from monoscan.monoids.base import Monoid as Monoid
+from monoscan.monoids.base import Semigroup as Semigroup
+from monoscan.monoids.combinators.flagged import Maybe as Maybe
+from monoscan.monoids.combinators.flagged import Segmented as Segmented
+from monoscan.monoids.combinators.order import Dual as Dual
+from monoscan.monoids.combinators.product import Struct as Struct
+from monoscan.monoids.combinators.product import Tuple as Tuple
+from monoscan.monoids.custom import CustomMonoid as CustomMonoid
+from monoscan.monoids.custom import CustomSemigroup as CustomSemigroup
+from monoscan.monoids.custom import monoid as monoid
+from monoscan.monoids.facts import Facts as Facts
+from monoscan.monoids.filtering import KalmanFilter as KalmanFilter
+from monoscan.monoids.filtering import KalmanSmoother as KalmanSmoother
+from monoscan.monoids.linear import Affine as Affine
+from monoscan.monoids.linear import MatMul as MatMul
+from monoscan.monoids.linear import MatrixAffine as MatrixAffine
+from monoscan.monoids.logic import All as All
+from monoscan.monoids.logic import Any as Any
+from monoscan.monoids.logspace import LogSumExp as LogSumExp
+from monoscan.monoids.logspace import OnlineSoftmax as OnlineSoftmax
+from monoscan.monoids.order import ArgMax as ArgMax
+from monoscan.monoids.order import ArgMin as ArgMin
+from monoscan.monoids.order import First as First
+from monoscan.monoids.order import Last as Last
+from monoscan.monoids.order import Max as Max
+from monoscan.monoids.order import Min as Min
+from monoscan.monoids.piecewise import MaxSubarray as MaxSubarray
+from monoscan.monoids.statistics import Mean as Mean
+from monoscan.monoids.statistics import Moments as Moments

@@ -46,7 +46,7 @@ class Semigroup(ABC):
     def combine(self, left: Element, right: Element) -> Element:
         """The product of two elements, ``left`` first."""
 
-    def embed(self, *raw: Any) -> Element:
+    def embed(self, *raw: Any, **options: Any) -> Element:
         """An element from raw input. Default: the input itself."""
         return raw[0] if len(raw) == 1 else raw
 
@@ -62,6 +62,13 @@ class Semigroup(ABC):
         """The dtypes of result leaves for these of the elements. Default: the same."""
         return dtypes
 
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        """Refuses leaves of dtypes that the operator is not defined on. Default: takes all.
+
+        Raises:
+            ScanTypeError: A leaf has a dtype that the operator does not take.
+        """
+
     def events(self, structure: tree.Structure) -> tuple[int, ...]:
         """How many trailing axes of each leaf belong to an element, leaf by leaf."""
         number = tree.count(structure)
@@ -72,6 +79,11 @@ class Semigroup(ABC):
                 f"[{self.name}] event names {len(self.event)} leaves, {self.event}; the elements have {number}."
             )
         return tuple(self.event)
+
+    @property
+    def parts(self) -> tuple[Semigroup, ...]:
+        """The operators of a product (``Tuple``, ``Struct``), each of which is planned by itself. Default: none."""
+        return ()
 
     @property
     def has_identity(self) -> bool:

@@ -29,8 +29,8 @@ class _Functions(Semigroup):
     def combine(self, left: Element, right: Element) -> Element:
         return self.function(left, right)
 
-    def embed(self, *raw: Any) -> Element:
-        return super().embed(*raw) if self.embedding is None else self.embedding(*raw)
+    def embed(self, *raw: Any, **options: Any) -> Element:
+        return super().embed(*raw) if self.embedding is None else self.embedding(*raw, **options)
 
     def project(self, element: Element) -> Any:
         return element if self.projection is None else self.projection(element)
@@ -46,7 +46,7 @@ class _Functions(Semigroup):
 
     @property
     def name(self) -> str:
-        return self.label or getattr(self.function, "__name__", type(self.function).__name__)
+        return str(self.label or getattr(self.function, "__name__", type(self.function).__name__))
 
 
 @final

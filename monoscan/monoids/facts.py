@@ -61,3 +61,14 @@ def maybe(inner: Facts) -> Facts:
 def segmented(inner: Facts) -> Facts:
     """A reset forgets what is on its left only: neither commutative nor invertible."""
     return attrs.evolve(inner, commutative=False, invertible=False, native=None)
+
+
+def semidirect(actor: Facts, acted: Facts) -> Facts:
+    """An action twists the second part: only being a group and exactness are left."""
+    exact = actor.associativity == acted.associativity == "exact"
+    return Facts(invertible=actor.invertible and acted.invertible, associativity="exact" if exact else "rounding")
+
+
+def via(inner: Facts) -> Facts:
+    """A bijection carries every law over, up to the rounding of its two directions."""
+    return attrs.evolve(inner, associativity="rounding", native=None)

@@ -1,4 +1,4 @@
-"""Affine maps of a scalar: the linear recurrence of state-space models."""
+"""Linear maps: the recurrences of state-space models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import final
 import attrs
 import mlx.core as mx
 
+from monoscan import dtypes as names
+from monoscan.monoids import domain, matrices
 from monoscan.monoids.base import Monoid
 
 Pair = tuple[mx.array, mx.array]
+_NUMBERS = names.FLOATS | names.INTEGERS | names.COMPLEX
+_WHY = "maps of truth values are not linear"
 
 
 @final
@@ -41,3 +45,71 @@ class Affine(Monoid):
     def identity(self, like: Pair) -> Pair:
         a, b = like
         return mx.ones_like(a), mx.zeros_like(b)
+
+
+@final
+@attrs.frozen
+class MatMul(Monoid):
+    """The product of square matrices, from left to right.
+
+    Elements are matrices ``A`` (event 2); ``combine`` is ``A_l A_r``. Identity: the
+    identity matrix. On finite values only: 0 * inf is NaN. Integers wrap.
+
+    Source: Blelloch, *Prefix Sums and Their Applications* (1990), section 1.4.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> fibonacci = mx.broadcast_to(mx.array([[1, 1], [1, 0]]), (6, 2, 2))
+        >>> ms.scan(ms.MatMul(), fibonacci)[:, 0, 1]
+        array([1, 1, 2, 3, 5, 8], dtype=int32)
+    """
+
+    template = "A"
+    event = 2
+
+    def combine(self, left: mx.array, right: mx.array) -> mx.array:
+        return matrices.matmul(left, right)
+
+    def identity(self, like: mx.array) -> mx.array:
+        return matrices.identity(like)
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, _NUMBERS, _WHY)
+
+
+@final
+@attrs.frozen
+class MatrixAffine(Monoid):
+    r"""Composition of affine maps of vectors: the recurrence :math:`h_t = A_t h_{t-1} + b_t`.
+
+    Elements are a matrix ``A`` (event 2) and a vector ``b`` (event 1); ``combine``
+    applies the left map first: ``(A_r A_l, A_r b_l + b_r)``. Identity (I, 0). On finite
+    values only: 0 * inf is NaN. Integers wrap.
+
+    Source: Blelloch, *Prefix Sums and Their Applications* (1990), section 1.4: recurrences
+    of higher order, by companion matrices.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> turn = mx.broadcast_to(mx.array([[0.0, -1.0], [1.0, 0.0]]), (3, 2, 2))
+        >>> step = mx.broadcast_to(mx.array([1.0, 0.0]), (3, 2))
+        >>> ms.scan(ms.MatrixAffine(), (turn, step))[1]
+        array([[1, 0],
+               [1, 1],
+               [0, 1]], dtype=float32)
+    """
+
+    template = ("A", "b")
+    event = (2, 1)
+
+    def combine(self, left: Pair, right: Pair) -> Pair:
+        (a_l, b_l), (a_r, b_r) = left, right
+        return matrices.matmul(a_r, a_l), matrices.matvec(a_r, b_l) + b_r
+
+    def identity(self, like: Pair) -> Pair:
+        return matrices.identity(like[0]), mx.zeros_like(like[1])
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, _NUMBERS, _WHY)

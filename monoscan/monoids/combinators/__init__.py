@@ -1,0 +1,1 @@
+"""Operators made of operators; their facts, events and identities are inferred."""

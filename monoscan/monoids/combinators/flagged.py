@@ -1,0 +1,169 @@
+"""Operators on elements with a flag: values that may be missing, segments that start."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import tree
+from monoscan.monoids import facts
+from monoscan.monoids.base import Element, Monoid, Semigroup
+from monoscan.monoids.combinators import parts
+from monoscan.monoids.combinators.parts import Dtypes
+from monoscan.monoids.facts import Facts
+from monoscan.monoids.shapes import align
+
+Flagged = tuple[mx.array, Element]
+
+
+def _select(condition: mx.array, yes: Element, no: Element) -> Element:
+    return tree.map_leaves(lambda x, y: mx.where(condition, x, y), yes, no)
+
+
+@attrs.frozen
+class _Flagged(Monoid):
+    """What `Maybe` and `Segmented` share: pairs of a bool and an element of the inner operator."""
+
+    flag: ClassVar[str]
+    inner: Semigroup = attrs.field()
+
+    @inner.validator
+    def _is_operator(self, field: Any, value: Any) -> None:
+        parts.operator(type(self).__name__, value)
+
+    @property
+    def template(self) -> Any:
+        return None if self.inner.template is None else (self.flag, self.inner.template)
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}({self.inner.name})"
+
+    @abstractmethod
+    def combine(self, left: Flagged, right: Flagged) -> Flagged: ...
+
+    def promote(self, dtypes: Dtypes) -> Dtypes:
+        return ("bool", *self.inner.promote(dtypes[1:]))
+
+    def check(self, dtypes: Dtypes) -> None:
+        self.inner.check(dtypes[1:])
+
+    def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        expected = (self.flag, self.inner.template or self.inner.name)
+        return (0, *self.inner.events(parts.children(self.name, structure, 2, expected)[1]))
+
+
+@final
+@attrs.frozen
+class Maybe(_Flagged):
+    """The operator on values some of which are missing; it gives any operator an identity.
+
+    Elements are pairs ``(valid, value)``; ``combine`` skips the side that is not valid.
+    Identity (False, zeros). Valid NaN and infinities are those of the inner operator; those
+    that are not valid do not matter.
+
+    Source: the monoid that a semigroup generates; Haskell's ``Maybe``.
+
+    Args:
+        inner (Semigroup): The operator.
+
+    Raises:
+        ScanTypeError: ``inner`` is no operator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> y = mx.array([4.0, mx.nan, 6.0])
+        >>> seen, filled = ms.scan(ms.Maybe(ms.Last()), (mx.logical_not(mx.isnan(y)), y))
+        >>> filled
+        array([4, 4, 6], dtype=float32)
+    """
+
+    flag = "valid"
+
+    def embed(self, valid: mx.array, *raw: Any, axis: int = 0) -> Flagged:
+        """Pairs of ``valid`` and the inner operator's element, zero where it is not valid.
+
+        ``axis`` is that of the scan, by which the batch axes of both are aligned.
+        """
+        leaves, structure = tree.flatten(self.inner.embed(*raw))
+        events = self.inner.events(structure)
+        kept = [_masked(valid, leaf, event, axis) for leaf, event in zip(leaves, events, strict=True)]
+        return valid, tree.unflatten(structure, kept)
+
+    def project(self, element: Flagged) -> tuple[mx.array, Any]:
+        """Whether there was a value, and the inner operator's answer."""
+        valid, value = element
+        return valid, self.inner.project(value)
+
+    def combine(self, left: Flagged, right: Flagged) -> Flagged:
+        (seen_l, x), (seen_r, y) = left, right
+        both = mx.logical_and(seen_l, seen_r)
+        either = _select(seen_r, y, x)
+        return mx.logical_or(seen_l, seen_r), _select(both, self.inner.combine(x, y), either)
+
+    def identity(self, like: Flagged) -> Flagged:
+        return mx.full(like[0].shape, False, mx.bool_), tree.map_leaves(mx.zeros_like, like[1])
+
+    def facts(self, dtypes: Dtypes) -> Facts:
+        return facts.maybe(self.inner.facts(dtypes[1:]))
+
+
+@final
+@attrs.frozen
+class Segmented(_Flagged):
+    """Independent scans of consecutive segments.
+
+    Elements are pairs ``(flag, value)``, where True starts a segment; ``combine`` is
+    ``(f_l or f_r, v_r if f_r else inner(v_l, v_r))``. Identity (False, the inner
+    operator's), if that has one. NaN and infinities do not pass the start of a segment.
+
+    Source: Blelloch, *Prefix Sums and Their Applications* (1990), section 1.5.
+
+    Args:
+        inner (Semigroup): The operator.
+
+    Raises:
+        ScanTypeError: ``inner`` is no operator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> start = mx.array([True, False, True, False])
+        >>> ms.scan(ms.Segmented(ms.Sum()), (start, mx.array([1, 2, 3, 4])))[1]
+        array([1, 3, 3, 7], dtype=int32)
+    """
+
+    flag = "flag"
+
+    @property
+    def has_identity(self) -> bool:
+        return self.inner.has_identity
+
+    def embed(self, flag: mx.array, *raw: Any, **options: Any) -> Flagged:
+        """Pairs of ``flag`` and the inner operator's element."""
+        return flag, self.inner.embed(*raw, **options)
+
+    def project(self, element: Flagged) -> Any:
+        """The inner operator's answer."""
+        return self.inner.project(element[1])
+
+    def combine(self, left: Flagged, right: Flagged) -> Flagged:
+        (start_l, x), (start_r, y) = left, right
+        return mx.logical_or(start_l, start_r), _select(start_r, y, self.inner.combine(x, y))
+
+    def identity(self, like: Flagged) -> Flagged:
+        return mx.full(like[0].shape, False, mx.bool_), parts.identity(self.inner, like[1])
+
+    def facts(self, dtypes: Dtypes) -> Facts:
+        return facts.segmented(self.inner.facts(dtypes[1:]))
+
+
+def _masked(valid: mx.array, leaf: mx.array, event: int, axis: int) -> mx.array:
+    """The leaf, zero where it is not valid."""
+    rank = max(leaf.ndim - event, valid.ndim)
+    condition, value = align(valid, axis, rank), align(leaf, axis, rank, event)
+    return mx.where(condition[(..., *(None,) * event)], value, 0).astype(leaf.dtype)

@@ -1,0 +1,206 @@
+"""Several operators side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, final
+
+import attrs
+
+from monoscan import errors, tree
+from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
+from monoscan.monoids.combinators import parts
+from monoscan.monoids.combinators.parts import Dtypes
+from monoscan.monoids.facts import Facts, product
+
+
+def _spread(part: Semigroup, raw: Any) -> Element:
+    """Embeds what is meant for one part; a tuple holds several arguments."""
+    return part.embed(*raw) if isinstance(raw, tuple) else part.embed(raw)
+
+
+def _all_have_identity(members: Iterable[Semigroup]) -> bool:
+    return all(member.has_identity for member in members)
+
+
+@final
+@attrs.frozen(init=False)
+class Tuple(Monoid):
+    """Several operators at once, one for each entry of a tuple.
+
+    Elements are tuples with an element of each part; ``combine`` and the identity are
+    those of the parts. It has an identity if all parts have one. NaN and infinities stay
+    in the part where they are.
+
+    Source: the direct product of monoids.
+
+    Args:
+        parts (Semigroup): The operators.
+
+    Raises:
+        ScanTypeError: A part is no operator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> extremes = ms.Tuple(ms.Min(), ms.Max())
+        >>> ms.scan(extremes, extremes.embed(mx.array([2, 1, 3])))
+        (array([2, 1, 1], dtype=int32), array([2, 2, 3], dtype=int32))
+    """
+
+    parts: tuple[Semigroup, ...]
+
+    def __init__(self, *operators: Semigroup) -> None:
+        if not operators:
+            raise errors.ScanError("[Tuple] expects at least one operator; got none.")
+        self.__attrs_init__(tuple(parts.operator("Tuple", each) for each in operators))
+
+    @property
+    def template(self) -> Any:
+        known = tuple(part.template for part in self.parts)
+        return None if None in known else known
+
+    @property
+    def name(self) -> str:
+        return f"Tuple({', '.join(part.name for part in self.parts)})"
+
+    @property
+    def has_identity(self) -> bool:
+        return _all_have_identity(self.parts)
+
+    def embed(self, *raw: Any) -> Element:
+        """An element of each part: from one input that all share, or from one input for each part.
+
+        Raises:
+            ScanError: There is another number of inputs.
+        """
+        if len(raw) not in (1, len(self.parts)):
+            raise errors.ScanError(
+                f"[{self.name}] embed takes one input for all parts, or {len(self.parts)}; got {len(raw)}."
+            )
+        shared = raw * len(self.parts) if len(raw) == 1 else raw
+        return tuple(_spread(part, each) for part, each in zip(self.parts, shared, strict=True))
+
+    def project(self, element: Element) -> Any:
+        """The answer of each part."""
+        return tuple(part.project(each) for part, each in zip(self.parts, element, strict=True))
+
+    def combine(self, left: Element, right: Element) -> Element:
+        return tuple(part.combine(x, y) for part, x, y in zip(self.parts, left, right, strict=True))
+
+    def identity(self, like: Element) -> Element:
+        return tuple(parts.identity(part, each) for part, each in zip(self.parts, like, strict=True))
+
+    def inverse(self, element: Element) -> Element:
+        """The inverse in each part."""
+        return tuple(inverse_of(part, each) for part, each in zip(self.parts, element, strict=True))
+
+    def facts(self, dtypes: Dtypes) -> Facts:
+        return product(part.facts(own) for part, own in zip(self.parts, parts.split(self.parts, dtypes), strict=True))
+
+    def promote(self, dtypes: Dtypes) -> Dtypes:
+        return parts.promote(self.parts, dtypes)
+
+    def check(self, dtypes: Dtypes) -> None:
+        parts.check(self.parts, dtypes)
+
+    def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        expected = tuple(part.template or part.name for part in self.parts)
+        children = parts.children(self.name, structure, len(self.parts), expected)
+        return tuple(k for part, child in zip(self.parts, children, strict=True) for k in part.events(child))
+
+
+@final
+@attrs.frozen(init=False)
+class Struct(Monoid):
+    """Several operators at once, one for each key of a dict.
+
+    Elements are dicts with an element of each part, in the order of the parts; ``combine``
+    and the identity are those of the parts. It has an identity if all parts have one. NaN
+    and infinities stay in the part where they are.
+
+    Source: the direct product of monoids.
+
+    Args:
+        parts (Semigroup): The operators, by name.
+
+    Raises:
+        ScanTypeError: A part is no operator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> summary = ms.Struct(mean=ms.Mean(), peak=ms.Max())
+        >>> summary.project(ms.fold(summary, summary.embed(mx.array([2.0, 1.0, 3.0]))))
+        {'mean': array(2, dtype=float32), 'peak': array(3, dtype=float32)}
+    """
+
+    items: tuple[tuple[str, Semigroup], ...]
+
+    def __init__(self, **operators: Semigroup) -> None:
+        if not operators:
+            raise errors.ScanError("[Struct] expects at least one operator; got none.")
+        items = tuple((key, parts.operator("Struct", each)) for key, each in operators.items())
+        self.__attrs_init__(items)
+
+    @property
+    def parts(self) -> tuple[Semigroup, ...]:
+        """The operators, in order."""
+        return tuple(part for _, part in self.items)
+
+    @property
+    def template(self) -> Any:
+        known = {key: part.template for key, part in self.items}
+        return None if None in known.values() else known
+
+    @property
+    def name(self) -> str:
+        return f"Struct({', '.join(f'{key}={part.name}' for key, part in self.items)})"
+
+    @property
+    def has_identity(self) -> bool:
+        return _all_have_identity(self.parts)
+
+    def embed(self, *shared: Any, **raw: Any) -> Element:
+        """An element of each part: from one input that all share, or from one input for each name.
+
+        Raises:
+            ScanError: The names are others, or there is more than one shared input.
+        """
+        given = {key: shared[0] for key, _ in self.items} if len(shared) == 1 and not raw else raw
+        if set(given) != {key for key, _ in self.items}:
+            keys = ", ".join(key for key, _ in self.items)
+            raise errors.ScanError(f"[{self.name}] embed takes one input for all parts, or the names {keys}.")
+        return {key: _spread(part, given[key]) for key, part in self.items}
+
+    def project(self, element: Element) -> dict[str, Any]:
+        """The answer of each part."""
+        return {key: part.project(element[key]) for key, part in self.items}
+
+    def combine(self, left: Element, right: Element) -> Element:
+        return {key: part.combine(left[key], right[key]) for key, part in self.items}
+
+    def identity(self, like: Element) -> Element:
+        return {key: parts.identity(part, like[key]) for key, part in self.items}
+
+    def inverse(self, element: Element) -> Element:
+        """The inverse in each part."""
+        return {key: inverse_of(part, element[key]) for key, part in self.items}
+
+    def facts(self, dtypes: Dtypes) -> Facts:
+        return product(part.facts(own) for part, own in zip(self.parts, parts.split(self.parts, dtypes), strict=True))
+
+    def promote(self, dtypes: Dtypes) -> Dtypes:
+        return parts.promote(self.parts, dtypes)
+
+    def check(self, dtypes: Dtypes) -> None:
+        parts.check(self.parts, dtypes)
+
+    def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        keys = tuple(key for key, _ in self.items)
+        if structure is tree.LEAF or structure[0] is not dict or structure[1] != keys:
+            got = tree.describe(tree.unflatten(structure, ["array"] * tree.count(structure)))
+            raise errors.TreeError(
+                f"[{self.name}] expects a dict with the keys {', '.join(keys)}, in this order; got {got}."
+            )
+        return tuple(k for part, child in zip(self.parts, structure[-1], strict=True) for k in part.events(child))

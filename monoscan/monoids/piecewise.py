@@ -1,0 +1,58 @@
+"""Sums and maxima together: the best run of consecutive values."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes as names
+from monoscan.monoids import domain
+from monoscan.monoids.base import Monoid
+
+Runs = tuple[mx.array, mx.array, mx.array, mx.array]
+_WHY = "its identity holds -inf, to which integers have no counterpart that adds up"
+
+
+@final
+@attrs.frozen
+class MaxSubarray(Monoid):
+    """The greatest sum of consecutive values (not empty).
+
+    Elements are ``(total, prefix, suffix, best)``, the best sums that start at the left
+    end, end at the right end, or lie anywhere; ``combine`` is ``(t_l + t_r,
+    max(p_l, t_l + p_r), max(s_r, s_l + t_r), max(b_l, b_r, s_l + p_r))``. Identity
+    (0, -inf, -inf, -inf). -inf is an ordinary value; NaN gives NaN from there on; inf
+    is off the domain.
+
+    Source: Bentley, *Programming Pearls* (1984), Kadane's problem as a fold.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> best = ms.MaxSubarray()
+        >>> best.project(ms.scan(best, best.embed(mx.array([1.0, -2.0, 3.0, 4.0, -9.0]))))
+        array([1, 1, 3, 7, 7], dtype=float32)
+    """
+
+    template = ("total", "prefix", "suffix", "best")
+
+    def embed(self, x: mx.array) -> Runs:
+        """Each value is a run of its own."""
+        return x, x, x, x
+
+    def project(self, element: Runs) -> mx.array:
+        """The best sum."""
+        return element[3]
+
+    def combine(self, left: Runs, right: Runs) -> Runs:
+        (t_l, p_l, s_l, b_l), (t_r, p_r, s_r, b_r) = left, right
+        across = mx.maximum(mx.maximum(b_l, b_r), s_l + p_r)
+        return t_l + t_r, mx.maximum(p_l, t_l + p_r), mx.maximum(s_r, s_l + t_r), across
+
+    def identity(self, like: Runs) -> Runs:
+        return mx.zeros_like(like[0]), domain.lowest(like[1]), domain.lowest(like[2]), domain.lowest(like[3])
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.FLOATS, _WHY)
