@@ -34,6 +34,32 @@ def flatten(tree: Tree) -> tuple[list[Any], Structure]:
     return leaves, (kind, tuple(structures))
 
 
+def flatten_like(tree: Tree, structure: Structure) -> list[Any] | None:
+    """The leaves of a tree in the order of a structure, or ``None`` if it is another tree.
+
+    Tuples, lists and NamedTuples of one length stand for one another, and the order of a
+    dict's keys does not matter.
+    """
+    if structure is LEAF:
+        return [tree] if flatten(tree)[1] is LEAF else None
+    children = structure[-1]
+    if structure[0] is dict:
+        if type(tree) is not dict or set(tree) != set(structure[1]):
+            return None
+        values = [tree[key] for key in structure[1]]
+    elif isinstance(tree, (tuple, list)) and len(tree) == len(children):
+        values = list(tree)
+    else:
+        return None
+    leaves = [flatten_like(value, child) for value, child in zip(values, children, strict=True)]
+    return None if any(each is None for each in leaves) else [leaf for each in leaves for leaf in each or ()]
+
+
+def show(structure: Structure) -> str:
+    """A structure in one line."""
+    return describe(unflatten(structure, ["array"] * count(structure)))
+
+
 def unflatten(structure: Structure, leaves: list[Any] | tuple[Any, ...]) -> Tree:
     """The tree of this structure with these leaves."""
     return _build(structure, iter(leaves))

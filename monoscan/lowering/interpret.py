@@ -48,10 +48,6 @@ def _const(instr: Instr) -> mx.array:
     return mx.array(instr.param, dtypes.by_name(instr.dtype))
 
 
-def _div(instr: Instr, x: mx.array, y: mx.array) -> mx.array:
-    return x // y if dtypes.is_exact(instr.dtype) else x / y
-
-
 def _lookup(instr: Instr, index: mx.array, *table: mx.array) -> mx.array:
     shape = mx.broadcast_shapes(index.shape, *(lane.shape for lane in table))
     stacked = mx.stack([mx.broadcast_to(lane, shape) for lane in table], axis=-1)
@@ -71,7 +67,8 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.ADD: _binary(mx.add),
     Op.SUB: _binary(mx.subtract),
     Op.MUL: _binary(mx.multiply),
-    Op.DIV: _div,
+    Op.DIV: _binary(mx.divide),
+    Op.FLOORDIV: _binary(mx.floor_divide),
     Op.REM: _binary(mx.remainder),
     Op.POW: _binary(mx.power),
     Op.NEG: _unary(mx.negative),
@@ -90,6 +87,7 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.LOGADDEXP: _binary(mx.logaddexp),
     Op.SIGMOID: _unary(mx.sigmoid),
     Op.ERF: _unary(mx.erf),
+    Op.ERFINV: _unary(mx.erfinv),
     Op.SIN: _unary(mx.sin),
     Op.COS: _unary(mx.cos),
     Op.TAN: _unary(mx.tan),

@@ -29,7 +29,8 @@ class Op(enum.Enum):
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
-    DIV = "div"  # true division of floats, truncating division of integers
+    DIV = "div"  # of floats and complex numbers
+    FLOORDIV = "floordiv"  # rounds towards -inf, as Python's //
     REM = "rem"  # sign of the divisor, as Python's %
     POW = "pow"
     NEG = "neg"
@@ -49,6 +50,7 @@ class Op(enum.Enum):
     LOGADDEXP = "logaddexp"
     SIGMOID = "sigmoid"
     ERF = "erf"
+    ERFINV = "erfinv"
     # trigonometry
     SIN = "sin"
     COS = "cos"
@@ -87,7 +89,7 @@ class Op(enum.Enum):
 COMPARISONS = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE})
 TRANSCENDENTAL = frozenset(
     {
-        Op.POW, Op.EXP, Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.LOGADDEXP, Op.SIGMOID, Op.ERF, Op.SIN,
+        Op.POW, Op.EXP, Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.LOGADDEXP, Op.SIGMOID, Op.ERF, Op.ERFINV, Op.SIN,
         Op.COS, Op.TAN, Op.ARCSIN, Op.ARCCOS, Op.ARCTAN, Op.ARCTAN2, Op.SINH, Op.COSH, Op.TANH,
     }
 )  # fmt: skip

@@ -45,10 +45,10 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 def find(name: str) -> Path | None:
     """The intact library called ``name``, if the cache holds it."""
-    for folder in (preferred_folder(), _private_folder.cache_info().currsize and _private_folder(os.getpid())):
-        if folder and _trusted(folder) and intact(folder / name):
-            return folder / name
-    return None
+    folders = [preferred_folder()]
+    if _private_folder.cache_info().currsize:
+        folders.append(_private_folder(os.getpid()))
+    return next((folder / name for folder in folders if _trusted(folder) and intact(folder / name)), None)
 
 
 def preferred_folder() -> Path:
@@ -67,7 +67,7 @@ def writable_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return _private_folder(os.getpid())
-    if _trusted(folder) and os.access(folder, os.W_OK | os.X_OK):
+    if _trusted(folder) and _writable(folder):
         return folder
     return _private_folder(os.getpid())
 
@@ -79,6 +79,10 @@ def intact(path: Path) -> bool:
         return _checksum(path) == expected
     except OSError:
         return False
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _trusted(folder: Path) -> bool:

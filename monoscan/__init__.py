@@ -1,0 +1,26 @@
+"""monoscan: a composable monoid algebra for parallel scans on MLX."""
+
+from __future__ import annotations
+
+try:
+    import mlx.core as _mx  # noqa: F401  # without a backend nothing below can be imported
+except ImportError as _error:
+    raise ImportError(
+        'monoscan needs an MLX backend, and none is installed: pip install "monoscan[cpu]" for the CPU, '
+        '"monoscan[cuda]" for an NVIDIA GPU.'
+    ) from _error
+
+from monoscan.errors import IdentityError as IdentityError
+from monoscan.errors import ScanError as ScanError
+from monoscan.errors import ScanTypeError as ScanTypeError
+from monoscan.errors import StrategyError as StrategyError
+from monoscan.errors import TraceError as TraceError
+from monoscan.errors import TreeError as TreeError
+from monoscan.lowering.plan import Plan as Plan
+from monoscan.monoids import *  # noqa: F403  # the catalogue, named one by one in monoscan.monoids
+from monoscan.scan.api import explain as explain
+from monoscan.scan.api import fold as fold
+from monoscan.scan.api import linear_recurrence as linear_recurrence
+from monoscan.scan.api import scan as scan
+
+__version__ = "0.1.0"

@@ -1,0 +1,48 @@
+"""Runs a plan: a straight line from leaves to leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from monoscan import tree
+from monoscan.lowering.captures import Captures, capture
+from monoscan.lowering.plan import Plan
+from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets import graph, native, trivial
+
+
+def execute(
+    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> tuple[Leaves, Leaves]:
+    """The result leaves and the carry leaves.
+
+    Args:
+        plan: The plan.
+        leaves: The leaves of the elements, as given.
+        captures: The operator with the arrays that it captures.
+        init: The leaves of ``init``, or ``None``.
+    """
+    if plan.parts:
+        return _parts(plan, leaves, captures, init)
+    if plan.strategy == "trivial":
+        return trivial.run(plan.problem, leaves, captures, init)
+    if plan.strategy == "native":
+        return native.run(plan, leaves, init)
+    return graph.run(plan, leaves, captures, init)
+
+
+def _parts(
+    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> tuple[Leaves, Leaves]:
+    """A product: each part on its own leaves."""
+    results: Leaves = []
+    carry: Leaves = []
+    start = 0
+    for part, operator in zip(plan.parts, captures.root.parts, strict=True):
+        stop = start + tree.count(part.problem.structure)
+        own_init = None if init is None else init[start:stop]
+        ys, last = execute(part, leaves[start:stop], capture(operator), own_init)
+        results, carry, start = results + ys, carry + last, stop
+    return results, carry

@@ -1,0 +1,178 @@
+"""The choice of a strategy: one table, first match wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monoscan import errors
+from monoscan.lowering import cost
+from monoscan.lowering.plan import Combination, Plan, Reason
+from monoscan.lowering.problem import STRATEGIES, Problem
+from monoscan.lowering.targets import native
+
+TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
+
+HILLIS_STEELE_ITEMS = 1 << 12
+"""Up to this many elements in all, Hillis-Steele's fewer array operations win (measured)."""
+
+ELEMENTS_PER_OPERATION = 8
+"""So many elements make one array operation for each of a program's cheaper than ``mx.vmap`` (measured)."""
+
+
+def plan(problem: Problem) -> Plan:
+    """Plans a scan. First match wins:
+
+    | # | condition | plan |
+    |---|---|---|
+    | 1 | ``strategy`` is forced | that, or an error that names the missing fact |
+    | 2 | length 0 or 1, or an empty batch | at most one combine |
+    | 3 | a ``Tuple`` or ``Struct`` | one fused kernel if each part would be a kernel, else each part by its own row |
+    | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan |
+    | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
+    | 6 | a true identity | Blelloch, with the identity placed |
+    | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements Brent-Kung |
+
+    Raises:
+        StrategyError: A forced strategy cannot run this scan.
+        IdentityError: An exclusive scan, or an empty one, has neither identity nor ``init``.
+    """
+    _check_identity(problem)
+    if problem.options.strategy != "auto":
+        return _forced(problem)
+    passed: list[Reason] = [Reason(1, TITLES[1], "strategy is auto")]
+    for row, rule in _ROWS.items():
+        answer = rule(problem)
+        if isinstance(answer, str):
+            passed.append(Reason(row, TITLES[row], answer))
+            continue
+        strategy, text, parts = answer
+        return make(problem, strategy, row, (*passed, Reason(row, TITLES[row], text)), parts)
+    raise AssertionError("row 7 takes everything")
+
+
+Answer = str | tuple[str, str, tuple[Plan, ...]]
+
+
+def _row_trivial(problem: Problem) -> Answer:
+    if problem.layout.length > 1 and problem.layout.items:
+        return f"length {problem.layout.length:,}"
+    return "trivial", f"length {problem.layout.length}, {problem.layout.items} elements", ()
+
+
+def _row_parts(problem: Problem) -> Answer:
+    if not problem.operator.parts:
+        return "not a Tuple or Struct"
+    parts = tuple(plan(problem.part(i)) for i in range(len(problem.operator.parts)))
+    return "parts", "each part by its own row", parts
+
+
+def _row_native(problem: Problem) -> Answer:
+    reason = "a function of whole slices" if problem.slices else native.unsupported(problem)
+    return reason or ("native", f"mx.{problem.facts.native}", ())
+
+
+def _row_kernel(problem: Problem) -> Answer:
+    return kernel_unsupported(problem) or ("kernel", "one fused loop", ())
+
+
+def _row_blelloch(problem: Problem) -> Answer:
+    if not problem.operator.has_identity:
+        return "no identity"
+    return "blelloch", "the identity is placed, never combined", ()
+
+
+def _row_portable(problem: Problem) -> Answer:
+    if problem.layout.items <= HILLIS_STEELE_ITEMS:
+        return "hillis_steele", f"up to {HILLIS_STEELE_ITEMS:,} elements: fewest array operations", ()
+    return "brent_kung", f"past {HILLIS_STEELE_ITEMS:,} elements: O(n) work", ()
+
+
+_ROWS: dict[int, Callable[[Problem], Answer]] = {
+    2: _row_trivial,
+    3: _row_parts,
+    4: _row_native,
+    5: _row_kernel,
+    6: _row_blelloch,
+    7: _row_portable,
+}
+
+
+def kernel_unsupported(problem: Problem) -> str | None:
+    """Why no kernel runs this scan, or ``None`` if one does."""
+    if problem.program is None:
+        return f"not traceable: {problem.traced.reason}"
+    return f"no kernel target for device {problem.options.device}"
+
+
+def _check_identity(problem: Problem) -> None:
+    options, layout = problem.options, problem.layout
+    if layout.init is not None or problem.operator.has_identity or layout.items == 0 and layout.length:
+        return
+    where = f"[{options.call}] {problem.operator.name}"
+    if not options.inclusive:
+        raise errors.IdentityError(
+            f"{where} has no identity, and an exclusive scan starts with one. Give init=, or an operator with an "
+            "identity (Maybe(operator) adjoins one)."
+        )
+    if layout.length == 0 and (options.return_carry or not options.results):
+        raise errors.IdentityError(
+            f"{where} has no identity, and the fold of an empty axis is the identity. Give init=, or an operator with "
+            "an identity (Maybe(operator) adjoins one)."
+        )
+
+
+def _forced(problem: Problem) -> Plan:
+    strategy = problem.options.strategy
+    if strategy not in STRATEGIES:
+        raise errors.StrategyError(
+            f"[{problem.options.call}] strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}."
+        )
+    if problem.operator.parts:
+        parts = tuple(_forced(problem.part(i)) for i in range(len(problem.operator.parts)))
+        return make(problem, "parts", 1, (Reason(1, TITLES[1], f"each part by {strategy}"),), parts)
+    missing = _missing_fact(problem, strategy)
+    if missing:
+        raise errors.StrategyError(
+            f"[{problem.options.call}] strategy={strategy!r} cannot run {problem.operator.name}: {missing}. "
+            'Use strategy="auto"; explain() says what it chooses and why.'
+        )
+    trivial = problem.layout.length <= 1 or not problem.layout.items
+    return make(problem, "trivial" if trivial else strategy, 1, (Reason(1, TITLES[1], f"strategy={strategy!r}"),))
+
+
+def _missing_fact(problem: Problem, strategy: str) -> str | None:
+    if strategy == "native":
+        return "a function of whole slices has no native scan" if problem.slices else native.unsupported(problem)
+    if strategy == "kernel":
+        return kernel_unsupported(problem)
+    if strategy == "blelloch" and not problem.operator.has_identity:
+        return "it has no identity; brent_kung does the same work without one"
+    return None
+
+
+def make(
+    problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...], parts: tuple[Plan, ...] = ()
+) -> Plan:
+    """The plan of a strategy, with its counts."""
+    if parts:
+        work, depth, moved = sum(p.work for p in parts), max(p.depth for p in parts), sum(p.bytes for p in parts)
+    else:
+        counted = "reduce" if not problem.options.results and strategy not in ("native", "kernel", "sequential") else strategy
+        each, depth = cost.work_and_depth(counted, problem.layout.length)
+        work, moved = each * cost.rows(problem), cost.moved_bytes(problem, strategy, each)
+    return Plan(
+        problem.operator.name, strategy, row, problem.options.device, _combination(problem, strategy), reasons, work, depth,
+        moved, problem, parts,
+    )  # fmt: skip
+
+
+def _combination(problem: Problem, strategy: str) -> Combination:
+    if strategy in ("native", "kernel"):
+        return strategy  # type: ignore[return-value]  # both are combinations too
+    if strategy in ("trivial", "parts"):
+        return "none"
+    program = problem.program
+    scalars = all(not event for event in problem.layout.event)
+    if program is not None and (scalars or problem.layout.items >= ELEMENTS_PER_OPERATION * len(program.code)):
+        return "lanes"
+    return "slices" if problem.slices else "vmap"

@@ -1,0 +1,147 @@
+"""What is asked: the options of a call, and everything that planning knows about it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import attrs
+
+from monoscan import dtypes, tree
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.captures import Captures, capture
+from monoscan.lowering.ir import Leaf, Program
+from monoscan.lowering.layout import Layout, closure
+from monoscan.lowering.trace import Traced, trace_combine
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.facts import Facts
+
+STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
+_TRACES: Cache[Traced] = Cache(1024)
+
+
+@attrs.frozen
+class Options:
+    """The options of a public call.
+
+    Args:
+        call: The public function, for messages.
+        reverse: Fold from the last element back.
+        inclusive: Each position includes its own element.
+        return_carry: The carry is wanted.
+        results: The results are wanted; a fold wants the carry alone.
+        strategy: The strategy asked for, or ``"auto"``.
+        device: The device type that the stream is on.
+    """
+
+    call: str = "scan"
+    reverse: bool = False
+    inclusive: bool = True
+    return_carry: bool = False
+    results: bool = True
+    strategy: str = "auto"
+    device: str = "cpu"
+
+
+@attrs.frozen(eq=False)
+class Problem:
+    """One scan to plan: operator, element type, geometry, program, options. It holds no array.
+
+    Args:
+        captures: The operator, with a `Leaf` in place of each array that it captures.
+        structure: The tree of an element.
+        stored: The dtype of each leaf as given.
+        layout: The geometry.
+        traced: The program of ``combine``, or why there is none.
+        options: The options.
+        slices: ``combine`` takes whole slices along the axis, as JAX's does.
+    """
+
+    captures: Captures
+    structure: tree.Structure
+    stored: tuple[str, ...]
+    layout: Layout
+    traced: Traced
+    options: Options
+    slices: bool = False
+
+    @property
+    def operator(self) -> Semigroup:
+        """The operator."""
+        operator: Semigroup = self.captures.root
+        return operator
+
+    @property
+    def program(self) -> Program | None:
+        """The traced program, if there is one."""
+        return self.traced.program
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The dtype of each result leaf."""
+        return self.operator.promote(self.stored)
+
+    @cached_property
+    def accumulators(self) -> tuple[str, ...]:
+        """The dtype in which each leaf is combined, and that of the carry."""
+        return accumulators(self.operator, self.stored)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The operator's facts at these dtypes."""
+        return self.operator.facts(self.accumulators)
+
+    @cached_property
+    def element(self) -> tuple[Leaf, ...]:
+        """The leaves of one element, in the accumulation dtype."""
+        return element(self.operator, self.stored, self.layout)
+
+    def part(self, number: int) -> Problem:
+        """The problem of a product's part, on its own leaves."""
+        structures = self.structure[-1]
+        start = sum(tree.count(structure) for structure in structures[:number])
+        stop = start + tree.count(structures[number])
+        layout = attrs.evolve(
+            self.layout,
+            batch=self.layout.batch[start:stop],
+            init=None if self.layout.init is None else self.layout.init[start:stop],
+            event=self.layout.event[start:stop],
+        )
+        captures = capture(self.operator.parts[number])
+        return pose(captures, structures[number], self.stored[start:stop], layout, self.options)
+
+
+def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtypes in which leaves of these dtypes are combined."""
+    return tuple(dtypes.accumulation(name) for name in operator.promote(stored))
+
+
+def element(operator: Semigroup, stored: tuple[str, ...], layout: Layout) -> tuple[Leaf, ...]:
+    """The leaves of one element, in the accumulation dtype."""
+    pairs = zip(accumulators(operator, stored), layout.event, strict=True)
+    return tuple(Leaf(dtype, event) for dtype, event in pairs)
+
+
+def pose(
+    captures: Captures, structure: tree.Structure, stored: tuple[str, ...], layout: Layout, options: Options
+) -> Problem:
+    """Traces ``combine`` and completes the layout with what each result depends on.
+
+    Args:
+        captures: The operator, stripped of its arrays.
+        structure: The tree of an element.
+        stored: The dtype of each leaf as given.
+        layout: The geometry, all of it but ``depends``.
+        options: The options.
+    """
+    leaves = element(captures.root, stored, layout)
+    key = (captures.key, structure, leaves)
+    traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, options.call))
+    return Problem(captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, options)
+
+
+def dependencies(traced: Traced, number: int) -> tuple[tuple[int, ...], ...]:
+    """What each leaf depends on: all leaves, where ``combine`` could not be traced."""
+    if traced.program is None:
+        return (tuple(range(number)),) * number
+    reads = traced.program.depends
+    return closure([frozenset(i % number for i in each if i < 2 * number) for each in reads])

@@ -1,0 +1,56 @@
+"""Blelloch: an up-sweep of totals, a down-sweep of exclusive prefixes. O(n) work.
+
+The identity stands on the left spine of the tree, where it is *placed* by index: it is
+never an operand, for ``0 * inf`` would turn an infinity into NaN. An ``init`` takes its
+place and is combined in like any prefix.
+
+Source: Blelloch, *Prefix Sums and Their Applications* (CMU-CS-90-190, 1990).
+"""
+
+from __future__ import annotations
+
+from monoscan.lowering.strategies.hillis_steele import hillis_steele
+from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave, join, length_of
+
+BASE = 8
+"""Below this length Hillis-Steele takes fewer array operations (measured)."""
+
+
+def blelloch(combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool) -> tuple[Leaves, Leaves]:
+    """The exclusive scan and the total.
+
+    Args:
+        combine: Combines arrays of elements.
+        xs: The elements.
+        axis: The scan axis.
+        root: What is placed at the root, of length 1: the identity or ``init``.
+        seeded: The root is an ``init``, so it counts as an operand.
+    """
+    n = length_of(xs, axis)
+    if n <= BASE:
+        return _base(combine, xs, axis, root, seeded)
+    pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
+    before, total = blelloch(combine, pairs, axis, root, seeded)
+    lefts = _right_children(combine, before, cut(xs, axis, 0, 2 * (n // 2), 2), axis, seeded)
+    exclusive = interleave(before, lefts, axis)
+    if n % 2:
+        exclusive, total = join(axis, exclusive, total), combine(total, cut(xs, axis, n - 1, n))
+    return exclusive, total
+
+
+def _right_children(combine: Combine, before: Leaves, lefts: Leaves, axis: int, seeded: bool) -> Leaves:
+    """What comes before each right child: what comes before its parent, then its left sibling."""
+    if seeded:
+        return combine(before, lefts)
+    m = length_of(lefts, axis)
+    rest = combine(cut(before, axis, 1, m), cut(lefts, axis, 1, m))
+    return join(axis, cut(lefts, axis, 0, 1), rest)
+
+
+def _base(combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool) -> tuple[Leaves, Leaves]:
+    n = length_of(xs, axis)
+    inclusive = hillis_steele(combine, xs, axis)
+    if seeded:
+        inclusive = combine(root, inclusive)
+    total = cut(inclusive, axis, n - 1, n)
+    return join(axis, root, cut(inclusive, axis, 0, n - 1)), total

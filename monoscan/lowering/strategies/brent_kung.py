@@ -1,0 +1,24 @@
+"""Brent-Kung: scan the sums of pairs, then fill in between. O(n) work, no identity needed.
+
+Source: Brent and Kung, *A Regular Layout for Parallel Adders* (IEEE Trans. Comput. C-31,
+1982); the odd/even recursion is that of JAX's ``associative_scan``.
+"""
+
+from __future__ import annotations
+
+from monoscan.lowering.strategies.hillis_steele import hillis_steele
+from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave, join, length_of
+
+BASE = 8
+"""Below this length Hillis-Steele takes fewer array operations (measured)."""
+
+
+def brent_kung(combine: Combine, xs: Leaves, axis: int) -> Leaves:
+    """The inclusive scan; needs no identity."""
+    n = length_of(xs, axis)
+    if n <= BASE:
+        return hillis_steele(combine, xs, axis)
+    pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
+    odds = brent_kung(combine, pairs, axis)
+    between = combine(cut(odds, axis, 0, (n - 1) // 2), cut(xs, axis, 2, n, 2))
+    return interleave(join(axis, cut(xs, axis, 0, 1), between), odds, axis)

@@ -1,0 +1,94 @@
+"""``combine`` on whole arrays of elements, in three ways; never a Python loop over elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import mlx.core as mx
+
+from monoscan import tree
+from monoscan.lowering.interpret import ARRAYS, evaluate
+from monoscan.lowering.ir import Program
+from monoscan.lowering.layout import Shape
+from monoscan.lowering.strategies.slices import Combine, Leaves
+from monoscan.monoids.base import Semigroup
+
+
+def by_lanes(program: Program, captured: Sequence[mx.array]) -> Combine:
+    """The traced program, run on arrays that hold one lane of all elements each."""
+    constants = [lane for array in captured for lane in array.reshape(-1)]
+    return lambda left, right: evaluate(program, [*left, *right, *constants], ARRAYS)
+
+
+def by_slices(operator: Semigroup, structure: tree.Structure) -> Combine:
+    """The function itself on whole slices, as JAX's ``associative_scan`` calls it."""
+
+    def combine(left: Leaves, right: Leaves) -> Leaves:
+        result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+        return leaves_of(result, structure)
+
+    return combine
+
+
+def by_vmap(
+    rebuild: Callable[[Sequence[mx.array]], Semigroup],
+    structure: tree.Structure,
+    captured: Sequence[mx.array],
+    events: Sequence[Shape],
+) -> Combine:
+    """The function under ``mx.vmap`` over the scan axis and each batch axis."""
+    number = len(events)
+
+    def one(*arrays: mx.array) -> tuple[mx.array, ...]:
+        left, right = tree.unflatten(structure, arrays[:number]), tree.unflatten(structure, arrays[number : 2 * number])
+        return tuple(leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure))
+
+    def combine(left: Leaves, right: Leaves) -> Leaves:
+        arrays = [*left, *right]
+        leads = [a.shape[: a.ndim - len(event)] for a, event in zip(arrays, [*events, *events], strict=True)]
+        lead = tuple(mx.broadcast_shapes(*leads))
+        function: Callable[..., Sequence[mx.array]] = one
+        for axis in reversed(range(len(lead))):
+            if lead[axis] != 1:
+                mapped = [None if own[axis] == 1 else 0 for own in leads]
+                function = mx.vmap(function, in_axes=(*mapped, *(None for _ in captured)), out_axes=(0,) * number)
+        squeezed = [a.squeeze([i for i, size in enumerate(own) if size == 1]) for a, own in zip(arrays, leads, strict=True)]
+        results = function(*squeezed, *captured)
+        shapes = [tuple(mx.broadcast_shapes(a.shape, b.shape)) for a, b in zip(left, right, strict=True)]
+        return [_trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]
+
+    return combine
+
+
+def _trim(y: mx.array, shape: Shape) -> mx.array:
+    """Undoes the broadcast of a result that does not depend on an axis: its rows are all the same."""
+    if tuple(y.shape) == shape:
+        return y
+    return y[tuple(slice(0, size) for size in shape)]
+
+
+def leaves_of(result: tree.Tree, structure: tree.Structure) -> Leaves:
+    """The leaves of what ``combine`` returned, whose tree tracing has checked."""
+    leaves = tree.flatten_like(result, structure)
+    assert leaves is not None
+    return leaves
+
+
+def split_lanes(xs: Leaves, events: Sequence[Shape]) -> Leaves:
+    """Leaves with event axes as one array a lane."""
+    lanes: Leaves = []
+    for x, event in zip(xs, events, strict=True):
+        flat = x.reshape(*x.shape[: x.ndim - len(event)], prod(event)) if event else x
+        lanes += [flat[..., i] for i in range(prod(event))] if event else [x]
+    return lanes
+
+
+def join_lanes(lanes: Leaves, events: Sequence[Shape]) -> Leaves:
+    """The leaves again."""
+    leaves, start = [], 0
+    for event in events:
+        own = lanes[start : start + prod(event)]
+        start += prod(event)
+        leaves.append(mx.stack(own, axis=-1).reshape(*own[0].shape, *event) if event else own[0])
+    return leaves

@@ -1,0 +1,202 @@
+"""Traces a Python ``combine`` once, on one element, into a program.
+
+MLX itself records the function: `mx.export_function` calls back with one record for each
+primitive, in topological order. `primitives` puts each in terms of the IR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering import primitives
+from monoscan.lowering.builder import Builder, Ids
+from monoscan.lowering.captures import Captures
+from monoscan.lowering.ir import MAX_LANES, Leaf, Program
+from monoscan.monoids.base import Semigroup
+
+Record = dict[str, Any]
+
+
+@attrs.frozen
+class Traced:
+    """What tracing found: a program, or the reason why there is none."""
+
+    program: Program | None
+    reason: str = ""
+
+
+def trace_combine(
+    operator: Semigroup, structure: tree.Structure, leaves: tuple[Leaf, ...], captures: Captures, call: str = "scan"
+) -> Traced:
+    """The program of an operator's ``combine``.
+
+    Args:
+        operator: The operator, for messages.
+        structure: The tree of an element.
+        leaves: The dtype (of accumulation) and the event shape of each leaf.
+        captures: The operator with the arrays that it captures.
+        call: The public call, for messages.
+
+    Returns:
+        Traced: The program, or why ``combine`` is not traceable.
+
+    Raises:
+        ScanError: ``combine`` does what no strategy can run: it branches on an array's
+            value, returns another tree, shape or dtype than it got, or reads an array
+            that cannot be found.
+    """
+    captured = captures.leaves
+
+    def combine(*arrays: mx.array) -> tuple[mx.array, ...]:
+        left, right = arrays[: len(leaves)], arrays[len(leaves) : 2 * len(leaves)]
+        rebuilt = captures.rebuild(arrays[2 * len(leaves) :])
+        result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+        return _checked_tree(f"[{call}] {operator.name}", result, structure)
+
+    records = _record(f"[{call}] {operator.name}", combine, leaves + leaves + captured)
+    if isinstance(records, str):
+        return Traced(None, records)
+    _check_types(f"[{call}] {operator.name}", records, leaves, structure)
+    if sum(leaf.lanes for leaf in leaves) > MAX_LANES:
+        return Traced(None, f"an element has {sum(leaf.lanes for leaf in leaves)} lanes, more than {MAX_LANES}")
+    return _lower(records, leaves + leaves + captured, len(leaves))
+
+
+def trace_function(name: str, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...]) -> Traced:
+    """The program of any function of arrays, as an identity or an action.
+
+    Args:
+        name: What messages call it.
+        function: Takes an array for each leaf and returns a sequence of arrays.
+        inputs: The leaves.
+    """
+    records = _record(f"[trace] {name}", lambda *arrays: tuple(function(*arrays)), inputs)
+    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, 0)
+
+
+def _record(where: str, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
+    """MLX's records of a function, or why MLX cannot record it."""
+    examples = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in inputs]
+    records: list[Record] = []
+    try:
+        mx.export_function(records.append, function, *examples)
+        if _constants(records):
+            _check_constants(where, records, function, examples)
+    except (errors.ScanError, IndexError, TypeError):
+        raise
+    except (ValueError, RuntimeError) as error:
+        return _reason(where, error)
+    return records
+
+
+def _reason(where: str, error: Exception) -> str:
+    text = str(error)
+    if "Attempting to eval" in text or "Only length-1 arrays" in text:
+        raise errors.TraceError(
+            f"{where}: combine reads the value of an array (a Python if, while, bool(), float(), .item() or NumPy call); "
+            "it is traced once for all elements. Use mx.where(condition, x, y) to select."
+        ) from error
+    if "uncaptured inputs" in text or "Unable to get state" in text or "not have a state" in text:
+        return text.replace("[export_function] ", "").replace("[compile] ", "").rstrip(".")
+    raise error
+
+
+def _constants(records: list[Record]) -> list[mx.array]:
+    return [array for record in records if record["type"] == "constants" for _, array in record["constants"]]
+
+
+def _address(array: mx.array) -> int:
+    view = np.asarray(array.reshape(-1).view(mx.uint8))
+    return int(view.__array_interface__["data"][0])
+
+
+def _check_constants(where: str, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
+    """An array that is there before ``combine`` runs keeps its address when it runs again."""
+    again: list[Record] = []
+    mx.export_function(again.append, function, *examples)
+    with mx.stream(mx.cpu):
+        pairs = zip(_constants(records), _constants(again), strict=True)
+        old = [first for first, second in pairs if first.size and _address(first) == _address(second)]
+    if old:
+        raise errors.TraceError(
+            f"{where}: combine reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} that is neither an "
+            "argument, nor made by combine, nor captured where it can be found; its gradient would be silently zero. "
+            "Hold it in a field of the operator, a closure, a default or a global that combine names."
+        )
+
+
+def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[mx.array, ...]:
+    leaves = tree.flatten_like(result, structure)
+    if leaves is None:
+        got = tree.show(tree.flatten(result)[1])
+        raise errors.TreeError(
+            f"{where}: combine must return the tree of its arguments, {tree.show(structure)}; it returned {got}."
+        )
+    for path, leaf in zip(tree.paths(structure), leaves, strict=True):
+        if not isinstance(leaf, mx.array):
+            raise errors.TreeError(
+                f"{where}: combine must return arrays; leaf {path or 'x'} is {type(leaf).__name__} {leaf!r:.40}. "
+                "Wrap it in mx.array(..., dtype) or mx.full."
+            )
+    return tuple(leaves)
+
+
+def _check_types(where: str, records: list[Record], leaves: tuple[Leaf, ...], structure: tree.Structure) -> None:
+    outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
+    for path, leaf, (_, shape, dtype) in zip(tree.paths(structure), leaves, outputs, strict=True):
+        if tuple(shape) != leaf.shape:
+            raise errors.ScanError(
+                f"{where}: combine must keep the shape of an element; leaf {path or 'x'} has event shape {leaf.shape} "
+                f"and combine returned {tuple(shape)}. `event` says how many trailing axes belong to an element."
+            )
+        if dtypes.name_of(dtype) != leaf.dtype:
+            raise errors.ScanTypeError(
+                f"{where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
+                f"{dtypes.name_of(dtype)}. Cast the elements before the scan, or the result with .astype."
+            )
+
+
+def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Traced:
+    builder = Builder(inputs)
+    values: dict[str, Ids] = {}
+    outputs: list[tuple[str, Any, Any]] = []
+    try:
+        for record in records:
+            if record["type"] == "inputs":
+                names = [name for name, _, _ in record["inputs"]]
+                values.update(zip(names, builder.leaves(), strict=True))
+            elif record["type"] == "constants":
+                values.update((name, _constant(builder, array)) for name, array in record["constants"])
+            elif record["type"] == "outputs":
+                outputs = record["outputs"]
+            elif record["type"] == "primitive":
+                _lower_one(builder, record, values)
+    except primitives.Untraceable as reason:
+        return Traced(None, str(reason))
+    return Traced(builder.finish([values[name] for name, _, _ in outputs], arity))
+
+
+def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None:
+    _, shape, dtype = record["outputs"][0]
+    inputs = [values[name] for name, _, _ in record["inputs"]]
+    call = primitives.Call(
+        record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype)
+    )
+    results = primitives.lower(call)
+    values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
+
+
+def _constant(builder: Builder, array: mx.array) -> Ids:
+    name = dtypes.name_of(array.dtype)
+    if name in dtypes.HALF:
+        array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
+    if array.size > primitives.MAX_VALUES:
+        raise primitives.Untraceable(f"a constant of {array.size} items")
+    flat = array.reshape(-1, stream=mx.cpu).tolist()
+    return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)

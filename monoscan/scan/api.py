@@ -1,0 +1,267 @@
+"""The public calls. From a call to its arrays: check, look the plan up, execute, rebuild the tree."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.captures import Captures, capture
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan import Plan
+from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.problem import Options, pose
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.linear import Affine
+from monoscan.scan import elements
+from monoscan.tree import Tree
+
+Stream = Any
+_PLANS: Cache[Plan] = Cache(4096)
+
+
+def scan(
+    monoid: Semigroup,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    init: Tree | None = None,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    """All running totals of a sequence: ``scan[i] = x_0 . x_1 . ... . x_i``.
+
+    Args:
+        monoid (Semigroup): What to combine with.
+        elems (array or tree): Arrays of one length along ``axis``. The last ``event`` axes
+            of each belong to an element; all others are batch axes, which broadcast between
+            leaves by NumPy's rule once the scan axis is removed.
+        axis (int, optional): The scan axis; a negative one needs leaves of equal rank.
+            Default: ``0``.
+        reverse (bool, optional): Fold from the last element back, as flip, scan, flip does.
+            Default: ``False``.
+        inclusive (bool, optional): Whether position i includes element i. If not, it holds
+            the fold of what comes before, and the first holds ``init``, else the identity.
+            Default: ``True``.
+        init (array or tree, optional): An element without the scan axis, combined in front.
+            Default: ``None``.
+        return_carry (bool, optional): Return ``(result, carry)``; the carry is the last
+            inclusive value, in the accumulation dtype (float32 for halves). Default: ``False``.
+        strategy (str, optional): ``"auto"``, or one of ``"native"``, ``"kernel"``,
+            ``"blelloch"``, ``"hillis_steele"``, ``"brent_kung"``, ``"sequential"``.
+            Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The tree of ``elems``; with ``return_carry`` a pair.
+
+    Raises:
+        TreeError: The elements do not form the operator's tree.
+        ScanTypeError: A leaf has a dtype that the operator, or ``init``, does not fit.
+        IdentityError: An exclusive scan, or an empty one, has neither identity nor ``init``.
+        StrategyError: A forced strategy cannot run it.
+        ScanError: Axis, lengths or shapes do not fit.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> a, b = mx.full((4,), 0.5), mx.ones((4,))
+        >>> decay, h = ms.scan(ms.Affine(), (a, b))
+        >>> h
+        array([1, 1.5, 1.75, 1.875], dtype=float32)
+    """
+    options = Options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
+    results, carry = _run(monoid, elems, axis, init, options, stream)
+    return (results, carry) if return_carry else results
+
+
+def fold(
+    monoid: Semigroup,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    init: Tree | None = None,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    """The total of a sequence, which is the last value of its scan.
+
+    Args:
+        monoid (Semigroup): What to combine with.
+        elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them.
+        axis (int, optional): The scan axis. Default: ``0``.
+        reverse (bool, optional): Fold from the last element back. Default: ``False``.
+        init (array or tree, optional): An element, combined in front. Default: ``None``.
+        strategy (str, optional): As in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The total, without the scan axis, with the dtypes of the scan.
+
+    Raises:
+        ScanError: As in `scan`; the fold of an empty axis needs an identity or ``init``.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.fold(ms.Max(), mx.array([3.0, 7.0, 5.0]))
+        array(7, dtype=float32)
+    """
+    options = Options("fold", reverse, True, False, False, strategy, device_type(stream))
+    _, total = _run(monoid, elems, axis, init, options, stream)
+    return total
+
+
+def linear_recurrence(
+    a: mx.array,
+    b: mx.array,
+    /,
+    h0: mx.array | None = None,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    r"""The states :math:`h_t = a_t h_{t-1} + b_t` alone, without the products of the gates.
+
+    Args:
+        a (array): The gates.
+        b (array): The inputs; batch axes broadcast against those of ``a``.
+        h0 (array, optional): The state before the first step, without the scan axis.
+            Default: ``None``, which is 0.
+        axis (int, optional): The time axis. Default: ``0``.
+        reverse (bool, optional): Run from the last step back: :math:`h_t = a_t h_{t+1} + b_t`.
+            Default: ``False``.
+        return_carry (bool, optional): Return ``(h, last)``, the last state in the
+            accumulation dtype. Default: ``False``.
+        strategy (str, optional): As in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array: The states; with ``return_carry`` a pair.
+
+    Raises:
+        ScanError: As in `scan`.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.linear_recurrence(mx.full((3,), 0.5), mx.ones((3,)), h0=mx.array(2.0))
+        array([2, 2, 2], dtype=float32)
+    """
+    options = Options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream))
+    init = None if h0 is None else (1, h0)
+    results, carry = _run(Affine(), (a, b), axis, init, options, stream)
+    return (results[1], carry[1]) if return_carry else results[1]
+
+
+def explain(
+    monoid: Semigroup,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    init: Tree | None = None,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Plan:
+    """What `scan` would run with these arguments, and why: the plan, which prints.
+
+    Args:
+        monoid (Semigroup): As in `scan`, like all other arguments.
+
+    Returns:
+        Plan: The plan.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
+        'native'
+    """
+    options = Options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
+    return _prepare(monoid, elems, axis, init, options)[0]
+
+
+def device_type(stream: Stream) -> str:
+    """``"cpu"`` or ``"gpu"``: the type of the device that a stream is on."""
+    device = mx.default_device() if stream is None else getattr(stream, "device", stream)
+    kind = device.type if isinstance(device, mx.Device) else device
+    return "cpu" if kind == mx.cpu or kind == mx.DeviceType.cpu else "gpu"
+
+
+def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, options: Options, stream: Stream) -> tuple[Tree, Tree]:
+    with nullcontext() if stream is None else mx.stream(stream):
+        plan, leaves, captures, start = _prepare(operator, elems, axis, init, options)
+        results, carry = execute(plan, leaves, captures, start)
+        if not options.results:
+            carry = [c.astype(dtypes.by_name(name)) for c, name in zip(carry, plan.problem.results, strict=True)]
+        structure = plan.problem.structure
+        return (
+            tree.unflatten(structure, results) if options.results else None,
+            tree.unflatten(structure, carry) if carry else None,
+        )
+
+
+def _prepare(
+    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, options: Options
+) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
+    """The plan, from the cache where the key is known, and the arrays to run it on."""
+    leaves, structure = tree.flatten(elems)
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(_not_an_operator(options.call, operator))
+    where = f"[{options.call}] {operator.name}"
+    if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
+        elements.check_leaves(where, operator, elems, leaves, structure)
+    captures = capture(operator)
+    stored = tuple([x.dtype for x in leaves])
+    shapes = tuple([x.shape for x in leaves])
+    start = None
+    if init is not None:
+        elements.check_leaves(where, operator, elems, leaves, structure)
+        start = elements.init_leaves(where, operator, structure, init, _names(stored))
+    starts = None if start is None else tuple([tuple(x.shape) for x in start])
+    key = (captures.key, structure, shapes, stored, axis, starts, options)
+    plan = _PLANS.find(key)
+    if plan is None:
+        elements.check_leaves(where, operator, elems, leaves, structure)
+        plan = _PLANS.get(key, lambda: _plan(where, captures, structure, shapes, _names(stored), axis, starts, options))
+    return plan, leaves, captures, start
+
+
+def _plan(where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, options: Options) -> Plan:
+    operator = captures.root
+    operator.check(stored)
+    layout = elements.lay_out(where, operator, structure, shapes, axis, init)
+    return make_plan(pose(captures.stripped(), structure, stored, layout, options))
+
+
+def _names(stored: tuple[mx.Dtype, ...]) -> tuple[str, ...]:
+    return tuple(dtypes.name_of(dtype) for dtype in stored)
+
+
+def _not_an_operator(call: str, given: Any) -> str:
+    if isinstance(given, type) and issubclass(given, Semigroup):
+        return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
+    if callable(given):
+        return (
+            f"[{call}] expects an operator; got the function {getattr(given, '__name__', given)!r}. Make it one with "
+            "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
+        )
+    return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."
+
+
