@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import bridge, build
 from monoscan.lowering.targets.cpu.kernels import Kernel, compile_kernel
 
 SOURCE = """
@@ -122,7 +122,7 @@ def unbroadcast(x: mx.array, shape: tuple[int, ...]) -> mx.array:
 def launch(
     axis: int, rank: int, lanes: int = 1, inits: bool = False, carry: bool = False, donors: tuple[int, ...] = (),
     rules: bool = True,
-) -> build.Launch:  # fmt: skip
+) -> bridge.Launch:  # fmt: skip
     code = kernel(lanes)
     event = () if lanes == 1 else (lanes,)
     leaves = [(mx.float32, ()), (mx.float32, event)]
@@ -134,19 +134,21 @@ def launch(
     )  # fmt: skip
 
 
-def scan(a: mx.array, b: mx.array, c: mx.array, axis: int = 0) -> list[mx.array]:
+def scan(a: mx.array, b: mx.array, c: mx.array, *, axis: int = 0) -> list[mx.array]:
     return launch(axis, a.ndim)([a, b, c])
 
 
-def loop(a: mx.array, b: mx.array, c: mx.array, axis: int = 0) -> list[mx.array]:
+def loop(a: mx.array, b: mx.array, c: mx.array, *, axis: int = 0) -> list[mx.array]:
     """The same in MLX operations, for derivatives."""
     shape = np.broadcast_shapes(a.shape, b.shape, c.shape)
-    a, b, c = (mx.moveaxis(mx.broadcast_to(x, shape), axis, 0) for x in (a, b, c))
-    A, h = [a[0]], [c[0] * b[0]]
-    for t in range(1, a.shape[0]):
-        A.append(a[t] * A[-1])
-        h.append(a[t] * h[-1] + c[t] * b[t])
-    return [mx.moveaxis(mx.stack(x), 0, axis) for x in (A, h)]
+    # Split, because indexing has no forward derivative of its reverse one in MLX.
+    steps = (mx.split(mx.broadcast_to(x, shape), shape[axis], axis) for x in (a, b, c))
+    A: list[mx.array] = []
+    h: list[mx.array] = []
+    for gate, value, scale in zip(*steps, strict=True):
+        A.append(gate * A[-1] if A else gate)
+        h.append(gate * h[-1] + scale * value if h else scale * value)
+    return [mx.concatenate(x, axis) for x in (A, h)]
 
 
 def fold(arrays: Sequence[Any], axis: int, lanes: int = 1) -> list[Array]:
@@ -158,7 +160,9 @@ def fold(arrays: Sequence[Any], axis: int, lanes: int = 1) -> list[Array]:
     shape = np.broadcast_shapes(*(x.shape for x in (a, b, c, *inits)))
     a, b, c = (np.moveaxis(np.broadcast_to(x, shape), axis, 0) for x in (a, b, c))
     rest = a.shape[1:]
-    state = [np.broadcast_to(np.moveaxis(x, axis, 0)[0], rest) for x in inits] if inits else [np.ones(rest), np.zeros(rest)]
+    state = (
+        [np.broadcast_to(np.moveaxis(x, axis, 0)[0], rest) for x in inits] if inits else [np.ones(rest), np.zeros(rest)]
+    )
     outputs: list[list[Array]] = [[], []]
     for t in range(a.shape[0]):
         state = [a[t] * state[0], a[t] * state[1] + c[t] * b[t]]

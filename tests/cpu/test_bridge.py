@@ -14,7 +14,7 @@ from bridge_affine import Rules, fold, kernel, launch, loop, scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import bridge, build
 
 SHAPES = [((7,), 0), ((5, 6), 0), ((5, 6), 1), ((2, 5, 3), 0), ((2, 5, 3), 1), ((2, 3, 4, 2, 3), 2), ((1, 4, 1, 3), 1)]
 
@@ -67,7 +67,9 @@ VIEWS: dict[str, Callable[[mx.array], mx.array]] = {
 def test_views(left: str, right: str) -> None:
     a, b = VIEWS[left](random(4, 5, 6)), VIEWS[right](random(4, 5, 6))
     for axis in range(3):
-        whole = mx.broadcast_to(random(1), (4, 5, 6))[tuple(slice(0, 1) if d == axis else slice(None) for d in range(3))]
+        whole = mx.broadcast_to(random(1), (4, 5, 6))[
+            tuple(slice(0, 1) if d == axis else slice(None) for d in range(3))
+        ]
         check(scan(a, b, whole, axis=axis), [a, b, whole], axis)
 
 
@@ -108,7 +110,9 @@ def test_random_shapes_and_strides(data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, rank - 1))
 
     def draw(along: bool) -> mx.array:
-        sizes = [1 if data.draw(st.booleans()) and d != axis or d == axis and not along else s for d, s in enumerate(shape)]
+        sizes = [
+            1 if data.draw(st.booleans()) and d != axis or d == axis and not along else s for d, s in enumerate(shape)
+        ]
         order = data.draw(st.permutations(range(rank)))
         step = [data.draw(st.sampled_from([1, 1, 2, -1, -2])) for _ in range(rank)]
         base = random(*(sizes[d] * abs(step[d]) for d in order))
@@ -142,7 +146,7 @@ def test_donation_reuses_the_buffers() -> None:
     size = 1 << 20
     run = launch(0, 1, donors=(0, 1))
 
-    def peak(donated: build.Launch) -> int:
+    def peak(donated: bridge.Launch) -> int:
         x = mx.ones(size)
         mx.eval(x)
         gc.collect()
@@ -198,29 +202,29 @@ def test_empty_arrays() -> None:
 
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
-    bridge = build.load()
+    module = build.load()
     arrays = [random(64, 1000, 3), random(64, 1000, 3), random(1, 1, 1)]
-    default = bridge.threads()
+    default = module.threads()
     results = []
     try:
         for threads in (1, 2, 5):
-            bridge.set_threads(threads)
+            module.set_threads(threads)
             results.append(np.array(scan(*arrays, axis=1)[1]))
     finally:
-        bridge.set_threads(default)
+        module.set_threads(default)
     assert all(np.array_equal(results[0], other) for other in results)
 
 
 def test_one_task_leaves_the_pool_alone() -> None:
-    bridge = build.load()
-    before = bridge.dispatched()
+    module = build.load()
+    before = module.dispatched()
     mx.eval(scan(random(100), random(100), random(1)))
-    assert bridge.dispatched() == before
+    assert module.dispatched() == before
 
 
 def test_threads_on_their_own_streams() -> None:
-    bridge = build.load()
-    default = bridge.threads()
+    module = build.load()
+    default = module.threads()
     failures: list[BaseException] = []
 
     def work(seed: int) -> None:
@@ -234,7 +238,7 @@ def test_threads_on_their_own_streams() -> None:
         except BaseException as failure:
             failures.append(failure)
 
-    bridge.set_threads(4)
+    module.set_threads(4)
     try:
         threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
         for thread in threads:
@@ -242,23 +246,23 @@ def test_threads_on_their_own_streams() -> None:
         for thread in threads:
             thread.join()
     finally:
-        bridge.set_threads(default)
+        module.set_threads(default)
     assert not failures
 
 
 def test_many_small_parallel_launches() -> None:
-    bridge = build.load()
-    default = bridge.threads()
+    module = build.load()
+    default = module.threads()
     try:
         for threads in (2, 8):
-            bridge.set_threads(threads)
+            module.set_threads(threads)
             x = random(16, 8)
             y = x
             for _ in range(500):
                 y = scan(x, y, mx.ones((1, 1)), axis=1)[0]
             check([y], [x, x, mx.ones((1, 1))], 1)
     finally:
-        bridge.set_threads(default)
+        module.set_threads(default)
 
 
 def test_rules_are_released() -> None:
@@ -272,13 +276,13 @@ def test_rules_are_released() -> None:
 
     code = kernel()
 
-    def make() -> build.Launch:
+    def make() -> bridge.Launch:
         rules = Mine()
         rules.plan = build.load().Launch(
             "Affine", schedule=code.schedule, task=code.task, axis=0, rank=1, elements=2, captures=1,
             event_ndims=[0, 0, 0], outputs=[(mx.float32, ())] * 2, rules=rules,
         )  # fmt: skip
-        plan: build.Launch = rules.plan
+        plan: bridge.Launch = rules.plan
         return plan
 
     mx.eval(make()([random(4), random(4), random(1)]))

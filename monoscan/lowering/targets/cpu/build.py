@@ -12,61 +12,19 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import cast
 
 import attrs
 import mlx.core as mx
 
 from monoscan.lowering.targets.cpu import cache
+from monoscan.lowering.targets.cpu.bridge import Bridge
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable, Compiler, digest, find_compiler, finish
 
 HERE = Path(__file__).parent
 MODULE = "_monoscan_bridge"
-
-LeafSpec = tuple[mx.Dtype, Sequence[int]]
-
-
-class Launch(Protocol):
-    """One plan's scan: call it with arrays, get lazy arrays."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def axis(self) -> int: ...
-    @property
-    def rank(self) -> int: ...
-
-    def __call__(self, arrays: Sequence[mx.array], stream: Any = None) -> list[mx.array]: ...
-
-
-class Bridge(Protocol):
-    """The compiled module."""
-
-    def Launch(
-        self,
-        name: str,
-        *,
-        schedule: int,
-        task: int,
-        axis: int,
-        rank: int,
-        elements: int,
-        captures: int = 0,
-        inits: int = 0,
-        event_ndims: Sequence[int],
-        outputs: Sequence[LeafSpec],
-        carries: Sequence[LeafSpec] = (),
-        donors: Sequence[int] = (),
-        rules: object = None,
-    ) -> Launch: ...
-    def threads(self) -> int: ...
-    def set_threads(self, n: int) -> None: ...
-    def dispatched(self) -> int: ...
-    def last_level_cache(self) -> int: ...
-    def shares_types(self) -> bool: ...
 
 
 @attrs.frozen
@@ -122,7 +80,7 @@ class Recipe:
         """The file's name, with a hash of all that it depends on."""
         sources = [*sorted(HERE.glob("bridge*.h")), HERE / "bridge.cpp", HERE / "kernel.h"]
         texts = [source.read_text(encoding="utf-8") for source in sources]
-        versions = [mx.__version__, self.nanobind_version, sys.version, platform.machine(), self.compiler.identity]
+        versions = [mlx_version(), self.nanobind_version, sys.version, platform.machine(), self.compiler.identity]
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
         return f"bridge-{digest([*texts, *versions, *self.flags, *self.link_flags])}{suffix}"
 
@@ -137,14 +95,14 @@ class Recipe:
         if ours not in theirs:
             found = ", ".join(theirs) or "none at all"
             raise BridgeUnavailable(
-                f"nanobind {self.nanobind_version} does not match mlx {mx.__version__}: it would register {ours}, and "
+                f"nanobind {self.nanobind_version} does not match mlx {mlx_version()}: it would register {ours}, and "
                 f"mlx has {found}; install the nanobind whose internals version (the number after _v) is mlx's"
             )
 
     def build(self, path: Path) -> None:
         """Compiles the bridge and nanobind side by side and links them."""
         self.check_internals()
-        print(f"monoscan: building the CPU bridge for mlx {mx.__version__} (once; about 10 s)", file=sys.stderr)
+        print(f"monoscan: building the CPU bridge for mlx {mlx_version()} (once; about 10 s)", file=sys.stderr)
         sources = (HERE / "bridge.cpp", self.nanobind / "src" / "nb_combined.cpp")
         objects = [path.with_name(f"{source.stem}.o") for source in sources]
         running: list[subprocess.Popen[str]] = []
@@ -154,6 +112,11 @@ class Recipe:
         if failures:
             raise failures[0]
         self.compiler.run([*objects, *self.link_flags, "-o", path])
+
+
+def mlx_version() -> str:
+    """The version of the MLX that is loaded; its stub does not declare it."""
+    return str(vars(mx)["__version__"])
 
 
 def find_recipe() -> Recipe:
@@ -170,7 +133,7 @@ def find_recipe() -> Recipe:
         raise BridgeUnavailable("nanobind is not installed: pip install 'monoscan[cpu]'")
     recipe = Recipe(compiler, Path(spec.origin).parent, importlib.import_module("nanobind").__version__)
     needed = {
-        recipe.mlx / "include" / "mlx" / "primitives.h": f"the headers of mlx {mx.__version__} are not installed",
+        recipe.mlx / "include" / "mlx" / "primitives.h": f"the headers of mlx {mlx_version()} are not installed",
         recipe.nanobind / "src" / "nb_combined.cpp": "nanobind is installed without its sources",
         Path(sysconfig.get_paths()["include"]) / "Python.h": "Python's headers are missing: install python3-dev",
     }
@@ -269,5 +232,5 @@ def _import(path: Path) -> Bridge:
         raise BridgeUnavailable(f"the built bridge does not load: {error}") from error
     bridge = cast(Bridge, module)
     if not bridge.shares_types():
-        raise BridgeUnavailable(f"the built bridge does not share types with mlx {mx.__version__}")
+        raise BridgeUnavailable(f"the built bridge does not share types with mlx {mlx_version()}")
     return bridge

@@ -1,0 +1,76 @@
+"""The types of the compiled bridge module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import mlx.core as mx
+
+LeafSpec = tuple[mx.Dtype, Sequence[int]]
+
+
+class Launch(Protocol):
+    """One plan's scan: call it with arrays, get lazy arrays."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def axis(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+
+    def __call__(self, arrays: Sequence[mx.array], stream: Any = None) -> list[mx.array]: ...
+
+
+class Bridge(Protocol):
+    """The compiled module.
+
+    A launch's arrays are rank-aligned: each has ``rank`` batch axes, of full size or 1, then
+    its event axes; captures and inits have size 1 along ``axis``. Results are the outputs,
+    of the full broadcast batch shape, then the carries, without the scan axis.
+    """
+
+    def Launch(
+        self,
+        name: str,
+        *,
+        schedule: int,
+        task: int,
+        axis: int,
+        rank: int,
+        elements: int,
+        captures: int = 0,
+        inits: int = 0,
+        event_ndims: Sequence[int],
+        outputs: Sequence[LeafSpec],
+        carries: Sequence[LeafSpec] = (),
+        donors: Sequence[int] = (),
+        rules: object = None,
+    ) -> Launch:
+        """Makes what a plan keeps and calls; it holds no arrays.
+
+        Args:
+            name: The name in errors and exported graphs.
+            schedule: The address of the kernel's ``ms_schedule``.
+            task: The address of its ``ms_task``.
+            axis: The scan axis, counted from the front.
+            rank: The number of batch axes, the scan axis among them.
+            elements: How many of the inputs are element leaves; they come first.
+            captures: How many are captured arrays; they come next.
+            inits: How many are leaves of the initial state; they come last.
+            event_ndims: The number of event axes of each input.
+            outputs: The dtype and event shape of each output.
+            carries: The same of each carry; empty for none.
+            donors: For each output the input whose buffer it may take, or -1.
+            rules: ``vjp(primals, cotangents, argnums, outputs, *, axis, rank)`` returns one
+                array for each of ``argnums``; ``jvp(primals, tangents, argnums, *, axis,
+                rank)`` one for each output and carry. Under ``vmap`` axis and rank grow.
+        """
+        ...
+
+    def threads(self) -> int: ...
+    def set_threads(self, n: int) -> None: ...
+    def dispatched(self) -> int: ...
+    def last_level_cache(self) -> int: ...
+    def shares_types(self) -> bool: ...

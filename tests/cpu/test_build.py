@@ -1,0 +1,368 @@
+"""Building: the cache, concurrent processes, and every way in which it can be impossible."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import time
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+from bridge_affine import SOURCE
+
+from monoscan.lowering.targets.cpu import build, cache, compiler, kernels
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+
+ROOT = str(Path(build.__file__).parents[4])
+TINY = """
+MS_EXPORT void ms_schedule(const ms_launch* l, ms_schedule* s) { s->phases = 1; s->tasks[0] = 1; }
+MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int task) { /* %s */ }
+"""
+
+
+def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh process; None removes a variable."""
+    settings = {**os.environ, "PYTHONPATH": ROOT, **environment}
+    kept = {name: value for name, value in settings.items() if value is not None}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and nothing remembered from other tests."""
+    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(tmp_path / "cache"))
+    kernels._compile.cache_clear()
+    cache._private_folder.cache_clear()
+    return tmp_path / "cache"
+
+
+def test_the_bridge_is_there() -> None:
+    bridge = build.load()
+    assert build.load() is bridge
+    status = build.status()
+    assert status.available
+    assert not status.reason
+    assert status.path is not None
+    assert cache.intact(status.path)
+
+
+def test_a_warm_load_takes_milliseconds_and_says_nothing() -> None:
+    build.load()
+    done = python(
+        """
+        import time
+        import mlx.core
+        from monoscan.lowering.targets.cpu import build
+        build.find_recipe().name
+        begin = time.perf_counter()
+        build.load()
+        print(time.perf_counter() - begin)
+        """
+    )
+    assert done.stderr == ""
+    assert float(done.stdout) < 0.5
+
+
+def test_importing_builds_nothing(folder: Path) -> None:
+    done = python(
+        """
+        import monoscan.lowering.targets.cpu.build as build
+        status = build.status()
+        assert status.available and status.path is None, status
+        print(status.reason)
+        """
+    )
+    assert done.stdout == "not built yet; the first kernel builds it\n", done.stderr
+    assert not folder.exists()
+
+
+def test_a_kernel_is_compiled_once(folder: Path) -> None:
+    begin = time.perf_counter()
+    first = kernels.compile_kernel(TINY % "once")
+    cold = time.perf_counter() - begin
+    begin = time.perf_counter()
+    assert kernels.compile_kernel(TINY % "once") is first
+    kernels._compile.cache_clear()
+    again = kernels.compile_kernel(TINY % "once")
+    warm = time.perf_counter() - begin
+    assert again == first
+    assert first.path.parent == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert sorted(p.suffix for p in folder.iterdir()) == [".lock", ".sha256", ".so"]
+    assert cold < 3
+    assert warm < 0.1
+
+
+def test_concurrent_processes_build_one_kernel(folder: Path) -> None:
+    code = f"""
+    from monoscan.lowering.targets.cpu.kernels import compile_kernel
+    print(compile_kernel({(TINY % "shared")!r}).path)
+    """
+    settings = {**os.environ, "PYTHONPATH": ROOT}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    running = [subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    paths = {process.communicate(timeout=60)[0].strip() for process in running}
+    assert len(paths) == 1
+    assert cache.intact(Path(paths.pop()))
+    assert len(list(folder.glob("*.so"))) == 1
+    assert not list(folder.glob("build-*"))
+
+
+def test_a_second_process_waits_for_the_first(folder: Path) -> None:
+    code = """
+    import time
+    from pathlib import Path
+    from monoscan.lowering.targets.cpu import cache
+    def make(path):
+        print("built", flush=True)
+        time.sleep(0.5)
+        path.write_bytes(b"whole")
+    assert cache.cached("slow.so", make).read_bytes() == b"whole"
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    settings = {**os.environ, "PYTHONPATH": ROOT}
+    running = [subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert "".join(process.communicate(timeout=60)[0] for process in running) == "built\n"
+    assert all(process.returncode == 0 for process in running)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no checksum", "empty checksum", "gone"])
+def test_a_corrupt_library_is_built_again(folder: Path, damage: str) -> None:
+    def make(path: Path) -> None:
+        path.write_bytes(b"whole")
+
+    path = cache.cached("some.so", make)
+    checksum = path.with_name("some.so.sha256")
+    if damage == "cut":
+        path.write_bytes(b"who")
+    elif damage == "changed":
+        path.write_bytes(b"Whole")
+    elif damage == "no checksum":
+        checksum.unlink()
+    elif damage == "empty checksum":
+        checksum.write_bytes(b"")
+    else:
+        path.unlink()
+    assert cache.find("some.so") is None
+    assert cache.cached("some.so", make).read_bytes() == b"whole"
+    assert cache.find("some.so") == path
+
+
+def test_a_corrupt_kernel_is_never_loaded(folder: Path) -> None:
+    path = kernels.compile_kernel(TINY % "corrupt").path
+    whole = path.read_bytes()
+    path.unlink()  # not overwritten in place: this process has it mapped
+    path.write_bytes(whole[: len(whole) // 2])
+    kernels._compile.cache_clear()
+    assert kernels.compile_kernel(TINY % "corrupt").path.read_bytes() == whole
+
+
+def test_a_failed_build_leaves_nothing(folder: Path) -> None:
+    with pytest.raises(BridgeUnavailable, match=r"the C\+\+ compiler failed: .*error"):
+        kernels.compile_kernel("this is not C++")
+    assert [p.suffix for p in folder.iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    kernels._compile.cache_clear()
+    cache._private_folder.cache_clear()
+    path = kernels.compile_kernel(TINY % "private").path
+    assert path.parent.name.startswith("monoscan-")
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert kernels.compile_kernel(TINY % "private").path == path
+
+
+def test_a_read_only_cache_still_serves_what_it_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kernels.compile_kernel(TINY % "kept").path
+    monkeypatch.setattr(cache, "_writable", lambda _: False)
+    kernels._compile.cache_clear()
+    assert kernels.compile_kernel(TINY % "kept").path == path
+    assert kernels.compile_kernel(TINY % "new").path.parent != folder
+
+
+def test_a_cache_that_others_can_write_is_not_trusted(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert kernels.compile_kernel(TINY % "mine").path.parent != folder
+
+
+def test_private_folders_go_with_their_process() -> None:
+    done = python(
+        f"""
+        from monoscan.lowering.targets.cpu.kernels import compile_kernel
+        print(compile_kernel({TINY % "gone"!r}).path)
+        """,
+        MONOSCAN_CACHE_DIR="/dev/null/cache",
+    )
+    assert done.returncode == 0, done.stderr
+    assert not Path(done.stdout.strip()).parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"PATH": ""}, "no C++ compiler was found: install g++ or clang++, or name one in CXX"),
+        ({"CXX": "/nonexistent"}, "CXX names '/nonexistent', which is not a program"),
+    ],
+)
+def test_no_compiler(folder: Path, environment: dict[str, str | None], reason: str) -> None:
+    done = python(
+        """
+        from monoscan.lowering.targets.cpu import build, kernels
+        status = build.status()
+        assert not status.available
+        print(status.reason)
+        for make in (build.load, lambda: kernels.compile_kernel("")):
+            try:
+                make()
+            except build.BridgeUnavailable as failure:
+                assert failure.reason == status.reason
+            else:
+                raise SystemExit("it built")
+        """,
+        **{"CXX": None, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert reason in done.stdout
+
+
+def test_a_compiler_that_fails_is_asked_once(folder: Path) -> None:
+    done = python(
+        """
+        from monoscan.lowering.targets.cpu import build
+        for _ in range(2):
+            try:
+                build.load()
+            except build.BridgeUnavailable as failure:
+                print(failure.reason)
+        assert not build.status().available
+        """,
+        CXX="false",
+    )
+    assert done.stdout == 2 * "the C++ compiler failed: exit status 1\n", done.stderr
+
+
+def test_arguments_in_cxx(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++ -DEXTRA=1")
+    assert compiler.find_compiler().command[1:] == ("-DEXTRA=1",)
+    kernels.compile_kernel(TINY % "extra" + "static_assert(EXTRA == 1);")
+
+
+def test_the_key_follows_what_the_bridge_is_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = build.find_recipe().name
+    assert build.find_recipe().name == name
+    names = {name}
+    with monkeypatch.context() as patch:
+        patch.setattr(mx, "__version__", "0.99.0")
+        names.add(build.find_recipe().name)
+    with monkeypatch.context() as patch:
+        patch.setenv("MONOSCAN_SANITIZE", "thread")
+        names.add(build.find_recipe().name)
+    with monkeypatch.context() as patch:
+        patch.setenv("CXX", "g++ -g")
+        names.add(build.find_recipe().name)
+    assert len(names) == 4
+
+
+def test_the_key_of_a_kernel_follows_the_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kernels.compile_kernel(TINY % "here").path
+    monkeypatch.setattr(kernels, "cpu_identity", lambda: "another machine")
+    kernels._compile.cache_clear()
+    assert kernels.compile_kernel(TINY % "here").path != path
+
+
+def test_another_nanobind_is_found_out_before_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = build.find_recipe()
+    recipe.check_internals()
+    monkeypatch.setattr(build, "registered_internals", lambda: ["__nb_internals_nanobind_v99_mlx__"])
+    with pytest.raises(BridgeUnavailable, match=r"does not match mlx .*_v99_mlx__; install the nanobind"):
+        recipe.check_internals()
+
+
+def test_registered_internals_hold_no_reference() -> None:
+    assert [build.registered_internals() for _ in range(100)][-1] == build.registered_internals() != []
+
+
+def test_missing_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(BridgeUnavailable, match=r"pip install 'monoscan\[cpu\]'"):
+        build.find_recipe()
+    monkeypatch.undo()
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(BridgeUnavailable, match="Python's headers are missing"):
+        build.find_recipe()
+
+
+def test_the_number_of_threads_is_a_setting() -> None:
+    code = """
+    from monoscan.lowering.targets.cpu import build
+    bridge = build.load()
+    print(bridge.threads())
+    bridge.set_threads(2)
+    print(bridge.threads())
+    try:
+        bridge.set_threads(0)
+    except ValueError as error:
+        print(error)
+    """
+    done = python(code, MONOSCAN_NUM_THREADS="7")
+    assert done.stdout == "7\n2\n[monoscan] The number of threads must be at least 1.\n", done.stderr
+    default = python(code, MONOSCAN_NUM_THREADS=None)
+    expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert default.stdout.splitlines()[0] == str(expected)
+
+
+def test_a_forked_child_has_a_pool_of_its_own() -> None:
+    done = python(
+        f"""
+        import ctypes, os, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import mlx.core as mx
+        from bridge_affine import scan
+        from monoscan.lowering.targets.cpu import build
+        build.load().set_threads(3)
+        x = mx.ones((64, 64))
+        def work():
+            with mx.stream(mx.new_stream(mx.cpu)):
+                for _ in range(50):
+                    assert scan(x, x, mx.ones((1, 1)), axis=1)[1][0, -1].item() == 64
+        work()
+        child = os.fork()
+        if child == 0:
+            work()
+            os._exit(0 if build.load().threads() == 3 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        work()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_exit_while_work_is_pending() -> None:
+    done = python(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import mlx.core as mx
+        from bridge_affine import scan
+        x = mx.full((512, 20000), 0.5)
+        y = scan(x, x, mx.ones((1, 1)), axis=1)
+        mx.async_eval(*y)
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_source_of_the_test_kernel_compiles_without_warnings(tmp_path: Path) -> None:
+    found = compiler.find_compiler()
+    flags = [*kernels.kernel_flags(found), "-Wall", "-Werror", "-include", str(kernels.CONTRACT)]
+    found.run([*flags, "-x", "c++", "-", "-o", str(tmp_path / "kernel.so")], SOURCE % 1)
