@@ -62,7 +62,7 @@ class Semigroup(ABC):
         """The dtypes of result leaves for these of the elements. Default: the same."""
         return dtypes
 
-    def check(self, dtypes: tuple[str, ...]) -> None:
+    def check(self, dtypes: tuple[str, ...]) -> None:  # noqa: B027  # most operators take every dtype
         """Refuses leaves of dtypes that the operator is not defined on. Default: takes all.
 
         Raises:

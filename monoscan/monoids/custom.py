@@ -71,7 +71,8 @@ class CustomMonoid(_Functions, Monoid):
             values = values * len(leaves)
         elif given != structure:
             raise errors.TreeError(
-                f"[{self.name}] identity has the tree {tree.describe(self.neutral)}; elements are {tree.describe(like)}."
+                f"[{self.name}] identity has the tree {tree.describe(self.neutral)}; "
+                f"elements are {tree.describe(like)}."
             )
         return tree.unflatten(structure, [mx.full(x.shape, v, x.dtype) for x, v in zip(leaves, values, strict=True)])
 

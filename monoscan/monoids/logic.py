@@ -1,4 +1,4 @@
-"""Truth: all and any."""
+"""Truth: all, any, parity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import final
 import attrs
 import mlx.core as mx
 
+from monoscan import dtypes as names
+from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid
 from monoscan.monoids.facts import Facts
 
@@ -73,3 +75,39 @@ class Any(Monoid):
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         return Facts(True, True, False, "exact")
+
+
+@final
+@attrs.frozen
+class Xor(Monoid):
+    """Parity: bit by bit for integers.
+
+    Elements are arrays ``x`` of bool or integers; ``combine`` is ``l xor r``. Identity
+    False, or 0; every element is its own inverse.
+
+    Source: the group of integers modulo 2.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.scan(ms.Xor(), mx.array([1, 3, 2]))
+        array([1, 2, 0], dtype=int32)
+    """
+
+    template = "x"
+
+    def combine(self, left: mx.array, right: mx.array) -> mx.array:
+        return mx.bitwise_xor(left, right)
+
+    def identity(self, like: mx.array) -> mx.array:
+        return mx.zeros_like(like)
+
+    def inverse(self, element: mx.array) -> mx.array:
+        """Itself."""
+        return element
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.INTEGERS | {"bool"}, "it works on bits")
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        return Facts(True, False, True, "exact")

@@ -13,7 +13,7 @@ from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid, Semigroup
 from monoscan.monoids.facts import Facts
 
-Indexed = tuple[mx.array, mx.array]
+Pair = tuple[mx.array, mx.array]
 _UNORDERED = "complex numbers have no order"
 
 
@@ -83,6 +83,44 @@ class Min(Monoid):
 
 @final
 @attrs.frozen
+class MinMax(Monoid):
+    """The least and the greatest value: bounding boxes.
+
+    Elements are pairs ``(low, high)``; ``combine`` is ``(min(low_l, low_r), max(high_l,
+    high_r))``. Identity (inf, -inf), or the extremes of the integers. NaN wins; infinities
+    are ordinary values.
+
+    Source: the product of `Min` and `Max`, as in NumPy's ``ptp``.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> span = ms.MinMax()
+        >>> ms.fold(span, span.embed(mx.array([2, 3, 1])))
+        (array(1, dtype=int32), array(3, dtype=int32))
+    """
+
+    template = ("low", "high")
+
+    def embed(self, x: mx.array) -> Pair:
+        """Each value is both."""
+        return x, x
+
+    def combine(self, left: Pair, right: Pair) -> Pair:
+        return mx.minimum(left[0], right[0]), mx.maximum(left[1], right[1])
+
+    def identity(self, like: Pair) -> Pair:
+        return domain.highest(like[0]), domain.lowest(like[1])
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, domain.ORDERED, _UNORDERED)
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        return Facts(True, True, False, "exact")
+
+
+@final
+@attrs.frozen
 class First(Semigroup):
     """The first value: a left-zero band.
 
@@ -143,7 +181,7 @@ class _ArgExtreme(Monoid):
     def better(self, x: mx.array, y: mx.array) -> mx.array:
         """Whether ``x`` beats ``y``."""
 
-    def embed(self, x: mx.array, index: mx.array | None = None, *, axis: int = 0) -> Indexed:
+    def embed(self, x: mx.array, index: mx.array | None = None, *, axis: int = 0) -> Pair:
         """Pairs ``(x, index)``; the index defaults to the position along ``axis``."""
         if index is None:
             axis %= x.ndim
@@ -151,11 +189,11 @@ class _ArgExtreme(Monoid):
             index = mx.broadcast_to(position.reshape(-1, *(1,) * (x.ndim - axis - 1)), x.shape)
         return x, index
 
-    def project(self, element: Indexed) -> mx.array:
+    def project(self, element: Pair) -> mx.array:
         """The index."""
         return element[1]
 
-    def combine(self, left: Indexed, right: Indexed) -> Indexed:
+    def combine(self, left: Pair, right: Pair) -> Pair:
         (x, i), (y, j) = left, right
         x_nan, y_nan = mx.isnan(x), mx.isnan(y)
         same = mx.logical_or(x == y, mx.logical_and(x_nan, y_nan))
@@ -193,7 +231,7 @@ class ArgMax(_ArgExtreme):
     def better(self, x: mx.array, y: mx.array) -> mx.array:
         return x > y
 
-    def identity(self, like: Indexed) -> Indexed:
+    def identity(self, like: Pair) -> Pair:
         return domain.lowest(like[0]), domain.highest(like[1])
 
 
@@ -219,5 +257,5 @@ class ArgMin(_ArgExtreme):
     def better(self, x: mx.array, y: mx.array) -> mx.array:
         return x < y
 
-    def identity(self, like: Indexed) -> Indexed:
+    def identity(self, like: Pair) -> Pair:
         return domain.highest(like[0]), domain.highest(like[1])

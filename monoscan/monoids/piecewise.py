@@ -1,4 +1,4 @@
-"""Sums and maxima together: the best run of consecutive values."""
+"""Sums and maxima together: the best run of consecutive values, waiting times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from monoscan import dtypes as names
 from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid
 
+Pair = tuple[mx.array, mx.array]
 Runs = tuple[mx.array, mx.array, mx.array, mx.array]
 _WHY = "its identity holds -inf, to which integers have no counterpart that adds up"
 
@@ -53,6 +54,38 @@ class MaxSubarray(Monoid):
 
     def identity(self, like: Runs) -> Runs:
         return mx.zeros_like(like[0]), domain.lowest(like[1]), domain.lowest(like[2]), domain.lowest(like[3])
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.FLOATS, _WHY)
+
+
+@final
+@attrs.frozen
+class MaxPlusAffine(Monoid):
+    r"""Composition of maps ``w -> max(w + a, b)``: the recurrence of waiting times.
+
+    Elements are pairs ``(a, b)``; ``combine`` applies the left map first: ``(a_l + a_r,
+    max(b_l + a_r, b_r))``. Identity (0, -inf). -inf is an ordinary value; NaN gives NaN
+    from there on; inf is off the domain.
+
+    Source: Lindley, *The theory of queues with a single server* (1952).
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> slack = mx.array([0.0, 2.0, -1.0, -3.0])  # service time before, less the time to the next arrival
+        >>> ms.scan(ms.MaxPlusAffine(), (slack, mx.zeros((4,))))[1]
+        array([0, 2, 1, 0], dtype=float32)
+    """
+
+    template = ("a", "b")
+
+    def combine(self, left: Pair, right: Pair) -> Pair:
+        (a_l, b_l), (a_r, b_r) = left, right
+        return a_l + a_r, mx.maximum(b_l + a_r, b_r)
+
+    def identity(self, like: Pair) -> Pair:
+        return mx.zeros_like(like[0]), domain.lowest(like[1])
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)

@@ -101,6 +101,6 @@ def children(name: str, structure: tree.Structure, number: int, expected: Any) -
         TreeError: The tree is no tuple of that many.
     """
     if structure is tree.LEAF or structure[0] is dict or len(structure[-1]) != number:
-        got = tree.describe(tree.unflatten(structure, ["array"] * tree.count(structure)))
+        got = tree.show(structure)
         raise errors.TreeError(f"[{name}] expects a tree {tree.describe(expected)}; got {got}.")
     return tuple(structure[-1])

@@ -199,7 +199,7 @@ class Struct(Monoid):
     def events(self, structure: tree.Structure) -> tuple[int, ...]:
         keys = tuple(key for key, _ in self.items)
         if structure is tree.LEAF or structure[0] is not dict or structure[1] != keys:
-            got = tree.describe(tree.unflatten(structure, ["array"] * tree.count(structure)))
+            got = tree.show(structure)
             raise errors.TreeError(
                 f"[{self.name}] expects a dict with the keys {', '.join(keys)}, in this order; got {got}."
             )

@@ -1,0 +1,130 @@
+"""Texts and automata: finite maps, brackets."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes as names
+from monoscan import errors
+from monoscan.monoids import domain
+from monoscan.monoids.base import Monoid
+from monoscan.monoids.facts import Facts
+
+Pair = tuple[mx.array, mx.array]
+
+
+def _positive(operator: FiniteMap, field: attrs.Attribute[int], k: int) -> None:
+    if not isinstance(k, int) or k < 1:
+        raise errors.ScanError(f"[FiniteMap] k must be a positive number of states; got {k!r}.")
+
+
+@final
+@attrs.frozen
+class FiniteMap(Monoid):
+    """Composition of maps of ``k`` states to themselves: a finite automaton, in parallel.
+
+    Elements are integer vectors ``f`` of length ``k`` (event 1) with entries from 0 to k - 1;
+    ``combine`` follows the left map first: ``f_r[f_l]``. Identity (0, 1, ..., k - 1).
+
+    Source: Ladner and Fischer, *Parallel prefix computation* (1980), section 3; Hillis and
+    Steele, *Data parallel algorithms* (1986).
+
+    Args:
+        k (int): The number of states.
+
+    Raises:
+        ScanError: ``k`` is not positive.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> parity = ms.FiniteMap(2)
+        >>> table = mx.array([[0, 1], [1, 0]])  # the bit 0 keeps the state, the bit 1 changes it
+        >>> parity.project(ms.scan(parity, parity.embed(mx.array([1, 0, 1, 1]), table)))
+        array([1, 1, 0, 1], dtype=int32)
+    """
+
+    k: int = attrs.field(validator=_positive)
+
+    template = "f"
+    event = 1
+
+    @property
+    def name(self) -> str:
+        return f"FiniteMap({self.k})"
+
+    def embed(self, symbols: mx.array, table: mx.array | None = None) -> mx.array:
+        """The map of each symbol: row ``symbol`` of a table of ``k`` columns; without one, the maps themselves.
+
+        Raises:
+            ScanError: The maps have another length than ``k``.
+        """
+        maps = symbols if table is None else mx.take(table, symbols, axis=0)
+        self._expect_states(maps)
+        return maps
+
+    def project(self, element: mx.array, start: int = 0) -> mx.array:
+        """The state that is reached from ``start``."""
+        return element[..., start]
+
+    def combine(self, left: mx.array, right: mx.array) -> mx.array:
+        self._expect_states(left)
+        return mx.take_along_axis(right, left, axis=-1)
+
+    def identity(self, like: mx.array) -> mx.array:
+        return mx.broadcast_to(mx.arange(self.k, dtype=like.dtype), like.shape)
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.INTEGERS, "a state is a whole number")
+
+    def _expect_states(self, maps: mx.array) -> None:
+        if not maps.ndim or maps.shape[-1] != self.k:
+            raise errors.ScanError(f"[{self.name}] maps must have the shape (..., {self.k}); got {tuple(maps.shape)}.")
+
+
+@final
+@attrs.frozen
+class Bracket(Monoid):
+    """Matching of brackets: how many are left open, and how many close what was not open.
+
+    Elements are pairs ``(closes, opens)`` of counts that are not negative; with ``m =
+    min(opens_l, closes_r)``, ``combine`` is ``(closes_l + closes_r - m, opens_l + opens_r -
+    m)``. Identity (0, 0).
+
+    Source: the bicyclic monoid; Levien, *Rope science* part 4 (2016).
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> bracket, text = ms.Bracket(), mx.array([1, 1, -1, 0, -1, -1])  # "(()x))"
+        >>> ms.scan(bracket, bracket.embed(text))
+        (array([0, 0, 0, 0, 0, 1], dtype=int32), array([1, 2, 1, 1, 0, 0], dtype=int32))
+    """
+
+    template = ("closes", "opens")
+
+    def embed(self, x: mx.array) -> Pair:
+        """Positive numbers open, negative ones close, 0 does neither."""
+        return (x < 0).astype(mx.int32), (x > 0).astype(mx.int32)
+
+    def project(self, element: Pair) -> mx.array:
+        """Whether all brackets are matched."""
+        closes, opens = element
+        return mx.logical_and(closes == 0, opens == 0)
+
+    def combine(self, left: Pair, right: Pair) -> Pair:
+        (closes_l, opens_l), (closes_r, opens_r) = left, right
+        matched = mx.minimum(opens_l, closes_r)
+        return closes_l + (closes_r - matched), (opens_l - matched) + opens_r
+
+    def identity(self, like: Pair) -> Pair:
+        return mx.zeros_like(like[0]), mx.zeros_like(like[1])
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.INTEGERS, "brackets are counted")
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        return Facts(associativity="exact")
