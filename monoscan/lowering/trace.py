@@ -32,7 +32,12 @@ class Traced:
 
 
 def trace_combine(
-    operator: Semigroup, structure: tree.Structure, leaves: tuple[Leaf, ...], captures: Captures, call: str = "scan"
+    operator: Semigroup,
+    structure: tree.Structure,
+    leaves: tuple[Leaf, ...],
+    captures: Captures,
+    call: str = "scan",
+    limit: int | None = MAX_LANES,
 ) -> Traced:
     """The program of an operator's ``combine``.
 
@@ -42,6 +47,7 @@ def trace_combine(
         leaves: The dtype (of accumulation) and the event shape of each leaf.
         captures: The operator with the arrays that it captures.
         call: The public call, for messages.
+        limit: The most lanes that an element may have.
 
     Returns:
         Traced: The program, or why ``combine`` is not traceable.
@@ -63,8 +69,9 @@ def trace_combine(
     if isinstance(records, str):
         return Traced(None, records)
     _check_types(f"[{call}] {operator.name}", records, leaves, structure)
-    if sum(leaf.lanes for leaf in leaves) > MAX_LANES:
-        return Traced(None, f"an element has {sum(leaf.lanes for leaf in leaves)} lanes, more than {MAX_LANES}")
+    lanes = sum(leaf.lanes for leaf in leaves)
+    if limit is not None and lanes > limit:
+        return Traced(None, f"an element has {lanes} lanes, more than {limit}")
     return _lower(records, leaves + leaves + captured, len(leaves))
 
 

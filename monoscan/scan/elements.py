@@ -98,6 +98,14 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
     return position
 
 
+def slice_axis(where: str, structure: tree.Structure, shapes: Sequence[Shape], axis: int) -> int:
+    """The scan axis of whole slices, from the front, once it and the lengths are checked."""
+    called = [path or "x" for path in tree.paths(structure)]
+    position = _axis(where, axis, called, shapes, [0] * len(shapes))
+    _check_lengths(where, called, shapes, position)
+    return position
+
+
 def _check_lengths(where: str, called: list[str], shapes: Sequence[Shape], axis: int) -> None:
     lengths = [shape[axis] for shape in shapes]
     for name, shape, length in zip(called, shapes, lengths, strict=True):

@@ -1,0 +1,109 @@
+"""``associative_scan``: JAX's signature and semantics, with this library's plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.captures import Captures, capture
+from monoscan.lowering.elementwise import trace_slices
+from monoscan.lowering.execute import execute
+from monoscan.lowering.layout import Layout, Shape
+from monoscan.lowering.plan import Plan
+from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.problem import Options, Problem, accumulators, dependencies
+from monoscan.monoids.base import Element, Semigroup
+from monoscan.scan import elements
+from monoscan.scan.api import device_type
+from monoscan.tree import Tree
+
+_PLANS: Cache[Plan] = Cache(4096)
+
+
+@final
+@attrs.frozen
+class Slices(Semigroup):
+    """A function of whole slices along the scan axis, as an operator."""
+
+    function: Callable[[Tree, Tree], Tree]
+
+    def combine(self, left: Element, right: Element) -> Element:
+        return self.function(left, right)
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
+    """All running totals under an associative function of whole slices, as in ``jax.lax.associative_scan``.
+
+    ``fn`` gets slices along ``axis``, of any length, and must combine them position by
+    position. Where its trace shows that it works element by element, or on trailing axes
+    alone, it gets the plan and the speed of ``scan`` with ``monoid(fn, event=...)``.
+    Half-precision elements are combined in float32 and rounded once.
+
+    Args:
+        fn (callable): ``fn(left, right)``, associative; returns the tree, shapes and dtypes
+            of its arguments.
+        elems (array or tree): Arrays of one length along ``axis``.
+        reverse (bool, optional): Scan from the end: flip, scan, flip; ``fn`` then gets the
+            later slices first. Default: ``False``.
+        axis (int, optional): The scan axis; a negative one counts from each leaf's end.
+            Default: ``0``.
+
+    Returns:
+        array or tree: The tree of ``elems``.
+
+    Raises:
+        ScanError: ``fn`` is no function, or elements, axis or what ``fn`` returns do not fit.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.associative_scan(mx.add, mx.array([1, 2, 3]))
+        array([1, 3, 6], dtype=int32)
+    """
+    if not callable(fn) or isinstance(fn, Semigroup):
+        hint = f"; ms.scan takes operators such as {fn.name}" if isinstance(fn, Semigroup) else ""
+        raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
+    operator = Slices(fn)
+    leaves, structure = tree.flatten(elems)
+    captures = capture(operator)
+    if any(type(leaf) is not mx.array for leaf in leaves) or not leaves:
+        elements.check_leaves(f"[associative_scan] {operator.name}", operator, elems, leaves, structure)
+    shapes = tuple([x.shape for x in leaves])
+    stored = tuple([x.dtype for x in leaves])
+    options = Options("associative_scan", reverse, device=device_type(None))
+    key = (captures.key, structure, shapes, stored, axis, options)
+    plan = _PLANS.find(key)
+    if plan is None:
+        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, options))
+    return tree.unflatten(structure, execute(plan, leaves, captures, None)[0])
+
+
+def _plan(
+    captures: Captures, structure: Any, shapes: tuple[Shape, ...], stored: tuple[mx.Dtype, ...], axis: int, options: Options
+) -> Plan:
+    names = tuple(dtypes.name_of(dtype) for dtype in stored)
+    operator: Semigroup = captures.root
+    position = elements.slice_axis(f"[associative_scan] {operator.name}", structure, shapes, axis)
+    stripped = captures.stripped()
+    leading, traced = trace_slices(structure, accumulators(operator, names), shapes, position, stripped)
+    number = len(shapes)
+    # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
+    cut = leading or position + 1
+    layout = Layout(
+        length=shapes[0][position],
+        axis=position,
+        batch=tuple(shape[:position] + shape[position + 1 : cut] for shape in shapes),
+        init=None,
+        event=tuple(shape[cut:] for shape in shapes),
+        depends=dependencies(traced, number) if leading else tuple((i,) for i in range(number)),
+    )
+    return make_plan(Problem(stripped, structure, names, layout, traced, options, slices=True))
