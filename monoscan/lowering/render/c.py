@@ -1,0 +1,85 @@
+"""The C++ dialects: scalars, and the vector extensions that GCC and Clang share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from monoscan.lowering.ir import Op
+from monoscan.lowering.render.base import WIDE, CLike, kind
+from monoscan.lowering.render.spec import SIZES
+
+SMALL = {"int8": 24, "int16": 16}
+SMALL_UNSIGNED = {"uint8": 255, "uint16": 65535}
+
+
+class CScalar(CLike):
+    """C++ on scalars: the sequential loop."""
+
+
+class CVector(CLike):
+    """C++ on vectors of `width` lanes.
+
+    Integers of up to 32 bits live in 32-bit lanes. A bool is a mask of 0 and -1, as wide
+    as the program's narrowest value, so that a select needs no conversion.
+
+    Args:
+        narrow_values: Whether any value is 32 bits wide.
+    """
+
+    types: ClassVar[Mapping[str, str]] = {
+        "bool": "mask", "int8": "i32v", "uint8": "u32v", "int16": "i32v", "uint16": "u32v", "int32": "i32v",
+        "uint32": "u32v", "int64": "i64v", "uint64": "u64v", "float32": "f32v", "float64": "f64v",
+    }  # fmt: skip
+    wrapping = ("u32v", "u64v")
+    bools: ClassVar[Mapping[Op, str]] = {**CLike.bools, Op.NOT: "~{0}"}
+
+    def __init__(self, narrow_values: bool) -> None:
+        self.mask_bytes = 4 if narrow_values else 8
+
+    def literal(self, value: Any, dtype: str) -> str:
+        if dtype == "bool":
+            return "~mask{}" if value else "mask{}"
+        scalar = {"f": "f32", "i": "i32", "u": "u32"}[self.types[dtype][0]]
+        if SIZES[dtype] == 8:
+            return f"splat({self.number(value, dtype)})"
+        if kind(dtype) == "float":
+            return f"splat({self.number(value, dtype)})"
+        return f"splat(({scalar}){hex(int(value) & 0xFFFFFFFF)}u)"
+
+    def cast(self, text: str, source: str, target: str) -> str:
+        if target == "bool":
+            return self._as_mask(f"({text} != 0)", source)
+        wanted = self.types[target]
+        held = self.types[source]
+        if source == "bool":
+            text, held = f"({text} & 1)", f"i{8 * self.mask_bytes}v"
+        if target in SMALL_UNSIGNED and held.startswith("f"):
+            text, held = f"__builtin_convertvector({text}, i32v)", "i32v"
+        if held[1:] == wanted[1:] and "f" not in held + wanted:
+            text = f"({wanted}){text}"
+        elif held != wanted:
+            text = f"__builtin_convertvector({text}, {wanted})"
+        return self.narrow(f"({text})", target)
+
+    def select(self, condition: str, if_true: str, if_false: str, dtype: str) -> str:
+        lane = 8 if SIZES[dtype] == 8 else 4
+        if dtype != "bool" and lane != self.mask_bytes:
+            condition = f"__builtin_convertvector({condition}, i{8 * lane}v)"
+        return f"{condition} ? {if_true} : {if_false}"
+
+    def comparison(self, op: Op, args: Sequence[str], dtype: str) -> str:
+        return self._as_mask(f"({self.compare[op].format(*args)})", dtype)
+
+    def narrow(self, text: str, dtype: str) -> str:
+        if dtype in SMALL:
+            return f"({text} << {SMALL[dtype]}) >> {SMALL[dtype]}"
+        if dtype in SMALL_UNSIGNED:
+            return f"({text}) & {SMALL_UNSIGNED[dtype]}"
+        return text
+
+    def _as_mask(self, text: str, dtype: str) -> str:
+        lane = 8 if dtype in WIDE or dtype == "float64" else 4
+        if dtype == "bool" or lane == self.mask_bytes:
+            return text
+        return f"__builtin_convertvector({text}, mask)"

@@ -1,0 +1,48 @@
+"""A `KernelSpec` rendered to C++."""
+
+from __future__ import annotations
+
+from monoscan.lowering.render.c import CVector
+from monoscan.lowering.render.functions import functions
+from monoscan.lowering.render.loops import driver
+from monoscan.lowering.render.loops.rows import RowsText, capture_rows
+from monoscan.lowering.render.loops.sequential import SequentialText
+from monoscan.lowering.render.loops.sweep import SweepText
+from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
+from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
+from monoscan.lowering.render.state import StateText
+
+
+def render(spec: KernelSpec) -> str:
+    """The source text of a kernel; it is compiled with kernel.h included before it."""
+    return _sequential(spec) if spec.layout is Layout.SEQUENTIAL else _vector(spec)
+
+
+def _sequential(spec: KernelSpec) -> str:
+    text = SequentialText(spec)
+    parts = [scalar_prelude(spec), functions(spec.values), text.text(), driver.walk(spec), text.loop()]
+    return "\n".join([*parts, driver.tasks(spec)])
+
+
+def _mask_bytes(spec: KernelSpec) -> int:
+    sizes = [max(4, SIZES[name]) for name in spec.values if name != "bool"]
+    return min(sizes, default=4)
+
+
+def _vector(spec: KernelSpec) -> str:
+    mask_bytes = _mask_bytes(spec)
+    text = StateText(spec, CVector(mask_bytes == 4))
+    parts = [vector_prelude(spec, mask_bytes), functions(spec.values), text.text(), driver.walk(spec)]
+    if spec.layout is Layout.ROWS:
+        parts += [RowsText(spec, text).loop(), driver.combine_carries(spec, "row_captures(p, k); (void)e;", "")]
+    if spec.layout is Layout.SWEEP:
+        captured = "pack_captures(p, e);"
+        load = "load_captures(e, j, p.g->inner + W, k);"
+        parts += [SweepText(spec, text).loop(), driver.combine_carries(spec, captured, load)]
+    return "\n".join([*parts, driver.tasks(spec)])
+
+
+def unsupported(spec: KernelSpec) -> str | None:
+    """Why a kernel cannot be rendered, or None."""
+    del spec
+    return None

@@ -1,0 +1,228 @@
+"""Wide inner: one row of the data at a time, full width, each column its own scan.
+
+The carry of a column is what the row before wrote, read back from the output where it
+stands there in full, else from a row of carries of our own. The order of the fold is
+kept: the results are those of a sequential loop, bit for bit.
+"""
+
+from __future__ import annotations
+
+from monoscan.lowering.render.loops.driver import fill
+from monoscan.lowering.render.prelude import item_type
+from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.state import StateText, carry_offsets
+
+COLUMNS = """\
+// Where each lane of the row before stands.
+struct above { @pointers };
+template <bool whole> INLINE void load_above(const above& a, ms_int j, state& s) {
+@load_above
+}
+// W columns of one row, or the first m. `keep`: into the row of carries too.
+template <bool scan, bool first, bool keep, bool part> INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
+  state l, x;
+  captures k;
+  part ? load_part(e, j, m, x) : load(e, j, x);
+  load_captures(e, j, p.g->inner + W, k);
+  if (!first) load_above<!scan>(a, j, l);
+  const state y = first ? x : combine(l, x, k);
+  if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
+  return @out;
+}
+template <bool scan, bool first, bool keep> NOINLINE void sweep(const piece& p, const elements& e, const results& r, const above& a, bool past) {
+  const ms_int count = p.c1 - p.c0;
+  ms_int j = 0;
+  if (scan && past) {
+    for (; j + @group * W <= count; j += @group * W) {
+@lines
+    }
+  }
+  for (; j + W <= count; j += W) {
+    const state y = columns<scan, first, keep, false>(p, e, a, j, W);
+    if (scan) store(r, j, y);
+  }
+  if (j < count) {
+    const state y = columns<scan, first, keep, true>(p, e, a, j, (int)(count - j));
+    if (scan) store_part(r, j, (int)(count - j), y);
+  }
+}
+"""
+
+SPAN = """\
+INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * @buffer; }
+NOINLINE void pack_captures(const piece& p, elements& e) {
+  u8* b = p.buffer;
+@captures  (void)e, (void)b;
+}
+INLINE elements row_at(const piece& p, ms_int t, elements e) {
+  const ms_int count = p.c1 - p.c0;
+  u8* b = p.buffer + (p.g->inner + W) * @captured;
+@rows  (void)b, (void)count;
+  return e;
+}
+INLINE results out_at(const piece& p, ms_int t) {
+  results r = {};
+@outs  return r;
+}
+INLINE above carries_of(const piece& p) { return {@own}; }
+@chain
+template <bool scan> static void span(const piece& p) {
+  elements captured = {};
+  pack_captures(p, captured);
+  const above own = carries_of(p);
+  const ms_int step = @step;
+  ms_int t = p.t0, at = @start;
+  bool past = p.stream;
+  if (scan && past) past = aligned(p, out_at(p, at)) && aligned(p, out_at(p, at + step));
+  if (!p.seeded && t < p.t1) {
+    sweep<scan, true, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+    ++t, at += step;
+  }
+@chained  for (; t < p.t1; ++t, at += step)
+    sweep<scan, false, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+  if (scan && past) stream_fence();
+}
+"""
+
+CHAIN = """\
+// The row of results itself as the carry of the next.
+INLINE above results_of(const results& r) { return {@pointers}; }
+NOINLINE void keep_carries(const piece& p, const above& a) {
+  for (ms_int j = 0; j < p.c1 - p.c0; j += 1) {
+@copy
+  }
+}
+"""
+
+CHAINED = """\
+  if (scan && !past && t < p.t1) {
+    above before = own;
+    for (; t < p.t1; ++t, at += step) {
+      const results r = out_at(p, at);
+      sweep<scan, false, false>(p, row_at(p, at, captured), r, before, false);
+      before = results_of(r);
+    }
+    keep_carries(p, before);
+    return;
+  }
+"""
+
+
+class SweepText:
+    """Writes the loop.
+
+    Args:
+        spec: The kernel.
+        text: The writer of its state.
+    """
+
+    def __init__(self, spec: KernelSpec, text: StateText) -> None:
+        self.spec = spec
+        self.text = text
+        self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
+
+    def loop(self) -> str:
+        """All of it, in order."""
+        return self._columns() + self._aligned() + self._span()
+
+    def chains(self) -> bool:
+        """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
+        spec = self.spec
+        plain = all(spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype for leaf, dtype in self.outputs)
+        return spec.want_results and spec.inclusive and plain and set(spec.carried) <= set(spec.emit)
+
+    def _columns(self) -> str:
+        spec, lanes = self.spec, self.text.lanes
+        carried = set(spec.lanes_of(spec.carried))
+        pointers = " ".join(f"const {item_type(spec.dtypes[lane])}* s{lane};" for lane in lanes)
+        load = []
+        for lane in lanes:
+            guard = "" if lane in carried else "if (whole) "
+            load.append(f"  {guard}s.s{lane} = load_{spec.dtypes[lane]}(a.s{lane} + j);")
+        if spec.inclusive:
+            out = "y"
+        else:
+            start = f"state{self.text.identity()}" if spec.identity is not None else "x"
+            out = f"first ? {start} : l"
+        group = range(self.text.group)
+        lines = [f"      const state y{i} = columns<scan, first, keep, false>(p, e, a, j + {i} * W, W);" for i in group]
+        lines.append(f"      stream(r, j, {', '.join(f'y{i}' for i in group)});")
+        return fill(
+            COLUMNS, pointers=pointers, load_above="\n".join(load), out=out, group=len(group), lines="\n".join(lines)
+        )
+
+    def _aligned(self) -> str:
+        tests = []
+        for leaf, dtype in self.outputs:
+            if self.spec.state[leaf].lanes == 1:
+                tests.append(f"(u64)r.y{leaf} % 64 == 0")
+        return f"INLINE bool aligned(const piece&, const results& r) {{ return {' && '.join(tests) or 'false'}; }}\n"
+
+    def _span(self) -> str:
+        spec = self.spec
+        captures, captured = self._captures()
+        rows, size = self._rows()
+        outs = []
+        for index, (leaf, dtype) in enumerate(self.outputs):
+            a, item, k = f"p.g->outputs[{index}]", item_type(dtype), spec.state[leaf].lanes
+            outs.append(f"  r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + t * {a}.axis + p.c0 * {k};\n")
+        own = []
+        for lane in self.text.lanes:
+            item, at = item_type(spec.dtypes[lane]), carry_offsets(spec)[lane]
+            own.append(f"(const {item}*)(p.carry + p.pitch * {at}) + p.c0")
+        return fill(
+            SPAN,
+            buffer=size + captured,
+            captured=captured,
+            captures=captures,
+            rows=rows,
+            outs="".join(outs),
+            own=", ".join(own),
+            chain=self._chain(),
+            chained=CHAINED if self.chains() else "",
+            start="p.g->n - 1 - t" if spec.reverse else "t",
+            step="-1" if spec.reverse else "1",
+        )
+
+    def _chain(self) -> str:
+        if not self.chains():
+            return ""
+        spec = self.spec
+        pointers, copy = [], []
+        emitted = {spec.lanes[leaf][0]: leaf for leaf, _ in self.outputs}
+        for lane in self.text.lanes:
+            pointers.append(f"r.y{emitted[lane]}" if lane in emitted else "nullptr")
+        for lane in spec.lanes_of(spec.carried):
+            item, at = item_type(spec.dtypes[lane]), carry_offsets(spec)[lane]
+            copy.append(f"    (({item}*)(p.carry + p.pitch * {at}))[p.c0 + j] = a.s{lane}[j];")
+        return fill(CHAIN, pointers=", ".join(pointers), copy="\n".join(copy))
+
+    def _rows(self) -> tuple[str, int]:
+        """Pointers to one row of each element leaf: a row that is not laid out in full is copied."""
+        spec, lines, size = self.spec, [], 0
+        for leaf in spec.tree:
+            k, item, a = spec.state[leaf].lanes, item_type(spec.elements[leaf]), f"p.g->inputs[{leaf}]"
+            start = f"(const {item}*){a}.data + p.w->in[{leaf}] + t * {a}.axis + p.c0 * {a}.inner"
+            plain = f"{a}.inner == {k}" + (f" && {a}.lane == 1" if k > 1 else "")
+            copies = " ".join(
+                f"copy_strided(({item}*)b + {lane}, {k}, x + {lane} * {a}.lane, {a}.inner, count);" for lane in range(k)
+            )
+            lines.append(f"  {{ const {item}* const x = {start}; e.x{leaf} = x;\n")
+            lines.append(f"    if (!({plain})) {{ e.x{leaf} = ({item}*)b; {copies} }} }}\n")
+            lines.append(f"  b += (p.g->inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
+            size += k * SIZES[spec.elements[leaf]]
+        return "".join(lines), size
+
+    def _captures(self) -> tuple[str, int]:
+        """Captured arrays, copied once: lane by lane, so that each is a row."""
+        spec, lines, size = self.spec, [], 0
+        for number, (leaf, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
+            item, index = item_type(dtype), spec.combine.arity + number
+            a = f"p.g->inputs[{index}]"
+            lines.append(f"  e.c{number} = ({item}*)b;\n")
+            for lane in range(leaf.lanes):
+                start = f"(const {item}*){a}.data + p.w->in[{index}] + p.c0 * {a}.inner + {lane} * {a}.lane"
+                lines.append(f"  copy_strided(({item}*)b, 1, {start}, {a}.inner, p.c1 - p.c0);\n")
+                lines.append(f"  b += (p.g->inner + W) * {SIZES[dtype]};\n")
+            size += leaf.lanes * SIZES[dtype]
+        return "".join(lines), size

@@ -1,0 +1,146 @@
+"""What one kernel computes: everything that its source text depends on."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from functools import cached_property
+
+import attrs
+
+from monoscan.lowering.ir import Leaf, Program, eliminate_dead_code
+
+SIZES = {
+    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,
+    "int32": 4, "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
+}  # fmt: skip
+"""Bytes an item of every dtype that a kernel can hold."""
+
+HALF = frozenset({"float16", "bfloat16"})
+
+Scalar = float | int | bool
+
+
+class Layout(str, enum.Enum):
+    """The loop that walks the data."""
+
+    ROWS = "rows"  # inner == 1: a vector holds consecutive steps of the scan
+    SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
+    NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
+    SEQUENTIAL = "sequential"  # scalar, in exact fold order
+
+
+@attrs.frozen
+class KernelSpec:
+    """One kernel.
+
+    Args:
+        combine: The traced program; its inputs are the left element, the right element
+            and the captured arrays, its outputs one element. The state is held in the
+            dtypes of the left element.
+        elements: The storage dtype of each element leaf; differs from the state's dtype
+            for halves only.
+        results: The storage dtype of each emitted leaf, rounded to once.
+        emit: The state leaves that are wanted, ascending. A leaf that is neither in it
+            nor needed to compute one that is takes no part.
+        captures: The storage dtypes of the captured arrays; the program's own if None.
+        want_results: False for a fold: the carry alone. The kernel then has no outputs.
+        layout: The loop.
+        reverse: Walk from the last element to the first.
+        inclusive: False: each position holds the fold of what comes before it.
+        identity: A constant for each state lane: what an exclusive scan without init
+            starts from.
+        vector_bytes: The width of the machine's registers: 16, 32 or 64.
+    """
+
+    combine: Program
+    elements: tuple[str, ...]
+    results: tuple[str, ...]
+    emit: tuple[int, ...]
+    captures: tuple[str, ...] | None = None
+    want_results: bool = True
+    layout: Layout = attrs.field(default=Layout.ROWS, converter=Layout)
+    reverse: bool = False
+    inclusive: bool = True
+    identity: tuple[Scalar, ...] | None = None
+    vector_bytes: int = attrs.field(default=32, validator=attrs.validators.in_((16, 32, 64)))
+
+    @property
+    def state(self) -> tuple[Leaf, ...]:
+        """The leaves of the state."""
+        return self.combine.inputs[: self.combine.arity]
+
+    @property
+    def capture_dtypes(self) -> tuple[str, ...]:
+        """The storage dtype of each captured array."""
+        return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
+
+    @cached_property
+    def carried(self) -> tuple[int, ...]:
+        """The leaves that a walk in fold order carries from one step to the next."""
+        return self._closure(lambda leaf: self._reads(leaf)[0])
+
+    @cached_property
+    def tree(self) -> tuple[int, ...]:
+        """The leaves that a reassociating loop must hold: partial folds stand on the right too."""
+        return self._closure(lambda leaf: self._reads(leaf)[0] | self._reads(leaf)[1])
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The element leaves that a walk in fold order reads: also the first element's own."""
+        right = frozenset().union(*(self._reads(leaf)[1] for leaf in self.carried))
+        return tuple(sorted(right | frozenset(self.carried)))
+
+    @cached_property
+    def lanes(self) -> tuple[range, ...]:
+        """The state lanes of each leaf, counted over all leaves."""
+        ends = [0]
+        for leaf in self.state:
+            ends.append(ends[-1] + leaf.lanes)
+        return tuple(range(a, b) for a, b in zip(ends, ends[1:], strict=False))
+
+    @cached_property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtype of each state lane."""
+        return tuple(leaf.dtype for leaf in self.state for _ in range(leaf.lanes))
+
+    def lanes_of(self, leaves: Iterable[int]) -> tuple[int, ...]:
+        """The lanes of some leaves, in order."""
+        return tuple(lane for leaf in leaves for lane in self.lanes[leaf])
+
+    def program(self, leaves: tuple[int, ...]) -> Program:
+        """The combine, cut down to some of its outputs."""
+        full = self.combine
+        results = tuple(full.results[lane] for lane in self.lanes_of(leaves))
+        outputs = tuple(full.outputs[leaf] for leaf in leaves)
+        return eliminate_dead_code(attrs.evolve(full, outputs=outputs, results=results))
+
+    @cached_property
+    def values(self) -> frozenset[str]:
+        """The dtypes of every value that a reassociating loop holds."""
+        program = self.program(self.tree)
+        used = {instr.dtype for instr in program.code}
+        return frozenset(used | {self.state[leaf].dtype for leaf in self.tree} | {c.dtype for c in program.captures})
+
+    @cached_property
+    def width(self) -> int:
+        """Lanes of a vector: one register of the widest value, and 4 at least."""
+        widest = max((max(SIZES[name], 4) for name in self.values), default=4)
+        return max(4, self.vector_bytes // widest)
+
+    def _closure(self, needs: object) -> tuple[int, ...]:
+        assert callable(needs)
+        found: set[int] = set()
+        todo = list(self.emit)
+        while todo:
+            leaf = todo.pop()
+            if leaf not in found:
+                found.add(leaf)
+                todo.extend(needs(leaf))
+        return tuple(sorted(found))
+
+    def _reads(self, leaf: int) -> tuple[frozenset[int], frozenset[int]]:
+        arity = self.combine.arity
+        depends = self.combine.depends[leaf]
+        left = frozenset(i for i in depends if i < arity)
+        return left, frozenset(i - arity for i in depends if arity <= i < 2 * arity)

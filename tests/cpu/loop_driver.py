@@ -1,0 +1,166 @@
+"""Compiles rendered kernels and calls them by hand, without the bridge."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from monoscan.lowering.render import KernelSpec, Layout, render
+
+HEADER = Path(__file__).parents[2] / "monoscan/lowering/targets/cpu/kernel.h"
+FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O2").split()
+COMPILER = os.environ.get("CXX", "g++")
+MAX_OUTER = 8
+NUMPY = {"bool": "uint8", "float16": "float16", "bfloat16": "uint16"}
+
+
+class Array(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p), ("outer", ctypes.c_longlong * MAX_OUTER), ("axis", ctypes.c_longlong),
+        ("inner", ctypes.c_longlong), ("lane", ctypes.c_longlong),
+    )  # fmt: skip
+
+
+class Launch(ctypes.Structure):
+    _fields_ = (
+        ("n", ctypes.c_longlong), ("inner", ctypes.c_longlong), ("outer_ndim", ctypes.c_longlong),
+        ("outer_shape", ctypes.c_longlong * MAX_OUTER), ("outer_size", ctypes.c_longlong),
+        ("has_init", ctypes.c_longlong), ("want_carry", ctypes.c_longlong), ("last_level_cache", ctypes.c_longlong),
+        ("inputs", ctypes.POINTER(Array)), ("inits", ctypes.POINTER(Array)), ("outputs", ctypes.POINTER(Array)),
+        ("carries", ctypes.POINTER(Array)), ("scratch", ctypes.c_void_p),
+    )  # fmt: skip
+
+
+class Schedule(ctypes.Structure):
+    _fields_ = (("phases", ctypes.c_longlong), ("tasks", ctypes.c_longlong * 4), ("scratch_bytes", ctypes.c_longlong))
+
+
+def store_dtype(name: str) -> str:
+    """The NumPy dtype whose items a storage dtype is held in."""
+    return NUMPY.get(name, name)
+
+
+@functools.cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="monoscan-kernels-"))
+
+
+@functools.cache
+def compile_source(source: str) -> ctypes.CDLL:
+    """The shared library of a kernel's source."""
+    path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
+    command = [
+        COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared",
+        "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-function", "-Wno-unused-parameter", *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path), "-lm",
+    ]  # fmt: skip
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return ctypes.CDLL(str(path))
+
+
+def _describe(array: np.ndarray, outer_ndim: int, batch: int) -> Array:
+    """An array of shape (outer..., [n,] inner, event...); `batch` axes come before the events."""
+    size = array.itemsize
+    strides = [s // size for s in array.strides]
+    outer = (ctypes.c_longlong * MAX_OUTER)(*strides[:outer_ndim])
+    axis = strides[outer_ndim] if batch == outer_ndim + 2 else 0
+    inner = strides[batch - 1] if array.shape[batch - 1] > 1 else 0
+    event = array.shape[batch:]
+    lane = strides[-1] if event else 1
+    return Array(array.ctypes.data, outer, axis, inner, lane)
+
+
+@attrs.define
+class Answer:
+    """What a kernel wrote: results, and carries where they were asked for."""
+
+    results: list[np.ndarray]
+    carries: list[np.ndarray]
+    schedule: Schedule
+
+
+@attrs.define
+class Call:
+    """A prepared call; `run` may be timed.
+
+    Args:
+        spec: The kernel.
+        elements: Arrays of shape (outer..., n, inner, *event), of any strides.
+        captures: Arrays of shape (outer..., inner, *event).
+        init: None, or arrays of shape (outer..., inner, *event), one a state leaf.
+        results: Where to write; fresh contiguous arrays if None.
+    """
+
+    spec: KernelSpec
+    elements: list[np.ndarray]
+    captures: list[np.ndarray] = attrs.field(factory=list)
+    init: list[np.ndarray] | None = None
+    carry: bool = False
+    results: list[np.ndarray] | None = None
+    last_level_cache: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        spec, first = self.spec, self.elements[0]
+        events = [leaf.shape for leaf in spec.state]
+        batch = first.ndim - len(events[0])
+        shape = first.shape[:batch]
+        outer, (n, inner) = shape[:-2], shape[-2:]
+        if self.results is None:
+            self.results = [
+                np.zeros((*shape, *events[leaf]), store_dtype(dtype))
+                for leaf, dtype in zip(spec.emit, spec.results, strict=True)
+            ] if spec.want_results else []  # fmt: skip
+        carries = [
+            np.zeros((*outer, inner, *leaf.shape), store_dtype(leaf.dtype)) for leaf in spec.state
+        ]
+        self.carries = carries if self.carry else []
+        self.lib = compile_source(render(spec))
+        sources = [_describe(a, len(outer), batch) for a in self.elements]
+        sources += [_describe(a, len(outer), batch - 1) for a in self.captures]
+        inits = [_describe(a, len(outer), batch - 1) for a in self.init or carries]
+        self.arrays = [
+            (Array * max(1, len(list_)))(*list_)
+            for list_ in (sources, inits, [_describe(a, len(outer), batch) for a in self.results],
+                          [_describe(a, len(outer), batch - 1) for a in carries])
+        ]  # fmt: skip
+        self.launch = Launch(
+            n, inner, len(outer), (ctypes.c_longlong * MAX_OUTER)(*outer), int(np.prod(outer, dtype=int)),
+            self.init is not None, self.carry, self.last_level_cache, self.arrays[0], self.arrays[1], self.arrays[2],
+            self.arrays[3], None,
+        )  # fmt: skip
+        self.schedule = Schedule()
+        self.lib.ms_schedule(ctypes.byref(self.launch), ctypes.byref(self.schedule))
+        scratch = np.full(self.schedule.scratch_bytes + 64, 0xA5, np.uint8)
+        self.scratch = scratch[-scratch.ctypes.data % 64 :]
+        self.launch.scratch = self.scratch.ctypes.data
+
+    spec_arrays = None
+    carries: list[np.ndarray] = attrs.field(init=False)
+    lib: ctypes.CDLL = attrs.field(init=False)
+    arrays: list[ctypes.Array[Array]] = attrs.field(init=False)
+    launch: Launch = attrs.field(init=False)
+    schedule: Schedule = attrs.field(init=False)
+    scratch: np.ndarray = attrs.field(init=False)
+
+    def run(self) -> Answer:
+        """Runs every task in order, those of one phase backwards: they must not depend on one another."""
+        for phase in range(self.schedule.phases):
+            for task in reversed(range(self.schedule.tasks[phase])):
+                self.lib.ms_task(ctypes.byref(self.launch), ctypes.c_longlong(phase), ctypes.c_longlong(task))
+        assert self.results is not None
+        return Answer(self.results, self.carries, self.schedule)
+
+
+def layouts_for(inner: int, spec: KernelSpec) -> list[Layout]:
+    """The layouts that may walk a given inner length."""
+    if inner == 1:
+        return [Layout.ROWS, Layout.SEQUENTIAL]
+    return [Layout.NARROW if inner < spec.width else Layout.SWEEP, Layout.SEQUENTIAL]

@@ -1,0 +1,173 @@
+"""The order witness on every loop: intervals combine only with their neighbours, else they are poisoned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from loop_driver import Call
+
+from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.render import KernelSpec, Layout
+
+I32 = Leaf("int32")
+LENGTHS = [*range(1, 66), 95, 96, 97, 127, 128, 129, 511, 512, 513, 1025]
+LAYOUTS = {
+    Layout.ROWS: [1], Layout.SEQUENTIAL: [1, 3, 17], Layout.SWEEP: [8, 15, 16, 17, 64], Layout.NARROW: [2, 3, 5, 6, 7],
+}  # fmt: skip
+POISON = 1 << 20
+
+
+def witness(weight: int = 0) -> Program:
+    """(i, j) . (j, k) = (i, k), and a third lane that says whether a mismatch occurred.
+
+    Args:
+        weight: Instructions that change nothing, so that the loops for heavy programs run.
+    """
+    code = [Instr(Op.NE, (1, 3), "bool"), Instr(Op.CAST, (6,), "int32"), Instr(Op.OR, (2, 5), "int32")]
+    code.append(Instr(Op.OR, (7, 8), "int32"))
+    for _ in range(weight):
+        code.append(Instr(Op.ABS, (5 + len(code),), "int32"))
+    return Program((I32,) * 6, (I32,) * 3, tuple(code), (0, 4, 5 + len(code)), 3)
+
+
+def spec(layout: Layout, reverse: bool, inclusive: bool, weight: int = 0, vector_bytes: int = 32) -> KernelSpec:
+    return KernelSpec(
+        combine=witness(weight), elements=("int32",) * 3, results=("int32",) * 3, emit=(0, 1, 2), layout=layout,
+        reverse=reverse, inclusive=inclusive, identity=(-7, -8, -9), vector_bytes=vector_bytes,
+    )  # fmt: skip
+
+
+def intervals(shape: tuple[int, ...], reverse: bool) -> list[np.ndarray]:
+    """Elements (t, t + 1, 0), at a distance for every column, so that no other column fits."""
+    outer, n, inner = shape
+    steps = np.arange(n)[::-1] if reverse else np.arange(n)
+    column = (np.arange(outer * inner) * POISON * 2).reshape(outer, 1, inner).astype(np.int32)
+    low = np.ascontiguousarray(column + steps[None, :, None].astype(np.int32))
+    return [low, low + 1, np.zeros_like(low)]
+
+
+def check(kernel: KernelSpec, shape: tuple[int, ...], with_init: bool, elements: list[np.ndarray] | None = None) -> None:
+    outer, n, inner = shape
+    low, high, _ = intervals(shape, kernel.reverse)
+    first = -1 if kernel.reverse else 0
+    start = low[:, first]
+    init = [start - 3, start, np.zeros_like(start)] if with_init else None
+    call = Call(kernel, elements or intervals(shape, kernel.reverse), init=init, carry=True)
+    answer = call.run()
+    begin = np.broadcast_to((start - 3 if with_init else start)[:, None], low.shape)
+    if kernel.inclusive:
+        expected = [begin, high, np.zeros_like(low)]
+    else:
+        expected = [begin.copy(), low.copy(), np.zeros_like(low)]
+        if not with_init:
+            for lane, value in zip(expected, (-7, -8, -9), strict=True):
+                lane[:, first] = value
+    for lane, (got, want) in enumerate(zip(answer.results, expected, strict=True)):
+        np.testing.assert_array_equal(got, want, err_msg=f"lane {lane} of {shape}")
+    last = [begin[:, first], high[:, 0 if kernel.reverse else -1], np.zeros_like(start)]
+    for got, want in zip(answer.carries, last, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
+@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_length(layout: Layout, reverse: bool, inclusive: bool, with_init: bool) -> None:
+    for inner in LAYOUTS[layout]:
+        for n in LENGTHS:
+            check(spec(layout, reverse, inclusive), (2, n, inner), with_init)
+
+
+@pytest.mark.parametrize("weight", [20, 90], ids=["runs-of-8", "called"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
+def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: int) -> None:
+    for n in LENGTHS:
+        check(spec(layout, reverse, inclusive, weight), (1, n, LAYOUTS[layout][-1]), with_init=n % 2 == 0)
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 64])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("weight", [0, 20])
+@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
+def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
+    inner = {Layout.ROWS: 1, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]
+    for n in LENGTHS:
+        check(spec(layout, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        (Layout.ROWS, (1, 300_001, 1)), (Layout.ROWS, (3, 100_003, 1)), (Layout.ROWS, (9, 50_001, 1)),
+        (Layout.SWEEP, (1, 30_011, 17)), (Layout.SWEEP, (1, 1000, 300)), (Layout.NARROW, (1, 100_003, 3)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parts_and_tasks(layout: Layout, shape: tuple[int, ...], inclusive: bool, reverse: bool) -> None:
+    kernel = spec(layout, reverse, inclusive)
+    call = Call(kernel, intervals(shape, reverse))
+    assert call.schedule.tasks[0] > 1
+    for with_init in (False, True):
+        check(kernel, shape, with_init)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_folds(layout: Layout, reverse: bool) -> None:
+    base = spec(layout, reverse, inclusive=True)
+    kernel = KernelSpec(
+        combine=base.combine, elements=base.elements, results=(), emit=(0, 1, 2), want_results=False, layout=layout,
+        reverse=reverse,
+    )  # fmt: skip
+    for n in [*LENGTHS, 300_001]:
+        for inner in LAYOUTS[layout][:2] if n < 1000 else LAYOUTS[layout][:1]:
+            low, high, zero = intervals((2, n, inner), reverse)
+            answer = Call(kernel, [low, high, zero], carry=True).run()
+            ends = (-1, 0) if reverse else (0, -1)
+            np.testing.assert_array_equal(answer.carries[0], low[:, ends[0]])
+            np.testing.assert_array_equal(answer.carries[1], high[:, ends[1]])
+            assert not answer.carries[2].any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_in_place(layout: Layout, inclusive: bool, reverse: bool) -> None:
+    for inner in LAYOUTS[layout]:
+        for n in (1, 2, 7, 40, 131, 600):
+            elements = intervals((2, n, inner), reverse)
+            fresh = Call(spec(layout, reverse, inclusive), [e.copy() for e in elements]).run()
+            there = Call(spec(layout, reverse, inclusive), elements, results=elements).run()
+            for got, want in zip(there.results, fresh.results, strict=True):
+                np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_strided_elements(layout: Layout, reverse: bool) -> None:
+    for inner in LAYOUTS[layout]:
+        for n in (1, 33, 64, 700):
+            elements = intervals((2, n, inner), reverse)
+            spread = np.zeros((2, n, 3, inner), np.int32)
+            spread[:, :, 1] = elements[0]
+            backwards = elements[1][:, ::-1].copy()[:, ::-1]
+            constant = np.broadcast_to(np.zeros((2, 1, 1), np.int32), elements[2].shape)
+            check(spec(layout, reverse, True), (2, n, inner), False, [spread[:, :, 1], backwards, constant])
+
+
+@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP])
+def test_results_past_the_caches(layout: Layout) -> None:
+    shape = (1, 4096, 1) if layout is Layout.ROWS else (1, 64, 64)
+    pool = np.zeros((3, 4096 + 16), np.int32)
+    results = [row[-row.ctypes.data % 64 // 4 :][:4096].reshape(shape) for row in pool]
+    for reverse in (False, True):
+        plain = Call(spec(layout, reverse, True), intervals(shape, reverse)).run()
+        kernel = spec(layout, reverse, True)
+        past = Call(kernel, intervals(shape, reverse), results=results, last_level_cache=1).run()
+        for got, want in zip(past.results, plain.results, strict=True):
+            np.testing.assert_array_equal(got, want)
