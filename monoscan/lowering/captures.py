@@ -36,13 +36,18 @@ class Captures:
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """The dtype and shape of each captured array."""
-        return tuple(_leaf_of(array) for array in self.arrays)
+        return tuple(Leaf(dtypes.accumulation(leaf.dtype), leaf.shape) for leaf in map(_leaf_of, self.arrays))
+
+    @property
+    def operands(self) -> tuple[mx.array, ...]:
+        """The captured arrays as ``combine`` gets them: halves in float32, as the elements are."""
+        return tuple(array.astype(dtypes.by_name(leaf.dtype)) for array, leaf in zip(self.arrays, self.leaves, strict=True))
 
     def stripped(self) -> Captures:
         """The same without the arrays: each leaves its `Leaf`, so that plans hold none of them."""
         if not self.arrays:
             return self
-        leaves = self.leaves
+        leaves = tuple(_leaf_of(array) for array in self.arrays)
         return Captures(self.rebuild(leaves), leaves, self.key)
 
     def rebuild(self, arrays: Sequence[Any]) -> Any:

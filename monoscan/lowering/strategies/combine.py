@@ -15,9 +15,13 @@ from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.monoids.base import Semigroup
 
 
-def by_lanes(program: Program, captured: Sequence[mx.array]) -> Combine:
-    """The traced program, run on arrays that hold one lane of all elements each."""
-    constants = [lane for array in captured for lane in array.reshape(-1)]
+def by_lanes(program: Program, constants: Sequence[mx.array]) -> Combine:
+    """The traced program, run on arrays that hold one lane of all elements each.
+
+    Args:
+        program: The program.
+        constants: The lanes of the captured arrays.
+    """
     return lambda left, right: evaluate(program, [*left, *right, *constants], ARRAYS)
 
 

@@ -11,8 +11,9 @@ import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.lowering.captures import Captures
+from monoscan.lowering.ir import Program
 from monoscan.lowering.plan import Plan
-from monoscan.lowering.problem import Problem
+from monoscan.lowering.problem import Options, Problem
 from monoscan.lowering.strategies.blelloch import blelloch
 from monoscan.lowering.strategies.brent_kung import brent_kung
 from monoscan.lowering.strategies.combine import by_lanes, by_slices, by_vmap, join_lanes, leaves_of, split_lanes
@@ -41,22 +42,44 @@ def run(
     """
     problem = plan.problem
     xs = prepare(problem, leaves)
-    seed = None if init is None else prepare_init(problem, init)
-    first = seed if seed is not None else _identity(plan, captures)
-    combine = _combine(plan, captures)
+    first = prepare_init(problem, init) if init is not None else _identity(plan, captures)
     if plan.combine == "lanes":
-        events = problem.layout.event
-        xs, first = split_lanes(xs, events), None if first is None else split_lanes(first, events)
-    ys, carry = _strategy(plan, combine, xs, first, init is not None)
-    if plan.combine == "lanes":
-        ys, carry = join_lanes(ys, events) if ys else ys, join_lanes(carry, events)
+        assert problem.program is not None
+        constants = [lane for array in captures.operands for lane in array.reshape(-1)]
+        ys, carry = scan_lanes(problem, plan.strategy, problem.program, xs, first, constants, init is not None)
+    else:
+        combine = _combine(plan, captures)
+        ys, carry = run_strategy(problem.options, plan.strategy, combine, xs, first, init is not None, problem.layout.axis)
     return finish(problem, ys), [problem.layout.restore_carry(c, i) for i, c in enumerate(carry)]
 
 
-def _strategy(plan: Plan, combine: Combine, xs: Leaves, first: Leaves | None, seeded: bool) -> tuple[Leaves, Leaves]:
-    """Results in fold order and the carry; ``first`` is ``init`` if seeded, else the identity if it is needed."""
-    options, axis, n = plan.problem.options, plan.problem.layout.axis, plan.problem.layout.length
-    if plan.strategy == "blelloch" and options.results:
+def scan_lanes(
+    problem: Problem, strategy: str, program: Program, xs: Leaves, first: Leaves | None, constants: Leaves, seeded: bool
+) -> tuple[Leaves, Leaves]:
+    """The strategy on one array a lane."""
+    events, axis = [leaf.shape for leaf in program.outputs], problem.layout.axis
+    start = None if first is None else split_lanes(first, events)
+    combine = by_lanes(program, constants)
+    ys, carry = run_strategy(problem.options, strategy, combine, split_lanes(xs, events), start, seeded, axis)
+    return (join_lanes(ys, events) if ys else ys), join_lanes(carry, events)
+
+
+def run_strategy(
+    options: Options, strategy: str, combine: Combine, xs: Leaves, first: Leaves | None, seeded: bool, axis: int
+) -> tuple[Leaves, Leaves]:
+    """Results and carry of a portable strategy.
+
+    Args:
+        options: The options; ``reverse`` is the caller's business.
+        strategy: The strategy's name.
+        combine: Combines arrays of elements.
+        xs: Aligned leaves in fold order, in the accumulation dtype.
+        first: ``init`` if seeded, else the identity where it is needed.
+        seeded: Whether ``first`` is an operand.
+        axis: The scan axis.
+    """
+    n = xs[0].shape[axis]
+    if strategy == "blelloch" and options.results:
         assert first is not None
         before, total = blelloch(combine, xs, axis, first, seeded)
         return (join(axis, cut(before, axis, 1, n), total) if options.inclusive else before), total
@@ -64,9 +87,9 @@ def _strategy(plan: Plan, combine: Combine, xs: Leaves, first: Leaves | None, se
         assert first is not None
         xs = join(axis, combine(first, cut(xs, axis, 0, 1)), cut(xs, axis, 1, n))
     if not options.results:
-        reduce = sequential if plan.strategy == "sequential" else tree_reduce
+        reduce = sequential if strategy == "sequential" else tree_reduce
         return [], _last(reduce(combine, xs, axis), axis)
-    ys = INCLUSIVE[plan.strategy](combine, xs, axis)
+    ys = INCLUSIVE[strategy](combine, xs, axis)
     if options.inclusive:
         return ys, _last(ys, axis)
     assert first is not None
@@ -82,10 +105,7 @@ def _combine(plan: Plan, captures: Captures) -> Combine:
     problem = plan.problem
     if plan.combine == "slices":
         return by_slices(captures.root, problem.structure)
-    if plan.combine == "vmap":
-        return by_vmap(captures.rebuild, problem.structure, captures.arrays, problem.layout.event)
-    assert problem.program is not None
-    return by_lanes(problem.program, captures.arrays)
+    return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
 
 
 def _identity(plan: Plan, captures: Captures) -> Leaves | None:

@@ -31,7 +31,7 @@ def run(
         return _empty(problem)[0], carry
     total = graph.prepare(problem, leaves)
     if init is not None and first is not None:
-        total = by_vmap(captures.rebuild, problem.structure, captures.arrays, layout.event)(first, total)
+        total = by_vmap(captures.rebuild, problem.structure, captures.operands, layout.event)(first, total)
     ys = total if options.inclusive or first is None else first
     results = graph.finish(problem, ys) if options.results else []
     return results, [layout.restore_carry(c, i) for i, c in enumerate(total)]

@@ -1,0 +1,60 @@
+"""``monoscan info``: versions, devices, and which strategies work here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import mlx.core as mx
+
+import monoscan
+from monoscan.lowering.targets.cpu import build
+
+
+def lines() -> list[str]:
+    """The report, line by line."""
+    return [*_versions(), "", *_devices(), "", *_strategies()]
+
+
+def _versions() -> list[str]:
+    packages = ("mlx", "numpy", "attrs", "nanobind", "hypothesis", "matplotlib")
+    return [
+        f"monoscan {monoscan.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        "  " + ", ".join(f"{name} {_version(name)}" for name in packages),
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _devices() -> list[str]:
+    default = "gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu"
+    gpu = "Metal" if mx.metal.is_available() else "CUDA" if mx.cuda.is_available() else "none that MLX can use"
+    return ["devices", f"  cpu      {_cpu_model()}", f"  gpu      {gpu}", f"  default  {default}"]
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _strategies() -> list[str]:
+    kernels = build.status()
+    word = "yes" if kernels.available else "no"
+    lines = [
+        "strategies",
+        "  native         yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
+        f"  kernel (cpu)   {word}{': ' + kernels.reason if kernels.reason else ''}",
+        "  kernel (gpu)   no: Metal and CUDA kernels are not written yet",
+    ]
+    portable = ("blelloch", "hillis_steele", "brent_kung", "sequential")
+    return lines + [f"  {name:<14} yes: MLX array operations, on any device" for name in portable]
