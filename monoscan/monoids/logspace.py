@@ -64,8 +64,8 @@ class OnlineSoftmax(Monoid):
         >>> import mlx.core as mx
         >>> import monoscan as ms
         >>> softmax, x = ms.OnlineSoftmax(), mx.array([1000.0, 1000.0])
-        >>> normaliser = softmax.project(ms.fold(softmax, softmax.embed(x)))
-        >>> mx.exp(x - normaliser)
+        >>> high, total = ms.fold(softmax, softmax.embed(x))
+        >>> mx.exp(x - high) / total
         array([0.5, 0.5], dtype=float32)
     """
 
@@ -76,7 +76,7 @@ class OnlineSoftmax(Monoid):
         return x, mx.where(x == -mx.inf, 0, 1).astype(x.dtype)
 
     def project(self, element: Scaled) -> mx.array:
-        """The normaliser ``max + log(total)``: ``exp(x - normaliser)`` are probabilities."""
+        """The logarithm of the normaliser; ``exp(x - max) / total`` are more accurate probabilities."""
         high, total = element
         return high + mx.log(total)
 
