@@ -96,16 +96,13 @@ def fit(flows: Series) -> Fit:
         y = mx.array(flows, dtype=mx.float64)
         low, high = -12.0, 12.0
         for _ in range(ROUNDS):
-            grid = mx.array(np.linspace(low, high, CANDIDATES), dtype=mx.float64)
-            values, noises = log_likelihoods(y, mx.exp(grid))
+            grid = np.linspace(low, high, CANDIDATES)
+            ratios = np.exp(grid)  # MLX's exp of float64 has the precision of float32
+            values, noises = log_likelihoods(y, mx.array(ratios, dtype=mx.float64))
             best = int(np.argmax(np.array(values)))
-            low, high = _number(grid[max(best - 1, 0)]), _number(grid[min(best + 1, CANDIDATES - 1)])
-        noise, ratio = _number(noises[best]), _number(mx.exp(grid[best]))
-        return Fit(noise, noise * ratio, _number(values[best]))
-
-
-def _number(x: mx.array) -> float:
-    return float(np.array(x))
+            low, high = grid[max(best - 1, 0)], grid[min(best + 1, CANDIDATES - 1)]
+        noise = float(np.array(noises)[best])
+        return Fit(noise, noise * float(ratios[best]), float(np.array(values)[best]))
 
 
 def levels(flows: Series, noise: float, process: float) -> Levels:

@@ -8,12 +8,13 @@ import mlx.core as mx
 def align(array: mx.array, axis: int, rank: int, event: int = 0) -> mx.array:
     """Pads the batch axes on the left, the scan axis set aside, until there are ``rank`` with it.
 
-    An array with no batch axes at all is a constant and stays as it is.
+    An array with no batch axes at all is a constant and stays as it is; one with a single
+    batch axis has the scan axis there.
     """
     batch = array.ndim - event
     if batch in (0, rank):
         return array
-    front = mx.moveaxis(array, axis, 0)
+    front = mx.moveaxis(array, axis if batch > 1 else 0, 0)
     padded = front.reshape(front.shape[0], *(1,) * (rank - batch), *front.shape[1:])
     return mx.moveaxis(padded, 0, axis)
 
