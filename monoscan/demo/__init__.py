@@ -83,6 +83,4 @@ def _custom() -> None:
     print("\n" + "\n".join(f"  {line}" for line in verdict.splitlines()) + "\n")
     deepest, year, before, since = custom.deepest(*nile.load(), dam=DAM)
     print(f"Scanned over the Nile, in 10^8 m³ a year: the deepest fall was {deepest:.0f}, reached in {year:.0f}.")
-    print(
-        f"Segmented(Drawdown()), started anew in {DAM} with the dam at Aswan: {before:.0f} before it, {since:.0f} since."
-    )
+    print(f"Started anew by Segmented(Drawdown()) with the dam of {DAM}: {before:.0f} before it, {since:.0f} since.")
