@@ -13,7 +13,7 @@ import mlx.core as mx
 from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
-from benchmarks.report import Row, judge, to_json, to_markdown
+from benchmarks.report import Row, judge, load_average, to_json, to_markdown
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
 
@@ -26,7 +26,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time monoscan and its peers.")
     parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {', '.join(SUITES)}; all if none is named")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to FILE too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of tables to FILE too")
     parser.add_argument(
         "--budget", type=float, default=4.0, metavar="SECONDS", help="time for each case, shared by its peers (4)"
     )
@@ -58,14 +58,21 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     mx.set_default_device(mx.cpu if options.device == "cpu" else mx.gpu)
     suites = [SUITES[name] for name in options.suites or SUITES]
+    before = load_average()
     results = run(suites, options.budget, options.filter)
     rows: list[Row] = [row for suite in suites for row in judge(suite, results)]
-    tables = to_markdown(suites, results, rows)
+    load = f"Load average before the run {before}, after it {load_average()}"
+    tables = to_markdown(suites, results, rows, load)
     print(tables)
     if options.markdown:
         options.markdown.write_text(tables)
     if options.json:
-        settings = {"suites": [suite.name for suite in suites], "budget": options.budget, "device": options.device}
+        settings = {
+            "suites": [suite.name for suite in suites],
+            "budget": options.budget,
+            "device": options.device,
+            "load": load,
+        }
         options.json.write_text(to_json(settings, results, rows))
     return int(any(timing.status.startswith(BROKEN) for timing in results.timings))
 

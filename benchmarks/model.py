@@ -60,7 +60,7 @@ class Case:
     label: str
     shape: tuple[int, ...]
     axis: int
-    draw: Callable[[np.random.Generator, tuple[int, ...], int], Arrays]
+    problem: Problem
     peers: tuple[Peer, ...]
     against: str
     raised_cache: bool = False

@@ -17,8 +17,8 @@ STRATEGIES = ("blelloch", "hillis_steele", "brent_kung")
 AUTO = "monoscan"
 RECURRENCE = "monoscan linear_recurrence"
 HILLIS_STEELE, BLELLOCH = "mlx-scan hillis_steele", "mlx-scan blelloch"
-JAX_SCAN, JAX_LOOP, JAX_LOOP_PAIRS = "jax associative_scan", "jax lax.scan", "jax lax.scan, both leaves"
-COPY, LOOP = "copy of the same bytes", "Python loop over MLX arrays"
+JAX_SCAN, JAX_LOOP, JAX_LOOP_PAIRS = "jax associative_scan", "jax lax.scan", "jax lax.scan (both leaves)"
+COPY, LOOP = "copy of the same bytes (eager)", "Python loop over MLX arrays (eager)"
 
 
 def mlx_call(compute: Compute, arrays: Arrays, compiled: bool) -> Call:
@@ -57,7 +57,7 @@ def on_trees(combine: Combine) -> Combine:
 
 
 def _mode(compiled: bool) -> str:
-    return "" if compiled else ", eager"
+    return "" if compiled else " (eager)"
 
 
 def _states(alone: bool) -> tuple[str, tuple[int, ...] | None]:

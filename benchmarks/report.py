@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,23 @@ from attrs import asdict, frozen
 
 from benchmarks.model import Case, Results, Suite, Timing
 
-PACKAGES = ("monoscan", "mlx", "mlx-scan", "jax", "numpy")
+PACKAGES = ("mlx", "mlx-scan", "jax", "numpy")
 MISSING = "-"
+METHOD = """\
+# Benchmarks
+
+Written by `python -m benchmarks`; `--help` lists the suites and options. All peers of a table run in one process
+and take turns in a random order: one untimed call, then a burst of timed ones, until each has used its share of the
+time. Before that, every peer's answer is compared with a float64 fold (every position of a short input, the last
+position of the timed one); wrong answers are not timed. float32; inputs are evaluated beforehand; no input leads to
+subnormal numbers unless its table says so. MLX, mlx-scan and monoscan run under `mx.compile` unless marked eager,
+and end with `mx.eval` of what is listed below each table; JAX peers are jitted and end with `block_until_ready`.
+Large shapes appear with MLX's default buffer cache (above it, every call faults its memory in afresh) and with
+`mx.set_cache_limit(1 << 30)`.
+
+Cells: median (first to third quartile) in milliseconds, then how many times faster than the peer in bold. Cold: the
+first call, with tracing and compilation; peers run it in the order listed, so a later one finds what an earlier one
+compiled, and MLX keeps compiled code on disk between processes."""
 
 
 @frozen
@@ -42,13 +60,18 @@ def cpu_model() -> str:
 
 def environment() -> dict[str, str]:
     """CPU model and versions."""
-    versions = {}
+    versions = {"monoscan": import_module("monoscan").__version__ if find_spec("monoscan") else "absent"}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "absent"
     return {"cpu": cpu_model(), "system": platform.system(), "python": platform.python_version(), **versions}
+
+
+def load_average() -> str:
+    """How busy the machine is: numbers taken beside other work are not to be trusted."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def judge(suite: Suite, results: Results) -> list[Row]:
@@ -72,14 +95,11 @@ def to_json(settings: dict[str, Any], results: Results, rows: list[Row]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def to_markdown(suites: list[Suite], results: Results, rows: list[Row]) -> str:
+def to_markdown(suites: list[Suite], results: Results, rows: list[Row], load: str) -> str:
     """All tables of a run."""
     facts = environment()
-    parts = [
-        f"{facts.pop('cpu')}; " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".",
-        "Cells: median (first to third quartile) in milliseconds, and how many times faster than the peer in bold. "
-        "Cold: first call in the process, compilation included, peers in the order listed.",
-    ]
+    machine = f"{facts.pop('cpu')}; " + ", ".join(f"{name} {value}" for name, value in facts.items())
+    parts = [METHOD, f"{machine}. {load}."]
     measured = {timing.case for timing in results.timings}
     for suite in suites:
         parts.append(f"## {suite.title}")
@@ -96,7 +116,6 @@ def _group_tables(group: str, cases: list[Case], results: Results) -> list[str]:
     """Warm times and cold times of cases that share peers, the longer list downwards."""
     timings = {(t.case, t.peer): t for t in results.timings}
     peers = list(dict.fromkeys(peer.name for case in cases for peer in case.peers))
-    evaluated = {peer.name: peer.evaluates for case in cases for peer in case.peers}
     columns = [case.label + (", raised cache" if case.raised_cache else "") for case in cases]
 
     def table(cell: Any) -> str:
@@ -106,9 +125,18 @@ def _group_tables(group: str, cases: list[Case], results: Results) -> list[str]:
         flipped = [[column, *line] for column, line in zip(columns, zip(*lines, strict=True), strict=True)]
         return _table([group, *(_bold(peer, cases) for peer in peers)], flipped)
 
-    evaluation = "Evaluated: " + "; ".join(f"{peer}: {what}" for peer, what in evaluated.items()) + "."
     warm = table(lambda timing, case: _warm(timing, results.median(case.key, case.against)))
-    return [warm, "Cold, ms:", table(lambda timing, case: _cold(timing)), evaluation]
+    return [warm, "Cold, ms:", table(lambda timing, case: _cold(timing)), _notes(cases)]
+
+
+def _notes(cases: list[Case]) -> str:
+    """What the inputs are, and what each peer evaluates."""
+    inputs = dict.fromkeys(f"{case.problem.name}: {case.problem.distribution}" for case in cases)
+    evaluated: dict[str, list[str]] = {}
+    for peer in dict.fromkeys((peer.name, peer.evaluates) for case in cases for peer in case.peers):
+        evaluated.setdefault(peer[1], []).append(peer[0])
+    by_peer = "; ".join(f"{what} by {', '.join(peers)}" for what, peers in evaluated.items())
+    return f"Inputs: {'; '.join(inputs)}. Evaluated: {by_peer}."
 
 
 def _bold(peer: str, cases: list[Case]) -> str:

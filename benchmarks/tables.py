@@ -25,7 +25,7 @@ def cases(
 ) -> tuple[Case, ...]:
     """One case per shape, axis and buffer cache setting."""
     return tuple(
-        Case(group, size_text(shape, axis), shape, axis, problem.draw, racers, against, raised)
+        Case(group, size_text(shape, axis), shape, axis, problem, racers, against, raised)
         for shape, axis in shapes
         for raised in cache_settings(shape)
     )

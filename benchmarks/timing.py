@@ -71,7 +71,7 @@ class Runner:
 
 def measure(case: Case, budget: float) -> list[Timing]:
     """Time all peers of a case, within about `budget` seconds besides compilation; wrong answers are not timed."""
-    arrays = case.draw(np.random.default_rng(SEED), case.shape, case.axis)
+    arrays = case.problem.draw(np.random.default_rng(SEED), case.shape, case.axis)
     runners, failures = [], {}
     with buffer_cache(case.raised_cache):
         answers: dict[int, Arrays] = {}
@@ -142,7 +142,7 @@ def _check_small(peer: Peer, case: Case) -> None:
     if peer.reference is None:
         return
     shape = tuple(min(n, SMALL_AXIS if i == case.axis else SMALL_BATCH) for i, n in enumerate(case.shape))
-    arrays = case.draw(np.random.default_rng(SEED + 1), shape, case.axis)
+    arrays = case.problem.draw(np.random.default_rng(SEED + 1), shape, case.axis)
     expected = peer.reference.whole(arrays, case.axis)
     _compare(as_numpy(peer.build(arrays, case.axis)()), expected, SMALL_TOLERANCE, shape[case.axis])
 
