@@ -9,14 +9,14 @@ import mlx.core as mx
 from monoscan import tree
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.plan import Plan
-from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets import graph, native, trivial
+from monoscan.lowering.targets.cpu import target as cpu
 
 
 def execute(
     plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Leaves, Leaves]:
-    """The result leaves and the carry leaves.
+) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
+    """The result leaves and the carry leaves; ``None`` in place of one that nobody wants.
 
     Args:
         plan: The plan.
@@ -28,21 +28,23 @@ def execute(
         return _parts(plan, leaves, captures, init)
     if plan.strategy == "trivial":
         return trivial.run(plan.problem, leaves, captures, init)
-    if plan.strategy == "native":
+    if plan.combine == "native":
         return native.run(plan, leaves, init)
+    if plan.combine == "kernel":
+        return cpu.run(plan, leaves, captures, init)
     return graph.run(plan, leaves, captures, init)
 
 
 def _parts(
     plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Leaves, Leaves]:
+) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
     """A product: each part on its own leaves."""
-    results: Leaves = []
-    carry: Leaves = []
+    results: list[mx.array | None] = []
+    carry: list[mx.array | None] = []
     start = 0
     for part, operator in zip(plan.parts, captures.root.parts, strict=True):
         stop = start + tree.count(part.problem.structure)
         own_init = None if init is None else init[start:stop]
         ys, last = execute(part, leaves[start:stop], capture(operator), own_init)
-        results, carry, start = results + ys, carry + last, stop
+        results, carry, start = [*results, *ys], [*carry, *last], stop
     return results, carry

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.targets.cpu import target as cpu
 
 Combination = Literal["native", "lanes", "vmap", "slices", "kernel", "none"]
 
@@ -51,6 +52,13 @@ class Plan:
     bytes: int
     problem: Problem
     parts: tuple[Plan, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The text of the kernels; empty where none runs."""
+        if self.parts:
+            return "\n".join(part.source for part in self.parts if part.source)
+        return cpu.source(self.problem) if self.combine == "kernel" else ""
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

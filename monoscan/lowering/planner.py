@@ -9,6 +9,7 @@ from monoscan.lowering import cost
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import STRATEGIES, Problem
 from monoscan.lowering.targets import native
+from monoscan.lowering.targets.cpu import target as cpu
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
 
@@ -63,6 +64,8 @@ def _row_parts(problem: Problem) -> Answer:
     if not problem.operator.parts:
         return "not a Tuple or Struct"
     parts = tuple(plan(problem.part(i)) for i in range(len(problem.operator.parts)))
+    if all(part.strategy == "kernel" for part in parts) and kernel_unsupported(problem) is None:
+        return "kernel", "each part would be a kernel: one loop for all", ()
     return "parts", "each part by its own row", parts
 
 
@@ -99,9 +102,9 @@ _ROWS: dict[int, Callable[[Problem], Answer]] = {
 
 def kernel_unsupported(problem: Problem) -> str | None:
     """Why no kernel runs this scan, or ``None`` if one does."""
-    if problem.program is None:
-        return f"not traceable: {problem.traced.reason}"
-    return f"no kernel target for device {problem.options.device}"
+    if problem.options.device != "cpu":
+        return f"no kernel target for device {problem.options.device}"
+    return cpu.unsupported(problem)
 
 
 def _check_identity(problem: Problem) -> None:
@@ -167,8 +170,10 @@ def make(
 
 
 def _combination(problem: Problem, strategy: str) -> Combination:
-    if strategy in ("native", "kernel"):
-        return strategy  # type: ignore[return-value]  # both are combinations too
+    if strategy == "native":
+        return "native"
+    if strategy == "kernel" or strategy == "sequential" and kernel_unsupported(problem) is None:
+        return "kernel"
     if strategy in ("trivial", "parts"):
         return "none"
     program = problem.program

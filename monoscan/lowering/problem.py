@@ -31,6 +31,7 @@ class Options:
         results: The results are wanted; a fold wants the carry alone.
         strategy: The strategy asked for, or ``"auto"``.
         device: The device type that the stream is on.
+        wanted: The leaves whose results are wanted, or ``None`` for all.
     """
 
     call: str = "scan"
@@ -40,6 +41,7 @@ class Options:
     results: bool = True
     strategy: str = "auto"
     device: str = "cpu"
+    wanted: tuple[int, ...] | None = None
 
 
 @attrs.frozen(eq=False)

@@ -160,7 +160,7 @@ def linear_recurrence(
         >>> ms.linear_recurrence(mx.full((3,), 0.5), mx.ones((3,)), h0=mx.array(2.0))
         array([2, 2, 2], dtype=float32)
     """
-    options = Options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream))
+    options = Options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream), wanted=(1,))
     init = None if h0 is None else (1, h0)
     results, carry = _run(Affine(), (a, b), axis, init, options, stream)
     return (results[1], carry[1]) if return_carry else results[1]

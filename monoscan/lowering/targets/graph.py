@@ -6,13 +6,13 @@ Data goes straight through: align, cast, flip, split; the strategy; join, flip, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.ir import Program
-from monoscan.lowering.plan import Plan
 from monoscan.lowering.problem import Options, Problem
 from monoscan.lowering.strategies.blelloch import blelloch
 from monoscan.lowering.strategies.brent_kung import brent_kung
@@ -21,6 +21,9 @@ from monoscan.lowering.strategies.hillis_steele import hillis_steele
 from monoscan.lowering.strategies.reduce import tree_reduce
 from monoscan.lowering.strategies.sequential import sequential
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, flip, join
+
+if TYPE_CHECKING:
+    from monoscan.lowering.plan import Plan
 
 INCLUSIVE: dict[str, Callable[[Combine, Leaves, int], Leaves]] = {
     "hillis_steele": hillis_steele,

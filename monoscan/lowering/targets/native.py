@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.plan import Plan
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
+
+if TYPE_CHECKING:
+    from monoscan.lowering.plan import Plan
 
 _SCANS: dict[str, Callable[..., mx.array]] = {
     "cumsum": mx.cumsum,

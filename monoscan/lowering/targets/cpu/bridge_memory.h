@@ -27,8 +27,8 @@ namespace monoscan {
 namespace mx = mlx::core;
 
 constexpr size_t kHugePage = size_t{2} << 20;
-// Below this, what malloc hands out is usually warm already, and asking costs more.
-constexpr size_t kAdviseFrom = size_t{16} << 20;
+// Measured inside MLX: fresh memory is 1.7 to 3 times faster on huge pages from 4 MiB up.
+constexpr size_t kAdviseFrom = size_t{4} << 20;
 
 #ifdef __linux__
 inline bool resident(uintptr_t address) {

@@ -52,7 +52,7 @@ class Compiler:
         if not self.sanitize:
             return ()
         # vptr needs type information of libraries that hide theirs.
-        return (f"-fsanitize={self.sanitize}", "-fno-sanitize=vptr", "-fno-omit-frame-pointer", "-g")
+        return (f"-fsanitize={self.sanitize}", "-fno-sanitize=vptr", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
 
     def start(self, arguments: Sequence[str | Path]) -> subprocess.Popen[str]:
         """Starts one run of the compiler."""

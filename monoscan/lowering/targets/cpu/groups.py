@@ -1,0 +1,153 @@
+"""Which kernels a scan needs: one for each shape of results, each on the leaves that it reads."""
+
+from __future__ import annotations
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, tree
+from monoscan.lowering.ir import Op, Program, eliminate_dead_code
+from monoscan.lowering.problem import Problem
+from monoscan.lowering.render.kernel import unsupported as not_rendered
+from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.targets.cpu.machine import vector_bytes
+from monoscan.lowering.trace import trace_function
+
+Shape = tuple[int, ...]
+Scalars = tuple[float | int | bool, ...]
+
+
+@attrs.frozen
+class Group:
+    """The results of one shape, computed by one kernel.
+
+    Args:
+        leaves: The leaves of the elements that it reads, ascending.
+        emit: The leaves among all that it yields.
+        lead: The aligned batch shape of its results, scan axis included.
+        spec: The kernel.
+    """
+
+    leaves: tuple[int, ...]
+    emit: tuple[int, ...]
+    lead: Shape
+    spec: KernelSpec
+
+
+def groups(problem: Problem) -> tuple[Group, ...]:
+    """The kernels of a scan whose ``combine`` was traced."""
+    layout = problem.layout
+    wanted = problem.options.wanted or tuple(range(len(problem.stored)))
+    leads: dict[Shape, list[int]] = {}
+    for leaf in wanted:
+        lead = layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
+        leads.setdefault(lead, []).append(leaf)
+    return tuple(_group(problem, tuple(emit), lead) for lead, emit in leads.items())
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why no kernel can be rendered for a traced scan, or ``None`` if one can."""
+    if "complex64" in (*problem.stored, *(instr.dtype for instr in (problem.program.code if problem.program else ()))):
+        return "kernels hold no complex numbers"
+    if _needs_identity(problem) and identity_constants(problem) is None:
+        return "the identity is not a constant"
+    reasons = (not_rendered(group.spec) for group in groups(problem))
+    return next((reason for reason in reasons if reason), None)
+
+
+def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
+    leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
+    assert problem.program is not None
+    constants = identity_constants(problem) if _needs_identity(problem) else None
+    spec = KernelSpec(
+        combine=restrict(problem.program, leaves),
+        elements=tuple(_element_dtype(problem, i) for i in leaves),
+        results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
+        emit=tuple(leaves.index(i) for i in emit),
+        want_results=problem.options.results,
+        layout=_loop(problem, leaves, lead),
+        reverse=problem.options.reverse,
+        inclusive=problem.options.inclusive,
+        identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
+        vector_bytes=vector_bytes(),
+    )
+    if spec.layout is Layout.SWEEP and _inner(problem, leaves, lead) < spec.width:
+        spec = attrs.evolve(spec, layout=Layout.NARROW)
+    return Group(leaves, emit, lead, spec)
+
+
+def _element_dtype(problem: Problem, leaf: int) -> str:
+    """What a kernel reads: halves as they are stored, everything else as it is combined."""
+    stored, promoted = problem.stored[leaf], problem.results[leaf]
+    return stored if stored == promoted else promoted
+
+
+def _loop(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> Layout:
+    if problem.options.strategy == "sequential":
+        return Layout.SEQUENTIAL
+    return Layout.ROWS if _inner(problem, leaves, lead) == 1 else Layout.SWEEP
+
+
+def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
+    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike."""
+    layout = problem.layout
+    aligned = [_padded(problem, leaf) for leaf in leaves]
+    inner, pattern = 1, None
+    for axis in range(len(lead) - 1, layout.axis, -1):
+        if lead[axis] == 1:
+            continue
+        spread = tuple(shape[axis] == 1 for shape in aligned)
+        if pattern is not None and spread != pattern:
+            break
+        inner, pattern = inner * lead[axis], spread
+    return inner
+
+
+def _padded(problem: Problem, leaf: int) -> Shape:
+    layout = problem.layout
+    batch = (1,) * (layout.rank - len(layout.batch[leaf])) + layout.batch[leaf]
+    return layout.with_length(batch, layout.length)
+
+
+def restrict(program: Program, leaves: tuple[int, ...]) -> Program:
+    """The program on some of the leaves, which read no others."""
+    arity = program.arity
+    kept = [*leaves, *(arity + i for i in leaves), *range(2 * arity, len(program.inputs))]
+    numbers: dict[int, int] = {}
+    for leaf in kept:
+        for lane in program.input_lanes[leaf]:
+            numbers[lane] = len(numbers)
+    outputs = tuple(program.outputs[i] for i in leaves)
+    results = tuple(v for i in leaves for v in program.output_lanes[i])
+    live = eliminate_dead_code(attrs.evolve(program, outputs=outputs, results=results))
+    code = []
+    for old, instr in enumerate(live.code, live.num_lanes):
+        code.append(attrs.evolve(instr, args=tuple(numbers[a] for a in instr.args)))
+        numbers[old] = len(numbers)
+    inputs = tuple(program.inputs[i] for i in kept)
+    return Program(inputs, outputs, tuple(code), tuple(numbers[v] for v in live.results), len(leaves))
+
+
+def _needs_identity(problem: Problem) -> bool:
+    return problem.options.results and not problem.options.inclusive and problem.layout.init is None
+
+
+def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
+    """The identity as constants, for each leaf its lanes; ``None`` if it is not made of constants."""
+
+    def identity(*like: mx.array) -> list[mx.array]:
+        element = problem.operator.identity(tree.unflatten(problem.structure, like))  # type: ignore[attr-defined]
+        return tree.flatten_like(element, problem.structure) or []
+
+    if any(name in dtypes.COMPLEX for name in problem.accumulators):
+        return None
+    program = trace_function(f"{problem.operator.name}.identity", identity, problem.element).program
+    if program is None:
+        return None
+    constants = []
+    for lanes in program.output_lanes:
+        values = [program.code[v - program.num_lanes] if v >= program.num_lanes else None for v in lanes]
+        if any(instr is None or instr.op is not Op.CONST for instr in values):
+            return None
+        constants.append(tuple(instr.param for instr in values if instr is not None))
+    return tuple(constants)
