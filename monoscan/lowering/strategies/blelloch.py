@@ -12,12 +12,14 @@ from __future__ import annotations
 from monoscan.lowering.strategies.hillis_steele import hillis_steele
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave, join, length_of
 
-BASE = 8
-"""Below this length Hillis-Steele takes fewer array operations (measured)."""
+BASE = 64
+"""Up to this length Hillis-Steele's fewer array operations win (measured)."""
 
 
-def blelloch(combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool) -> tuple[Leaves, Leaves]:
-    """The exclusive scan and the total.
+def blelloch(
+    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool = False
+) -> tuple[Leaves, Leaves]:
+    """The scan and the total.
 
     Args:
         combine: Combines arrays of elements.
@@ -25,17 +27,22 @@ def blelloch(combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool
         axis: The scan axis.
         root: What is placed at the root, of length 1: the identity or ``init``.
         seeded: The root is an ``init``, so it counts as an operand.
+        inclusive: The inclusive scan, which is the exclusive one moved up by one position.
     """
     n = length_of(xs, axis)
     if n <= BASE:
-        return _base(combine, xs, axis, root, seeded)
+        return _base(combine, xs, axis, root, seeded, inclusive)
     pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
     before, total = blelloch(combine, pairs, axis, root, seeded)
     lefts = _right_children(combine, before, cut(xs, axis, 0, 2 * (n // 2), 2), axis, seeded)
-    exclusive = interleave(before, lefts, axis)
+    if inclusive:
+        ys = interleave(lefts, join(axis, cut(before, axis, 1, n // 2), total), axis)
+    else:
+        ys = interleave(before, lefts, axis)
     if n % 2:
-        exclusive, total = join(axis, exclusive, total), combine(total, cut(xs, axis, n - 1, n))
-    return exclusive, total
+        last, total = total, combine(total, cut(xs, axis, n - 1, n))
+        ys = join(axis, ys, total if inclusive else last)
+    return ys, total
 
 
 def _right_children(combine: Combine, before: Leaves, lefts: Leaves, axis: int, seeded: bool) -> Leaves:
@@ -47,10 +54,12 @@ def _right_children(combine: Combine, before: Leaves, lefts: Leaves, axis: int, 
     return join(axis, cut(lefts, axis, 0, 1), rest)
 
 
-def _base(combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool) -> tuple[Leaves, Leaves]:
+def _base(
+    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool
+) -> tuple[Leaves, Leaves]:
     n = length_of(xs, axis)
-    inclusive = hillis_steele(combine, xs, axis)
+    ys = hillis_steele(combine, xs, axis)
     if seeded:
-        inclusive = combine(root, inclusive)
-    total = cut(inclusive, axis, n - 1, n)
-    return join(axis, root, cut(inclusive, axis, 0, n - 1)), total
+        ys = combine(root, ys)
+    total = cut(ys, axis, n - 1, n)
+    return (ys if inclusive else join(axis, root, cut(ys, axis, 0, n - 1))), total

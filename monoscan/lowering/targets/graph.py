@@ -84,8 +84,7 @@ def run_strategy(
     n = xs[0].shape[axis]
     if strategy == "blelloch" and options.results:
         assert first is not None
-        before, total = blelloch(combine, xs, axis, first, seeded)
-        return (join(axis, cut(before, axis, 1, n), total) if options.inclusive else before), total
+        return blelloch(combine, xs, axis, first, seeded, options.inclusive)
     if seeded:
         assert first is not None
         xs = join(axis, combine(first, cut(xs, axis, 0, 1)), cut(xs, axis, 1, n))
