@@ -123,6 +123,10 @@ class Moments(Monoid):
     order: int = attrs.field(default=2, validator=_known_order)
 
     @property
+    def name(self) -> str:
+        return f"Moments({self.order})"
+
+    @property
     def template(self) -> tuple[str, ...]:
         return _NAMES[: self.order + 1]
 
