@@ -104,7 +104,7 @@ def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_
     ("layout", "shape"),
     [
         (Layout.ROWS, (1, 300_001, 1)), (Layout.ROWS, (3, 100_003, 1)), (Layout.ROWS, (9, 50_001, 1)),
-        (Layout.SWEEP, (1, 30_011, 17)), (Layout.SWEEP, (1, 1000, 300)), (Layout.NARROW, (1, 100_003, 3)),
+        (Layout.SWEEP, (1, 30_011, 17)), (Layout.SWEEP, (1, 4000, 300)), (Layout.NARROW, (1, 100_003, 3)),
     ],
     ids=str,
 )  # fmt: skip

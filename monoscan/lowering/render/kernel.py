@@ -5,6 +5,7 @@ from __future__ import annotations
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops import driver
+from monoscan.lowering.render.loops.narrow import NarrowText
 from monoscan.lowering.render.loops.rows import RowsText, capture_rows
 from monoscan.lowering.render.loops.sequential import SequentialText
 from monoscan.lowering.render.loops.sweep import SweepText
@@ -20,7 +21,13 @@ def render(spec: KernelSpec) -> str:
 
 def _sequential(spec: KernelSpec) -> str:
     text = SequentialText(spec)
-    parts = [scalar_prelude(spec), functions(spec.values), text.text(), driver.walk(spec), text.loop()]
+    parts = [
+        scalar_prelude(),
+        functions(spec.program(spec.carried), dict(text.dialect.types), None),
+        text.text(),
+        driver.walk(spec),
+        text.loop(),
+    ]
     return "\n".join([*parts, driver.tasks(spec)])
 
 
@@ -32,13 +39,14 @@ def _mask_bytes(spec: KernelSpec) -> int:
 def _vector(spec: KernelSpec) -> str:
     mask_bytes = _mask_bytes(spec)
     text = StateText(spec, CVector(mask_bytes == 4))
-    parts = [vector_prelude(spec, mask_bytes), functions(spec.values), text.text(), driver.walk(spec)]
+    called = functions(spec.program(spec.tree), dict(text.dialect.types), spec.width)
+    parts = [vector_prelude(spec, mask_bytes), called, text.text(), driver.walk(spec)]
     if spec.layout is Layout.ROWS:
-        parts += [RowsText(spec, text).loop(), driver.combine_carries(spec, "row_captures(p, k); (void)e;", "")]
-    if spec.layout is Layout.SWEEP:
-        captured = "pack_captures(p, e);"
+        parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
+    else:
+        by_column = SweepText(spec, text) if spec.layout is Layout.SWEEP else NarrowText(spec, text)
         load = "load_captures(e, j, p.g->inner + W, k);"
-        parts += [SweepText(spec, text).loop(), driver.combine_carries(spec, captured, load)]
+        parts += [by_column.loop(), driver.combine_carries("pack_captures(p, e);", load)]
     return "\n".join([*parts, driver.tasks(spec)])
 
 

@@ -133,9 +133,8 @@ INLINE u16 to_half(f32 x) {
 """
 
 
-def scalar_prelude(spec: KernelSpec) -> str:
+def scalar_prelude() -> str:
     """Types and conversions of the scalar loop."""
-    del spec
     return SCALARS + SCALAR_HALVES
 
 

@@ -236,6 +236,6 @@ def tasks(spec: KernelSpec) -> str:
     )
 
 
-def combine_carries(spec: KernelSpec, captures: str, load: str) -> str:
+def combine_carries(captures: str, load: str) -> str:
     """Joins the carries of two parts; the layout says how it reads captured arrays."""
     return fill(COMBINE_CARRIES, captures=captures, load=load)

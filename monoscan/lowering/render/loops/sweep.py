@@ -160,7 +160,7 @@ class SweepText:
 
     def _span(self) -> str:
         spec = self.spec
-        captures, captured = self._captures()
+        captures, captured = capture_columns(spec)
         rows, size = self._rows()
         outs = []
         for index, (leaf, dtype) in enumerate(self.outputs):
@@ -213,16 +213,17 @@ class SweepText:
             size += k * SIZES[spec.elements[leaf]]
         return "".join(lines), size
 
-    def _captures(self) -> tuple[str, int]:
-        """Captured arrays, copied once: lane by lane, so that each is a row."""
-        spec, lines, size = self.spec, [], 0
-        for number, (leaf, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
-            item, index = item_type(dtype), spec.combine.arity + number
-            a = f"p.g->inputs[{index}]"
-            lines.append(f"  e.c{number} = ({item}*)b;\n")
-            for lane in range(leaf.lanes):
-                start = f"(const {item}*){a}.data + p.w->in[{index}] + p.c0 * {a}.inner + {lane} * {a}.lane"
-                lines.append(f"  copy_strided(({item}*)b, 1, {start}, {a}.inner, p.c1 - p.c0);\n")
-                lines.append(f"  b += (p.g->inner + W) * {SIZES[dtype]};\n")
-            size += leaf.lanes * SIZES[dtype]
-        return "".join(lines), size
+
+def capture_columns(spec: KernelSpec) -> tuple[str, int]:
+    """Captured arrays, copied once: lane by lane, so that each is a row. The text, and the bytes a column."""
+    lines, size = [], 0
+    for number, (leaf, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
+        item, index = item_type(dtype), spec.combine.arity + number
+        a = f"p.g->inputs[{index}]"
+        lines.append(f"  e.c{number} = ({item}*)b;\n")
+        for lane in range(leaf.lanes):
+            start = f"(const {item}*){a}.data + p.w->in[{index}] + p.c0 * {a}.inner + {lane} * {a}.lane"
+            lines.append(f"  copy_strided(({item}*)b, 1, {start}, {a}.inner, p.c1 - p.c0);\n")
+            lines.append(f"  b += (p.g->inner + W) * {SIZES[dtype]};\n")
+        size += leaf.lanes * SIZES[dtype]
+    return "".join(lines), size

@@ -1,0 +1,134 @@
+"""Sweeps the kernels' float32 functions against float64 and reports their errors in ulps.
+
+Run it as ``python benchmarks/ulp_sweep.py [--step N] [--write docs/accuracy.md]``. A step
+of 1 visits all 2**32 inputs. The text that is compiled is the text that kernels contain;
+vectors and scalars share it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.render.base import CLike
+from monoscan.lowering.render.functions import functions
+from monoscan.lowering.render.prelude import scalar_prelude
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+CHUNK = 1 << 22
+
+
+def _sigmoid(x: Doubles) -> Doubles:
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1.0) / (1.0 + e)
+
+
+ORACLES: dict[Op, Callable[..., Doubles]] = {
+    Op.EXP: np.exp, Op.EXPM1: np.expm1, Op.LOG: np.log, Op.LOG1P: np.log1p, Op.TANH: np.tanh, Op.SIGMOID: _sigmoid,
+}  # fmt: skip
+BOUNDS = {Op.EXP: 1.0, Op.EXPM1: 1.5, Op.LOG: 1.0, Op.LOG1P: 1.2, Op.TANH: 2.5, Op.SIGMOID: 2.5}
+"""What the documentation promises; tests hold the sweep to it."""
+
+
+@attrs.frozen
+class Result:
+    """The worst error of one function: where, how large; NaN or infinity in the wrong place is an infinite error."""
+
+    op: Op
+    ulps: float
+    at: float
+    inputs: int
+
+
+def compile_function(op: Op, folder: Path) -> Callable[[Floats], Floats]:
+    """The kernels' own function, as a callable on arrays."""
+    program = Program((Leaf("float32"),), (Leaf("float32"),), (Instr(op, (0,), "float32"),), (1,), 0)
+    loop = f'extern "C" void apply(const f32* x, f32* y, ms_int n) {{ for (ms_int i = 0; i < n; ++i) y[i] = {op.value}(x[i]); }}'
+    text = "\n".join(["typedef long long ms_int;", scalar_prelude(), functions(program, dict(CLike.types), None), loop])
+    path = folder / f"{op.value}.so"
+    flags = ["-std=c++17", "-O2", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC"]
+    subprocess.run(["c++", *flags, "-x", "c++", "-", "-o", str(path), "-lm"], input=text, text=True, check=True)
+    apply = ctypes.CDLL(str(path)).apply
+
+    def call(x: Floats) -> Floats:
+        y = np.empty_like(x)
+        apply(x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p), ctypes.c_longlong(x.size))
+        return y
+
+    return call
+
+
+def ulp_errors(got: Floats, want: Doubles) -> Doubles:
+    """|got - want| in units of the spacing of float32 at `want`; 0 where both are the same infinity or NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = want.astype(np.float32)
+        magnitude = np.minimum(np.abs(want), float(np.finfo(np.float32).max))
+        spacing = np.spacing(magnitude.astype(np.float32)).astype(np.float64)
+        error = np.abs(got.astype(np.float64) - want) / spacing
+    same = (got == rounded) | (np.isnan(got) & np.isnan(want))
+    special = ~np.isfinite(rounded) | ~np.isfinite(got)
+    # An overflow that the rounded oracle does not share, or the reverse, may be half an ulp away.
+    edge = special & ~np.isnan(got) & ~np.isnan(want) & (np.abs(want) > 3.4028e38) & np.isfinite(want)
+    error = np.where(edge & ~same, 1.0, np.where(special, np.where(same, 0.0, np.inf), error))
+    return np.asarray(error, dtype=np.float64)
+
+
+def chunks(step: int) -> Iterator[Floats]:
+    """Every `step`-th bit pattern of float32, and the special values."""
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 88.72283, 88.72284, 88.37626, -103.97, -87.33655], np.float32)
+    yield special
+    for start in range(0, 1 << 32, CHUNK * step):
+        stop = min(start + CHUNK * step, 1 << 32)
+        yield np.arange(start, stop, step, dtype=np.uint64).astype(np.uint32).view(np.float32)
+
+
+def sweep(op: Op, step: int) -> Result:
+    """The worst error over every `step`-th input."""
+    worst, at, count = 0.0, 0.0, 0
+    with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
+        function = compile_function(op, Path(folder))
+        for x in chunks(step):
+            error = ulp_errors(function(x), ORACLES[op](x.astype(np.float64)))
+            index = int(np.argmax(error))
+            count += x.size
+            if error[index] > worst:
+                worst, at = float(error[index]), float(x[index])
+    return Result(op, worst, at, count)
+
+
+def table(results: list[Result]) -> str:
+    """The results in Markdown."""
+    lines = ["| function | largest error, ulp | at | promised |", "|---|---|---|---|"]
+    for r in results:
+        lines.append(f"| `{r.op.value}` | {r.ulps:.2f} | {r.at:.9g} | {BOUNDS[r.op]} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Prints the table; with --write puts it between the marks of a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--step", type=int, default=1009)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    text = table([sweep(op, options.step) for op in ORACLES])
+    print(text)
+    if options.write:
+        before, rest = options.write.read_text().split("<!-- sweep -->\n", 1)
+        after = rest.split("<!-- end -->", 1)[1]
+        options.write.write_text(f"{before}<!-- sweep -->\n{text}\n<!-- end -->{after}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""1 < inner < W: a register holds several whole rows, scanned by shifts of whole rows.
+
+The register moves on by the rows that fit, not by its width: the lanes to spare hold the
+beginning of the next row, and what is stored from them is overwritten by the next store.
+The shifts depend on the inner length, so the lane numbers are computed, once for a piece.
+"""
+
+from __future__ import annotations
+
+from monoscan.lowering.render.loops.driver import fill
+from monoscan.lowering.render.loops.sweep import capture_columns
+from monoscan.lowering.render.prelude import item_type
+from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.state import StateText
+
+LANES = """\
+template <class V> INLINE V arrange(V x, i32v lanes) {
+#if defined(__clang__)
+  V y = x;
+  for (int i = 0; i < W; ++i) y[i] = x[lanes[i]];
+  return y;
+#else
+  if constexpr (sizeof(x[0]) == 8) return __builtin_shuffle(x, __builtin_convertvector(lanes, i64v));
+  else return __builtin_shuffle(x, lanes);
+#endif
+}
+template <class V> INLINE V choose(i32v m, V a, V b) {
+  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
+  else return m ? a : b;
+}
+INLINE state arrange(const state& s, i32v lanes) { return {@arranged}; }
+INLINE state choose(i32v m, const state& a, const state& b) { return {@chosen}; }
+
+// Where each lane stands: its row in fold order, its column, and the lanes that the shifts read.
+struct grid { ms_int rows; i32v row, column, home, before[3]; };
+NOINLINE grid grid_of(ms_int inner) {
+  grid s = {W / inner, {}, {}, {}, {}};
+  for (int p = 0; p < W; ++p) {
+    const int i = (int)inner, from = @from;
+    s.row[p] = from / i;
+    s.column[p] = @column;
+    s.home[p] = p < i ? @home : p;
+    for (int d = 0; d < 3; ++d) s.before[d][p] = s.row[p] >= 1 << d ? @shifted : p;
+  }
+  return s;
+}
+// The last of `rows` rows, in every row.
+INLINE state last_row(const grid& s, const state& y, ms_int rows, ms_int inner) {
+  return arrange(y, @last);
+}
+"""
+
+LINE = """\
+INLINE state fetch(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
+  state x;
+  const ms_int left = total - done;
+  if (left >= W) load(e, @whole, x);
+  else load_part(e, @part, (int)least(left, rows * inner), x);
+  return x;
+}
+// Whole rows, one after the other in memory.
+template <bool scan> NOINLINE void line(const elements& e, const results& r, ms_int total, ms_int inner, const grid& s, bool seeded, state& last, const captures& k) {
+  state carry = last, next = fetch(e, 0, total, inner, s.rows);
+  for (ms_int done = 0; done < total;) {
+    const ms_int left = total - done, rows = least(s.rows, left / inner), step = rows * inner;
+    state x = next;
+    if (step < left) next = fetch(e, done + step, total, inner, s.rows);  // before the store: it may be the same memory
+    for (int d = 0; 1 << d < s.rows; ++d)
+      x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
+    const state y = seeded ? combine(carry, x, k) : x;
+    if (scan) {
+@out
+      left >= W ? store(r, @whole, out) : store_part(r, @part, (int)least(left, step), out);
+    }
+    carry = last_row(s, y, rows, inner);
+    seeded = true, done += step;
+  }
+  last = carry;
+}
+"""
+
+SPAN = """\
+static const ms_int TILE = 256;
+INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * @captured + (TILE * g->inner + W) * @buffer; }
+NOINLINE void pack_captures(const piece& p, elements& e) {
+  u8* b = p.buffer;
+@captures  (void)e, (void)b;
+}
+INLINE bool direct(const ms_launch* g) { return @direct; }
+NOINLINE elements pack(const piece& p, ms_int at, ms_int count) {
+  elements e = {};
+  u8* b = p.buffer + (p.g->inner + W) * @captured;
+  const ms_int inner = p.g->inner;
+@pack  return e;
+}
+NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) {
+  const ms_int inner = p.g->inner;
+@unpack  (void)p, (void)r, (void)at, (void)count, (void)inner;
+}
+template <bool scan> static void span(const piece& p) {
+  const ms_int inner = p.g->inner;
+  const grid s = grid_of(inner);
+  elements captured = {};
+  pack_captures(p, captured);
+  captures k;
+  load_captures(captured, 0, inner + W, k);
+@arranged
+  state carry = {};
+  if (p.seeded) get_carry<true>(p.carry, p.pitch, 0, carry), carry = arrange(carry, s.column);
+  const bool in_place = direct(p.g);
+  const ms_int tile = in_place ? p.t1 - p.t0 : TILE;
+  for (ms_int t = p.t0; t < p.t1; t += tile) {
+    const ms_int count = least(tile, p.t1 - t), at = @tile_at;
+    elements e = {};
+    results r = {};
+    if (in_place) {
+@point
+    } else {
+      e = pack(p, at, count);
+@buffers
+    }
+    line<scan>(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
+    if (scan && !in_place) unpack(p, r, at, count);
+  }
+  put_carry<true>(p.carry, p.pitch, 0, arrange(carry, s.home));
+}
+"""
+
+
+class NarrowText:
+    """Writes the loop.
+
+    Args:
+        spec: The kernel.
+        text: The writer of its state.
+    """
+
+    def __init__(self, spec: KernelSpec, text: StateText) -> None:
+        self.spec = spec
+        self.text = text
+        self.captures, self.captured = capture_columns(spec)
+
+    def loop(self) -> str:
+        """All of it, in order."""
+        return self._lanes() + self._line() + self._span()
+
+    def _lanes(self) -> str:
+        back = self.spec.reverse
+        arranged = ", ".join(f"arrange(s.s{lane}, lanes)" for lane in self.text.lanes)
+        chosen = ", ".join(f"choose(m, a.s{lane}, b.s{lane})" for lane in self.text.lanes)
+        first = "s.column + (i32)(W - rows * inner)" if back else "s.column + (i32)((rows - 1) * inner)"
+        return fill(
+            LANES,
+            arranged=arranged,
+            chosen=chosen,
+            column="i - 1 - from % i" if back else "from % i",
+            home="W - i + p" if back else "p",
+            shifted="p + (i << d)" if back else "p - (i << d)",
+            last=first,
+            **{"from": "W - 1 - p" if back else "p"},
+        )
+
+    def _line(self) -> str:
+        spec = self.spec
+        back = spec.reverse
+        if spec.inclusive:
+            out = "      const state& out = y;"
+        else:
+            start = f"state{self.text.identity()}" if spec.identity is not None else "carry"
+            out = f"      const state out = choose(s.row >= 1, arrange(y, s.before[0]), seeded ? carry : {start});"
+        part = "total - done - least(left, rows * inner)" if back else "done"
+        return fill(LINE, out=out, whole="total - done - W" if back else "done", part=part)
+
+    def _span(self) -> str:
+        spec = self.spec
+        direct, pack, point, buffers, unpack, size = [], [], [], [], [], 0
+        for leaf in spec.tree:
+            k, item, a = spec.state[leaf].lanes, item_type(spec.elements[leaf]), f"p.g->inputs[{leaf}]"
+            test = f"g->inputs[{leaf}].inner == {k} && g->inputs[{leaf}].axis == {k} * g->inner"
+            direct.append(test + (f" && g->inputs[{leaf}].lane == 1" if k > 1 else ""))
+            point.append(f"      e.x{leaf} = (const {item}*){a}.data + p.w->in[{leaf}] + at * inner * {k};")
+            pack.append(f"  e.x{leaf} = ({item}*)b;\n  for (ms_int t = 0; t < count; ++t) {{\n")
+            for lane in range(k):
+                start = f"(const {item}*){a}.data + p.w->in[{leaf}] + (at + t) * {a}.axis + {lane} * {a}.lane"
+                pack.append(f"    copy_strided(({item}*)b + t * inner * {k} + {lane}, {k}, {start}, {a}.inner, inner);\n")
+            pack.append(f"  }}\n  b += (TILE * inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
+            size += k * SIZES[spec.elements[leaf]]
+        outputs = zip(spec.emit, spec.results, strict=False) if spec.want_results else ()
+        for index, (leaf, dtype) in enumerate(outputs):
+            k, item, a = spec.state[leaf].lanes, item_type(dtype), f"p.g->outputs[{index}]"
+            direct.append(f"g->outputs[{index}].inner == {k} && g->outputs[{index}].axis == {k} * g->inner")
+            point.append(f"      r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + at * inner * {k};")
+            start = f"p.buffer + (inner + W) * {self.captured} + (TILE * inner + W) * {size}"
+            buffers.append(f"      r.y{leaf} = ({item}*)({start});")
+            to = f"({item}*){a}.data + p.w->out[{index}] + (at + t) * {a}.axis"
+            unpack.append(f"  for (ms_int t = 0; t < count; ++t)\n    copy_strided({to}, 1, (const {item}*)r.y{leaf} + t * inner * {k}, 1, inner * {k});\n")
+            size += k * SIZES[dtype]
+        return fill(
+            SPAN,
+            captures=self.captures,
+            captured=self.captured,
+            buffer=size,
+            direct=" && ".join(direct),
+            pack="".join(pack),
+            unpack="".join(unpack),
+            arranged=self._arranged(),
+            point="\n".join(point),
+            buffers="\n".join(buffers),
+            tile_at="p.g->n - t - count" if spec.reverse else "t",
+        )
+
+    def _arranged(self) -> str:
+        lanes = [f"k.c{n}_{i}" for n, leaf in enumerate(self.spec.combine.captures) for i in range(leaf.lanes)]
+        return "\n".join(f"  {lane} = arrange({lane}, s.column);" for lane in lanes)
