@@ -97,7 +97,7 @@ class CLike:
             return repr(number) + suffix
         wide = dtype in WIDE
         mask = (1 << (64 if wide else 32)) - 1
-        return f"({self.types[dtype]}){hex(int(value) & mask)}{'ull' if wide else 'u'}"
+        return f"({CLike.types[dtype]}){hex(int(value) & mask)}{'ull' if wide else 'u'}"
 
     def cast(self, text: str, source: str, target: str) -> str:
         """A value in another dtype."""

@@ -40,12 +40,8 @@ class CVector(CLike):
     def literal(self, value: Any, dtype: str) -> str:
         if dtype == "bool":
             return "~mask{}" if value else "mask{}"
-        scalar = {"f": "f32", "i": "i32", "u": "u32"}[self.types[dtype][0]]
-        if SIZES[dtype] == 8:
-            return f"splat({self.number(value, dtype)})"
-        if kind(dtype) == "float":
-            return f"splat({self.number(value, dtype)})"
-        return f"splat(({scalar}){hex(int(value) & 0xFFFFFFFF)}u)"
+        register = self.types[dtype][:3]
+        return f"splat(({register}){self.number(value, dtype)})"
 
     def cast(self, text: str, source: str, target: str) -> str:
         if target == "bool":

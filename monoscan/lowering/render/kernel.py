@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from monoscan.lowering.ir import MAX_LANES
+from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops import driver
@@ -10,7 +12,7 @@ from monoscan.lowering.render.loops.rows import RowsText, capture_rows
 from monoscan.lowering.render.loops.sequential import SequentialText
 from monoscan.lowering.render.loops.sweep import SweepText
 from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
-from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
+from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import StateText
 
 
@@ -51,6 +53,23 @@ def _vector(spec: KernelSpec) -> str:
 
 
 def unsupported(spec: KernelSpec) -> str | None:
-    """Why a kernel cannot be rendered, or None."""
-    del spec
+    """Why a kernel cannot be rendered, in words for the user; None if it can."""
+    leaves = spec.tree if spec.layout is not Layout.SEQUENTIAL else spec.carried
+    program = spec.program(leaves)
+    for instr in program.code:
+        operands = [program.dtypes[a] for a in instr.args]
+        if not CLike().supports(instr, operands):
+            return f"no CPU code for {instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+    if len(spec.dtypes) > MAX_LANES:
+        return f"an element has {len(spec.dtypes)} lanes; kernels hold {MAX_LANES}"
+    return _unsupported_storage(spec)
+
+
+def _unsupported_storage(spec: KernelSpec) -> str | None:
+    pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.state, strict=True)]
+    pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
+    pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]
+    for stored, held in pairs:
+        if held not in CLike.types or (stored != held and (stored not in HALF or held != "float32")):
+            return f"no CPU code for {stored} stored of {held} computed"
     return None

@@ -1,0 +1,129 @@
+"""An interpreter of the IR on NumPy arrays, independent of the library's own, and a fold in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from monoscan.lowering.ir import Instr, Op, Program
+
+Values = list[np.ndarray]
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind == "f":
+        return a / b
+    wide = np.where(b == 0, 1, b).astype(object)
+    quotient = abs(a.astype(object)) // abs(wide) * np.where((a < 0) != (b < 0), -1, 1)
+    return np.where(b == 0, 0, _wrap(quotient, a.dtype)).astype(a.dtype)
+
+
+def _floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind == "f":
+        return np.floor(a / b)
+    quotient = a.astype(object) // np.where(b == 0, 1, b).astype(object)
+    return np.where(b == 0, 0, _wrap(quotient, a.dtype)).astype(a.dtype)
+
+
+def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind == "f":
+        return np.mod(a, b)
+    return np.where(b == 0, a, np.mod(a.astype(object), np.where(b == 0, 1, b).astype(object))).astype(a.dtype)
+
+
+def _wrap(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    bits = 8 * dtype.itemsize
+    masked = np.vectorize(lambda v: int(v) % (1 << bits), otypes=[object])(values)
+    return masked.astype(np.uint64).astype(dtype)
+
+
+def _extreme(wins: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda a, b: np.where((a != a) | wins(a, b), a, b)
+
+
+def _shift(left: bool) -> Callable[..., np.ndarray]:
+    def apply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        count = b.astype(np.int64) & (63 if a.dtype.itemsize == 8 else 31)
+        wide = a.astype(np.int64)
+        return (wide << count if left else wide >> count).astype(a.dtype)
+
+    return apply
+
+
+def _lookup(index: np.ndarray, *table: np.ndarray) -> np.ndarray:
+    return np.choose(index, np.broadcast_arrays(*table), mode="clip")
+
+
+def _logic(boolean: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda *args: boolean(*args).astype(args[0].dtype)
+
+
+TABLE: dict[Op, Callable[..., np.ndarray]] = {
+    Op.ADD: np.add, Op.SUB: np.subtract, Op.MUL: np.multiply, Op.DIV: _divide, Op.FLOORDIV: _floor_divide,
+    Op.REM: _remainder, Op.NEG: np.negative, Op.ABS: np.abs, Op.SIGN: lambda a: (a > 0) * 1 - (a < 0) * 1,
+    Op.MIN: _extreme(np.less), Op.MAX: _extreme(np.greater), Op.SQRT: np.sqrt, Op.RSQRT: lambda a: 1 / np.sqrt(a),
+    Op.EXP: np.exp, Op.LOG: np.log, Op.LOG1P: np.log1p, Op.EXPM1: np.expm1, Op.TANH: np.tanh,
+    Op.FLOOR: np.floor, Op.CEIL: np.ceil, Op.ROUND: np.rint, Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less,
+    Op.LE: np.less_equal, Op.GT: np.greater, Op.GE: np.greater_equal, Op.NOT: np.invert, Op.AND: np.bitwise_and,
+    Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor, Op.SHL: _shift(True), Op.SHR: _shift(False),
+    Op.SELECT: np.where, Op.LOOKUP: _lookup, Op.LOGADDEXP: np.logaddexp,
+}  # fmt: skip
+
+
+def run(program: Program, lanes: Values) -> Values:
+    """The output lanes of a program."""
+    values = list(lanes)
+    with np.errstate(all="ignore"):
+        for instr in program.code:
+            values.append(_apply(instr, [values[a] for a in instr.args]))
+    return [values[v] for v in program.results]
+
+
+def _apply(instr: Instr, args: Values) -> np.ndarray:
+    dtype = np.dtype(instr.dtype)
+    if instr.op is Op.CONST:
+        return np.asarray(instr.param).astype(dtype)
+    if instr.op is Op.CAST:
+        return args[0].astype(dtype)
+    return np.asarray(TABLE[instr.op](*args)).astype(dtype)
+
+
+def fold_in_order(
+    program: Program, elements: list[np.ndarray], captures: list[np.ndarray], init: list[np.ndarray] | None, reverse: bool
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Every inclusive value and every exclusive one, leaf by leaf; elements have shape (outer, n, inner, *event).
+
+    Without init the first exclusive value is the first element itself, which no kernel returns.
+    """
+    arity, n = program.arity, elements[0].shape[1]
+    events = [leaf.shape for leaf in program.inputs]
+
+    def lanes(array: np.ndarray, event: tuple[int, ...]) -> Values:
+        flat = array.reshape(*array.shape[: array.ndim - len(event)], -1) if event else array[..., None]
+        return [flat[..., i] for i in range(flat.shape[-1])]
+
+    captured = [lane for a, e in zip(captures, events[2 * arity :], strict=True) for lane in lanes(a, e)]
+    steps = [[lane for a, e in zip(elements, events, strict=False) for lane in lanes(a[:, t], e)] for t in range(n)]
+    state = None if init is None else [lane for a, e in zip(init, events, strict=False) for lane in lanes(a, e)]
+    shape = steps[0][0].shape
+    after: list[Values] = [[]] * n
+    before: list[Values] = [[]] * n
+    for t in range(n - 1, -1, -1) if reverse else range(n):
+        before[t] = steps[t] if state is None else state
+        if state is None:
+            state = steps[t]
+        else:
+            state = [np.broadcast_to(v, shape) for v in run(program, [*state, *steps[t], *captured])]
+        after[t] = state
+    return _leaves(program, after), _leaves(program, before)
+
+
+def _leaves(program: Program, steps: list[Values]) -> list[np.ndarray]:
+    leaves, start = [], 0
+    for leaf in program.inputs[: program.arity]:
+        lanes = [np.stack(np.broadcast_arrays(*[s[start + i] for s in steps]), axis=1) for i in range(leaf.lanes)]
+        stacked = np.stack(np.broadcast_arrays(*lanes), axis=-1)
+        leaves.append(stacked.reshape(*stacked.shape[:-1], *leaf.shape))
+        start += leaf.lanes
+    return leaves
