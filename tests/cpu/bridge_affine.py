@@ -6,8 +6,13 @@ and h of as many lanes as b has.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -64,6 +69,8 @@ MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int row) {
   }
 }
 """
+
+ROOT = str(Path(build.__file__).parents[4])
 
 Array = NDArray[np.float64]
 
@@ -170,3 +177,11 @@ def fold(arrays: Sequence[Any], axis: int, lanes: int = 1) -> list[Array]:
         outputs[1].append(state[1])
     full = [np.moveaxis(np.stack(x), 0, axis) for x in outputs] + state
     return [x[..., 0] if lanes > 1 and i % 2 == 0 else x for i, x in enumerate(full)]
+
+
+def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh process; None removes a variable."""
+    settings = {**os.environ, "PYTHONPATH": ROOT, **environment}
+    kept = {name: value for name, value in settings.items() if value is not None}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120, check=False)

@@ -110,9 +110,8 @@ def test_random_shapes_and_strides(data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, rank - 1))
 
     def draw(along: bool) -> mx.array:
-        sizes = [
-            1 if data.draw(st.booleans()) and d != axis or d == axis and not along else s for d, s in enumerate(shape)
-        ]
+        dropped = [data.draw(st.booleans()) if d != axis else not along for d in range(rank)]
+        sizes = [1 if gone else size for gone, size in zip(dropped, shape, strict=True)]
         order = data.draw(st.permutations(range(rank)))
         step = [data.draw(st.sampled_from([1, 1, 2, -1, -2])) for _ in range(rank)]
         base = random(*(sizes[d] * abs(step[d]) for d in order))

@@ -14,24 +14,15 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
-from bridge_affine import SOURCE
+from bridge_affine import ROOT, SOURCE, python
 
 from monoscan.lowering.targets.cpu import build, cache, compiler, kernels
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
-ROOT = str(Path(build.__file__).parents[4])
 TINY = """
 MS_EXPORT void ms_schedule(const ms_launch* l, ms_schedule* s) { s->phases = 1; s->tasks[0] = 1; }
 MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int task) { /* %s */ }
 """
-
-
-def python(code: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Runs code in a fresh process; None removes a variable."""
-    settings = {**os.environ, "PYTHONPATH": ROOT, **environment}
-    kept = {name: value for name, value in settings.items() if value is not None}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -300,66 +291,6 @@ def test_missing_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     with pytest.raises(BridgeUnavailable, match="Python's headers are missing"):
         build.find_recipe()
-
-
-def test_the_number_of_threads_is_a_setting() -> None:
-    code = """
-    from monoscan.lowering.targets.cpu import build
-    bridge = build.load()
-    print(bridge.threads())
-    bridge.set_threads(2)
-    print(bridge.threads())
-    try:
-        bridge.set_threads(0)
-    except ValueError as error:
-        print(error)
-    """
-    done = python(code, MONOSCAN_NUM_THREADS="7")
-    assert done.stdout == "7\n2\n[monoscan] The number of threads must be at least 1.\n", done.stderr
-    default = python(code, MONOSCAN_NUM_THREADS=None)
-    expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert default.stdout.splitlines()[0] == str(expected)
-
-
-def test_a_forked_child_has_a_pool_of_its_own() -> None:
-    done = python(
-        f"""
-        import ctypes, os, sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import mlx.core as mx
-        from bridge_affine import scan
-        from monoscan.lowering.targets.cpu import build
-        build.load().set_threads(3)
-        x = mx.ones((64, 64))
-        def work():
-            with mx.stream(mx.new_stream(mx.cpu)):
-                for _ in range(50):
-                    assert scan(x, x, mx.ones((1, 1)), axis=1)[1][0, -1].item() == 64
-        work()
-        child = os.fork()
-        if child == 0:
-            work()
-            os._exit(0 if build.load().threads() == 3 else 1)
-        assert os.waitpid(child, 0)[1] == 0
-        work()
-        """
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_exit_while_work_is_pending() -> None:
-    done = python(
-        f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import mlx.core as mx
-        from bridge_affine import scan
-        x = mx.full((512, 20000), 0.5)
-        y = scan(x, x, mx.ones((1, 1)), axis=1)
-        mx.async_eval(*y)
-        """
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_source_of_the_test_kernel_compiles_without_warnings(tmp_path: Path) -> None:

@@ -52,10 +52,12 @@ class Recipe:
 
     @cached_property
     def mlx(self) -> Path:
+        """The folder of the installed MLX."""
         return Path(mx.__file__).parent
 
     @property
     def flags(self) -> tuple[str, ...]:
+        """How both sources are compiled."""
         include = sysconfig.get_paths()["include"]
         folders = (
             HERE, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
@@ -69,6 +71,7 @@ class Recipe:
 
     @property
     def link_flags(self) -> tuple[str, ...]:
+        """How the objects are linked."""
         library = self.mlx / "lib"
         undefined = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ()
         return (

@@ -49,10 +49,17 @@ class Compiler:
 
     @property
     def sanitizer_flags(self) -> tuple[str, ...]:
+        """The flags for ``sanitize``."""
         if not self.sanitize:
             return ()
         # vptr needs type information of libraries that hide theirs.
-        return (f"-fsanitize={self.sanitize}", "-fno-sanitize=vptr", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
+        return (
+            f"-fsanitize={self.sanitize}",
+            "-fno-sanitize=vptr",
+            "-fno-sanitize-recover=all",
+            "-fno-omit-frame-pointer",
+            "-g",
+        )
 
     def start(self, arguments: Sequence[str | Path]) -> subprocess.Popen[str]:
         """Starts one run of the compiler."""
