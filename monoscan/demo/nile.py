@@ -18,6 +18,9 @@ Series = npt.NDArray[np.float64]
 PUBLISHED = {"noise": 15099.0, "process": 1469.1, "log_likelihood": -632.54}
 """Durbin and Koopman, *Time Series Analysis by State Space Methods* (2012), section 2.10."""
 
+PARALLEL = "blelloch"
+"""A fused CPU kernel walks through time in order; the tree is what runs in parallel over it."""
+
 CANDIDATES = 65
 ROUNDS = 7
 
@@ -74,7 +77,7 @@ def kalman(y: mx.array, noise: mx.array, process: mx.array) -> tuple[mx.array, m
     series = mx.broadcast_to(y[:, None, None], (y.size, noise.size, 1))
     elements = level.embed(series[1:], transition=one, process=steps, emission=one, noise=noises)
     start = level.prior(series[0], noises[0])
-    mean, variance = level.project(scan(level, elements, init=start))
+    mean, variance = level.project(scan(level, elements, init=start, strategy=PARALLEL))
     means = mx.concatenate([start[1][None], mean])
     variances = mx.concatenate([start[2][None], variance])
     return means[..., 0], variances[..., 0, 0]
@@ -113,6 +116,6 @@ def levels(flows: Series, noise: float, process: float) -> Levels:
         mean, variance = kalman(y, mx.array([noise], mx.float64), step[0])
         smoother = KalmanSmoother()
         elements = smoother.embed(mean, variance[..., None], transition=one, process=step)
-        smooth, smooth_variance = smoother.project(scan(smoother, elements, reverse=True))
+        smooth, smooth_variance = smoother.project(scan(smoother, elements, reverse=True, strategy=PARALLEL))
         parts = (mean, variance, smooth, smooth_variance)
         return Levels(*(np.array(part).reshape(-1) for part in parts))

@@ -181,3 +181,19 @@ def test_halves_are_rounded_once(operator: ms.Mean | ms.OnlineSoftmax | ms.MaxSu
 def test_refused_dtypes_reach_the_caller() -> None:
     with pytest.raises(ms.ScanTypeError, match=r"\[MaxSubarray\] takes floats only"):
         ms.scan(ms.MaxSubarray(), ms.MaxSubarray().embed(mx.array([1, 2])))
+
+
+@pytest.mark.parametrize("strategy", ["auto", "blelloch", "hillis_steele"])
+@pytest.mark.parametrize(
+    "operator", [ms.Sum(), ms.Product(), ms.Affine(), ms.MatMul(), ms.MatrixAffine()], ids=lambda op: op.name
+)
+def test_complex_numbers(operator: ms.Monoid, strategy: str) -> None:
+    rng = np.random.default_rng(3)
+    shapes = [(2,) * event for event in operator.events(tree.flatten(operator.template)[1])]
+    leaves = [(rng.normal(size=(9, *s)) + 1j * rng.normal(size=(9, *s))) * 0.5 for s in shapes]
+    elements = tree.unflatten(tree.flatten(operator.template)[1], [mx.array(x, mx.complex64) for x in leaves])
+    expected = _folded(operator, elements, 9)
+    for i, row in enumerate(_rows(ms.scan(operator, elements, strategy=strategy), 9)):
+        for ours, theirs in zip(tree.flatten(row)[0], expected[i], strict=True):
+            assert ours.dtype == mx.complex64
+            np.testing.assert_allclose(np.array(ours), theirs, rtol=1e-4, atol=1e-5)
