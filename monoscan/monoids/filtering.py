@@ -16,7 +16,7 @@ from monoscan.monoids.shapes import align
 FilterElement = tuple[mx.array, mx.array, mx.array, mx.array, mx.array]
 SmootherElement = tuple[mx.array, mx.array, mx.array]
 Gaussian = tuple[mx.array, mx.array]
-_WHY = "they solve linear systems"
+_WHY = "it solves linear systems"
 
 
 @final

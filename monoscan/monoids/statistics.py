@@ -15,7 +15,7 @@ from monoscan.monoids.facts import Facts
 
 Averages = tuple[mx.array, ...]
 _NAMES = ("n", "mean", "m2", "m3", "m4")
-_WHY = "they hold averages"
+_WHY = "it holds averages"
 
 
 def _counted(x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
