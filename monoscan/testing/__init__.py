@@ -1,0 +1,18 @@
+"""Checks of operators and strategies: laws, rounding bounds, homomorphisms, the order witness.
+
+Needs Hypothesis (the extra ``test``); nothing else in the library imports it.
+"""
+
+from monoscan.testing.check import LawCase as LawCase
+from monoscan.testing.check import check_laws as check_laws
+from monoscan.testing.check import law_cases as law_cases
+from monoscan.testing.elements import Kind as Kind
+from monoscan.testing.elements import elements as elements
+from monoscan.testing.elements import embedded as embedded
+from monoscan.testing.morphism import check_homomorphism as check_homomorphism
+from monoscan.testing.report import LawError as LawError
+from monoscan.testing.report import Report as Report
+from monoscan.testing.witness import Intervals as Intervals
+from monoscan.testing.witness import OrderError as OrderError
+from monoscan.testing.witness import check_order as check_order
+from monoscan.testing.witness import check_orders as check_orders

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import attrs
-import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.interpret import ARRAYS
 from monoscan.lowering.ir import Instr, Op
+from monoscan.testing.machine import MACHINE, Array
 
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 SMALLEST_SUBNORMAL = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 2.0**-1074}
@@ -38,54 +38,54 @@ _SLACK = 1 + 2.0**-40  # the bounds are themselves computed in rounded float64
 class Bounded:
     """A value, and a float64 bound on its distance from the exact one (a bool: 0 certain, 1 open)."""
 
-    value: mx.array
-    error: mx.array
+    value: Array
+    error: Array
 
 
-def bounded(value: mx.array) -> Bounded:
+def bounded(value: Array) -> Bounded:
     """A value that is exact."""
-    return Bounded(value, mx.zeros(value.shape, mx.float64))
+    return Bounded(value, np.zeros(value.shape, np.float64))
 
 
-def wide(x: mx.array) -> mx.array:
+def wide(x: Array) -> Array:
     """The same numbers in float64."""
-    return x.astype(mx.float64)
+    return x.astype(np.float64)
 
 
-def size(x: Bounded) -> mx.array:
+def size(x: Bounded) -> Array:
     """The absolute value, in float64."""
-    return mx.abs(wide(x.value))
+    return np.abs(wide(x.value))
 
 
-def zero_unless(condition: mx.array, error: mx.array | float) -> mx.array:
+def zero_unless(condition: Array, error: Array | float) -> Array:
     """An error that is there under a condition only."""
-    return mx.where(condition, error, mx.array(0.0, mx.float64))
+    return np.where(condition, error, 0.0)
 
 
-def gap(x: mx.array, y: mx.array) -> mx.array:
+def gap(x: Array, y: Array) -> Array:
     """|x - y|, with 0 between equal infinities and infinity where it has no value."""
-    gap = mx.abs(wide(x) - wide(y))
-    return mx.where(x == y, mx.array(0.0, mx.float64), mx.where(mx.isnan(gap), math.inf, gap))
+    gap = np.abs(wide(x) - wide(y))
+    return np.where(x == y, 0.0, np.where(np.isnan(gap), math.inf, gap))
 
 
-def settle(value: mx.array, error: mx.array, *args: Bounded) -> Bounded:
+def settle(value: Array, error: Array, *args: Bounded) -> Bounded:
     """Bounds an infinite result by whether an infinity went in or the operation overflowed."""
-    error = mx.where(mx.isnan(error), math.inf, error * _SLACK)
-    if value.dtype not in (mx.float32, mx.float64):
+    error = np.where(np.isnan(error), math.inf, error * _SLACK)
+    if value.dtype not in (np.float32, np.float64):
         return Bounded(value, error)
-    infinite_in = mx.array(False)
-    finite_error = mx.array(True)
+    infinite_in = np.array(False)
+    finite_error = np.array(True)
     for arg in args:
-        infinite_in = infinite_in | (mx.isinf(arg.value) & (arg.error == 0))
-        finite_error = finite_error & mx.isfinite(arg.error)
+        infinite_in = infinite_in | (np.isinf(arg.value) & (arg.error == 0))
+        finite_error = finite_error & np.isfinite(arg.error)
     at_infinity = zero_unless(~(infinite_in & finite_error), math.inf)
-    return Bounded(value, mx.where(mx.isinf(value), at_infinity, error))
+    return Bounded(value, np.where(np.isinf(value), at_infinity, error))
 
 
-def rounding(instr: Instr, value: mx.array, exact: mx.array) -> mx.array:
+def rounding(instr: Instr, value: Array, exact: Array) -> Array:
     """What one correctly rounded operation may add: nothing where it was exact."""
     unit, least = UNIT_ROUNDOFF[instr.dtype], SMALLEST_SUBNORMAL[instr.dtype]
-    return zero_unless(~exact, unit * mx.abs(wide(value)) + least)
+    return zero_unless(~exact, unit * np.abs(wide(value)) + least)
 
 
 def is_float(instr: Instr) -> bool:
@@ -93,21 +93,21 @@ def is_float(instr: Instr) -> bool:
     return instr.dtype in dtypes.FLOATS
 
 
-def slip(instr: Instr, value: mx.array, *args: Bounded) -> mx.array:
+def slip(instr: Instr, value: Array, *args: Bounded) -> Array:
     """The function's own error: its units in the last place, and what it flushes to 0."""
-    ulps = mx.array(2 * ULPS.get(instr.op, 0.0), mx.float64)
+    ulps = np.array(2 * ULPS.get(instr.op, 0.0))
     if instr.op in GROWING:
         ulps = ulps + 2 * size(args[0])
     unit = UNIT_ROUNDOFF["float32" if instr.op in SINGLE else instr.dtype]
-    relative_to = mx.abs(wide(value)) + (1.0 if instr.op in ABSOLUTE else 0.0)
+    relative_to = np.abs(wide(value)) + (1.0 if instr.op in ABSOLUTE else 0.0)
     least = SMALLEST_NORMAL[instr.dtype] if instr.op in ULPS else 0.0
-    return zero_unless(mx.isfinite(value) & mx.isfinite(ulps), ulps * unit * relative_to + least)
+    return zero_unless(np.isfinite(value) & np.isfinite(ulps), ulps * unit * relative_to + least)
 
 
 def fragile(instr: Instr, *args: Bounded) -> Bounded:
     """An operation that says nothing where its arguments are not exact."""
-    value = ARRAYS[instr.op](instr, *(arg.value for arg in args))
-    inexact = sum((arg.error for arg in args), mx.array(0.0, mx.float64)) > 0
+    value = MACHINE[instr.op](instr, *(arg.value for arg in args))
+    inexact = sum(arg.error for arg in args) > 0
     error = zero_unless(inexact, math.inf)
     if is_float(instr):
         error = error + rounding(instr, value, inexact) + UNIT_ROUNDOFF[instr.dtype] * size(args[-1])

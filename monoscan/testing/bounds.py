@@ -1,6 +1,6 @@
 """Running error bounds: every lane is a machine value and how far it may be from the exact one.
 
-The value is computed by MLX itself, in the lane's own dtype; the bound is Wilkinson's,
+The value is computed as the machine does, in the lane's own dtype; the bound is Wilkinson's,
 carried in float64: what the arguments' errors become, plus the rounding of the operation.
 An operation that was exact adds nothing. A choice that the errors leave open (a comparison
 of two close values) makes the bound cover both outcomes. An overflow makes it infinite.
@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import mlx.core as mx
+import numpy as np
 
-from monoscan.lowering.interpret import ARRAYS, Arithmetic
+from monoscan.lowering.interpret import Arithmetic
 from monoscan.lowering.ir import COMPARISONS, Instr, Op
 from monoscan.testing import functions
 from monoscan.testing.bounded import (
@@ -30,17 +30,18 @@ from monoscan.testing.bounded import (
     zero_unless,
 )
 from monoscan.testing.exact import NotRational
+from monoscan.testing.machine import MACHINE, Array
 
 
 def _sum(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
-    value = ARRAYS[instr.op](instr, x.value, y.value)
+    value = MACHINE[instr.op](instr, x.value, y.value)
     error = x.error + y.error
     if is_float(instr):
         error = error + rounding(instr, value, _sum_is_exact(instr.op, x.value, y.value, value))
     return settle(value, error, x, y)
 
 
-def _sum_is_exact(op: Op, x: mx.array, y: mx.array, total: mx.array) -> mx.array:
+def _sum_is_exact(op: Op, x: Array, y: Array, total: Array) -> Array:
     """Knuth's two-sum: the rounding error is itself a float, and here it is 0."""
     y = -y if op is Op.SUB else y
     again = total - x
@@ -52,60 +53,60 @@ def _mul(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     error = x.error * _finite_size(y) + y.error * _finite_size(x) + x.error * y.error
     if not is_float(instr):
         return settle(value, error, x, y)
-    trivial = (x.value == 0) | (y.value == 0) | (mx.abs(x.value) == 1) | (mx.abs(y.value) == 1)
+    trivial = (x.value == 0) | (y.value == 0) | (np.abs(x.value) == 1) | (np.abs(y.value) == 1)
     exact = wide(x.value) * wide(y.value) == wide(value) if instr.dtype == "float32" else trivial
-    crosses = (mx.isinf(x.value) & (y.error >= size(y))) | (mx.isinf(y.value) & (x.error >= size(x)))
+    crosses = (np.isinf(x.value) & (y.error >= size(y))) | (np.isinf(y.value) & (x.error >= size(x)))
     result = settle(value, error + rounding(instr, value, exact | trivial), x, y)
-    return Bounded(value, mx.where(crosses, math.inf, result.error))
+    return Bounded(value, np.where(crosses, math.inf, result.error))
 
 
-def _finite_size(x: Bounded) -> mx.array:
-    return mx.where(mx.isinf(x.value), mx.array(0.0, mx.float64), size(x))
+def _finite_size(x: Bounded) -> Array:
+    return np.where(np.isinf(x.value), 0.0, size(x))
 
 
 def _div(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     value = x.value / y.value
     spare = size(y) - y.error
-    error = mx.where(spare > 0, (x.error + mx.abs(wide(value)) * y.error) / spare, math.inf)
-    exact = (x.value == 0) | (mx.abs(y.value) == 1)
+    error = np.where(spare > 0, (x.error + np.abs(wide(value)) * y.error) / spare, math.inf)
+    exact = (x.value == 0) | (np.abs(y.value) == 1)
     if instr.dtype == "float32":
         exact = exact | (wide(value) * wide(y.value) == wide(x.value))
-    error = mx.where(mx.isinf(y.value) & (y.error == 0), mx.array(0.0, mx.float64), error)
+    error = np.where(np.isinf(y.value) & (y.error == 0), 0.0, error)
     return settle(value, error + rounding(instr, value, exact & (y.value != 0)), x, y)
 
 
 def _neg_abs(instr: Instr, x: Bounded) -> Bounded:
-    return Bounded(ARRAYS[instr.op](instr, x.value), x.error)
+    return Bounded(MACHINE[instr.op](instr, x.value), x.error)
 
 
 def _min_max(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
-    return Bounded(ARRAYS[instr.op](instr, x.value, y.value), mx.maximum(x.error, y.error))
+    return Bounded(MACHINE[instr.op](instr, x.value, y.value), np.maximum(x.error, y.error))
 
 
 def _sign(instr: Instr, x: Bounded) -> Bounded:
-    return Bounded(mx.sign(x.value), zero_unless((x.error > 0) & (x.error >= size(x)), 2.0))
+    return Bounded(MACHINE[Op.SIGN](instr, x.value), zero_unless((x.error > 0) & (x.error >= size(x)), 2.0))
 
 
 def _comparison(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
-    value = ARRAYS[instr.op](instr, x.value, y.value)
+    value = MACHINE[instr.op](instr, x.value, y.value)
     blur = x.error + y.error
-    unclear = (blur > 0) & ~(gap(x.value, y.value) > blur) & ~(mx.isnan(x.value) | mx.isnan(y.value))
+    unclear = (blur > 0) & ~(gap(x.value, y.value) > blur) & ~(np.isnan(x.value) | np.isnan(y.value))
     return Bounded(value, zero_unless(unclear, 1.0))
 
 
 def _not(instr: Instr, x: Bounded) -> Bounded:
-    return Bounded(ARRAYS[Op.NOT](instr, x.value), x.error)
+    return Bounded(MACHINE[Op.NOT](instr, x.value), x.error)
 
 
 def _logic(decisive: bool) -> Callable[..., Bounded]:
     def operation(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
         if instr.dtype != "bool":
             return fragile(instr, x, y)
-        value = ARRAYS[instr.op](instr, x.value, y.value)
-        decided = mx.array(False)
+        value = MACHINE[instr.op](instr, x.value, y.value)
+        decided = np.array(False)
         for arg in (x, y):
             decided = decided | ((arg.error == 0) & (arg.value == decisive))
-        return Bounded(value, zero_unless(~decided, mx.maximum(x.error, y.error)))
+        return Bounded(value, zero_unless(~decided, np.maximum(x.error, y.error)))
 
     return operation
 
@@ -113,28 +114,28 @@ def _logic(decisive: bool) -> Callable[..., Bounded]:
 def _xor(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     if instr.dtype != "bool":
         return fragile(instr, x, y)
-    return Bounded(ARRAYS[Op.XOR](instr, x.value, y.value), mx.maximum(x.error, y.error))
+    return Bounded(MACHINE[Op.XOR](instr, x.value, y.value), np.maximum(x.error, y.error))
 
 
 def _select(instr: Instr, condition: Bounded, x: Bounded, y: Bounded) -> Bounded:
-    value = mx.where(condition.value, x.value, y.value)
-    taken = mx.where(condition.value, x.error, y.error)
-    other = mx.where(condition.value, y.error, x.error)
-    covering = mx.maximum(taken, gap(x.value, y.value) + other)
-    return Bounded(value, mx.where(condition.error > 0, covering, taken))
+    value = np.where(condition.value, x.value, y.value)
+    taken = np.where(condition.value, x.error, y.error)
+    other = np.where(condition.value, y.error, x.error)
+    covering = np.maximum(taken, gap(x.value, y.value) + other)
+    return Bounded(value, np.where(condition.error > 0, covering, taken))
 
 
 def _lookup(instr: Instr, index: Bounded, *table: Bounded) -> Bounded:
-    value = ARRAYS[Op.LOOKUP](instr, index.value, *(lane.value for lane in table))
-    taken = ARRAYS[Op.LOOKUP](instr, index.value, *(lane.error for lane in table))
+    value = MACHINE[Op.LOOKUP](instr, index.value, *(lane.value for lane in table))
+    taken = MACHINE[Op.LOOKUP](instr, index.value, *(lane.error for lane in table))
     covering = taken
     for lane in table:
-        covering = mx.maximum(covering, gap(lane.value, value) + lane.error)
-    return Bounded(value, mx.where(index.error > 0, covering, taken))
+        covering = np.maximum(covering, gap(lane.value, value) + lane.error)
+    return Bounded(value, np.where(index.error > 0, covering, taken))
 
 
 def _cast(instr: Instr, x: Bounded) -> Bounded:
-    value = ARRAYS[Op.CAST](instr, x.value)
+    value = MACHINE[Op.CAST](instr, x.value)
     if instr.dtype == "bool":
         return Bounded(value, zero_unless((x.error > 0) & (x.error >= size(x)), 1.0))
     if is_float(instr):
@@ -149,7 +150,7 @@ def _complex(instr: Instr, *args: Bounded) -> Bounded:
 _ANY = functions.monotone()
 
 BOUNDED: Arithmetic[Any] = {
-    Op.CONST: lambda instr: bounded(ARRAYS[Op.CONST](instr)),
+    Op.CONST: lambda instr: bounded(MACHINE[Op.CONST](instr)),
     Op.CAST: _cast,
     Op.SELECT: _select,
     Op.LOOKUP: _lookup,

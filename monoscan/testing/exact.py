@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -78,7 +79,8 @@ def wrap(value: int, dtype: str) -> int | bool:
 
 def is_infinite(value: Any) -> bool:
     """Whether a number of any kind is +inf or -inf."""
-    return value in (math.inf, -math.inf)
+    kind = type(value)
+    return (kind is float and math.isinf(value)) or (kind is Decimal and value.is_infinite())
 
 
 def lift(value: Any, dtype: str, number: Callable[[float], Any] = rational) -> Any:
@@ -87,7 +89,7 @@ def lift(value: Any, dtype: str, number: Callable[[float], Any] = rational) -> A
         raise NotRational(f"[laws] complex numbers have no exact arithmetic here; got a lane of dtype {dtype}.")
     if dtype in dtypes.FLOATS:
         return number(float(value))
-    return wrap(int(value), dtype)
+    return bool(value) if dtype == "bool" else wrap(int(value), dtype)
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,9 +113,11 @@ def _is_float(instr: Instr) -> bool:
 def _add(instr: Instr, x: Any, y: Any) -> Any:
     if not _is_float(instr):
         return wrap(x + y, instr.dtype)
-    if is_infinite(x) and is_infinite(y) and x != y:
-        raise OffDomain("inf - inf")
-    return x + y
+    if is_infinite(x):
+        if is_infinite(y) and x != y:
+            raise OffDomain("inf - inf")
+        return x
+    return y if is_infinite(y) else x + y
 
 
 def _sub(instr: Instr, x: Any, y: Any) -> Any:
@@ -123,14 +127,20 @@ def _sub(instr: Instr, x: Any, y: Any) -> Any:
 def _mul(instr: Instr, x: Any, y: Any) -> Any:
     if not _is_float(instr):
         return wrap(x * y, instr.dtype)
-    if (x == 0 and is_infinite(y)) or (y == 0 and is_infinite(x)):
+    if is_infinite(y):
+        x, y = y, x
+    if not is_infinite(x):
+        return x * y
+    if y == 0:
         raise OffDomain("0 * inf")
-    return x * y
+    return x if y > 0 else -x
 
 
 def _div(instr: Instr, x: Any, y: Any) -> Any:
     if y == 0 or (is_infinite(x) and is_infinite(y)):
         raise OffDomain("x / 0 or inf / inf")
+    if is_infinite(x):
+        return x if y > 0 else -x
     return x * 0 if is_infinite(y) else x / y
 
 

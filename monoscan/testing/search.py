@@ -1,0 +1,164 @@
+"""Looks for counterexamples to laws: draws examples once, checks them all, then shrinks the first failure.
+
+Drawing costs more than checking, so the levels share their examples, and machine levels
+check all of them at once. Hypothesis runs again only to make a counterexample small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from monoscan.monoids.base import Element
+from monoscan.testing.exact import OffDomain
+from monoscan.testing.laws import Law
+from monoscan.testing.levels import MACHINE, Difference, Word
+from monoscan.testing.subject import Lanes, lanes_of
+
+ARITY = 4
+"""How many words an example has: as many as the law of most elements takes."""
+
+Model = Any
+"""What laws are checked in: a carrier, or an action or a homomorphism made of carriers."""
+
+Words = SearchStrategy[tuple[Element, ...]]
+_QUIET = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+
+
+@attrs.frozen
+class Examples:
+    """Drawn examples, and how they were drawn."""
+
+    words: Words
+    seed: int
+    drawn: tuple[tuple[Word, ...], ...]
+
+
+@attrs.frozen
+class Failure:
+    """A law, the elements that break it, and its two sides."""
+
+    law: Law
+    model: Model
+    elements: tuple[Lanes, ...]
+    left: Lanes
+    right: Lanes
+    difference: Difference
+
+
+@attrs.frozen
+class Outcome:
+    """What came of one law: how many examples were checked and how many off the domain, and a failure if any."""
+
+    law: Law
+    checked: int
+    skipped: int
+    failure: Failure | None = None
+
+
+class _Found(Exception):
+    """Carries a failure out of Hypothesis."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+def draw(words: Words, seed: int, examples: int) -> Examples:
+    """Draws examples: the same ones for the same seed, each in all rotations."""
+    drawn: list[tuple[Word, ...]] = []
+
+    def example(given_words: tuple[tuple[Element, ...], ...]) -> None:
+        drawn.extend(_rotations(given_words))
+
+    run = settings(_QUIET, max_examples=_draws(examples), phases=[Phase.generate])
+    seeded(seed)(run(given(st.tuples(*[words] * ARITY))(example)))()
+    return Examples(words, seed, tuple(drawn))
+
+
+def _draws(examples: int) -> int:
+    return max(1, -(-examples // ARITY))
+
+
+def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) -> Outcome:
+    """Checks a law on examples.
+
+    Args:
+        model: What the law is checked in.
+        law: The law.
+        examples: The examples.
+        shrink: Whether to make a counterexample as small as possible.
+
+    """
+    drawn = examples.drawn[: 1 if law.arity == 0 else None]
+    with model.context():
+        worst = _all_at_once(model, law, drawn) if model.level in MACHINE else _one_by_one(model, law, drawn)
+        skipped = int(np.isnan(worst).sum())
+        broken = np.flatnonzero(worst > 1)
+        failure = _failure(model, law, drawn[int(broken[0])]) if broken.size else None
+    if failure is not None and shrink and law.arity:
+        failure = _smaller(model, law, examples) or failure
+    return Outcome(law, len(drawn) - skipped, skipped, failure)
+
+
+def smallest(strategy: SearchStrategy[Any]) -> Any:
+    """The simplest value that a strategy draws."""
+    return find(strategy, lambda value: True, settings=_QUIET)
+
+
+def _rotations(given_words: tuple[tuple[Element, ...], ...]) -> list[tuple[Word, ...]]:
+    spelled = tuple(tuple(map(lanes_of, word)) for word in given_words)
+    return [spelled[k:] + spelled[:k] for k in range(ARITY)]
+
+
+def _all_at_once(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> Any:
+    """The worst lane of every example, NaN where one has no value; the elements are arrays."""
+    elements = [model.batch([example[i] for example in drawn]) for i in range(law.arity)]
+    lanes = np.broadcast_arrays(np.zeros(len(drawn)), *model.ratios(*law.sides(model, *elements)))
+    return np.max(np.stack(lanes), axis=0)
+
+
+def _one_by_one(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> Any:
+    worst = np.full(len(drawn), np.nan)
+    for i, example in enumerate(drawn):
+        with contextlib.suppress(OffDomain):
+            worst[i] = _sides(model, law, example).difference.ratio
+    return worst
+
+
+def _sides(model: Model, law: Law, example: tuple[Word, ...]) -> Failure:
+    elements = tuple(model.element(word) for word in example[: law.arity])
+    left, right = law.sides(model, *elements)
+    return Failure(law, model, elements, left, right, model.difference(left, right, *elements))
+
+
+def _failure(model: Model, law: Law, example: tuple[Word, ...]) -> Failure | None:
+    with contextlib.suppress(OffDomain):
+        sides = _sides(model, law, example)
+        return sides if sides.difference.leaves else None
+    return None
+
+
+def _smaller(model: Model, law: Law, examples: Examples) -> Failure | None:
+    """The smallest failure that Hypothesis finds, starting from the same examples."""
+
+    def attempt(given_words: tuple[tuple[Element, ...], ...]) -> None:
+        with model.context():
+            for example in _rotations(given_words):
+                failure = _failure(model, law, example)
+                if failure is not None:
+                    raise _Found(failure)
+
+    run = settings(_QUIET, max_examples=_draws(len(examples.drawn)), phases=[Phase.generate, Phase.shrink])
+    try:
+        seeded(examples.seed)(run(given(st.tuples(*[examples.words] * ARITY))(attempt)))()
+    except _Found as found:
+        return found.failure
+    return None
