@@ -28,7 +28,7 @@ class Builder:
         self.inputs = inputs
         self.dtypes: list[str] = [leaf.dtype for leaf in inputs for _ in range(leaf.lanes)]
         self._first = len(self.dtypes)
-        self._code: list[Instr] = []
+        self.code: list[Instr] = []
         self._known: dict[Any, int] = {}
 
     def leaves(self) -> list[Ids]:
@@ -47,7 +47,7 @@ class Builder:
         key = (op, args, dtype, repr(param))
         if key not in self._known:
             self._known[key] = len(self.dtypes)
-            self._code.append(Instr(op, args, dtype, param))
+            self.code.append(Instr(op, args, dtype, param))
             self.dtypes.append(dtype)
         return self._known[key]
 
@@ -72,10 +72,10 @@ class Builder:
         """The program with these results, without dead code."""
         outputs = tuple(Leaf(self.dtypes[ids.flat[0]] if ids.size else "float32", ids.shape) for ids in results)
         numbers = tuple(int(number) for ids in results for number in ids.flat)
-        return eliminate_dead_code(Program(self.inputs, outputs, tuple(self._code), numbers, arity))
+        return eliminate_dead_code(Program(self.inputs, outputs, tuple(self.code), numbers, arity))
 
     def _instr(self, number: int) -> Instr | None:
-        return self._code[number - self._first] if number >= self._first else None
+        return self.code[number - self._first] if number >= self._first else None
 
     def _fold(self, op: Op, args: tuple[int, ...], dtype: str) -> int | None:
         """A number that is known already, where the operation need not run."""

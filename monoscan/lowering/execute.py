@@ -46,5 +46,8 @@ def _parts(
         stop = start + tree.count(part.problem.structure)
         own_init = None if init is None else init[start:stop]
         ys, last = execute(part, leaves[start:stop], capture(operator), own_init)
-        results, carry, start = [*results, *ys], [*carry, *last], stop
+        number = stop - start
+        results += [*ys] or [None] * number
+        carry += [*last] or [None] * number
+        start = stop
     return results, carry

@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.targets.cpu import target as cpu
 
@@ -39,6 +40,7 @@ class Plan:
         bytes: An estimate of the bytes moved to and from memory.
         parts: The plans of a product's parts, each by its own row.
         problem: What was asked.
+        scan: The same on aligned arrays, for portable and native plans of a traced ``combine``.
     """
 
     operator: str
@@ -52,6 +54,7 @@ class Plan:
     bytes: int
     problem: Problem
     parts: tuple[Plan, ...] = ()
+    scan: AlignedScan | None = None
 
     @property
     def source(self) -> str:

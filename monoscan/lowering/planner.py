@@ -8,7 +8,7 @@ from monoscan import errors
 from monoscan.lowering import cost
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import STRATEGIES, Problem
-from monoscan.lowering.targets import native
+from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
@@ -163,9 +163,11 @@ def make(
         counted = "reduce" if not problem.options.results and strategy not in ("native", "kernel", "sequential") else strategy
         each, depth = cost.work_and_depth(counted, problem.layout.length)
         work, moved = each * cost.rows(problem), cost.moved_bytes(problem, strategy, each)
+    combination = _combination(problem, strategy)
+    scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None
     return Plan(
-        problem.operator.name, strategy, row, problem.options.device, _combination(problem, strategy), reasons, work, depth,
-        moved, problem, parts,
+        problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved, problem,
+        parts, scan,
     )  # fmt: skip
 
 

@@ -40,8 +40,17 @@ def by_vmap(
     structure: tree.Structure,
     captured: Sequence[mx.array],
     events: Sequence[Shape],
+    shared: int = 0,
 ) -> Combine:
-    """The function under ``mx.vmap`` over the scan axis and each batch axis."""
+    """The function under ``mx.vmap`` over the scan axis and each batch axis.
+
+    Args:
+        rebuild: The operator with given arrays in place of the captured ones.
+        structure: The tree of an element.
+        captured: The captured arrays.
+        events: The event shape of each leaf.
+        shared: How many batch axes the captured arrays have, of full size or 1.
+    """
     number = len(events)
 
     def one(*arrays: mx.array) -> tuple[mx.array, ...]:
@@ -49,16 +58,17 @@ def by_vmap(
         return tuple(leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure))
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
-        arrays = [*left, *right]
-        leads = [a.shape[: a.ndim - len(event)] for a, event in zip(arrays, [*events, *events], strict=True)]
+        arrays = [*left, *right, *captured]
+        ranks = [a.ndim - len(event) for a, event in zip((*left, *right), (*events, *events), strict=True)]
+        leads = [a.shape[:rank] for a, rank in zip(arrays, (*ranks, *(shared for _ in captured)), strict=True)]
         lead = tuple(mx.broadcast_shapes(*leads))
         function: Callable[..., Sequence[mx.array]] = one
         for axis in reversed(range(len(lead))):
             if lead[axis] != 1:
-                mapped = [None if own[axis] == 1 else 0 for own in leads]
-                function = mx.vmap(function, in_axes=(*mapped, *(None for _ in captured)), out_axes=(0,) * number)
+                mapped = tuple(None if not own or own[axis] == 1 else 0 for own in leads)
+                function = mx.vmap(function, in_axes=mapped, out_axes=(0,) * number)
         squeezed = [a.squeeze([i for i, size in enumerate(own) if size == 1]) for a, own in zip(arrays, leads, strict=True)]
-        results = function(*squeezed, *captured)
+        results = function(*squeezed)
         shapes = [tuple(mx.broadcast_shapes(a.shape, b.shape)) for a, b in zip(left, right, strict=True)]
         return [_trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]
 
@@ -77,6 +87,15 @@ def leaves_of(result: tree.Tree, structure: tree.Structure) -> Leaves:
     leaves = tree.flatten_like(result, structure)
     assert leaves is not None
     return leaves
+
+
+def on_leaves(combine: Combine, events: Sequence[Shape]) -> Combine:
+    """A ``combine`` of leaves as one of lanes."""
+
+    def on_lanes(left: Leaves, right: Leaves) -> Leaves:
+        return split_lanes(combine(join_lanes(left, events), join_lanes(right, events)), events)
+
+    return on_lanes
 
 
 def split_lanes(xs: Leaves, events: Sequence[Shape]) -> Leaves:

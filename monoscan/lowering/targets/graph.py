@@ -1,35 +1,25 @@
-"""The portable target: a scan as a graph of MLX array operations, on any device.
-
-Data goes straight through: align, cast, flip, split; the strategy; join, flip, round, restore.
-"""
+"""The portable target: a scan as a graph of MLX array operations, on any device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
 from monoscan import dtypes, tree
+from monoscan.lowering import aligned
+from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.captures import Captures
-from monoscan.lowering.ir import Program
-from monoscan.lowering.problem import Options, Problem
-from monoscan.lowering.strategies.blelloch import blelloch
-from monoscan.lowering.strategies.brent_kung import brent_kung
-from monoscan.lowering.strategies.combine import by_lanes, by_slices, by_vmap, join_lanes, leaves_of, split_lanes
-from monoscan.lowering.strategies.hillis_steele import hillis_steele
-from monoscan.lowering.strategies.reduce import tree_reduce
-from monoscan.lowering.strategies.sequential import sequential
-from monoscan.lowering.strategies.slices import Combine, Leaves, cut, flip, join
+from monoscan.lowering.identity import identity_constants, needs_identity
+from monoscan.lowering.problem import Problem
+from monoscan.lowering.strategies.combine import by_slices, by_vmap, leaves_of, on_leaves
+from monoscan.lowering.strategies.portable import run_strategy
+from monoscan.lowering.strategies.slices import Combine, Leaves, flip
+from monoscan.lowering.transforms import transformable
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan import Plan
-
-INCLUSIVE: dict[str, Callable[[Combine, Leaves, int], Leaves]] = {
-    "hillis_steele": hillis_steele,
-    "brent_kung": brent_kung,
-    "sequential": sequential,
-}
 
 
 def run(
@@ -43,77 +33,82 @@ def run(
         captures: The operator with the arrays that it captures.
         init: The leaves of ``init``, or ``None``.
     """
-    problem = plan.problem
+    scan = plan.scan
+    if scan is None:
+        return _untraced(plan, leaves, captures, init)
+    problem, layout = plan.problem, plan.problem.layout
+    arrays = aligned_arrays(problem, leaves, captures, init)
+
+    def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+        combine = None if plan.combine == "lanes" else _mapped(problem, captures, scan, inputs, rank)
+        return aligned.run(scan, inputs, axis, rank, combine)
+
+    outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
+    results = [layout.restore(y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
+    return results, [c.reshape(layout.carry_shape(i)) for i, c in enumerate(outputs[len(results) :])]
+
+
+def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
+    """The scan of a traced problem; ``None`` if it was not traced or its identity is not constant."""
+    constants = identity_constants(problem) if needs_identity(problem, strategy) else ()
+    if problem.program is None or constants is None:
+        return None
+    options = problem.options
+    return AlignedScan(
+        program=problem.program,
+        emit=tuple(range(len(problem.stored))) if options.results else (),
+        results=problem.results if options.results else (),
+        reverse=options.reverse,
+        inclusive=options.inclusive,
+        want_results=options.results,
+        want_carry=options.return_carry or not options.results,
+        identity=tuple(c for leaf in constants for c in leaf) or None,
+        strategy=strategy,
+    )
+
+
+def aligned_arrays(
+    problem: Problem, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> list[mx.array]:
+    """Elements, captured arrays and ``init``, aligned."""
+    layout = problem.layout
+    elements = [promoted(problem, layout.align(x, i), i) for i, x in enumerate(leaves)]
+    captured = [c.reshape(*(1,) * (layout.rank + 1), *c.shape) for c in captures.operands]
+    return [*elements, *captured, *(layout.align_init(x, i) for i, x in enumerate(init or ()))]
+
+
+def promoted(problem: Problem, x: mx.array, leaf: int) -> mx.array:
+    """A leaf in the dtype of its result."""
+    return x if problem.stored[leaf] == problem.results[leaf] else x.astype(dtypes.by_name(problem.results[leaf]))
+
+
+def _mapped(problem: Problem, captures: Captures, scan: AlignedScan, arrays: Sequence[mx.array], rank: int) -> Combine:
+    """``combine`` on lanes by the function itself; captured arrays are those of the graph."""
+    _, captured, _ = scan.unpack(arrays)
+    if problem.slices:
+        rebuilt = captures.rebuild([c.reshape(c.shape[rank:]) for c in captured])
+        return on_leaves(by_slices(rebuilt, problem.structure), scan.events)
+    return on_leaves(by_vmap(captures.rebuild, problem.structure, captured, problem.layout.event, rank), scan.events)
+
+
+def _untraced(
+    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> tuple[Leaves, Leaves]:
+    """A function that the IR cannot express: MLX differentiates through the graph."""
+    problem, options = plan.problem, plan.problem.options
     xs = prepare(problem, leaves)
-    first = prepare_init(problem, init) if init is not None else _identity(plan, captures)
-    if plan.combine == "lanes":
-        assert problem.program is not None
-        constants = [lane for array in captures.operands for lane in array.reshape(-1)]
-        ys, carry = scan_lanes(problem, plan.strategy, problem.program, xs, first, constants, init is not None)
+    first = prepare_init(problem, init) if init is not None else None
+    if first is None and needs_identity(problem, plan.strategy):
+        first = identity(problem, captures)
+    if problem.slices:
+        combine = by_slices(captures.root, problem.structure)
     else:
-        combine = _combine(plan, captures)
-        ys, carry = run_strategy(problem.options, plan.strategy, combine, xs, first, init is not None, problem.layout.axis)
+        combine = by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
+    ys, carry = run_strategy(
+        plan.strategy, combine, xs, first, problem.layout.axis,
+        seeded=init is not None, inclusive=options.inclusive, results=options.results,
+    )  # fmt: skip
     return finish(problem, ys), [problem.layout.restore_carry(c, i) for i, c in enumerate(carry)]
-
-
-def scan_lanes(
-    problem: Problem, strategy: str, program: Program, xs: Leaves, first: Leaves | None, constants: Leaves, seeded: bool
-) -> tuple[Leaves, Leaves]:
-    """The strategy on one array a lane."""
-    events, axis = [leaf.shape for leaf in program.outputs], problem.layout.axis
-    start = None if first is None else split_lanes(first, events)
-    combine = by_lanes(program, constants)
-    ys, carry = run_strategy(problem.options, strategy, combine, split_lanes(xs, events), start, seeded, axis)
-    return (join_lanes(ys, events) if ys else ys), join_lanes(carry, events)
-
-
-def run_strategy(
-    options: Options, strategy: str, combine: Combine, xs: Leaves, first: Leaves | None, seeded: bool, axis: int
-) -> tuple[Leaves, Leaves]:
-    """Results and carry of a portable strategy.
-
-    Args:
-        options: The options; ``reverse`` is the caller's business.
-        strategy: The strategy's name.
-        combine: Combines arrays of elements.
-        xs: Aligned leaves in fold order, in the accumulation dtype.
-        first: ``init`` if seeded, else the identity where it is needed.
-        seeded: Whether ``first`` is an operand.
-        axis: The scan axis.
-    """
-    n = xs[0].shape[axis]
-    if strategy == "blelloch" and options.results:
-        assert first is not None
-        return blelloch(combine, xs, axis, first, seeded, options.inclusive)
-    if seeded:
-        assert first is not None
-        xs = join(axis, combine(first, cut(xs, axis, 0, 1)), cut(xs, axis, 1, n))
-    if not options.results:
-        reduce = sequential if strategy == "sequential" else tree_reduce
-        return [], _last(reduce(combine, xs, axis), axis)
-    ys = INCLUSIVE[strategy](combine, xs, axis)
-    if options.inclusive:
-        return ys, _last(ys, axis)
-    assert first is not None
-    return join(axis, first, cut(ys, axis, 0, n - 1)), _last(ys, axis)
-
-
-def _last(ys: Leaves, axis: int) -> Leaves:
-    n = ys[0].shape[axis]
-    return cut(ys, axis, n - 1, n)
-
-
-def _combine(plan: Plan, captures: Captures) -> Combine:
-    problem = plan.problem
-    if plan.combine == "slices":
-        return by_slices(captures.root, problem.structure)
-    return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
-
-
-def _identity(plan: Plan, captures: Captures) -> Leaves | None:
-    """The identity with a scan axis of length 1, where the strategy or the options place it."""
-    needed = plan.strategy == "blelloch" or not plan.problem.options.inclusive
-    return identity(plan.problem, captures) if needed and plan.problem.options.results else None
 
 
 def identity(problem: Problem, captures: Captures) -> Leaves:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.transforms import transformable
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan import Plan
@@ -44,6 +46,8 @@ def unsupported(problem: Problem) -> str | None:
         return "MLX has no scan that computes it"
     if not facts.commutative:
         return "not commutative, and MLX's GPU scans swap operands"
+    if problem.program is None:
+        return f"not traceable: {problem.traced.reason}"
     name = problem.accumulators[0]
     if len(problem.accumulators) != 1 or problem.layout.event[0]:
         return "MLX scans single arrays of scalars"
@@ -54,27 +58,39 @@ def unsupported(problem: Problem) -> str | None:
 
 def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None) -> tuple[Leaves, Leaves]:
     """The result leaf and the carry leaf, as the caller sees them."""
-    problem = plan.problem
-    options, layout, name = problem.options, problem.layout, problem.facts.native
-    assert name is not None
-    combine, axis = _COMBINES[name], layout.axis
-    x = layout.align(leaves[0], 0).astype(dtypes.by_name(problem.accumulators[0]))
-    seed = None if init is None else layout.align_init(init[0], 0).astype(x.dtype)
-    if not options.results:
-        total = _FOLDS[name](x, axis=axis, keepdims=True).astype(x.dtype)
-        return [], [_carry(problem, total if seed is None else combine(seed, total))]
-    y = _SCANS[name](x, axis=axis, reverse=options.reverse, inclusive=options.inclusive)
+    problem, layout, scan = plan.problem, plan.problem.layout, plan.scan
+    name = problem.facts.native
+    assert name is not None and scan is not None
+
+    def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+        return _run(name, scan, inputs, axis)
+
+    arrays = [layout.align(leaves[0], 0), *(layout.align_init(x, 0) for x in init or ())]
+    if name == "cumsum":  # MLX's own rules for sums are exact, cheap and complete
+        outputs = forward(arrays, layout.axis, layout.rank + 1)
+    else:
+        outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
+    results = [layout.restore(outputs[0], 0)] if problem.options.results else []
+    return results, [c.reshape(layout.carry_shape(0)) for c in outputs[len(results) :]]
+
+
+def _run(name: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int) -> Leaves:
+    """The result and the carry, on aligned arrays."""
+    combine, dtype = _COMBINES[name], dtypes.by_name(scan.state[0].dtype)
+    x = arrays[0].astype(dtype)
+    seed = arrays[1].astype(dtype) if len(arrays) > 1 else None
+    if not scan.want_results:
+        total = _FOLDS[name](x, axis=axis, keepdims=True).astype(dtype)
+        return [(total if seed is None else combine(seed, total)).squeeze(axis)]
+    y = _SCANS[name](x, axis=axis, reverse=scan.reverse, inclusive=scan.inclusive)
     y = y if seed is None else combine(seed, y)
-    carry = [_carry(problem, _total(problem, combine, x, y))] if options.return_carry else []
-    return [layout.restore(y.astype(dtypes.by_name(problem.results[0])), 0)], carry
+    carry = [_total(scan, combine, x, y, axis).squeeze(axis)] if scan.want_carry else []
+    return [y.astype(dtypes.by_name(scan.results[0])), *carry]
 
 
-def _total(problem: Problem, combine: Callable[[mx.array, mx.array], mx.array], x: mx.array, y: mx.array) -> mx.array:
+def _total(
+    scan: AlignedScan, combine: Callable[[mx.array, mx.array], mx.array], x: mx.array, y: mx.array, axis: int
+) -> mx.array:
     """The last inclusive value, with a scan axis of length 1."""
-    last = (slice(None),) * problem.layout.axis + (slice(0, 1) if problem.options.reverse else slice(-1, None),)
-    return y[last] if problem.options.inclusive else combine(y[last], x[last])
-
-
-def _carry(problem: Problem, total: mx.array) -> mx.array:
-    wanted = problem.layout.aligned_shape(0, 1)
-    return problem.layout.restore_carry(total if tuple(total.shape) == wanted else mx.broadcast_to(total, wanted), 0)
+    last = (slice(None),) * axis + (slice(0, 1) if scan.reverse else slice(-1, None),)
+    return y[last] if scan.inclusive else combine(y[last], x[last])

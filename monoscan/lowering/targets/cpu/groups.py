@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import attrs
-import mlx.core as mx
 
-from monoscan import dtypes, tree
-from monoscan.lowering.ir import Op, Program, eliminate_dead_code
+from monoscan.lowering.aligned import AlignedScan
+from monoscan.lowering.identity import identity_constants, needs_identity
+from monoscan.lowering.ir import Program, eliminate_dead_code
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
 from monoscan.lowering.targets.cpu.machine import vector_bytes
-from monoscan.lowering.trace import trace_function
 
 Shape = tuple[int, ...]
-Scalars = tuple[float | int | bool, ...]
 
 
 @attrs.frozen
@@ -26,12 +24,14 @@ class Group:
         emit: The leaves among all that it yields.
         lead: The aligned batch shape of its results, scan axis included.
         spec: The kernel.
+        scan: What it computes, for gradients.
     """
 
     leaves: tuple[int, ...]
     emit: tuple[int, ...]
     lead: Shape
     spec: KernelSpec
+    scan: AlignedScan
 
 
 def groups(problem: Problem) -> tuple[Group, ...]:
@@ -49,7 +49,7 @@ def unsupported(problem: Problem) -> str | None:
     """Why no kernel can be rendered for a traced scan, or ``None`` if one can."""
     if "complex64" in (*problem.stored, *(instr.dtype for instr in (problem.program.code if problem.program else ()))):
         return "kernels hold no complex numbers"
-    if _needs_identity(problem) and identity_constants(problem) is None:
+    if needs_identity(problem) and identity_constants(problem) is None:
         return "the identity is not a constant"
     reasons = (not_rendered(group.spec) for group in groups(problem))
     return next((reason for reason in reasons if reason), None)
@@ -58,7 +58,7 @@ def unsupported(problem: Problem) -> str | None:
 def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     assert problem.program is not None
-    constants = identity_constants(problem) if _needs_identity(problem) else None
+    constants = identity_constants(problem) if needs_identity(problem) else None
     spec = KernelSpec(
         combine=restrict(problem.program, leaves),
         elements=tuple(_element_dtype(problem, i) for i in leaves),
@@ -73,7 +73,22 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
     )
     if spec.layout is Layout.SWEEP and _inner(problem, leaves, lead) < spec.width:
         spec = attrs.evolve(spec, layout=Layout.NARROW)
-    return Group(leaves, emit, lead, spec)
+    return Group(leaves, emit, lead, spec, _aligned(problem, spec))
+
+
+def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
+    options = problem.options
+    return AlignedScan(
+        program=spec.combine,
+        emit=spec.emit,
+        results=spec.results,
+        reverse=spec.reverse,
+        inclusive=spec.inclusive,
+        want_results=spec.want_results,
+        want_carry=options.return_carry or not options.results,
+        identity=spec.identity,
+        strategy="sequential" if options.strategy == "sequential" else "brent_kung",
+    )
 
 
 def _element_dtype(problem: Problem, leaf: int) -> str:
@@ -126,28 +141,3 @@ def restrict(program: Program, leaves: tuple[int, ...]) -> Program:
         numbers[old] = len(numbers)
     inputs = tuple(program.inputs[i] for i in kept)
     return Program(inputs, outputs, tuple(code), tuple(numbers[v] for v in live.results), len(leaves))
-
-
-def _needs_identity(problem: Problem) -> bool:
-    return problem.options.results and not problem.options.inclusive and problem.layout.init is None
-
-
-def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
-    """The identity as constants, for each leaf its lanes; ``None`` if it is not made of constants."""
-
-    def identity(*like: mx.array) -> list[mx.array]:
-        element = problem.operator.identity(tree.unflatten(problem.structure, like))  # type: ignore[attr-defined]
-        return tree.flatten_like(element, problem.structure) or []
-
-    if any(name in dtypes.COMPLEX for name in problem.accumulators):
-        return None
-    program = trace_function(f"{problem.operator.name}.identity", identity, problem.element).program
-    if program is None:
-        return None
-    constants = []
-    for lanes in program.output_lanes:
-        values = [program.code[v - program.num_lanes] if v >= program.num_lanes else None for v in lanes]
-        if any(instr is None or instr.op is not Op.CONST for instr in values):
-            return None
-        constants.append(tuple(instr.param for instr in values if instr is not None))
-    return tuple(constants)

@@ -75,7 +75,11 @@ def run(
 
 def _stored(problem: Problem, x: mx.array, leaf: int) -> mx.array:
     aligned = problem.layout.align(x, leaf)
-    return aligned if problem.stored[leaf] == problem.results[leaf] else aligned.astype(dtypes.by_name(problem.results[leaf]))
+    return (
+        aligned
+        if problem.stored[leaf] == problem.results[leaf]
+        else aligned.astype(dtypes.by_name(problem.results[leaf]))
+    )
 
 
 def _start(problem: Problem, x: mx.array, leaf: int) -> mx.array:
@@ -93,7 +97,6 @@ def _launch(problem: Problem, group: Group) -> Launch:
     events = [len(leaf.shape) for leaf in spec.state]
     captures = [len(leaf.shape) for leaf in spec.combine.captures]
     inits = len(state) if problem.layout.init is not None else 0
-    want_carry = options.return_carry or not options.results
     outputs = [(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)]
     return build.load().Launch(
         f"monoscan_{options.call}",
@@ -106,7 +109,7 @@ def _launch(problem: Problem, group: Group) -> Launch:
         inits=inits,
         event_ndims=events + captures + events * bool(inits),
         outputs=outputs,
-        carries=state if want_carry else [],
+        carries=state if group.scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
-        rules=Rules(problem, group, want_carry),
+        rules=Rules(group.scan),
     )

@@ -1,0 +1,359 @@
+"""Derivatives of programs, as programs: reverse and forward mode over one table of rules.
+
+`reverse` turns a ``combine`` into the program of its cotangents, `forward` into that of
+its tangents. The rules are linear in the cotangent, so one table serves both.
+
+A `Op.SELECT` hands the cotangent of a branch on under its condition, and the condition
+stays with it: a branch that was not taken yields an exact zero, even where its own
+derivative is infinite. Ties of min and max go to the right operand, as in MLX.
+
+Source: Griewank and Walther, *Evaluating Derivatives* (SIAM, 2008), chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import attrs
+
+from monoscan import dtypes
+from monoscan.lowering.builder import Builder
+from monoscan.lowering.ir import Instr, Leaf, Op, Program, eliminate_dead_code
+
+DIFFERENTIABLE = dtypes.FLOATS | dtypes.COMPLEX
+
+
+@attrs.frozen
+class Term:
+    """A value under construction, with Python's arithmetic."""
+
+    builder: Builder
+    number: int
+
+    @property
+    def dtype(self) -> str:
+        return self.builder.dtypes[self.number]
+
+    def const(self, value: float | complex) -> Term:
+        """A constant of this term's dtype."""
+        return Term(self.builder, self.builder.const(value, self.dtype))
+
+    def apply(self, op: Op, *others: Term | float, dtype: str | None = None) -> Term:
+        """An operation on this term and others."""
+        terms = [other if isinstance(other, Term) else self.const(other) for other in others]
+        numbers = (self.number, *(term.number for term in terms))
+        return Term(self.builder, self.builder.emit(op, numbers, dtype or self.dtype))
+
+    def __add__(self, other: Term | float) -> Term:
+        return self.apply(Op.ADD, other)
+
+    def __sub__(self, other: Term | float) -> Term:
+        return self.apply(Op.SUB, other)
+
+    def __mul__(self, other: Term | float) -> Term:
+        return self.apply(Op.MUL, other)
+
+    def __truediv__(self, other: Term | float) -> Term:
+        return self.apply(Op.DIV, other)
+
+    def __neg__(self) -> Term:
+        return self.apply(Op.NEG)
+
+    def where(self, if_true: Term, if_false: Term) -> Term:
+        """This condition's choice."""
+        return Term(self.builder, self.builder.emit(Op.SELECT, (self.number, if_true.number, if_false.number), if_true.dtype))
+
+    def cast(self, dtype: str) -> Term:
+        """This term in another dtype."""
+        return self.apply(Op.CAST, dtype=dtype)
+
+
+Rule = Callable[..., "Term | None"]
+"""``rule(g, out, *args)``: the cotangent of one argument, or ``None`` where it is zero."""
+
+
+def _mul(g: Term, out: Term, x: Term, y: Term) -> Term:
+    return g * y
+
+
+def _greater(g: Term, out: Term, x: Term, y: Term, op: Op, left: bool) -> Term:
+    wins = x.apply(op, y, dtype="bool")
+    return wins.where(g, g.const(0)) if left else wins.where(g.const(0), g)
+
+
+def _pow_base(g: Term, out: Term, x: Term, y: Term) -> Term:
+    return g * y * x.apply(Op.POW, y - 1.0)
+
+
+def _pow_exponent(g: Term, out: Term, x: Term, y: Term) -> Term:
+    """0 where the base is not positive: there the logarithm does not exist."""
+    positive = x.apply(Op.GT, 0.0, dtype="bool")
+    return positive.where(g * out * positive.where(x, x.const(1)).apply(Op.LOG), g.const(0))
+
+
+def _share(g: Term, out: Term, x: Term, y: Term) -> Term:
+    """The weight of x in log(e^x + e^y); a half where they tie, as -inf and -inf do."""
+    tie = x.apply(Op.EQ, y, dtype="bool")
+    return g * tie.where(x.const(0.5), (x - y).apply(Op.SIGMOID))
+
+
+def _abs(g: Term, out: Term, x: Term) -> Term:
+    if x.dtype != "complex64":
+        return g * x.apply(Op.SIGN)
+    zero = out.apply(Op.EQ, 0.0, dtype="bool")
+    size = zero.where(out.const(1), out)
+    return g.cast("complex64") * (x / size.cast("complex64"))
+
+
+def _arctan2(g: Term, out: Term, y: Term, x: Term) -> Term:
+    return g * x / (x * x + y * y)
+
+
+def _erf(g: Term, out: Term, x: Term) -> Term:
+    return g * (2 / math.sqrt(math.pi)) * (-(x * x)).apply(Op.EXP)
+
+
+def _erfinv(g: Term, out: Term, x: Term) -> Term:
+    return g * (math.sqrt(math.pi) / 2) * (out * out).apply(Op.EXP)
+
+
+def _arc(g: Term, out: Term, x: Term) -> Term:
+    return g * (x.const(1) - x * x).apply(Op.RSQRT)
+
+
+_RULES: dict[Op, tuple[Rule, ...]] = {
+    Op.ADD: (lambda g, out, x, y: g, lambda g, out, x, y: g),
+    Op.SUB: (lambda g, out, x, y: g, lambda g, out, x, y: -g),
+    Op.MUL: (_mul, lambda g, out, x, y: g * x),
+    Op.DIV: (lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out / y)),
+    Op.REM: (lambda g, out, x, y: g, lambda g, out, x, y: -(g * x.apply(Op.FLOORDIV, y))),
+    Op.POW: (_pow_base, _pow_exponent),
+    Op.NEG: (lambda g, out, x: -g,),
+    Op.ABS: (_abs,),
+    Op.MIN: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.LT, left) for left in (True, False)),
+    Op.MAX: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.GT, left) for left in (True, False)),
+    Op.SQRT: (lambda g, out, x: g * 0.5 / out,),
+    Op.RSQRT: (lambda g, out, x: g * -0.5 * out / x,),
+    Op.EXP: (lambda g, out, x: g * out,),
+    Op.EXPM1: (lambda g, out, x: g * (out + 1.0),),
+    Op.LOG: (lambda g, out, x: g / x,),
+    Op.LOG2: (lambda g, out, x: g / (x * math.log(2)),),
+    Op.LOG10: (lambda g, out, x: g / (x * math.log(10)),),
+    Op.LOG1P: (lambda g, out, x: g / (x + 1.0),),
+    Op.LOGADDEXP: (_share, lambda g, out, x, y: _share(g, out, y, x)),
+    Op.SIGMOID: (lambda g, out, x: g * (out * (out.const(1) - out)),),
+    Op.ERF: (_erf,),
+    Op.ERFINV: (_erfinv,),
+    Op.SIN: (lambda g, out, x: g * x.apply(Op.COS),),
+    Op.COS: (lambda g, out, x: -(g * x.apply(Op.SIN)),),
+    Op.TAN: (lambda g, out, x: g * (out * out + 1.0),),
+    Op.ARCSIN: (_arc,),
+    Op.ARCCOS: (lambda g, out, x: -_arc(g, out, x),),
+    Op.ARCTAN: (lambda g, out, x: g / (x * x + 1.0),),
+    Op.ARCTAN2: (_arctan2, lambda g, out, y, x: -_arctan2(g, out, x, y)),
+    Op.SINH: (lambda g, out, x: g * x.apply(Op.COSH),),
+    Op.COSH: (lambda g, out, x: g * x.apply(Op.SINH),),
+    Op.TANH: (lambda g, out, x: g * (out.const(1) - out * out),),
+    Op.CONJ: (lambda g, out, x: g.apply(Op.CONJ),),
+    Op.REAL: (lambda g, out, x: g.cast("complex64"),),
+    Op.IMAG: (lambda g, out, x: g.cast("complex64") * 1j,),
+}
+"""The derivative of each operation by each argument. What is missing is piecewise constant."""
+
+_OWN_CONJUGATE = frozenset({Op.ABS, Op.CONJ, Op.REAL, Op.IMAG})
+
+
+@attrs.frozen
+class Cotangent:
+    """A cotangent, and the condition under which it is not zero (``None``: always)."""
+
+    value: Term
+    condition: Term | None = None
+
+    def settled(self) -> Term:
+        """The value, zero where the condition fails."""
+        return self.value if self.condition is None else self.condition.where(self.value, self.value.const(0))
+
+    def under(self, condition: Term) -> Cotangent:
+        """The same under one more condition."""
+        both = condition if self.condition is None else self.condition.apply(Op.AND, condition)
+        return Cotangent(self.value, both)
+
+    def plus(self, other: Cotangent) -> Cotangent:
+        """The sum; it is zero where both are."""
+        if self.condition is None or other.condition is None:
+            return Cotangent(self.settled() + other.settled())
+        if self.condition.number == other.condition.number:
+            return Cotangent(self.value + other.value, self.condition)
+        return Cotangent(self.settled() + other.settled(), self.condition.apply(Op.OR, other.condition))
+
+
+class _Copy:
+    """A program inside a larger one: its code again, and the terms of its values."""
+
+    def __init__(self, program: Program, inputs: tuple[Leaf, ...]) -> None:
+        self.program = program
+        self.builder = Builder(inputs)
+        lanes = [int(v) for ids in self.builder.leaves()[: len(program.inputs)] for v in ids.flat]
+        self.values = [Term(self.builder, number) for number in lanes]
+        for instr in program.code:
+            args = tuple(self.values[a].number for a in instr.args)
+            self.values.append(Term(self.builder, self.builder.emit(instr.op, args, instr.dtype, instr.param)))
+
+    def extra(self) -> list[list[Term]]:
+        """The lanes of each input leaf behind the program's own."""
+        leaves = self.builder.leaves()[len(self.program.inputs) :]
+        return [[Term(self.builder, int(v)) for v in ids.flat] for ids in leaves]
+
+    def finish(self, leaves: list[Leaf], lanes: list[Term]) -> Program:
+        """The program with these output leaves."""
+        code = tuple(self.builder.code)
+        results = tuple(term.number for term in lanes)
+        return eliminate_dead_code(Program(self.builder.inputs, tuple(leaves), code, results, self.program.arity))
+
+
+def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
+    """The leaves that have a derivative: floats and complex numbers."""
+    return tuple(i for i, leaf in enumerate(leaves) if leaf.dtype in DIFFERENTIABLE)
+
+
+def reverse(program: Program) -> Program:
+    """The cotangents of a program's inputs.
+
+    Args:
+        program: The program.
+
+    Returns:
+        Program: Reads the inputs and then a cotangent for each differentiable output leaf;
+        yields a cotangent for each differentiable input leaf.
+    """
+    seeds = differentiable(program.outputs)
+    copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in seeds))
+    cotangents: dict[int, Cotangent] = {}
+    for leaf, terms in zip(seeds, copy.extra(), strict=True):
+        for value, term in zip(program.output_lanes[leaf], terms, strict=True):
+            _accumulate(cotangents, value, Cotangent(term))
+    for number in range(len(copy.values) - 1, program.num_lanes - 1, -1):
+        if number in cotangents:
+            _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
+    wanted = differentiable(program.inputs)
+    lanes = [_settled(copy, cotangents, value) for leaf in wanted for value in program.input_lanes[leaf]]
+    return copy.finish([program.inputs[i] for i in wanted], lanes)
+
+
+def _settled(copy: _Copy, cotangents: dict[int, Cotangent], value: int) -> Term:
+    return cotangents[value].settled() if value in cotangents else copy.values[value].const(0)
+
+
+def _accumulate(cotangents: dict[int, Cotangent], value: int, part: Cotangent) -> None:
+    cotangents[value] = cotangents[value].plus(part) if value in cotangents else part
+
+
+def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[int, Cotangent]) -> None:
+    """Hands the cotangent of a result on to the arguments."""
+    whole, args = cotangents[number], [values[a] for a in instr.args]
+    if instr.op is Op.SELECT:
+        _accumulate(cotangents, instr.args[1], whole.under(args[0]))
+        _accumulate(cotangents, instr.args[2], whole.under(args[0].apply(Op.NOT)))
+    elif instr.op is Op.LOOKUP:
+        for i, lane in enumerate(instr.args[1:]):
+            _accumulate(cotangents, lane, whole.under(args[0].apply(Op.EQ, i, dtype="bool")))
+    elif instr.op is Op.CAST:
+        if args[0].dtype in DIFFERENTIABLE:
+            _accumulate(cotangents, instr.args[0], attrs.evolve(whole, value=whole.value.cast(args[0].dtype)))
+    else:
+        for arg, rule in zip(instr.args, _RULES.get(instr.op, ()), strict=False):
+            part = _conjugated(instr.op, rule, whole.value, values[number], args)
+            if part is not None:
+                _accumulate(cotangents, arg, attrs.evolve(whole, value=part))
+
+
+def _conjugated(op: Op, rule: Rule, g: Term, out: Term, args: list[Term]) -> Term | None:
+    """A rule with the conjugate of the derivative, which is MLX's convention for complex cotangents."""
+    if out.dtype != "complex64" or op in _OWN_CONJUGATE:
+        return rule(g, out, *args)
+    part = rule(g.apply(Op.CONJ), out, *args)
+    return None if part is None else part.apply(Op.CONJ)
+
+
+def forward(program: Program) -> Program:
+    """The tangents of a program's outputs.
+
+    Args:
+        program: The program.
+
+    Returns:
+        Program: Reads the inputs and then a tangent for each differentiable input leaf;
+        yields the outputs and then a tangent for each differentiable output leaf.
+    """
+    active = differentiable(program.inputs)
+    copy = _Copy(program, program.inputs + tuple(program.inputs[i] for i in active))
+    tangents: dict[int, Term] = {}
+    for leaf, terms in zip(active, copy.extra(), strict=True):
+        tangents.update(zip(program.input_lanes[leaf], terms, strict=True))
+    for number, instr in enumerate(program.code, program.num_lanes):
+        tangent = _tangent(instr, number, copy.values, tangents)
+        if tangent is not None:
+            tangents[number] = tangent
+    outputs = differentiable(program.outputs)
+    lanes = [copy.values[value] for value in program.results]
+    for leaf in outputs:
+        lanes += [tangents.get(value, copy.values[value].const(0)) for value in program.output_lanes[leaf]]
+    return copy.finish([*program.outputs, *(program.outputs[i] for i in outputs)], lanes)
+
+
+def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, Term]) -> Term | None:
+    """The tangent of a result, or ``None`` where it is zero."""
+    out, args = values[number], [values[a] for a in instr.args]
+    if out.dtype not in DIFFERENTIABLE or not any(a in tangents for a in instr.args):
+        return None
+    moved = [tangents.get(a, v.const(0)) if v.dtype in DIFFERENTIABLE else v for a, v in zip(instr.args, args, strict=True)]
+    if instr.op is Op.SELECT:
+        return args[0].where(moved[1], moved[2])
+    if instr.op is Op.LOOKUP:
+        return args[0].apply(Op.LOOKUP, *moved[1:], dtype=out.dtype)
+    if instr.op is Op.CAST:
+        return moved[0].cast(out.dtype)
+    if instr.op in (Op.CONJ, Op.REAL, Op.IMAG):
+        return moved[0].apply(instr.op, dtype=out.dtype)
+    if instr.op is Op.ABS and args[0].dtype == "complex64":
+        return (args[0].apply(Op.CONJ) * moved[0]).apply(Op.REAL, dtype=out.dtype) / out
+    parts = [
+        rule(tangents[a], out, *args)
+        for a, rule in zip(instr.args, _RULES.get(instr.op, ()), strict=False)
+        if a in tangents
+    ]
+    total: Term | None = None
+    for part in parts:
+        total = part if total is None or part is None else total + part
+    return total
+
+
+def jacobian(program: Program) -> tuple[tuple[tuple[int, int], ...], Program]:
+    """How the result of a ``combine`` moves with its left operand.
+
+    Args:
+        program: A ``combine``.
+
+    Returns:
+        tuple: The pairs (i, j) of differentiable state lanes for which the derivative of
+        result lane j by left lane i is not identically zero, and the program that yields
+        it for each pair, as scalars.
+    """
+    state = differentiable(program.outputs)
+    results = [value for leaf in state for value in program.output_lanes[leaf]]
+    lefts = [value for leaf in state for value in program.input_lanes[leaf]]
+    copy = _Copy(program, program.inputs)
+    pairs, entries = [], []
+    for j, result in enumerate(results):
+        cotangents = {result: Cotangent(copy.values[result].const(1))}
+        for number in range(len(program.dtypes) - 1, program.num_lanes - 1, -1):
+            if number in cotangents:
+                _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
+        for i, left in enumerate(lefts):
+            entry = _settled(copy, cotangents, left)
+            if copy.builder.value_of(entry.number) != 0:
+                pairs.append((i, j))
+                entries.append(entry)
+    return tuple(pairs), copy.finish([Leaf(entry.dtype) for entry in entries], entries)

@@ -1,0 +1,111 @@
+"""Puts the gradient of a scan into MLX's graph: one function with rules for vjp, jvp and vmap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+
+from monoscan.lowering import adjoint, aligned
+from monoscan.lowering.aligned import AlignedScan, Arrays
+from monoscan.lowering.derivative import differentiable
+from monoscan.lowering.strategies.slices import Leaves
+
+Forward = Callable[[Arrays, int, int], Leaves]
+"""Runs a scan: ``forward(arrays, axis, rank)`` returns results and carries."""
+
+
+def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs a scan so that ``mx.grad``, ``mx.jvp`` and ``mx.vmap`` follow this library's rules.
+
+    Args:
+        scan: The scan.
+        forward: How to run it.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes, the scan axis among them.
+    """
+
+    @mx.custom_function  # type: ignore[untyped-decorator]
+    def call(*inputs: mx.array) -> list[mx.array]:
+        # MLX differentiates what is inside as well, to throw it away; it must not get far
+        return forward([mx.stop_gradient(x) for x in inputs], axis, rank)
+
+    @call.vjp  # type: ignore[untyped-decorator]
+    def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
+        return vjp(scan, _listed(primals), _listed(cotangents), _listed(outputs), axis, rank)
+
+    @call.jvp  # type: ignore[untyped-decorator]
+    def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
+        return jvp(scan, _listed(primals), _listed(tangents), axis, rank)
+
+    @call.vmap  # type: ignore[untyped-decorator]
+    def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
+        moved = to_front(_listed(inputs), _listed(axes))
+        outputs = transformable(scan, forward, moved, axis + 1, rank + 1)
+        size = max(x.shape[0] for x in moved)
+        return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
+
+    return list(call(*arrays))
+
+
+def _listed(given: object) -> list[mx.array]:
+    """MLX hands over a bare array where there is one."""
+    return list(given) if isinstance(given, (list, tuple)) else [given]  # type: ignore[list-item]
+
+
+def to_front(arrays: Arrays, axes: Sequence[int | None]) -> list[mx.array]:
+    """Mapped axes in front; an axis of size 1 where an array is not mapped."""
+    pairs = zip(arrays, axes, strict=True)
+    return [x[None] if axis is None or axis < 0 else mx.moveaxis(x, axis, 0) for x, axis in pairs]
+
+
+def vjp(
+    scan: AlignedScan, primals: Arrays, cotangents: Arrays, outputs: Arrays, axis: int, rank: int,
+    rescan: adjoint.Rescan | None = None,
+) -> list[mx.array]:  # fmt: skip
+    """A cotangent for each array, zeros where nothing reaches it."""
+    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, rescan)
+    return [mx.zeros_like(x) if d is None else d for x, d in zip(primals, found, strict=True)]
+
+
+def jvp(
+    scan: AlignedScan,
+    primals: Arrays,
+    tangents: Sequence[mx.array | None],
+    axis: int,
+    rank: int,
+    forward: Callable[[AlignedScan], Forward] | None = None,
+) -> list[mx.array]:
+    """A tangent for each output, zeros for integers and bools.
+
+    Args:
+        scan: The scan.
+        primals: Its arrays.
+        tangents: One for each array, or ``None``.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        forward: How to run the scan of values and tangents. Default: by array operations.
+    """
+    dual = adjoint.jvp(scan)
+    moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
+    arrays: list[mx.array] = []
+    groups = zip(scan.unpack(primals), scan.unpack(moved), (scan.state, scan.program.captures, scan.state), strict=True)
+    for values, steps, leaves in groups:
+        arrays += [*values, *(steps[i] for i in differentiable(leaves) if len(steps))]
+    run = forward(dual) if forward else lambda inputs, a, r: aligned.run(dual, inputs, a, r)
+    outputs = run(arrays, axis, rank)
+    return _tangents(scan, dual, outputs)
+
+
+def _tangents(scan: AlignedScan, dual: AlignedScan, outputs: Leaves) -> list[mx.array]:
+    live = differentiable(scan.state)
+    results = len(scan.emit) if scan.want_results else 0
+    wanted = [i for i in scan.emit if i in live] if scan.want_results else []
+    found = dict(zip(wanted, outputs[results : results + len(wanted)], strict=True))
+    carries = outputs[results + len(wanted) :]
+    tangents = [found.get(leaf, mx.zeros_like(outputs[i])) for i, leaf in enumerate(scan.emit[:results])]
+    if scan.want_carry:
+        last = dict(zip(live, carries[len(scan.state) :], strict=True))
+        tangents += [last.get(leaf, mx.zeros_like(carries[leaf])) for leaf in range(len(scan.state))]
+    return tangents
