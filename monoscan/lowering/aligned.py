@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import attrs
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes
 from monoscan.lowering.ir import Leaf, Program
@@ -145,9 +146,13 @@ def constants(scan: AlignedScan) -> Leaves:
     leaves, start = [], 0
     for leaf in scan.state:
         values = list(scan.identity[start : start + leaf.lanes])
-        leaves.append(mx.array(values, dtypes.by_name(leaf.dtype)).reshape(leaf.shape))
+        leaves.append(mx.array(np.array(values, _numpy(leaf.dtype))).astype(dtypes.by_name(leaf.dtype)).reshape(leaf.shape))
         start += leaf.lanes
     return leaves
+
+
+def _numpy(name: str) -> np.dtype[np.generic]:
+    return np.dtype("float32" if name == "bfloat16" else name)
 
 
 def capture_lanes(captures: Arrays, rank: int) -> Leaves:

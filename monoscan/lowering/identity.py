@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import dtypes, errors, tree
 from monoscan.lowering.ir import Op
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.trace import trace_function
+from monoscan.monoids.base import Semigroup
 
 Scalars = tuple[float | int | bool, ...]
 
@@ -29,6 +30,19 @@ def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
             return None
         constants.append(tuple(instr.param for instr in values if instr is not None))
     return tuple(constants)
+
+
+def neutral(problem: Problem, operator: Semigroup) -> list[mx.array]:
+    """The identity as one element, for an operator with its captured arrays."""
+    like = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in problem.element]
+    element = operator.identity(tree.unflatten(problem.structure, like))  # type: ignore[attr-defined]
+    leaves = tree.flatten_like(element, problem.structure)
+    if leaves is None:
+        raise errors.TreeError(
+            f"[{problem.options.call}] {operator.name}.identity must return an element, {tree.show(problem.structure)}; "
+            f"it returned {tree.describe(element)}."
+        )
+    return leaves
 
 
 def needs_identity(problem: Problem, strategy: str = "kernel") -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes
 from monoscan.lowering.ir import Instr, Op, Program
@@ -45,6 +46,8 @@ def _binary(function: Callable[[mx.array, mx.array], mx.array]) -> Callable[...,
 
 
 def _const(instr: Instr) -> mx.array:
+    if instr.dtype == "uint64":  # mx.array takes Python integers up to the range of int64
+        return mx.array(np.array(instr.param, np.uint64))
     return mx.array(instr.param, dtypes.by_name(instr.dtype))
 
 

@@ -54,6 +54,17 @@ class Semigroup(ABC):
         """The answer that an element stands for. Default: the element itself."""
         return element
 
+    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+        """An exclusive scan with the identity wherever an element starts afresh. Default: nowhere.
+
+        Args:
+            elems: The elements, with their scan and batch axes.
+            before: Their exclusive scan.
+            identity: The identity, as one element.
+            axis: The scan axis.
+        """
+        return before
+
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         """What is true of the operator on leaves of these dtypes (names as ``"float32"``)."""
         return Facts(associativity=facts.associativity(dtypes))

@@ -11,6 +11,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.execute import execute
+from monoscan.lowering.identity import neutral
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, pose
@@ -211,10 +212,11 @@ def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, options
         if not options.results:
             carry = [c.astype(dtypes.by_name(name)) for c, name in zip(carry, plan.problem.results, strict=True)]
         structure = plan.problem.structure
-        return (
-            tree.unflatten(structure, results) if options.results else None,
-            tree.unflatten(structure, carry) if carry else None,
-        )
+        result = tree.unflatten(structure, results) if options.results else None
+        if not options.inclusive and operator.has_identity:
+            identity = tree.unflatten(structure, neutral(plan.problem, operator))
+            result = operator.restart(elems, result, identity, plan.problem.layout.axis)
+        return result, tree.unflatten(structure, carry) if carry else None
 
 
 def _prepare(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
-from monoscan import dtypes, tree
+from monoscan import dtypes
 from monoscan.lowering import aligned
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.captures import Captures
-from monoscan.lowering.identity import identity_constants, needs_identity
+from monoscan.lowering.identity import identity_constants, needs_identity, neutral
 from monoscan.lowering.problem import Problem
-from monoscan.lowering.strategies.combine import by_slices, by_vmap, leaves_of, on_leaves
+from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_leaves
 from monoscan.lowering.strategies.portable import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 from monoscan.lowering.transforms import transformable
@@ -113,8 +113,7 @@ def _untraced(
 
 def identity(problem: Problem, captures: Captures) -> Leaves:
     """The identity as aligned leaves with a scan axis of length 1."""
-    like = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in problem.element]
-    leaves = leaves_of(captures.root.identity(tree.unflatten(problem.structure, like)), problem.structure)
+    leaves = neutral(problem, captures.root)
     return [mx.broadcast_to(e, problem.layout.aligned_shape(i, 1)) for i, e in enumerate(leaves)]
 
 

@@ -158,8 +158,25 @@ class Segmented(_Flagged):
     def identity(self, like: Flagged) -> Flagged:
         return mx.full(like[0].shape, False, mx.bool_), parts.identity(self.inner, like[1])
 
+    def restart(self, elems: Flagged, before: Flagged, identity: Flagged, axis: int) -> Flagged:
+        """The identity at every head of a segment: what comes before it belongs to another one."""
+        (heads, values), (flags, totals) = elems, before
+        inner = self.inner.restart(values, totals, identity[1], axis)
+        leaves, structure = tree.flatten(inner)
+        neutral = tree.flatten(identity[1])[0]
+        shapes = (leaf.shape for leaf in neutral)
+        rows = zip(leaves, neutral, shapes, strict=True)
+        placed = [_placed(heads, leaf, e.astype(leaf.dtype), len(event), axis) for leaf, e, event in rows]
+        return mx.logical_and(flags, mx.logical_not(heads)), tree.unflatten(structure, placed)
+
     def facts(self, dtypes: Dtypes) -> Facts:
         return facts.segmented(self.inner.facts(dtypes[1:]))
+
+
+def _placed(heads: mx.array, before: mx.array, neutral: mx.array, event: int, axis: int) -> mx.array:
+    """The identity at the heads, what comes before elsewhere."""
+    condition = align(heads, axis, before.ndim - event)
+    return mx.where(condition[(..., *(None,) * event)], neutral, before)
 
 
 def _masked(valid: mx.array, leaf: mx.array, event: int, axis: int) -> mx.array:

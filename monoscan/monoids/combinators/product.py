@@ -91,6 +91,11 @@ class Tuple(Monoid):
     def identity(self, like: Element) -> Element:
         return tuple(parts.identity(part, each) for part, each in zip(self.parts, like, strict=True))
 
+    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+        """Each part's own."""
+        rows = zip(self.parts, elems, before, identity, strict=True)
+        return tuple(part.restart(x, y, e, axis) for part, x, y, e in rows)
+
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
         return tuple(inverse_of(part, each) for part, each in zip(self.parts, element, strict=True))
@@ -182,6 +187,10 @@ class Struct(Monoid):
 
     def identity(self, like: Element) -> Element:
         return {key: parts.identity(part, like[key]) for key, part in self.items}
+
+    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+        """Each part's own."""
+        return {key: part.restart(elems[key], before[key], identity[key], axis) for key, part in self.items}
 
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
