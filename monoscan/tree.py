@@ -17,6 +17,8 @@ LEAF = "*"
 def flatten(tree: Tree) -> tuple[list[Any], Structure]:
     """The leaves of a tree, left to right, and its structure."""
     kind = type(tree)
+    if kind is tuple and not any(isinstance(child, (tuple, list, dict)) for child in tree):
+        return list(tree), (tuple, (LEAF,) * len(tree))  # the common case, which is on every call's path
     if kind is tuple or kind is list or _is_namedtuple(kind):
         children = list(tree)
     elif kind is dict:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import functools
 import types
+import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -70,9 +71,26 @@ def capture(root: Any) -> Captures:
     Raises:
         ScanError: An operator's class has its own ``__init__`` and is no attrs class.
     """
+    known = _STATIC.get(id(root))
+    if known is not None and known[0]() is root:
+        return Captures(root, (), known[1])
     search = _Search()
     key = search.visit(root)
+    if search.static:
+        _remember(root, key)
     return Captures(root, tuple(search.arrays), key)
+
+
+_STATIC: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
+"""The keys of roots that cannot change: walked once in their life, which this does not prolong."""
+
+
+def _remember(root: Any, key: Hashable) -> None:
+    number = id(root)
+    try:
+        _STATIC[number] = (weakref.ref(root, lambda _: _STATIC.pop(number, None)), key)
+    except TypeError:  # no weak reference to it: it is walked at every call
+        return
 
 
 def _leaf_of(array: Any) -> Leaf:
@@ -151,6 +169,7 @@ class _Search:
 
     def __init__(self) -> None:
         self.arrays: list[Any] = []
+        self.static = True
         self._seen: dict[int, int] = {}
 
     def visit(self, value: Any, names: tuple[str, ...] = ()) -> Hashable:
@@ -169,6 +188,7 @@ class _Search:
         return self._compound(value, names)
 
     def _array(self, value: Any) -> Hashable:
+        self.static = False
         for i, known in enumerate(self.arrays):
             if known is value:
                 return i
@@ -178,12 +198,14 @@ class _Search:
     def _compound(self, value: Any, names: tuple[str, ...]) -> Hashable:
         if isinstance(value, types.FunctionType):
             names = names_of(value.__code__)
+            self.static = self.static and not any(how[0] in ("cell", "global") for how, _ in _function_parts(value))
             return (value.__code__, *((how, self.visit(part, names)) for how, part in _function_parts(value)))
         if isinstance(value, types.MethodType):
             names = names_of(value.__func__.__code__) if isinstance(value.__func__, types.FunctionType) else names
             return types.MethodType, self.visit(value.__func__, names), self.visit(value.__self__, names)
         if isinstance(value, functools.partial):
             return functools.partial, self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
+        self.static = self.static and (isinstance(value, tuple) or attrs.has(type(value)))
         if hasattr(value, "__array_interface__"):
             return type(value), value.shape, str(value.dtype), value.tobytes()
         if _is_compound(value):

@@ -8,6 +8,7 @@ axis put back at ``axis``, so that leaves differ only in sizes of 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 
 import attrs
@@ -38,13 +39,17 @@ class Layout:
     event: tuple[Shape, ...]
     depends: tuple[tuple[int, ...], ...]
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """The number of batch axes once aligned."""
         return max(len(shape) for shape in self.batch + (self.init or ()))
 
-    def result_batch(self, leaf: int) -> Shape:
-        """The batch shape of a result leaf: that of all leaves which it depends on."""
+    @cached_property
+    def result_batches(self) -> tuple[Shape, ...]:
+        """The batch shape of each result leaf: that of all leaves which it depends on."""
+        return tuple(self._result_batch(leaf) for leaf in range(len(self.batch)))
+
+    def _result_batch(self, leaf: int) -> Shape:
         shapes = [self.batch[j] for j in self.depends[leaf]]
         if self.init is not None:
             shapes += [self.init[j] for j in self.depends[leaf]]
@@ -52,15 +57,15 @@ class Layout:
 
     def result_shape(self, leaf: int) -> Shape:
         """The shape of a result leaf, as the caller sees it."""
-        return self.with_length(self.result_batch(leaf), self.length) + self.event[leaf]
+        return self.with_length(self.result_batches[leaf], self.length) + self.event[leaf]
 
     def carry_shape(self, leaf: int) -> Shape:
         """The shape of a carry leaf, as the caller sees it."""
-        return self.result_batch(leaf) + self.event[leaf]
+        return self.result_batches[leaf] + self.event[leaf]
 
     def aligned_shape(self, leaf: int, length: int) -> Shape:
         """The shape of a result leaf once aligned, with this length."""
-        batch = self.result_batch(leaf)
+        batch = self.result_batches[leaf]
         padded = (1,) * (self.rank - len(batch)) + batch
         return self.with_length(padded, length) + self.event[leaf]
 
@@ -90,7 +95,7 @@ class Layout:
 
     def restore(self, y: mx.array, leaf: int) -> mx.array:
         """A result leaf, from aligned to the shape that the caller sees."""
-        missing = self.rank - len(self.result_batch(leaf))
+        missing = self.rank - len(self.result_batches[leaf])
         if not missing:
             return y
         front = mx.moveaxis(y, self.axis, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import cached_property
 
 import attrs
@@ -19,9 +20,9 @@ STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_ku
 _TRACES: Cache[Traced] = Cache(1024)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Options:
-    """The options of a public call.
+    """The options of a public call; made by `options`, which keeps one object for each.
 
     Args:
         call: The public function, for messages.
@@ -42,6 +43,10 @@ class Options:
     strategy: str = "auto"
     device: str = "cpu"
     wanted: tuple[int, ...] | None = None
+
+
+options = functools.lru_cache(maxsize=1024)(Options)
+"""The options with these values: always the same object, so that keys compare by identity."""
 
 
 @attrs.frozen(eq=False)
@@ -124,7 +129,7 @@ def element(operator: Semigroup, stored: tuple[str, ...], layout: Layout) -> tup
 
 
 def pose(
-    captures: Captures, structure: tree.Structure, stored: tuple[str, ...], layout: Layout, options: Options
+    captures: Captures, structure: tree.Structure, stored: tuple[str, ...], layout: Layout, asked: Options
 ) -> Problem:
     """Traces ``combine`` and completes the layout with what each result depends on.
 
@@ -133,12 +138,12 @@ def pose(
         structure: The tree of an element.
         stored: The dtype of each leaf as given.
         layout: The geometry, all of it but ``depends``.
-        options: The options.
+        asked: The options.
     """
     leaves = element(captures.root, stored, layout)
     key = (captures.key, structure, leaves)
-    traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, options.call))
-    return Problem(captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, options)
+    traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
+    return Problem(captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, asked)
 
 
 def dependencies(traced: Traced, number: int) -> tuple[tuple[int, ...], ...]:

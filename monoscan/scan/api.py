@@ -14,7 +14,7 @@ from monoscan.lowering.execute import execute
 from monoscan.lowering.identity import neutral
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, pose
+from monoscan.lowering.problem import Options, options, pose
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
 from monoscan.scan import elements
@@ -78,8 +78,8 @@ def scan(
         >>> h
         array([1, 1.5, 1.75, 1.875], dtype=float32)
     """
-    options = Options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
-    results, carry = _run(monoid, elems, axis, init, options, stream)
+    chosen = options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
+    results, carry = _run(monoid, elems, axis, init, chosen, stream)
     return (results, carry) if return_carry else results
 
 
@@ -117,8 +117,8 @@ def fold(
         >>> ms.fold(ms.Max(), mx.array([3.0, 7.0, 5.0]))
         array(7, dtype=float32)
     """
-    options = Options("fold", reverse, True, False, False, strategy, device_type(stream))
-    _, total = _run(monoid, elems, axis, init, options, stream)
+    chosen = options("fold", reverse, True, False, False, strategy, device_type(stream))
+    _, total = _run(monoid, elems, axis, init, chosen, stream)
     return total
 
 
@@ -161,9 +161,9 @@ def linear_recurrence(
         >>> ms.linear_recurrence(mx.full((3,), 0.5), mx.ones((3,)), h0=mx.array(2.0))
         array([2, 2, 2], dtype=float32)
     """
-    options = Options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream), wanted=(1,))
+    chosen = options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream), wanted=(1,))
     init = None if h0 is None else (1, h0)
-    results, carry = _run(Affine(), (a, b), axis, init, options, stream)
+    results, carry = _run(Affine(), (a, b), axis, init, chosen, stream)
     return (results[1], carry[1]) if return_carry else results[1]
 
 
@@ -194,8 +194,8 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
-    options = Options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
-    return _prepare(monoid, elems, axis, init, options)[0]
+    chosen = options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
+    return _prepare(monoid, elems, axis, init, chosen)[0]
 
 
 def device_type(stream: Stream) -> str:
@@ -205,28 +205,28 @@ def device_type(stream: Stream) -> str:
     return "cpu" if kind == mx.cpu or kind == mx.DeviceType.cpu else "gpu"
 
 
-def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, options: Options, stream: Stream) -> tuple[Tree, Tree]:
+def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options, stream: Stream) -> tuple[Tree, Tree]:
     with nullcontext() if stream is None else mx.stream(stream):
-        plan, leaves, captures, start = _prepare(operator, elems, axis, init, options)
+        plan, leaves, captures, start = _prepare(operator, elems, axis, init, asked)
         results, carry = execute(plan, leaves, captures, start)
-        if not options.results:
+        if not asked.results:
             carry = [c.astype(dtypes.by_name(name)) for c, name in zip(carry, plan.problem.results, strict=True)]
         structure = plan.problem.structure
-        result = tree.unflatten(structure, results) if options.results else None
-        if not options.inclusive and operator.has_identity:
+        result = tree.unflatten(structure, results) if asked.results else None
+        if not asked.inclusive and operator.has_identity:
             identity = tree.unflatten(structure, neutral(plan.problem, operator))
             result = operator.restart(elems, result, identity, plan.problem.layout.axis)
         return result, tree.unflatten(structure, carry) if carry else None
 
 
 def _prepare(
-    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, options: Options
+    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options
 ) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
     """The plan, from the cache where the key is known, and the arrays to run it on."""
     leaves, structure = tree.flatten(elems)
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(_not_an_operator(options.call, operator))
-    where = f"[{options.call}] {operator.name}"
+        raise errors.ScanTypeError(_not_an_operator(asked.call, operator))
+    where = f"[{asked.call}] {operator.name}"
     if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
         elements.check_leaves(where, operator, elems, leaves, structure)
     captures = capture(operator)
@@ -237,19 +237,19 @@ def _prepare(
         elements.check_leaves(where, operator, elems, leaves, structure)
         start = elements.init_leaves(where, operator, structure, init, _names(stored))
     starts = None if start is None else tuple([tuple(x.shape) for x in start])
-    key = (captures.key, structure, shapes, stored, axis, starts, options)
+    key = (captures.key, structure, shapes, stored, axis, starts, asked)
     plan = _PLANS.find(key)
     if plan is None:
         elements.check_leaves(where, operator, elems, leaves, structure)
-        plan = _PLANS.get(key, lambda: _plan(where, captures, structure, shapes, _names(stored), axis, starts, options))
+        plan = _PLANS.get(key, lambda: _plan(where, captures, structure, shapes, _names(stored), axis, starts, asked))
     return plan, leaves, captures, start
 
 
-def _plan(where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, options: Options) -> Plan:
+def _plan(where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, asked: Options) -> Plan:
     operator = captures.root
     operator.check(stored)
     layout = elements.lay_out(where, operator, structure, shapes, axis, init)
-    return make_plan(pose(captures.stripped(), structure, stored, layout, options))
+    return make_plan(pose(captures.stripped(), structure, stored, layout, asked))
 
 
 def _names(stored: tuple[mx.Dtype, ...]) -> tuple[str, ...]:

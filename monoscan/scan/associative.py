@@ -16,7 +16,7 @@ from monoscan.lowering.execute import execute
 from monoscan.lowering.layout import Layout, Shape
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, Problem, accumulators, dependencies
+from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, options
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.api import device_type
@@ -74,21 +74,22 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
         raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
     operator = Slices(fn)
     leaves, structure = tree.flatten(elems)
-    captures = capture(operator)
+    found = capture(fn)
+    captures = Captures(operator, found.arrays, (Slices, found.key))
     if any(type(leaf) is not mx.array for leaf in leaves) or not leaves:
         elements.check_leaves(f"[associative_scan] {operator.name}", operator, elems, leaves, structure)
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
-    options = Options("associative_scan", reverse, device=device_type(None))
-    key = (captures.key, structure, shapes, stored, axis, options)
+    chosen = options("associative_scan", reverse, device=device_type(None))
+    key = (captures.key, structure, shapes, stored, axis, chosen)
     plan = _PLANS.find(key)
     if plan is None:
-        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, options))
+        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, chosen))
     return tree.unflatten(structure, execute(plan, leaves, captures, None)[0])
 
 
 def _plan(
-    captures: Captures, structure: Any, shapes: tuple[Shape, ...], stored: tuple[mx.Dtype, ...], axis: int, options: Options
+    captures: Captures, structure: Any, shapes: tuple[Shape, ...], stored: tuple[mx.Dtype, ...], axis: int, asked: Options
 ) -> Plan:
     names = tuple(dtypes.name_of(dtype) for dtype in stored)
     operator: Semigroup = captures.root
@@ -106,4 +107,4 @@ def _plan(
         event=tuple(shape[cut:] for shape in shapes),
         depends=dependencies(traced, number) if leading else tuple((i,) for i in range(number)),
     )
-    return make_plan(Problem(stripped, structure, names, layout, traced, options, slices=True))
+    return make_plan(Problem(stripped, structure, names, layout, traced, asked, slices=True))

@@ -74,7 +74,9 @@ def aligned_arrays(
     layout = problem.layout
     elements = [promoted(problem, layout.align(x, i), i) for i, x in enumerate(leaves)]
     captured = [c.reshape(*(1,) * (layout.rank + 1), *c.shape) for c in captures.operands]
-    return [*elements, *captured, *(layout.align_init(x, i) for i, x in enumerate(init or ()))]
+    names = problem.accumulators
+    starts = [layout.align_init(x, i).astype(dtypes.by_name(names[i])) for i, x in enumerate(init or ())]
+    return [*elements, *captured, *starts]
 
 
 def promoted(problem: Problem, x: mx.array, leaf: int) -> mx.array:

@@ -18,6 +18,7 @@ from monoscan.lowering.targets.cpu.bridge import Launch
 from monoscan.lowering.targets.cpu.groups import Group
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.rules import Rules
+from monoscan.lowering.targets.graph import aligned_arrays
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan import Plan
@@ -28,10 +29,15 @@ Results = list[mx.array | None]
 
 @attrs.frozen(eq=False)
 class Executable:
-    """A compiled plan: a launch for each group of results. It holds no arrays."""
+    """A compiled plan. It holds no arrays.
 
-    problem: Problem
-    launches: tuple[tuple[Group, Launch], ...]
+    Args:
+        plain: The caller's leaves are the launch's arrays as they stand.
+        launches: For each group of results the arrays that it takes, and its launch.
+    """
+
+    plain: bool
+    launches: tuple[tuple[Group, tuple[int, ...], Launch], ...]
 
 
 _EXECUTABLES: Cache[Executable] = Cache(4096)
@@ -55,39 +61,39 @@ def run(
 ) -> tuple[Results, Results]:
     """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
     executable = _EXECUTABLES.get(plan, lambda: _compile(plan.problem))
-    problem = plan.problem
-    xs = [_stored(problem, x, i) for i, x in enumerate(leaves)]
-    captured = [c.reshape(*(1,) * (problem.layout.rank + 1), *c.shape) for c in captures.operands]
-    starts = [] if init is None else [_start(problem, x, i) for i, x in enumerate(init)]
-    results: Results = [None] * len(xs)
-    carry: Results = [None] * len(xs)
-    for group, launch in executable.launches:
-        own = [xs[i] for i in group.leaves] + captured + [starts[i] for i in group.leaves if starts]
-        outputs = launch(own)
-        for leaf, y in zip(group.emit, outputs, strict=False) if problem.options.results else ():
-            results[leaf] = problem.layout.restore(y, leaf)
-        first_carry = len(group.emit) if problem.options.results else 0
-        for leaf, c in zip(group.leaves, outputs[first_carry:], strict=False):
+    problem, layout = plan.problem, plan.problem.layout
+    arrays = leaves if executable.plain else aligned_arrays(problem, leaves, captures, init)
+    number = len(leaves)
+    results: Results = [None] * number
+    carry: Results = [None] * number
+    for group, chosen, launch in executable.launches:
+        outputs = launch([arrays[i] for i in chosen])
+        if problem.options.results:
+            for leaf, y in zip(group.emit, outputs, strict=False):
+                results[leaf] = y if executable.plain else layout.restore(y, leaf)
+            outputs = outputs[len(group.emit) :]
+        for leaf, c in zip(group.leaves, outputs, strict=False):
             if leaf in group.emit:
-                carry[leaf] = c.reshape(problem.layout.carry_shape(leaf))
+                carry[leaf] = c if executable.plain else c.reshape(layout.carry_shape(leaf))
     return results, carry
 
 
-def _stored(problem: Problem, x: mx.array, leaf: int) -> mx.array:
-    aligned = problem.layout.align(x, leaf)
-    return (
-        aligned
-        if problem.stored[leaf] == problem.results[leaf]
-        else aligned.astype(dtypes.by_name(problem.results[leaf]))
-    )
-
-
-def _start(problem: Problem, x: mx.array, leaf: int) -> mx.array:
-    return problem.layout.align_init(x, leaf).astype(dtypes.by_name(problem.accumulators[leaf]))
-
-
 def _compile(problem: Problem) -> Executable:
-    return Executable(problem, tuple((group, _launch(problem, group)) for group in groups.groups(problem)))
+    layout, number = problem.layout, len(problem.stored)
+    plain = (
+        problem.stored == problem.results
+        and all(len(batch) == layout.rank for batch in layout.batch)
+        and not problem.captures.arrays
+        and layout.init is None
+    )
+    return Executable(plain, tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem)))
+
+
+def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
+    """Which of the aligned arrays a launch takes: its own leaves, all captures, its own leaves' init."""
+    captured = len(problem.captures.arrays)
+    inits = tuple(number + captured + i for i in group.leaves) if problem.layout.init is not None else ()
+    return (*group.leaves, *range(number, number + captured), *inits)
 
 
 def _launch(problem: Problem, group: Group) -> Launch:
