@@ -64,6 +64,10 @@ def show(structure: Structure) -> str:
 
 def unflatten(structure: Structure, leaves: list[Any] | tuple[Any, ...]) -> Tree:
     """The tree of this structure with these leaves."""
+    if structure is LEAF:
+        return leaves[0]
+    if structure[0] is tuple and all(child is LEAF for child in structure[1]):
+        return tuple(leaves)
     return _build(structure, iter(leaves))
 
 
