@@ -52,7 +52,8 @@ def _shift(left: bool) -> Callable[..., np.ndarray]:
 
 
 def _lookup(index: np.ndarray, *table: np.ndarray) -> np.ndarray:
-    return np.choose(index, np.broadcast_arrays(*table), mode="clip")
+    inside = np.where((index >= 0) & (index < len(table)), index, 0)  # kernels read the first lane then
+    return np.choose(inside, np.broadcast_arrays(*table))
 
 
 def _logic(boolean: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:

@@ -59,7 +59,8 @@ def compile_source(source: str) -> ctypes.CDLL:
     path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
     command = [
         COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared",
-        "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-function", "-Wno-unused-parameter", *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path), "-lm",
+        "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-type-limits",
+        "-Wno-tautological-compare", *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path), "-lm",
     ]  # fmt: skip
     done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr

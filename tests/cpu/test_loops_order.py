@@ -10,7 +10,7 @@ from monoscan.lowering.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render import KernelSpec, Layout
 
 I32 = Leaf("int32")
-LENGTHS = [*range(1, 66), 95, 96, 97, 127, 128, 129, 511, 512, 513, 1025]
+LENGTHS = [*range(1, 66), 71, 72, 73, 95, 96, 97, 103, 104, 105, 127, 128, 129, 511, 512, 513, 1025]
 LAYOUTS = {
     Layout.ROWS: [1], Layout.SEQUENTIAL: [1, 3, 17], Layout.SWEEP: [8, 15, 16, 17, 64], Layout.NARROW: [2, 3, 5, 6, 7],
 }  # fmt: skip
@@ -79,7 +79,7 @@ def test_every_length(layout: Layout, reverse: bool, inclusive: bool, with_init:
             check(spec(layout, reverse, inclusive), (2, n, inner), with_init)
 
 
-@pytest.mark.parametrize("weight", [20, 90], ids=["runs-of-8", "called"])
+@pytest.mark.parametrize("weight", [30, 90], ids=["runs-of-8", "called"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
@@ -90,7 +90,7 @@ def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: 
 
 @pytest.mark.parametrize("vector_bytes", [16, 64])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("weight", [0, 20])
+@pytest.mark.parametrize("weight", [0, 30])
 @pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
 def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
     inner = {Layout.ROWS: 1, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]

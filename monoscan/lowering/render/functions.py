@@ -15,6 +15,14 @@ template <class F> INLINE F minimum(F a, F b) { return a != a ? a : (a < b ? a :
 template <class F> INLINE F maximum(F a, F b) { return a != a ? a : (a > b ? a : b); }
 """
 
+MAXPS = """\
+#if defined(@feature) && !defined(__clang__)
+// The instruction is a < b ? a : b, unordered giving b: one test of a is left.
+INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : @min; }
+INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : @max; }
+#endif
+"""
+
 MAP = """\
 template <class V, class G> INLINE V map(V x, G g) { V y = x; for (int i = 0; i < W; ++i) y[i] = g(x[i]); return y; }
 template <class V, class G> INLINE V map(V x, V z, G g) { V y = x; for (int i = 0; i < W; ++i) y[i] = g(x[i], z[i]); return y; }
@@ -124,7 +132,7 @@ def functions(program: Program, types: dict[str, str], width: int | None) -> str
         width: Lanes of a vector, or None for scalars.
     """
     code = program.code
-    parts = [EXTREMES, "" if width is None else MAP]
+    parts = [EXTREMES, "" if width is None else _extremes(width) + MAP]
     if any(instr.dtype == "float32" and instr.op in VECTORISED for instr in code):
         parts.append(maths(width))
     if any(kind(instr.dtype) == "int" and instr.op in INTEGER_ITEMS for instr in code):
@@ -135,6 +143,18 @@ def functions(program: Program, types: dict[str, str], width: int | None) -> str
         if text and text not in written:
             written.append(text)
     return "".join([*parts, *written])
+
+
+def _extremes(width: int) -> str:
+    """minimum and maximum of float32 by the x86 instructions, where there are some of that width."""
+    features = {4: ("__SSE__", ""), 8: ("__AVX__", "256")}
+    if width not in features:
+        return ""
+    feature, suffix = features[width]
+    text = MAXPS.replace("@feature", feature)
+    for name in ("min", "max"):
+        text = text.replace(f"@{name}", f"__builtin_ia32_{name}ps{suffix}(a, b)")
+    return text
 
 
 def _function(instr: Instr, register: str, width: int | None) -> str:

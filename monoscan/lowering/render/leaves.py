@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from monoscan.lowering.render.prelude import CONVERSIONS, item_type
 from monoscan.lowering.render.spec import SIZES
 
+JOINS = """\
+#if __has_builtin(__builtin_shufflevector)
+#define JOIN(V, half, ...) __builtin_shufflevector(a, b, COUNT_##half)
+#define COUNT_4 0, 1, 2, 3, 4, 5, 6, 7
+#define COUNT_8 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+template <class Q, int... I, class V> INLINE Q quad(V v) { return __builtin_shufflevector(v, v, I...); }
+#else
+#define JOIN(V, half, ...) V{__VA_ARGS__}
+template <class Q, int... I, class V> INLINE Q quad(V v) { return Q{v[I]...}; }
+#endif
+"""
+
 QUADS = """\
 // Four items from each of W / 4 places `step` apart, and back.
 template <class V, class Q, class T> INLINE V load_quads(const T* p, ms_int step) {
@@ -124,7 +136,8 @@ def _item_by_item(dtype: str, lanes: int) -> str:
 def quads(width: int) -> str:
     """Quads of items: what four lanes of one element make."""
     names = (("f32", 4), ("i32", 4), ("u32", 4), ("f64", 8), ("i64", 8), ("u64", 8))
-    lines = [f"typedef {name} {name}q __attribute__((vector_size({4 * size})));" for name, size in names]
+    lines = [JOINS]
+    lines += [f"typedef {name} {name}q __attribute__((vector_size({4 * size})));" for name, size in names]
     halves = {8: [(4, 8)], 16: [(4, 8), (8, 16)]}.get(width, [])
     if width == 16:
         lines += [f"typedef {name} {name}h __attribute__((vector_size({8 * size})));" for name, size in names]
@@ -133,6 +146,5 @@ def quads(width: int) -> str:
             whole = f"{name}v" if full == width else f"{name}h"
             part = f"{name}q" if half == 4 else f"{name}h"
             items = ", ".join([f"a[{i}]" for i in range(half)] + [f"b[{i}]" for i in range(half)])
-            lines.append(f"INLINE {whole} join({part} a, {part} b) {{ return {whole}{{{items}}}; }}")
-    lines.append("template <class Q, int... I, class V> INLINE Q quad(V v) { return Q{v[I]...}; }")
+            lines.append(f"INLINE {whole} join({part} a, {part} b) {{ return JOIN({whole}, {half}, {items}); }}")
     return "\n".join(lines) + "\n" + QUADS

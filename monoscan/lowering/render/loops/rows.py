@@ -4,7 +4,7 @@ A block of L registers is transposed so that lane p holds run p; L - 1 combines 
 runs in step, one Kogge-Stone over the run totals gives each run what comes before it in
 the block, the carry is combined in front, and L combines finish. What is left at the end
 goes register by register. No identity is needed: a lane with nothing before it keeps its
-own value.
+own value. A captured array is constant along a row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from monoscan.lowering.render.prelude import item_type
 from monoscan.lowering.render.spec import SIZES, KernelSpec
 from monoscan.lowering.render.state import StateText, weight
 
-HEAVY = 12
-"""From this weight on, runs of 8 pay: fewer combines an element, more registers."""
+HEAVY = 24
+"""From this weight on (one exp and more), runs of 8 pay: fewer combines an element, more
+registers. Below it two blocks of runs of 4 side by side do: each hides the other's latency."""
 
 TILE = 512
 """Elements copied at a time where a leaf's strides are not those of consecutive elements."""
@@ -46,25 +47,40 @@ template <bool scan> NOINLINE void step(const elements& e, const results& r, ms_
 
 LINE = """\
 // Consecutive elements.
-template <bool scan> NOINLINE void line(const elements& e, const results& r, ms_int length, bool seeded, state& last, const captures& k, bool stream) {
-  enum { BLOCK = W * (scan ? @length : 8) };
-  state carry = last;
+NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last, const captures& k, bool past) {
+  const ms_int size = @length * W;
   ms_int i = 0;
-  if (!seeded && length >= BLOCK) {
-    scan ? block<true>(e, r, @first_at, carry, k, stream) : fold_block<true>(e, @first_at, carry, k);
-    i = BLOCK, seeded = true;
+  state carry = last;
+  if (!seeded && length >= size) {
+    block<false>(e, r, @first_at, carry, k, past);
+    i = size, seeded = true;
   }
   if (seeded) {
-    state held = carry;  // its address is not taken: it stays in registers
-    for (; i + BLOCK <= length; i += BLOCK)
-      scan ? block<false>(e, r, @block_at, held, k, stream) : fold_block<false>(e, @block_at, held, k);
-    carry = held;
-  }
-  for (ms_int m; i < length; i += m, seeded = true) {
-    m = least(W, length - i);
-    step<scan>(e, r, @step_at, (int)m, seeded, carry, k);
+@pairs    for (; i + size <= length; i += size) block<true>(e, r, @block_at, carry, k, past);
   }
   last = carry;
+  for (ms_int m; i < length; i += m, seeded = true) {
+    m = least(W, length - i);
+    step<true>(e, r, @step_at, (int)m, seeded, last, k);
+  }
+}
+"""
+
+PAIRS = """\
+    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, @pair_at, carry, k, past);
+"""
+
+FOLD = """\
+NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
+  const ms_int size = @length * W;
+  ms_int i = 0;
+  state carry = last;
+  for (; i + size <= length; i += size, seeded = true) fold_block(e, @block_at, seeded, carry, k);
+  last = carry;
+  for (ms_int m; i < length; i += m, seeded = true) {
+    m = least(W, length - i);
+    step<false>(e, {}, @step_at, (int)m, seeded, last, k);
+  }
 }
 """
 
@@ -99,8 +115,8 @@ template <bool scan> static void span(const piece& p) {
       e = pack(p, at, count);
 @buffers
     }
-    line<scan>(e, r, count, p.seeded || t > p.t0, carry, k, p.stream && in_place@aligned);
-    if (scan && !in_place) unpack(p, r, at, count);
+    const bool seeded = p.seeded || t > p.t0;
+@line    if (scan && !in_place) unpack(p, r, at, count);
   }
   put_carry<true>(p.carry, p.pitch, 0, carry);
   if (p.stream) stream_fence();
@@ -128,88 +144,118 @@ class RowsText:
     def __init__(self, spec: KernelSpec, text: StateText) -> None:
         self.spec = spec
         self.text = text
-        self.length = 8 if weight(spec) >= HEAVY else 4
+        heavy = weight(spec) >= HEAVY
+        self.length = 8 if heavy else 4
+        self.paired = not heavy
+        self.fold_length = 8 if len(text.lanes) <= 2 else 4
         self.lanes = list(range(spec.width))[:: -1 if spec.reverse else 1]
 
     def loop(self) -> str:
         """All of it, in order."""
         parts = [_scan("lanes", self.lanes)]
-        lengths = {8, self.length} if self.spec.want_results else {8}
+        lengths = {self.fold_length, self.length} if self.spec.want_results else {self.fold_length}
         parts += [_scan(f"runs{n}", patterns.runs(self.spec.width, n, self.spec.reverse)) for n in sorted(lengths)]
-        parts += [self._block() if self.spec.want_results else "", self._fold_block(), self._step(), self._line()]
+        if self.spec.want_results:
+            parts += [self._block(), self._pair() if self.paired else ""]
+        parts += [self._fold_block(), self._step(), self._line()]
         return "\n".join([*parts, self._span()])
 
-    def _names(self, length: int) -> list[str]:
-        """The registers of a block in fold order."""
-        names = [f"x{i}" for i in range(length)]
-        return names[::-1] if self.spec.reverse else names
-
-    def _load(self, length: int) -> list[str]:
-        names = [f"x{i}" for i in range(length)]
+    def _load(self, names: list[str], at: str) -> list[str]:
+        """Registers in the order of memory, transposed so that each lane holds a run."""
         lines = [f"state {', '.join(names)};"]
-        lines.append(" ".join(f"load(e, at + {i} * W, {name});" for i, name in enumerate(names)))
-        for quad in range(0, length, 4):
-            lines.append(f"transpose({', '.join(names[quad : quad + 4])});")
-        if length == 8:
-            first, second = (arguments(p) for p in patterns.halves(self.spec.width))
-            lines += self._swap(first, second)
+        lines.append(" ".join(f"load(e, {at} + {i} * W, {name});" for i, name in enumerate(names)))
+        lines += self._transpose(names)
+        if len(names) == 8:
+            lines += self._swap(names, *patterns.halves(self.spec.width))
         return lines
 
-    def _swap(self, first: str, second: str) -> list[str]:
+    def _transpose(self, names: list[str]) -> list[str]:
+        return [f"transpose({', '.join(names[quad : quad + 4])});" for quad in range(0, len(names), 4)]
+
+    def _swap(self, names: list[str], first: patterns.Pattern, second: patterns.Pattern) -> list[str]:
         lines = []
-        for i in range(4):
-            lines.append(
-                f"{{ const state a = x{i}, b = x{i + 4}; x{i} = shuffle<{first}>(a, b), x{i + 4} = shuffle<{second}>(a, b); }}"
-            )
+        for a, b in zip(names[:4], names[4:], strict=True):
+            ab = f"{a} = shuffle<{arguments(first)}>(p, q), {b} = shuffle<{arguments(second)}>(p, q);"
+            lines.append(f"{{ const state p = {a}, q = {b}; {ab} }}")
         return lines
+
+    def _store(self, names: list[str], at: str) -> list[str]:
+        lines = self._swap(names, *patterns.unhalves(self.spec.width)) if len(names) == 8 else []
+        lines += self._transpose(names)
+        group = self.text.group
+        groups = [names[i : i + group] for i in range(0, len(names), group)]
+        stream = " ".join(f"stream(r, {at} + {i * group} * W, {', '.join(g)});" for i, g in enumerate(groups))
+        store = " ".join(f"store(r, {at} + {i} * W, {name});" for i, name in enumerate(names))
+        return [*lines, f"if (past) {{ {stream} }} else {{ {store} }}"]
 
     def _fold_runs(self, names: list[str]) -> list[str]:
         return [f"{b} = combine({a}, {b}, k);" for a, b in zip(names, names[1:], strict=False)]
 
+    def _seed(self, last: str, prefix: str) -> list[str]:
+        """What comes before each run of the block, given the carry; the carry behind it."""
+        order = patterns.runs(self.spec.width, self.length, self.spec.reverse)
+        before = f"shuffle<{arguments(patterns.rotate(order, 1))}>({prefix}t, {prefix}t)"
+        return [
+            f"const state {prefix}t = scan_runs{self.length}({last}, k), {prefix}before = {before};",
+            f"const state {prefix}y = seeded ? combine(carry, {prefix}before, k) : {prefix}before;",
+            f"const state {prefix}seed = shuffle<{arguments(patterns.keep(order, 1))}>(carry, {prefix}y);",
+            f"carry = shuffle<{arguments(patterns.everywhere(order, 0))}>({prefix}y, {prefix}y);",
+        ]
+
     def _block(self) -> str:
-        length, names = self.length, self._names(self.length)
-        order = patterns.runs(self.spec.width, length, self.spec.reverse)
-        rotated = arguments(patterns.rotate(order, 1))
-        keep = arguments(patterns.keep(order, 1))
-        lines = [*self._load(length), *self._fold_runs(names)]
-        lines.append(f"const state t = scan_runs{length}({names[-1]}, k), before = shuffle<{rotated}>(t, t);")
-        lines.append("const state y = first ? before : combine(carry, before, k);")
-        lines.append(f"const state seed = first ? before : shuffle<{keep}>(carry, y);")
-        lines.append(f"carry = shuffle<{arguments(patterns.everywhere(order, 0))}>(y, y);")
-        lines += self._finish(names, keep)
-        if length == 8:
-            first, second = (arguments(p) for p in patterns.unhalves(self.spec.width))
-            lines += self._swap(first, second)
-        for quad in range(0, length, 4):
-            lines.append(f"transpose({', '.join(f'x{quad + i}' for i in range(4))});")
-        group = self.text.group
-        groups = [[f"x{i + j}" for j in range(group)] for i in range(0, length, group)]
-        stream = " ".join(f"stream(r, at + {i * group} * W, {', '.join(g)});" for i, g in enumerate(groups))
-        lines.append(f"if (past) {{ {stream} }}")
-        lines.append("else { " + " ".join(f"store(r, at + {i} * W, x{i});" for i in range(length)) + " }")
-        head = "template <bool first> INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"
+        length = self.length
+        memory = [f"x{i}" for i in range(length)]
+        names = memory[::-1] if self.spec.reverse else memory
+        keep = arguments(patterns.keep(patterns.runs(self.spec.width, length, self.spec.reverse), 1))
+        lines = [*self._load(memory, "at"), *self._fold_runs(names), *self._seed(names[-1], "")]
+        lines += self._finish(names, "seed", keep) + self._store(memory, "at")
+        head = "template <bool seeded> INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"
         return "\n".join([head, *(f"  {line}" for line in lines), "}"])
 
-    def _finish(self, names: list[str], keep: str) -> list[str]:
+    def _pair(self) -> str:
+        """Two blocks side by side: each hides the other's latency."""
+        length, back = self.length, self.spec.reverse
+        memory = [[f"{p}{i}" for i in range(length)] for p in "xz"]
+        names = [m[::-1] if back else m for m in memory]
+        at = [f"at + {length} * W", "at"] if back else ["at", f"at + {length} * W"]
+        lines = []
+        for m, a in zip(memory, at, strict=True):
+            lines += self._load(m, a)
+        for x, z in zip(self._fold_runs(names[0]), self._fold_runs(names[1]), strict=True):
+            lines += [x, z]
+        seeds = [self._seed(names[0][-1], "x"), self._seed(names[1][-1], "z")]
+        lines += [seeds[0][0], seeds[1][0], *seeds[0][1:], *seeds[1][1:]]
+        for n, m, a, p in zip(names, memory, at, "xz", strict=True):
+            lines += self._finish(n, f"{p}seed", None) + self._store(m, a)
+        head = "INLINE void pair(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {\n  const bool seeded = true;"
+        return "\n".join([head, *(f"  {line}" for line in lines), "}"])
+
+    def _finish(self, names: list[str], seed: str, keep: str | None) -> list[str]:
         """Each element's result: what comes before its run, then the fold within the run."""
         lines = []
         for name in names if self.spec.inclusive else names[:-1]:
-            lines.append(f"{name} = first ? shuffle<{keep}>({name}, combine(seed, {name}, k)) : combine(seed, {name}, k);")
+            whole = f"combine({seed}, {name}, k)"
+            own = f"seeded ? {whole} : shuffle<{keep}>({name}, {whole})"
+            lines.append(f"{name} = {own if keep else whole};")
         if not self.spec.inclusive:
             lines += [f"{b} = {a};" for a, b in list(zip(names, names[1:], strict=False))[::-1]]
-            lines.append(f"{names[0]} = first ? shuffle<{keep}>({self._identity()}, seed) : seed;")
+            own = f"seeded ? {seed} : shuffle<{keep}>({self._identity()}, {seed})"
+            lines.append(f"{names[0]} = {own if keep else seed};")
         return lines
 
     def _identity(self) -> str:
         return f"state{self.text.identity()}" if self.spec.identity is not None else "seed"
 
     def _fold_block(self) -> str:
-        order = patterns.runs(self.spec.width, 8, self.spec.reverse)
-        names = self._names(8)
-        lines = [*self._load(8), *self._fold_runs(names), f"state t = scan_runs8({names[-1]}, k);"]
-        lines.append(f"t = shuffle<{arguments(patterns.everywhere(order, self.spec.width - 1))}>(t, t);")
-        lines.append("carry = first ? t : combine(carry, t, k);")
-        head = "template <bool first> INLINE void fold_block(const elements& e, ms_int at, state& carry, const captures& k) {"
+        length = self.fold_length
+        order = patterns.runs(self.spec.width, length, self.spec.reverse)
+        memory = [f"x{i}" for i in range(length)]
+        names = memory[::-1] if self.spec.reverse else memory
+        lines = [*self._load(memory, "at"), *self._fold_runs(names)]
+        lines.append(f"const state t = scan_runs{length}({names[-1]}, k);")
+        total = f"shuffle<{arguments(patterns.everywhere(order, self.spec.width - 1))}>(t, t)"
+        lines.append(f"carry = seeded ? combine(carry, {total}, k) : {total};")
+        head = "INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {"
         return "\n".join([head, *(f"  {line}" for line in lines), "}"])
 
     def _step(self) -> str:
@@ -224,18 +270,16 @@ class RowsText:
 
     def _line(self) -> str:
         back = self.spec.reverse
-        text = LINE
-        if not self.spec.want_results:
-            text = text.replace("scan ? block<true>(e, r, @first_at, carry, k, stream) : ", "")
-            text = text.replace("scan ? block<false>(e, r, @block_at, held, k, stream) : ", "")
-            text = text.replace("bool stream)", "bool)")
-        return fill(
-            text,
-            length=self.length,
-            first_at="length - BLOCK" if back else "0",
-            block_at="length - i - BLOCK" if back else "i",
+        at = dict(
+            first_at="length - size" if back else "0",
+            block_at="length - i - size" if back else "i",
+            pair_at="length - i - 2 * size" if back else "i",
             step_at="length - i - m" if back else "i",
         )
+        text = fill(FOLD, length=self.fold_length, **at)
+        if self.spec.want_results:
+            text += fill(LINE.replace("@pairs", PAIRS if self.paired else ""), length=self.length, **at)
+        return text
 
     def _span(self) -> str:
         spec = self.spec
@@ -273,10 +317,16 @@ class RowsText:
             unpack="".join(unpack) or "  (void)p, (void)r, (void)at, (void)count;\n",
             point="\n".join(point),
             buffers="\n".join(buffers),
-            aligned="".join(aligned),
+            line=self._call("".join(aligned)),
             zeros=arguments([0] * spec.width),
             tile_at="p.g->n - t - count" if spec.reverse else "t",
         )
+
+    def _call(self, aligned: str) -> str:
+        fold = "fold_line(e, count, seeded, carry, k);\n"
+        if not self.spec.want_results:
+            return f"    {fold}"
+        return f"    if (scan) scan_line(e, r, count, seeded, carry, k, p.stream && in_place{aligned});\n    else {fold}"
 
 
 def capture_rows(spec: KernelSpec) -> str:
