@@ -31,8 +31,8 @@ class AlignedScan:
 
     Args:
         program: The ``combine``.
-        emit: The state leaves that are results, ascending.
-        results: The dtype of each result.
+        emit: The state leaves that are wanted, ascending: as results, and in the carry.
+        results: The dtype of each result; none for a fold.
         reverse: Fold from the last element back.
         inclusive: Each position includes its own element.
         want_results: False for a fold.

@@ -218,26 +218,30 @@ def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
     return tuple(i for i, leaf in enumerate(leaves) if leaf.dtype in DIFFERENTIABLE)
 
 
-def reverse(program: Program) -> Program:
-    """The cotangents of a program's inputs.
+def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
+    """The cotangents of the operands of a ``combine``.
 
     Args:
-        program: The program.
+        program: A ``combine``.
+        live: The differentiable leaves whose cotangents are not zero throughout. Default:
+            all of them.
 
     Returns:
-        Program: Reads the inputs and then a cotangent for each differentiable output leaf;
-        yields a cotangent for each differentiable input leaf.
+        Program: Reads the inputs and then a cotangent for each live output leaf; yields a
+        cotangent for each live leaf of the left operand, each differentiable leaf of the
+        right one and each differentiable captured array.
     """
-    seeds = differentiable(program.outputs)
-    copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in seeds))
+    live = differentiable(program.outputs) if live is None else live
+    arity = program.arity
+    copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in live))
     cotangents: dict[int, Cotangent] = {}
-    for leaf, terms in zip(seeds, copy.extra(), strict=True):
+    for leaf, terms in zip(live, copy.extra(), strict=True):
         for value, term in zip(program.output_lanes[leaf], terms, strict=True):
             _accumulate(cotangents, value, Cotangent(term))
     for number in range(len(copy.values) - 1, program.num_lanes - 1, -1):
         if number in cotangents:
             _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
-    wanted = differentiable(program.inputs)
+    wanted = (*live, *(i for i in differentiable(program.inputs) if i >= arity))
     lanes = [_settled(copy, cotangents, value) for leaf in wanted for value in program.input_lanes[leaf]]
     return copy.finish([program.inputs[i] for i in wanted], lanes)
 
@@ -330,20 +334,20 @@ def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, 
     return total
 
 
-def jacobian(program: Program) -> tuple[tuple[tuple[int, int], ...], Program]:
+def jacobian(program: Program, live: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], Program]:
     """How the result of a ``combine`` moves with its left operand.
 
     Args:
         program: A ``combine``.
+        live: The leaves to look at.
 
     Returns:
-        tuple: The pairs (i, j) of differentiable state lanes for which the derivative of
-        result lane j by left lane i is not identically zero, and the program that yields
-        it for each pair, as scalars.
+        tuple: The pairs (i, j) of their lanes for which the derivative of result lane j by
+        left lane i is not identically zero, and the program that yields it for each pair,
+        as scalars.
     """
-    state = differentiable(program.outputs)
-    results = [value for leaf in state for value in program.output_lanes[leaf]]
-    lefts = [value for leaf in state for value in program.input_lanes[leaf]]
+    results = [value for leaf in live for value in program.output_lanes[leaf]]
+    lefts = [value for leaf in live for value in program.input_lanes[leaf]]
     copy = _Copy(program, program.inputs)
     pairs, entries = [], []
     for j, result in enumerate(results):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from monoscan.lowering import adjoint, aligned
+from monoscan.lowering import adjoint, aligned, walk_back
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable
 from monoscan.lowering.strategies.slices import Leaves
@@ -61,11 +61,17 @@ def to_front(arrays: Arrays, axes: Sequence[int | None]) -> list[mx.array]:
 
 
 def vjp(
-    scan: AlignedScan, primals: Arrays, cotangents: Arrays, outputs: Arrays, axis: int, rank: int,
-    rescan: adjoint.Rescan | None = None,
-) -> list[mx.array]:  # fmt: skip
+    scan: AlignedScan,
+    primals: Arrays,
+    cotangents: Arrays,
+    outputs: Arrays,
+    axis: int,
+    rank: int,
+    backward: adjoint.Backward = walk_back.backward,
+    rescan: adjoint.Rescan = aligned.run,
+) -> list[mx.array]:
     """A cotangent for each array, zeros where nothing reaches it."""
-    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, rescan)
+    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan)
     return [mx.zeros_like(x) if d is None else d for x, d in zip(primals, found, strict=True)]
 
 
@@ -87,7 +93,7 @@ def jvp(
         rank: The number of batch axes.
         forward: How to run the scan of values and tangents. Default: by array operations.
     """
-    dual = adjoint.jvp(scan)
+    dual = adjoint.dual(scan)
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
     arrays: list[mx.array] = []
     groups = zip(scan.unpack(primals), scan.unpack(moved), (scan.state, scan.program.captures, scan.state), strict=True)

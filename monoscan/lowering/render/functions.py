@@ -114,15 +114,18 @@ INLINE f64 logaddexp_item(f64 x, f64 y) {
 }
 """,
 }
-VECTORISED = frozenset({Op.EXP, Op.EXPM1, Op.LOG, Op.LOG1P, Op.TANH, Op.SIGMOID, Op.LOGADDEXP})
-SQUARE_ROOTS = {
-    ("f32v", 16): "__builtin_ia32_sqrtps(x)",
-    ("f32v", 32): "__builtin_ia32_sqrtps256(x)",
-    ("f64v", 16): "__builtin_ia32_sqrtpd(x)",
-    ("f64v", 32): "__builtin_ia32_sqrtpd256(x)",
+WHOLE = {
+    ("absolute", "float"): "bit_cast<{V}>(bit_cast<{I}>(x) & {most})",
+    ("absolute", "int"): "x < 0 ? ({V})(0 - ({U})x) : x",
+    ("sign", "float"): "x > 0 ? {V}{} + 1 : x < 0 ? {V}{} - 1 : {V}{}",
+    ("sign", "int"): "x > 0 ? {V}{} + 1 : x < 0 ? {V}{} - 1 : {V}{}",
 }
+"""Written on whole vectors."""
 
+ROUNDING = {"floor": 9, "ceil": 10, "round": 8}
+"""The immediate operand of the x86 instruction: no exception, and towards where."""
 
+VECTORISED = frozenset({Op.EXP, Op.EXPM1, Op.LOG, Op.LOG1P, Op.TANH, Op.SIGMOID, Op.LOGADDEXP})
 def functions(program: Program, types: dict[str, str], width: int | None) -> str:
     """The functions that a program calls.
 
@@ -168,15 +171,40 @@ def _function(instr: Instr, register: str, width: int | None) -> str:
     helper = helper.replace("@", suffix).replace("{T}", scalar)
     arguments = ("x", "y") if "y" in item else ("x",)
     taken = ", ".join(f"{register} {a}" for a in arguments)
-    body = f"return {item};"
-    if width is not None:
-        lambda_ = f"[]({', '.join(f'{scalar} {a}' for a in arguments)}) -> {scalar} {{ return {item}; }}"
-        body = f"return map({', '.join(arguments)}, {lambda_});"
-    square_root = SQUARE_ROOTS.get((register, (width or 0) * (4 if scalar == "f32" else 8)))
-    if name == "square_root" and square_root:
-        needed = "__AVX__" if "256" in square_root else "__SSE2__"
-        body = f"\n#if defined({needed})\n  return {square_root};\n#else\n  {body}\n#endif\n"
-    return f"{helper}INLINE {register} {name}({taken}) {{ {body} }}\n"
+    if width is None:
+        return f"{helper}INLINE {register} {name}({taken}) {{ return {item}; }}\n"
+    whole = _whole(name, instr.dtype, register)
+    if whole:
+        return f"INLINE {register} {name}({taken}) {{ return {whole}; }}\n"
+    parameters = ", ".join(f"{scalar} {a}" for a in arguments)
+    body = f"return map({', '.join(arguments)}, []({parameters}) -> {scalar} {{ return {item}; }});"
+    text = f"{helper}NOINLINE {register} {name}({taken}) {{ {body} }}\n"
+    instruction = _instruction(name, register, width)
+    if instruction:
+        guard = "defined(__SSE4_1__)" if width * (4 if suffix else 8) == 16 else "defined(__AVX__)"
+        return f"#if {guard}\nINLINE {register} {name}({taken}) {{ return {instruction}; }}\n#else\n{text}#endif\n"
+    return text
+
+
+def _whole(name: str, dtype: str, register: str) -> str:
+    text = WHOLE.get((name, kind(dtype)), "")
+    bits = register[1:]
+    most = "0x7fffffff" if bits == "32v" else "0x7fffffffffffffffll"
+    return text.replace("{V}", register).replace("{I}", f"i{bits}").replace("{U}", f"u{bits}").replace("{most}", most)
+
+
+def _instruction(name: str, register: str, width: int) -> str:
+    """The x86 instruction for square roots and rounding, which lane loops do not become."""
+    size = width * (4 if register == "f32v" else 8)
+    letters = "ps" if register == "f32v" else "pd"
+    wide = {16: "", 32: "256"}.get(size)
+    if wide is None or register not in ("f32v", "f64v"):
+        return ""
+    if name == "square_root":
+        return f"__builtin_ia32_sqrt{letters}{wide}(x)"
+    if name in ROUNDING:
+        return f"__builtin_ia32_round{letters}{wide}(x, {ROUNDING[name]})"
+    return ""
 
 
 def _item(instr: Instr) -> tuple[str, str]:

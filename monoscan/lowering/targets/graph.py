@@ -56,7 +56,7 @@ def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
     options = problem.options
     return AlignedScan(
         program=problem.program,
-        emit=tuple(range(len(problem.stored))) if options.results else (),
+        emit=tuple(range(len(problem.stored))),
         results=problem.results if options.results else (),
         reverse=options.reverse,
         inclusive=options.inclusive,

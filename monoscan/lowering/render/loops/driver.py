@@ -188,7 +188,8 @@ def fill(text: str, **values: object) -> str:
 def walk(spec: KernelSpec) -> str:
     """Finding the arrays of a row, its init and its carry."""
     arity = spec.combine.arity
-    take, give = [], []
+    take: list[str] = []
+    give: list[str] = []
     for leaf in spec.carried:
         item = item_type(spec.state[leaf].dtype)
         for index, lane in enumerate(spec.lanes[leaf]):
