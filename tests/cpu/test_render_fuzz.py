@@ -90,8 +90,9 @@ def values(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.n
         plain[rng.random(shape) < 0.02] = 0.0
         return plain
     info = np.iinfo(dtype)
-    small = rng.integers(max(info.min, -4), 5, shape).astype(dtype)
-    return np.where(rng.random(shape) < 0.05, rng.choice([info.min, info.max]), small).astype(dtype)
+    plain = rng.integers(max(info.min, -4), 5, shape).astype(dtype)
+    plain[rng.random(shape) < 0.05] = rng.choice(np.array([info.min, info.max], dtype))
+    return plain
 
 
 def awkward(rng: np.random.Generator, array: np.ndarray, axes: int) -> np.ndarray:
