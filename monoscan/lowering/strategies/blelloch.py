@@ -17,7 +17,7 @@ BASE = 64
 
 
 def blelloch(
-    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool = False
+    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool = False, base: int = BASE
 ) -> tuple[Leaves, Leaves]:
     """The scan and the total.
 
@@ -28,12 +28,13 @@ def blelloch(
         root: What is placed at the root, of length 1: the identity or ``init``.
         seeded: The root is an ``init``, so it counts as an operand.
         inclusive: The inclusive scan, which is the exclusive one moved up by one position.
+        base: Up to this length, Hillis-Steele.
     """
     n = length_of(xs, axis)
-    if n <= BASE:
+    if n <= base:
         return _base(combine, xs, axis, root, seeded, inclusive)
     pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
-    before, total = blelloch(combine, pairs, axis, root, seeded)
+    before, total = blelloch(combine, pairs, axis, root, seeded, base=base)
     lefts = _right_children(combine, before, cut(xs, axis, 0, 2 * (n // 2), 2), axis, seeded)
     if inclusive:
         ys = interleave(lefts, join(axis, cut(before, axis, 1, n // 2), total), axis)

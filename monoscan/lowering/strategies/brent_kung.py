@@ -13,12 +13,19 @@ BASE = 64
 """Up to this length Hillis-Steele's fewer array operations win (measured)."""
 
 
-def brent_kung(combine: Combine, xs: Leaves, axis: int) -> Leaves:
-    """The inclusive scan; needs no identity."""
+def brent_kung(combine: Combine, xs: Leaves, axis: int, base: int = BASE) -> Leaves:
+    """The inclusive scan; needs no identity.
+
+    Args:
+        combine: Combines arrays of elements.
+        xs: The elements.
+        axis: The scan axis.
+        base: Up to this length, Hillis-Steele.
+    """
     n = length_of(xs, axis)
-    if n <= BASE:
+    if n <= base:
         return hillis_steele(combine, xs, axis)
     pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
-    odds = brent_kung(combine, pairs, axis)
+    odds = brent_kung(combine, pairs, axis, base)
     between = combine(cut(odds, axis, 0, (n - 1) // 2), cut(xs, axis, 2, n, 2))
     return interleave(join(axis, cut(xs, axis, 0, 1), between), odds, axis)
