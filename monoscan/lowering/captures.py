@@ -13,7 +13,7 @@ import copy
 import functools
 import types
 import weakref
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -21,9 +21,12 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors
 from monoscan.lowering.ir import Leaf
+from monoscan.monoids.base import Semigroup
 
 SCALARS = (bool, int, str, bytes, type(None), mx.Dtype)
 _OPAQUE = (type, types.ModuleType, types.BuiltinFunctionType)
+_ENTRIES = ("combine", "identity", "__call__", "__getitem__", "__getattr__")
+"""Methods that run although no name in the code that runs them says so."""
 
 
 @attrs.frozen
@@ -46,10 +49,9 @@ class Captures:
 
     def stripped(self) -> Captures:
         """The same without the arrays: each leaves its `Leaf`, so that plans hold none of them."""
-        if not self.arrays:
-            return self
         leaves = tuple(_leaf_of(array) for array in self.arrays)
-        return Captures(self.rebuild(leaves), leaves, self.key)
+        replacements = {id(old): new for old, new in zip(self.arrays, leaves, strict=True)}
+        return Captures(_Rebuild(replacements, strip=True).visit(self.root), leaves, self.key)
 
     def rebuild(self, arrays: Sequence[Any]) -> Any:
         """The root again, with these arrays in place of the captured ones."""
@@ -97,17 +99,26 @@ def _leaf_of(array: Any) -> Leaf:
     return array if isinstance(array, Leaf) else Leaf(dtypes.name_of(array.dtype), tuple(array.shape))
 
 
-@attrs.frozen(eq=False)
 class _Identity:
-    """A key of an object by identity, which keeps the object alive."""
+    """A key of an object by identity. It keeps alive only what cannot be referred to weakly."""
 
-    value: Any
+    __slots__ = ("_hash", "_refer")
+
+    def __init__(self, value: Any) -> None:
+        self._hash = id(value)
+        try:
+            self._refer: Callable[[], Any] = weakref.ref(value)
+        except TypeError:
+            self._refer = lambda: value
 
     def __hash__(self) -> int:
-        return id(self.value)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.value is other.value
+        if not isinstance(other, _Identity):
+            return NotImplemented
+        mine = self._refer()
+        return mine is not None and mine is other._refer()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -117,8 +128,7 @@ def names_of(code: types.CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*code.co_names, *(name for inner in nested for name in names_of(inner))]))
 
 
-@functools.lru_cache(maxsize=1024)
-def fields_of(kind: type) -> tuple[str, ...]:
+def fields_of(kind: type) -> Iterator[str]:
     """The fields of an attrs class.
 
     Raises:
@@ -129,20 +139,63 @@ def fields_of(kind: type) -> tuple[str, ...]:
             f"[{kind.__name__}] has its own __init__ but is not decorated: two of its instances would compare equal. "
             "Decorate the class with @attrs.frozen and declare its fields."
         )
-    return tuple(field.name for field in attrs.fields(kind))
+    return (field.name for field in attrs.fields(kind))
 
 
-def _children(value: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """What a compound value is made of, as (how it is reached, child)."""
+def methods_of(kind: type, names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, types.FunctionType]]:
+    """What code may look up on an object once it looks up ``names`` or calls it: all names, and the methods among them.
+
+    The library's own operators read nothing but their fields.
+    """
+    if kind.__module__.startswith("monoscan."):
+        return tuple(names), {}
+    found = dict.fromkeys([*names, *_ENTRIES])
+    methods: dict[str, types.FunctionType] = {}
+    queue = list(found)
+    while queue:
+        name = queue.pop()
+        function = _function_in(_class_attribute(kind, name))
+        if function is not None:
+            methods[name] = function
+            more = [each for each in names_of(function.__code__) if each not in found]
+            found.update(dict.fromkeys(more))
+            queue += more
+    return tuple(found), methods
+
+
+def _class_attribute(kind: type, name: str) -> Any:
+    return next((base.__dict__[name] for base in kind.__mro__ if name in base.__dict__), None)
+
+
+def _function_in(attribute: Any) -> types.FunctionType | None:
+    """The Python function behind an entry of a class."""
+    if isinstance(attribute, property):
+        attribute = attribute.fget
+    if isinstance(attribute, (staticmethod, classmethod)):
+        attribute = attribute.__func__
+    return attribute if isinstance(attribute, types.FunctionType) else None
+
+
+Child = tuple[tuple[str, ...], tuple[str, Any], Any]
+
+
+def _children(value: Any, names: tuple[str, ...]) -> list[Child]:
+    """What a compound value is made of: by which names code may go on from it, how it is reached, and what it is."""
     kind = type(value)
+    if kind is tuple or kind is list:
+        return [(names, ("item", i), child) for i, child in enumerate(value)]
+    if kind is dict:
+        return [(names, ("item", key), child) for key, child in value.items()]
+    names, methods = methods_of(kind, names)
+    found: list[Child] = [((), ("method", name), function) for name, function in methods.items()]
     if attrs.has(kind):
-        yield from ((name, getattr(value, name)) for name in fields_of(kind))
-    elif isinstance(value, dict):
-        yield from value.items()
+        return found + [(names, ("field", name), getattr(value, name)) for name in fields_of(kind)]
+    if isinstance(value, dict):
+        found += [(names, ("item", key), child) for key, child in value.items()]
     elif isinstance(value, (tuple, list)):
-        yield from enumerate(value)
-    elif hasattr(value, "__dict__"):
-        yield from ((name, value.__dict__[name]) for name in names if name in value.__dict__)
+        found += [(names, ("item", i), child) for i, child in enumerate(value)]
+    attributes = getattr(value, "__dict__", {})
+    return found + [(names, ("field", name), attributes[name]) for name in names if name in attributes]
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
@@ -164,62 +217,85 @@ def _is_compound(value: Any) -> bool:
     return isinstance(value, (tuple, list, dict)) or attrs.has(type(value)) or hasattr(value, "__dict__")
 
 
+def _kind_key(kind: type) -> Hashable:
+    """A class as part of a key; classes made at run time may hold arrays, and are not kept alive."""
+    return kind if kind.__module__.startswith(("builtins", "monoscan.")) else _Identity(kind)
+
+
+def _names_for(value: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names by which code goes on from a value: a function and what is bound to it bring their own."""
+    function = value.__func__ if isinstance(value, types.MethodType) else value
+    return names_of(function.__code__) if isinstance(function, types.FunctionType) else names
+
+
 class _Search:
     """Collects arrays and builds the key, in one walk."""
 
     def __init__(self) -> None:
         self.arrays: list[Any] = []
         self.static = True
-        self._seen: dict[int, int] = {}
+        self._seen: dict[Any, int] = {}
 
     def visit(self, value: Any, names: tuple[str, ...] = ()) -> Hashable:
         kind = type(value)
         if kind in SCALARS:
-            return value if kind is str else (kind, value)
+            return kind, value
         if kind is float or kind is complex:
-            return repr(value)  # tells -0.0 from 0.0, and nan equals nan
+            return kind, repr(value)  # tells -0.0 from 0.0, and nan equals nan
         if kind is mx.array or kind is Leaf:
             return self._array(value)
         if isinstance(value, _OPAQUE):
-            return value  # type: ignore[return-value]
-        if id(value) in self._seen:
-            return self._seen[id(value)]
-        self._seen[id(value)] = len(self._seen)
+            return _kind_key(value) if isinstance(value, type) else value
+        names = _names_for(value, names)
+        place = id(value), names
+        if place in self._seen:
+            return "seen", self._seen[place]
+        self._seen[place] = len(self._seen)
         return self._compound(value, names)
 
     def _array(self, value: Any) -> Hashable:
         self.static = False
         for i, known in enumerate(self.arrays):
             if known is value:
-                return i
+                return "array", i
         self.arrays.append(value)
         return mx.array, _leaf_of(value)
 
     def _compound(self, value: Any, names: tuple[str, ...]) -> Hashable:
         if isinstance(value, types.FunctionType):
-            names = names_of(value.__code__)
-            self.static = self.static and not any(how[0] in ("cell", "global") for how, _ in _function_parts(value))
-            return (value.__code__, *((how, self.visit(part, names)) for how, part in _function_parts(value)))
+            parts = list(_function_parts(value))
+            self.static &= all(isinstance(part, _OPAQUE) for (where, _), part in parts if where in ("cell", "global"))
+            return (value.__code__, *((how, self.visit(part, names)) for how, part in parts))
         if isinstance(value, types.MethodType):
-            names = names_of(value.__func__.__code__) if isinstance(value.__func__, types.FunctionType) else names
             return types.MethodType, self.visit(value.__func__, names), self.visit(value.__self__, names)
         if isinstance(value, functools.partial):
             return functools.partial, self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
-        self.static = self.static and (isinstance(value, tuple) or attrs.has(type(value)))
+        self.static = self.static and isinstance(value, (tuple, Semigroup))  # these are frozen
         if hasattr(value, "__array_interface__"):
             return type(value), value.shape, str(value.dtype), value.tobytes()
         if _is_compound(value):
-            head = type(value) if isinstance(value, (tuple, list)) or attrs.has(type(value)) else _Identity(value)
-            return (head, *((how, self.visit(part, names)) for how, part in _children(value, names)))
+            children = _children(value, names)
+            return (self._head(value), *((how, self.visit(part, names)) for names, how, part in children))
         return _Identity(value)
+
+    def _head(self, value: Any) -> Hashable:
+        kind = type(value)
+        by_content = kind is dict or isinstance(value, (tuple, list)) or attrs.has(kind)
+        return _kind_key(kind) if by_content else _Identity(value)
 
 
 class _Rebuild:
-    """Builds the same object graph with other arrays; what holds none of them is kept as it is."""
+    """Builds the same object graph with other arrays; what holds none of them is kept as it is.
 
-    def __init__(self, replacements: dict[int, Any]) -> None:
+    Args:
+        replacements: What takes the place of an array, by its ``id``.
+        strip: Leave out what no name leads to, since it may hold arrays too.
+    """
+
+    def __init__(self, replacements: dict[int, Any], strip: bool = False) -> None:
         self._replacements = replacements
-        self._built: dict[int, Any] = {}
+        self._strip = strip
+        self._built: dict[Any, Any] = {}
 
     def visit(self, value: Any, names: tuple[str, ...] = ()) -> Any:
         kind = type(value)
@@ -227,17 +303,18 @@ class _Rebuild:
             return self._replacements.get(id(value), value)
         if kind in SCALARS or kind in (float, complex) or isinstance(value, _OPAQUE):
             return value
-        if id(value) not in self._built:
-            self._built[id(value)] = value  # ends the walk at a cycle
-            self._built[id(value)] = self._compound(value, names)
-        return self._built[id(value)]
+        names = _names_for(value, names)
+        place = id(value), names
+        if place not in self._built:
+            self._built[place] = value  # ends the walk at a cycle
+            self._built[place] = self._compound(value, names)
+        return self._built[place]
 
     def _compound(self, value: Any, names: tuple[str, ...]) -> Any:
         if isinstance(value, types.FunctionType):
-            return self._function(value)
+            return self._function(value, names)
         if isinstance(value, types.MethodType):
-            owner = self.visit(value.__self__, names_of(value.__func__.__code__))
-            return types.MethodType(self.visit(value.__func__), owner)
+            return types.MethodType(self.visit(value.__func__, names), self.visit(value.__self__, names))
         if isinstance(value, functools.partial):
             parts = self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
             return functools.partial(parts[0], *parts[1], **parts[2])
@@ -246,32 +323,47 @@ class _Rebuild:
         return self._container(value, names)
 
     def _container(self, value: Any, names: tuple[str, ...]) -> Any:
-        old = dict(_children(value, names))
-        new = {how: self.visit(part, names) for how, part in old.items()}
-        if all(new[how] is old[how] for how in old):
+        children = _children(value, names)
+        new = {how: self.visit(part, names) for names, how, part in children}
+        changed = {how: new[how] for _, how, part in children if new[how] is not part}
+        bare = self._strip and not attrs.has(type(value)) and bool(getattr(value, "__dict__", None))
+        if not changed and not bare:
             return value
         if isinstance(value, (tuple, list)):
-            items = list(new.values())
+            items = [new["item", i] for i in range(len(value))]
             return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         clone = copy.copy(value)
-        self._built[id(value)] = clone
-        for how, part in new.items():
-            if isinstance(value, dict):
-                clone[how] = part
-            else:
-                object.__setattr__(clone, how, part)  # frozen classes refuse the ordinary way
+        self._built[id(value), names] = clone
+        if bare:
+            for name in [name for name in clone.__dict__ if ("field", name) not in new]:
+                del clone.__dict__[name]
+        self._change(clone, changed)
         return clone
 
-    def _function(self, value: types.FunctionType) -> Any:
+    def _change(self, clone: Any, changed: dict[tuple[str, Any], Any]) -> None:
+        methods = {}
+        for (how, name), part in changed.items():
+            if how == "item":
+                clone[name] = part
+            elif how == "field":
+                object.__setattr__(clone, name, part)  # frozen classes refuse the ordinary way
+            else:
+                methods[name] = _like_attribute(_class_attribute(type(clone), name), part)
+        if methods:
+            kind = type(clone)
+            body = {"__slots__": (), "__module__": kind.__module__, **methods}
+            own = types.new_class(kind.__name__, (kind,), exec_body=lambda space: space.update(body))
+            object.__setattr__(clone, "__class__", own)
+
+    def _function(self, value: types.FunctionType, names: tuple[str, ...]) -> Any:
         parts = dict(_function_parts(value))
         cells = tuple(types.CellType() for _ in value.__closure__ or ())
-        scope = dict(value.__globals__)
+        scope = {name: value.__globals__[name] for name in (*names, "__builtins__") if name in value.__globals__}
         clone = types.FunctionType(value.__code__, scope, value.__name__, None, cells or None)
-        self._built[id(value)] = clone
-        names = names_of(value.__code__)
+        self._built[id(value), names] = clone
         new = {how: self.visit(part, names) for how, part in parts.items()}
         if all(new[how] is parts[how] for how in parts if parts[how] is not value):
-            self._built[id(value)] = value
+            self._built[id(value), names] = value
             return value
         for i, cell in enumerate(cells):
             if ("cell", i) in new:
@@ -280,3 +372,8 @@ class _Rebuild:
         clone.__kwdefaults__ = {name: new["keyword", name] for name in value.__kwdefaults__ or ()} or None
         scope.update({name: part for (source, name), part in new.items() if source == "global"})
         return clone
+
+
+def _like_attribute(attribute: Any, function: types.FunctionType) -> Any:
+    """The function as the kind of class entry, a property or a method, that it takes the place of."""
+    return type(attribute)(function) if isinstance(attribute, (property, staticmethod, classmethod)) else function

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
@@ -14,13 +16,14 @@ Scalars = tuple[float | int | bool, ...]
 
 
 def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
-    """For each leaf the identity's lanes; ``None`` if they are not constants."""
+    """For each leaf the identity's lanes; ``None`` if they are not constants, as where captured arrays take part."""
+    number = len(problem.element)
 
-    def identity(*like: mx.array) -> list[mx.array]:
-        element = problem.operator.identity(tree.unflatten(problem.structure, like))  # type: ignore[attr-defined]
-        return tree.flatten_like(element, problem.structure) or []
+    def identity(*arrays: mx.array) -> list[mx.array]:
+        return _checked(problem, problem.captures.rebuild(arrays[number:]), arrays[:number])
 
-    program = trace_function(f"{problem.operator.name}.identity", identity, problem.element).program
+    inputs = problem.element + problem.captures.leaves
+    program = trace_function(f"{problem.operator.name}.identity", identity, inputs).program
     if program is None:
         return None
     constants = []
@@ -34,14 +37,26 @@ def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
 
 def neutral(problem: Problem, operator: Semigroup) -> list[mx.array]:
     """The identity as one element, for an operator with its captured arrays."""
-    like = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in problem.element]
-    element = operator.identity(tree.unflatten(problem.structure, like))  # type: ignore[attr-defined]
+    return _checked(problem, operator, one_element(problem))
+
+
+def one_element(problem: Problem) -> list[mx.array]:
+    """Zeros with the shapes and dtypes of an element."""
+    return [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in problem.element]
+
+
+def _checked(problem: Problem, operator: Semigroup, like: Sequence[mx.array]) -> list[mx.array]:
+    where = f"[{problem.options.call}] {problem.operator.name}: identity must return an element"
+    element = operator.identity(tree.unflatten(problem.structure, list(like)))  # type: ignore[attr-defined]
     leaves = tree.flatten_like(element, problem.structure)
     if leaves is None:
-        raise errors.TreeError(
-            f"[{problem.options.call}] {operator.name}.identity must return an element, {tree.show(problem.structure)}; "
-            f"it returned {tree.describe(element)}."
-        )
+        raise errors.TreeError(f"{where}, {tree.show(problem.structure)}; it returned {tree.describe(element)}.")
+    for path, e, x in zip(tree.paths(problem.structure), leaves, like, strict=True):
+        if not isinstance(e, mx.array) or e.dtype != x.dtype or e.shape != x.shape:
+            raise errors.ScanTypeError(
+                f"{where}, with the shapes and dtypes of `like`; leaf {path or 'x'} should be {tree.describe(x)} and is "
+                f"{tree.describe(e)}."
+            )
     return leaves
 
 

@@ -75,7 +75,9 @@ class Layout:
 
     @property
     def items(self) -> int:
-        """How many elements there are: the length times the batch."""
+        """How many elements there are: the length times the batch; none where elements hold nothing."""
+        if all(0 in event for event in self.event):
+            return 0
         return self.length * prod(mx.broadcast_shapes(*self.batch, *(self.init or ())))
 
     def align(self, x: mx.array, leaf: int) -> mx.array:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
+
 from monoscan import errors
 from monoscan.lowering import cost
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import STRATEGIES, Problem
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.monoids.base import restarts
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
 
@@ -109,9 +112,16 @@ def kernel_unsupported(problem: Problem) -> str | None:
 
 def _check_identity(problem: Problem) -> None:
     options, layout = problem.options, problem.layout
-    if layout.init is not None or problem.operator.has_identity or layout.items == 0 and layout.length:
+    if problem.operator.has_identity or layout.items == 0 and layout.length:
         return
     where = f"[{options.call}] {problem.operator.name}"
+    if not options.inclusive and restarts(problem.operator) and not problem.operator.parts:
+        raise errors.IdentityError(
+            f"{where} has no identity, and an exclusive scan gives one at the head of each segment. Use an inner "
+            "operator with an identity (Maybe(operator) adjoins one)."
+        )
+    if layout.init is not None:
+        return
     if not options.inclusive:
         raise errors.IdentityError(
             f"{where} has no identity, and an exclusive scan starts with one. Give init=, or an operator with an "
@@ -166,8 +176,8 @@ def make(
     combination = _combination(problem, strategy)
     scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None
     return Plan(
-        problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved, problem,
-        parts, scan,
+        problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved,
+        attrs.evolve(problem, captures=problem.captures.stripped()), parts, scan,
     )  # fmt: skip
 
 

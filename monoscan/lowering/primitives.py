@@ -231,10 +231,9 @@ def _gather(call: Call, x: Ids, *indices: Ids) -> Ids:
         for number in numbers:
             piece = _lookup(call, int(number), piece)
         found.append(piece)
-    kept = [size for axis, size in enumerate(sizes) if axis not in axes]
     if any(size != x.shape[axis] for axis, size in enumerate(sizes) if axis not in axes):
         raise Untraceable("a gather of a part of an axis")
-    return np.stack(found).reshape(*grid[0].shape, *kept).reshape(call.shape)
+    return np.stack(found).reshape(call.shape)
 
 
 def _gather_axis(call: Call, x: Ids, indices: Ids) -> Ids:

@@ -51,10 +51,10 @@ options = functools.lru_cache(maxsize=1024)(Options)
 
 @attrs.frozen(eq=False)
 class Problem:
-    """One scan to plan: operator, element type, geometry, program, options. It holds no array.
+    """One scan to plan: operator, element type, geometry, program, options.
 
     Args:
-        captures: The operator, with a `Leaf` in place of each array that it captures.
+        captures: The operator; in a plan, with a `Leaf` in place of each array that it captures.
         structure: The tree of an element.
         stored: The dtype of each leaf as given.
         layout: The geometry.
@@ -134,7 +134,7 @@ def pose(
     """Traces ``combine`` and completes the layout with what each result depends on.
 
     Args:
-        captures: The operator, stripped of its arrays.
+        captures: The operator.
         structure: The tree of an element.
         stored: The dtype of each leaf as given.
         layout: The geometry, all of it but ``depends``.

@@ -22,6 +22,9 @@ from monoscan.monoids.base import Semigroup
 
 Record = dict[str, Any]
 
+MAX_CAPTURED_LANES = 256
+"""The most items of one captured array that are still unrolled into scalars."""
+
 
 @attrs.frozen
 class Traced:
@@ -72,6 +75,11 @@ def trace_combine(
     lanes = sum(leaf.lanes for leaf in leaves)
     if limit is not None and lanes > limit:
         return Traced(None, f"an element has {lanes} lanes, more than {limit}")
+    if not all(leaf.lanes for leaf in leaves):
+        return Traced(None, "a leaf of an element is empty")
+    largest = max((leaf.lanes for leaf in captured), default=0)
+    if largest > MAX_CAPTURED_LANES:
+        return Traced(None, f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}")
     return _lower(records, leaves + leaves + captured, len(leaves))
 
 

@@ -54,13 +54,13 @@ class Semigroup(ABC):
         """The answer that an element stands for. Default: the element itself."""
         return element
 
-    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
         """An exclusive scan with the identity wherever an element starts afresh. Default: nowhere.
 
         Args:
             elems: The elements, with their scan and batch axes.
             before: Their exclusive scan.
-            identity: The identity, as one element.
+            like: One element, for ``identity``.
             axis: The scan axis.
         """
         return before
@@ -131,6 +131,11 @@ class Monoid(Semigroup):
     @property
     def has_identity(self) -> bool:
         return True
+
+
+def restarts(operator: Semigroup) -> bool:
+    """Whether ``restart`` does anything."""
+    return type(operator).restart is not Semigroup.restart
 
 
 def inverse_of(operator: Semigroup, element: Element) -> Element:

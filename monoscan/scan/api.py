@@ -11,11 +11,11 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.execute import execute
-from monoscan.lowering.identity import neutral
+from monoscan.lowering.identity import one_element
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, options, pose
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.base import Semigroup, restarts
 from monoscan.monoids.linear import Affine
 from monoscan.scan import elements
 from monoscan.tree import Tree
@@ -213,9 +213,9 @@ def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: 
             carry = [c.astype(dtypes.by_name(name)) for c, name in zip(carry, plan.problem.results, strict=True)]
         structure = plan.problem.structure
         result = tree.unflatten(structure, results) if asked.results else None
-        if not asked.inclusive and operator.has_identity:
-            identity = tree.unflatten(structure, neutral(plan.problem, operator))
-            result = operator.restart(elems, result, identity, plan.problem.layout.axis)
+        if not asked.inclusive and restarts(operator):
+            like = tree.unflatten(structure, one_element(plan.problem))
+            result = operator.restart(elems, result, like, plan.problem.layout.axis)
         return result, tree.unflatten(structure, carry) if carry else None
 
 
@@ -249,7 +249,7 @@ def _plan(where: str, captures: Captures, structure: Any, shapes: Any, stored: A
     operator = captures.root
     operator.check(stored)
     layout = elements.lay_out(where, operator, structure, shapes, axis, init)
-    return make_plan(pose(captures.stripped(), structure, stored, layout, asked))
+    return make_plan(pose(captures, structure, stored, layout, asked))
 
 
 def _names(stored: tuple[mx.Dtype, ...]) -> tuple[str, ...]:

@@ -94,8 +94,7 @@ def _plan(
     names = tuple(dtypes.name_of(dtype) for dtype in stored)
     operator: Semigroup = captures.root
     position = elements.slice_axis(f"[associative_scan] {operator.name}", structure, shapes, axis)
-    stripped = captures.stripped()
-    leading, traced = trace_slices(structure, accumulators(operator, names), shapes, position, stripped)
+    leading, traced = trace_slices(structure, accumulators(operator, names), shapes, position, captures)
     number = len(shapes)
     # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
     cut = leading or position + 1
@@ -107,4 +106,4 @@ def _plan(
         event=tuple(shape[cut:] for shape in shapes),
         depends=dependencies(traced, number) if leading else tuple((i,) for i in range(number)),
     )
-    return make_plan(Problem(stripped, structure, names, layout, traced, asked, slices=True))
+    return make_plan(Problem(captures, structure, names, layout, traced, asked, slices=True))

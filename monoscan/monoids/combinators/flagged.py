@@ -158,12 +158,12 @@ class Segmented(_Flagged):
     def identity(self, like: Flagged) -> Flagged:
         return mx.full(like[0].shape, False, mx.bool_), parts.identity(self.inner, like[1])
 
-    def restart(self, elems: Flagged, before: Flagged, identity: Flagged, axis: int) -> Flagged:
+    def restart(self, elems: Flagged, before: Flagged, like: Flagged, axis: int) -> Flagged:
         """The identity at every head of a segment: what comes before it belongs to another one."""
         (heads, values), (flags, totals) = elems, before
-        inner = self.inner.restart(values, totals, identity[1], axis)
+        inner = self.inner.restart(values, totals, like[1], axis)
         leaves, structure = tree.flatten(inner)
-        neutral = tree.flatten(identity[1])[0]
+        neutral = tree.flatten(parts.identity(self.inner, like[1]))[0]
         shapes = (leaf.shape for leaf in neutral)
         rows = zip(leaves, neutral, shapes, strict=True)
         placed = [_placed(heads, leaf, e.astype(leaf.dtype), len(event), axis) for leaf, e, event in rows]

@@ -91,9 +91,9 @@ class Tuple(Monoid):
     def identity(self, like: Element) -> Element:
         return tuple(parts.identity(part, each) for part, each in zip(self.parts, like, strict=True))
 
-    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
         """Each part's own."""
-        rows = zip(self.parts, elems, before, identity, strict=True)
+        rows = zip(self.parts, elems, before, like, strict=True)
         return tuple(part.restart(x, y, e, axis) for part, x, y, e in rows)
 
     def inverse(self, element: Element) -> Element:
@@ -188,9 +188,9 @@ class Struct(Monoid):
     def identity(self, like: Element) -> Element:
         return {key: parts.identity(part, like[key]) for key, part in self.items}
 
-    def restart(self, elems: Element, before: Element, identity: Element, axis: int) -> Element:
+    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
         """Each part's own."""
-        return {key: part.restart(elems[key], before[key], identity[key], axis) for key, part in self.items}
+        return {key: part.restart(elems[key], before[key], like[key], axis) for key, part in self.items}
 
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
