@@ -8,7 +8,7 @@ from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops import driver
 from monoscan.lowering.render.loops.narrow import NarrowText
-from monoscan.lowering.render.loops.rows import RowsText, capture_rows
+from monoscan.lowering.render.loops.rows import RowsText
 from monoscan.lowering.render.loops.sequential import SequentialText
 from monoscan.lowering.render.loops.sweep import SweepText
 from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
@@ -42,7 +42,7 @@ def _vector(spec: KernelSpec) -> str:
     mask_bytes = _mask_bytes(spec)
     text = StateText(spec, CVector(mask_bytes == 4))
     called = functions(spec.program(spec.tree), dict(text.dialect.types), spec.width)
-    parts = [vector_prelude(spec, mask_bytes), called, text.text(), driver.walk(spec)]
+    parts = [vector_prelude(spec.width, mask_bytes), called, text.text(), driver.walk(spec)]
     if spec.layout is Layout.ROWS:
         parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.spec import SIZES
 
 SCALARS = """\
 typedef float f32; typedef double f64;
@@ -92,7 +92,8 @@ INLINE f32v from_half(u16v x) {
 }
 INLINE u16v to_half(f32v x) {
 #if defined(__F16C__) && !defined(__clang__)
-  if (sizeof x == 32) return bit_cast<u16v>(__builtin_ia32_vcvtps2ph256(bit_cast<float __attribute__((vector_size(32)))>(x), 0));
+  typedef float f8 __attribute__((vector_size(32)));
+  if (sizeof x == 32) return bit_cast<u16v>(__builtin_ia32_vcvtps2ph256(bit_cast<f8>(x), 0));
 #endif
   const u32v bits = bit_cast<u32v>(x), magnitude = bits & 0x7fffffffu;
   const u32v normal = (magnitude - 0x38000000u + 0xfff + ((magnitude >> 13) & 1)) >> 13;
@@ -138,9 +139,8 @@ def scalar_prelude() -> str:
     return SCALARS + SCALAR_HALVES
 
 
-def vector_prelude(spec: KernelSpec, mask_bytes: int) -> str:
+def vector_prelude(width: int, mask_bytes: int) -> str:
     """Types and the operations on them that do not depend on the program."""
-    width = spec.width
     lines = [SCALARS, f"static const int W = {width};  // lanes of a vector"]
     for name, size in REGISTERS:
         lines.append(f"typedef {name} {name}v __attribute__((vector_size({width * size})));")

@@ -8,17 +8,17 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import carry_bytes, carry_offsets
 
 WALK = """\
-enum { INPUTS = @inputs, OUTPUTS = @outputs, LEAVES = @leaves };
+enum { INPUTS = @inputs, OUTPUTS = @outputs, INITS = @inits, CARRIES = @carries };
 
 // Offsets, in items, of every array at one index of the outer axes.
 struct walk {
-  ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[LEAVES], carry[LEAVES];
+  ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
 INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
-  if (g->has_init) for (int i = 0; i < LEAVES; ++i) w.init[i] += steps * g->inits[i].outer[axis];
-  if (g->want_carry) for (int i = 0; i < LEAVES; ++i) w.carry[i] += steps * g->carries[i].outer[axis];
+  if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
+  if (g->want_carry) for (int i = 0; i < CARRIES; ++i) w.carry[i] += steps * g->carries[i].outer[axis];
 }
 NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   walk w = {};
@@ -117,7 +117,8 @@ PARTS = """\
 // then the second and the third are scanned from what came before them.
 NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
   const ms_int row = task / 2, second = task % 2;
-  const ms_int n1 = (ms_int)((double)g->n * @first_part) / 64 * 64, n2 = (ms_int)((double)g->n * @second_part) / 64 * 64;
+  const ms_int n1 = (ms_int)((double)g->n * @first_part) / 64 * 64;
+  const ms_int n2 = (ms_int)((double)g->n * @second_part) / 64 * 64;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
   u8* const after_first = carries, *const of_second = carries + c.carry;
   walk w = walk_to(g, row);
@@ -196,7 +197,7 @@ def walk(spec: KernelSpec) -> str:
             row = f"({item}*)(p.carry + p.pitch * {carry_offsets(spec)[lane]})"
             for lines, array, offset in ((take, "inits", "init"), (give, "carries", "carry")):
                 at = f"p.g->{array}[{leaf}]"
-                lines.append(f"  for (ms_int j = p.c0; j < p.c1; ++j) {{")
+                lines.append("  for (ms_int j = p.c0; j < p.c1; ++j) {")
                 data = f"(({item}*){at}.data)[p.w->{offset}[{leaf}] + j * {at}.inner + {index} * {at}.lane]"
                 lines.append(f"    ({row})[j] = {data};" if lines is take else f"    {data} = ({row})[j];")
                 lines.append("  }")
@@ -205,7 +206,8 @@ def walk(spec: KernelSpec) -> str:
         WALK,
         inputs=arity + len(spec.capture_dtypes),
         outputs=len(spec.results) if spec.want_results else 0,
-        leaves=arity,
+        inits=arity,
+        carries=arity,
         steps_before=before,
     )
     return text + fill(INIT, take="\n".join([*take, ""]), give="\n".join([*give, ""]))

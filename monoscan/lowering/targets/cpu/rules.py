@@ -12,7 +12,9 @@ import attrs
 import mlx.core as mx
 
 from monoscan.lowering import aligned, transforms
+from monoscan.lowering.adjoint import Rescan
 from monoscan.lowering.aligned import AlignedScan
+from monoscan.lowering.targets.cpu.backward import backward
 
 
 @attrs.frozen
@@ -20,6 +22,7 @@ class Rules:
     """What MLX asks of a primitive, for one launch."""
 
     scan: AlignedScan
+    rescan: Rescan
 
     def vjp(
         self,
@@ -32,7 +35,7 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
-        found = transforms.vjp(self.scan, primals, cotangents, outputs, axis, rank)
+        found = transforms.vjp(self.scan, primals, cotangents, outputs, axis, rank, backward, self.rescan)
         return [found[i] for i in argnums]
 
     def jvp(

@@ -9,10 +9,12 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import render
+from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.cpu import build, groups
 from monoscan.lowering.targets.cpu.bridge import Launch
 from monoscan.lowering.targets.cpu.groups import Group
@@ -41,6 +43,7 @@ class Executable:
 
 
 _EXECUTABLES: Cache[Executable] = Cache(4096)
+_RESCANS: Cache[Launch] = Cache(1024)
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -97,25 +100,42 @@ def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
 
 
 def _launch(problem: Problem, group: Group) -> Launch:
-    spec, options = group.spec, problem.options
+    layout = problem.layout
+    return launch_of(group.scan, group.spec, layout.axis, layout.rank + 1, layout.init is not None)
+
+
+def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded: bool) -> Launch:
+    """The launch of a kernel.
+
+    Args:
+        scan: What it computes.
+        spec: The kernel.
+        axis: The scan axis.
+        rank: The number of batch axes, the scan axis among them.
+        seeded: Whether there is an ``init``.
+    """
     kernel = compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
     events = [len(leaf.shape) for leaf in spec.state]
     captures = [len(leaf.shape) for leaf in spec.combine.captures]
-    inits = len(state) if problem.layout.init is not None else 0
-    outputs = [(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)]
+
+    def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+        own = attrs.evolve(spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None)
+        key = (again, own, axis, rank, seeded)
+        return _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded))(arrays)
+
     return build.load().Launch(
-        f"monoscan_{options.call}",
+        "monoscan",
         schedule=kernel.schedule,
         task=kernel.task,
-        axis=problem.layout.axis,
-        rank=problem.layout.rank + 1,
+        axis=axis,
+        rank=rank,
         elements=len(state),
         captures=len(captures),
-        inits=inits,
-        event_ndims=events + captures + events * bool(inits),
-        outputs=outputs,
-        carries=state if group.scan.want_carry else [],
+        inits=len(state) if seeded else 0,
+        event_ndims=events + captures + events * seeded,
+        outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
+        carries=state if scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
-        rules=Rules(group.scan),
+        rules=Rules(scan, rescan),
     )

@@ -1,0 +1,99 @@
+"""The adjoint on the CPU: one fused loop, and the array operations where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.lowering import aligned, walk_back
+from monoscan.lowering.adjoint import Adjoint
+from monoscan.lowering.aligned import Arrays
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.render.backward import BackwardSpec, render_backward, unsupported
+from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.bridge import Launch
+from monoscan.lowering.targets.cpu.kernels import compile_kernel
+from monoscan.lowering.targets.cpu.machine import vector_bytes
+
+_LAUNCHES: Cache[Launch] = Cache(1024)
+
+
+@attrs.frozen
+class BackwardRules:
+    """How MLX differentiates the backward loop itself: through the same adjoint in array operations."""
+
+    adjoint: Adjoint
+
+    def vjp(
+        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
+    ) -> list[mx.array]:
+        """The cotangents of the inputs that are asked for."""
+        run = self._of(primals, argnums, axis, rank)
+        _, found = mx.vjp(run, [primals[i] for i in argnums], list(cotangents))
+        return list(found)
+
+    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
+        """The tangents of the outputs."""
+        run = self._of(primals, argnums, axis, rank)
+        _, found = mx.jvp(run, [primals[i] for i in argnums], list(tangents))
+        return list(found)
+
+    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> object:
+        def run(*chosen: mx.array) -> list[mx.array]:
+            arrays = list(primals)
+            for i, array in zip(argnums, chosen, strict=True):
+                arrays[i] = array
+            return walk_back.backward(self.adjoint, arrays, axis, rank)
+
+        return run
+
+
+def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
+    lead = aligned.full_lead(arrays, rank)
+    spec = _spec(adjoint, arrays, prod(lead[axis + 1 :]) > 1)
+    if unsupported(spec) or not prod(lead):
+        return walk_back.backward(adjoint, arrays, axis, rank)
+    launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
+    _, _, _, _, ends, init = adjoint.unpack(arrays)
+    first = len(arrays) - len(ends) - len(init)
+    states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
+    typed = [x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)]
+    return launch([*arrays[:first], *typed])
+
+
+def _spec(adjoint: Adjoint, arrays: Arrays, wide: bool) -> BackwardSpec:
+    _, lefts, weights, captures, _, _ = adjoint.unpack(arrays)
+    names = [tuple(dtypes.name_of(x.dtype) for x in group) for group in (lefts, weights, captures)]
+    return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0)
+
+
+def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
+    adjoint, state = spec.adjoint, spec.adjoint.program.outputs
+    kernel = compile_kernel(render_backward(spec))
+    captures = adjoint.program.captures
+    elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
+    inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
+    events = [len(state[i].shape) for i in elements] + [len(c.shape) for c in captures] + [len(state[i].shape) for i in inits]
+    outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
+    carries = [(dtypes.by_name(state[i].dtype), state[i].shape) for i in adjoint.live] if adjoint.seeded else []
+    return build.load().Launch(
+        "monoscan_adjoint",
+        schedule=kernel.schedule,
+        task=kernel.task,
+        axis=axis,
+        rank=rank,
+        elements=len(elements),
+        captures=len(captures),
+        inits=len(inits),
+        event_ndims=events,
+        outputs=outputs,
+        carries=carries,
+        donors=[-1] * len(outputs),
+        rules=BackwardRules(adjoint),
+    )
