@@ -19,8 +19,9 @@ def lines() -> list[str]:
 
 def _versions() -> list[str]:
     packages = ("mlx", "numpy", "attrs", "nanobind", "hypothesis", "matplotlib")
+    machine = f"{platform.system()} {platform.machine()}"
     return [
-        f"monoscan {monoscan.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        f"monoscan {monoscan.__version__}, Python {platform.python_version()}, {machine}",
         "  " + ", ".join(f"{name} {_version(name)}" for name in packages),
     ]
 

@@ -6,10 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from monoscan import dtypes, errors
 from monoscan.lowering.problem import STRATEGIES
 
+if TYPE_CHECKING:
+    from monoscan.lowering.plan import Plan
+
+_SVG = "also draw the network of a portable --strategy, up to 32 elements, into this file"
 _OPERATOR = "an operator, as Affine or 'Segmented(Sum())', or package.module:Name of your own"
 
 
@@ -37,11 +42,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("monoscan", description="A composable monoid algebra for parallel scans on MLX.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = _command(commands, "demo", _demo, "the main job: the Nile, a linear recurrence, a monoid of your own")
-    demo.add_argument("--out", type=Path, metavar="PNG", help="where the plot goes (default: nile.png here, if matplotlib is there)")
+    demo.add_argument(
+        "--out", type=Path, metavar="PNG", help="where the plot goes (default: nile.png here, if matplotlib is there)"
+    )
     _command(commands, "info", _info, "versions, devices, and which strategies work here")
     explain = _command(commands, "explain", _explain, "what would run, and why")
     _add_problem(explain)
-    laws = _command(commands, "laws", _laws, "check an operator's laws; exits with 1 and the counterexample if one fails")
+    explain.add_argument("--svg", type=Path, metavar="FILE", help=_SVG)
+    source = _command(commands, "source", _source, "the scalar program that combine is traced to")
+    _add_problem(source)
+    source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
+    bench = _command(commands, "bench", _bench, "time one scan here, against mx.cumsum and the portable strategies")
+    _add_problem(bench, (1_000_000,))
+    bench.add_argument("--seconds", type=float, default=2.0, help="about how long to measure, in all (default: 2)")
+    laws = _command(
+        commands, "laws", _laws, "check an operator's laws; exits with 1 and the counterexample if one fails"
+    )
     laws.add_argument("operator", help=_OPERATOR)
     laws.add_argument("--seed", type=int, default=0, help="of the examples (default: 0)")
     laws.add_argument("--examples", type=int, default=100, help="for each law (default: 100)")
@@ -49,17 +65,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: argparse._SubParsersAction, name: str, run: object, text: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
     command.set_defaults(run=run)
     return command
 
 
-def _add_problem(command: argparse.ArgumentParser) -> None:
+def _add_problem(command: argparse.ArgumentParser, shape: tuple[int, ...] = (1024,)) -> None:
+    shown = ",".join(map(str, shape))
     command.add_argument("operator", help=_OPERATOR)
-    command.add_argument("--shape", type=_shape, default=(1024,), help="of each leaf without event axes, as 64,1024 (default: 1024)")
+    command.add_argument(
+        "--shape", type=_shape, default=shape, help=f"of each leaf without event axes, as 64,1024 (default: {shown})"
+    )
     command.add_argument("--axis", type=int, default=0, help="the scan axis (default: 0)")
-    command.add_argument("--dtype", choices=dtypes.NAMES, default="float32", help="of the elements (default: float32)")
-    command.add_argument("--event", type=int, default=2, help="the size of event axes, as of matrices (default: 2)")
+    command.add_argument(
+        "--dtype", choices=dtypes.NAMES, help="of the elements (default: float32, or what the operator takes)"
+    )
+    command.add_argument(
+        "--event",
+        type=_positive,
+        help="the size of event axes, as of matrices (default: what the operator needs, else 2)",
+    )
     command.add_argument("--reverse", action="store_true", help="fold from the last element back")
     command.add_argument("--exclusive", action="store_true", help="each position without its own element")
     command.add_argument("--strategy", choices=STRATEGIES, default="auto", help="force one (default: auto)")
@@ -67,9 +94,18 @@ def _add_problem(command: argparse.ArgumentParser) -> None:
 
 def _shape(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in text.strip("()").split(",") if size.strip())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"a shape is integers with commas, as 64,1024; got {text!r}") from error
+        shape = tuple(int(size) for size in text.strip("()").split(",") if size.strip())
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 0:
+        raise argparse.ArgumentTypeError(f"a shape is sizes with commas, as 64,1024; got {text!r}")
+    return shape
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"a size is a positive number; got {text!r}")
+    return int(text)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -87,21 +123,55 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    from monoscan.cli import files
+    from monoscan.lowering.pictures import html
+
+    plan = _plan(arguments)
+    if arguments.svg is not None:
+        files.write("explain", arguments.svg, html.network(plan))
+    print(plan)
+    if arguments.svg is not None:
+        print(f"  network   {arguments.svg}")
+    return 0
+
+
+def _source(arguments: argparse.Namespace) -> int:
+    from monoscan.cli import source
+
+    plan = _plan(arguments)
+    print(source.kernel(plan, _plan(arguments, "kernel")) if arguments.kernel else source.program(plan))
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from monoscan.cli import bench, target
+
+    if not 0 < arguments.seconds < float("inf"):
+        raise errors.ScanError(f"[bench] --seconds is a positive number; got {arguments.seconds:g}.")
+    operator = target.operator(arguments.operator)
+    elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
+    for line in bench.lines(operator, elems, arguments.seconds, **_options(arguments)):
+        print(line, flush=True)
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, strategy: str | None = None) -> Plan:
     import monoscan
     from monoscan.cli import target
 
     operator = target.operator(arguments.operator)
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
-    plan = monoscan.explain(
-        operator,
-        elems,
-        axis=arguments.axis,
-        reverse=arguments.reverse,
-        inclusive=not arguments.exclusive,
-        strategy=arguments.strategy,
-    )
-    print(plan)
-    return 0
+    options = _options(arguments)
+    return monoscan.explain(operator, elems, **options | {"strategy": strategy or options["strategy"]})
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "axis": arguments.axis,
+        "reverse": arguments.reverse,
+        "inclusive": not arguments.exclusive,
+        "strategy": arguments.strategy,
+    }
 
 
 def _laws(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from monoscan.lowering.aligned import AlignedScan
+from monoscan.lowering.pictures import html
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.targets.cpu import target as cpu
 
@@ -68,21 +69,30 @@ class Plan:
 
     __repr__ = __str__
 
-    def _lines(self) -> list[str]:
+    def _repr_html_(self) -> str:
+        return html.page(self)
+
+    def summary(self) -> list[str]:
+        """What is scanned, and below it the strategy, the work and what is captured."""
         layout, options = self.problem.layout, self.problem.options
         leaves = ", ".join(
             f"{name}{list(layout.with_length(batch, layout.length) + event)}"
             for name, batch, event in zip(self.problem.stored, layout.batch, layout.event, strict=True)
         )
         direction = ("reverse " if options.reverse else "") + ("" if options.inclusive else "exclusive ")
+        combined = f", combine by {self.combine}" if self.combine != "none" else ""
         lines = [
             f"{direction}{options.call} of {self.operator} over {leaves}, axis {layout.axis}, on {self.device}",
-            f"  strategy  {self.strategy} (row {self.row})" + (f", combine by {self.combine}" if self.combine != "none" else ""),
+            f"  strategy  {self.strategy} (row {self.row}){combined}",
             f"  work      {self.work:,} combines, depth {self.depth}, about {_bytes(self.bytes)} moved",
         ]
         if self.problem.captures.arrays:
             captured = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.problem.captures.leaves)
             lines.append(f"  captured  {captured}")
+        return lines
+
+    def _lines(self) -> list[str]:
+        lines = self.summary()
         for reason in self.reasons:
             mark = "->" if reason.row == self.row else "  "
             lines.append(f"  {mark} {reason.row} {reason.title:<13} {reason.text}")

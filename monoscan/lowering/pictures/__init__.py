@@ -1,0 +1,1 @@
+"""Pictures of plans: the network of a strategy as SVG, a plan as HTML."""
