@@ -91,7 +91,11 @@ def _apply(instr: Instr, args: Values) -> np.ndarray:
 
 
 def fold_in_order(
-    program: Program, elements: list[np.ndarray], captures: list[np.ndarray], init: list[np.ndarray] | None, reverse: bool
+    program: Program,
+    elements: list[np.ndarray],
+    captures: list[np.ndarray],
+    init: list[np.ndarray] | None,
+    reverse: bool,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Every inclusive value and every exclusive one, leaf by leaf; elements have shape (outer, n, inner, *event).
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from monoscan.lowering.render import KernelSpec, Layout, render
+from monoscan.lowering.render import KernelSpec, render
 
 HEADER = Path(__file__).parents[2] / "monoscan/lowering/targets/cpu/kernel.h"
 FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O2").split()
 COMPILER = os.environ.get("CXX", "g++")
+WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
+WARNINGS += ["-Wno-unknown-warning-option", "-Wno-unused-function", "-Wno-unused-parameter"]
 MAX_OUTER = 8
 NUMPY = {"bool": "uint8", "float16": "float16", "bfloat16": "uint16"}
 
@@ -58,12 +60,13 @@ def compile_source(source: str) -> ctypes.CDLL:
     """The shared library of a kernel's source."""
     path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
     command = [
-        COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared",
-        "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-type-limits",
-        "-Wno-tautological-compare", *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path), "-lm",
+        COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+        "-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path),
+        "-lm",
     ]  # fmt: skip
     done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
-    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
     return ctypes.CDLL(str(path))
 
 
@@ -143,7 +146,6 @@ class Call:
         self.scratch = scratch[-scratch.ctypes.data % 64 :]
         self.launch.scratch = self.scratch.ctypes.data
 
-    spec_arrays = None
     carries: list[np.ndarray] = attrs.field(init=False)
     lib: ctypes.CDLL = attrs.field(init=False)
     arrays: list[ctypes.Array[Array]] = attrs.field(init=False)
@@ -158,10 +160,3 @@ class Call:
                 self.lib.ms_task(ctypes.byref(self.launch), ctypes.c_longlong(phase), ctypes.c_longlong(task))
         assert self.results is not None
         return Answer(self.results, self.carries, self.schedule)
-
-
-def layouts_for(inner: int, spec: KernelSpec) -> list[Layout]:
-    """The layouts that may walk a given inner length."""
-    if inner == 1:
-        return [Layout.ROWS, Layout.SEQUENTIAL]
-    return [Layout.NARROW if inner < spec.width else Layout.SWEEP, Layout.SEQUENTIAL]

@@ -51,9 +51,9 @@ PLAIN = {
 }  # fmt: skip
 EXACT = {
     "arg-max": operators.arg_max(), "map4": operators.finite_map(4), "segmented": operators.segmented_sum("int32"),
-    "segmented64": operators.segmented_sum("int64"), "int8": operators.affine("int8"), "uint16": operators.affine("uint16"),
-    "int64": operators.affine("int64"), "pair8": operators.addition(2, "int8"), "three": operators.addition(3, "int32"),
-    "five64": operators.addition(5, "int64"), "pair": operators.addition(2, "uint32"),
+    "segmented64": operators.segmented_sum("int64"), "int8": operators.affine("int8"),
+    "uint16": operators.affine("uint16"), "pair": operators.addition(2, "uint32"),
+    "int64": operators.affine("int64"), "five64": operators.addition(5, "int64"), "pair8": operators.addition(2, "int8"), "three": operators.addition(3, "int32"),
 }  # fmt: skip
 
 
@@ -130,7 +130,10 @@ def test_every_half(layout: Layout, vector_bytes: int) -> None:
     program = operators.addition(1, "float32")
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     numbers = every[~np.isnan(every)]
-    ties = (numbers[:-1].astype(np.float32) + np.spacing(numbers[:-1]).astype(np.float32) / 2)[np.isfinite(numbers[:-1])]
+    finite = numbers[np.isfinite(numbers)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        ties = finite.astype(np.float32) + np.spacing(finite).astype(np.float32) / 2
+    ties = ties[np.isfinite(ties)]
     for stored, values in (("float16", numbers), ("float32", ties)):
         elements = [values.reshape(1, 1, -1, 1)]
         kernel = spec_of(program, layout, elements=(stored,), results=("float16",), vector_bytes=vector_bytes)

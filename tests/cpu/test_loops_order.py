@@ -46,8 +46,9 @@ def intervals(shape: tuple[int, ...], reverse: bool) -> list[np.ndarray]:
     return [low, low + 1, np.zeros_like(low)]
 
 
-def check(kernel: KernelSpec, shape: tuple[int, ...], with_init: bool, elements: list[np.ndarray] | None = None) -> None:
-    outer, n, inner = shape
+def check(
+    kernel: KernelSpec, shape: tuple[int, ...], with_init: bool, elements: list[np.ndarray] | None = None
+) -> None:
     low, high, _ = intervals(shape, kernel.reverse)
     first = -1 if kernel.reverse else 0
     start = low[:, first]

@@ -14,7 +14,9 @@ from monoscan.lowering.render import KernelSpec, Layout, unsupported
 
 INTS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 FLOATS = ["float32", "float64"]
-FLOAT_OPS = [Op.ADD, Op.SUB, Op.MUL, Op.MIN, Op.MAX, Op.DIV, Op.SQRT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.ROUND, Op.SIGN]
+FLOAT_OPS = [
+    Op.ADD, Op.SUB, Op.MUL, Op.MIN, Op.MAX, Op.DIV, Op.SQRT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.ROUND, Op.SIGN,
+]  # fmt: skip
 INT_OPS = [
     Op.ADD, Op.SUB, Op.MUL, Op.MIN, Op.MAX, Op.NEG, Op.ABS, Op.SIGN, Op.AND, Op.OR, Op.XOR, Op.NOT, Op.SHL, Op.SHR,
     Op.DIV, Op.FLOORDIV, Op.REM,
@@ -112,6 +114,11 @@ def awkward(rng: np.random.Generator, array: np.ndarray, axes: int) -> np.ndarra
     return array
 
 
+def typed(arrays: list[np.ndarray], leaves: tuple[Leaf, ...]) -> list[np.ndarray]:
+    """Bools as NumPy knows them."""
+    return [a.astype(bool) if leaf.dtype == "bool" else a for a, leaf in zip(arrays, leaves, strict=False)]
+
+
 def layout_of(kernel: KernelSpec, inner: int, seed: int) -> Layout:
     if seed % 5 == 0:
         return Layout.SEQUENTIAL
@@ -141,10 +148,9 @@ def test_random_programs(seed: int) -> None:
         ]
         captures = [awkward(rng, values(rng, (3, inner, *c.shape), c.dtype), 2) for c in program.captures]
         init = [values(rng, (3, inner, *leaf.shape), leaf.dtype) for leaf in program.inputs[:arity]] if n % 2 else None
-        typed = [e.astype(bool) if d == "bool" else e for e, d in zip(elements, dtypes, strict=True)]
-        start = None if init is None else [i.astype(bool) if d == "bool" else i for i, d in zip(init, dtypes, strict=True)]
-        held = [c.astype(bool) if leaf.dtype == "bool" else c for c, leaf in zip(captures, program.captures, strict=True)]
-        after, before = fold_in_order(program, typed, held, start, reverse)
+        start = None if init is None else typed(init, program.inputs)
+        held = typed(captures, program.captures)
+        after, before = fold_in_order(program, typed(elements, program.inputs), held, start, reverse)
         answer = Call(kernel, elements, captures, init, carry=True).run()
         first = -1 if reverse else 0
         for leaf, got in zip(emit, answer.results, strict=True):

@@ -48,7 +48,8 @@ class CLike:
     floats: ClassVar[Table] = {
         Op.ADD: "{0} + {1}", Op.SUB: "{0} - {1}", Op.MUL: "{0} * {1}", Op.DIV: "{0} / {1}", Op.NEG: "-{0}",
         Op.RSQRT: "1 / square_root({0})", Op.SQRT: "square_root({0})", Op.MIN: "minimum({0}, {1})",
-        Op.MAX: "maximum({0}, {1})", Op.ABS: "absolute({0})", Op.FLOORDIV: "floor({0} / {1})", Op.POW: "power({0}, {1})",
+        Op.MAX: "maximum({0}, {1})", Op.ABS: "absolute({0})", Op.FLOORDIV: "floor({0} / {1})",
+        Op.POW: "power({0}, {1})",
         Op.REM: "remainder({0}, {1})", Op.SIGN: "sign({0})", Op.EXP: "exp({0})", Op.EXPM1: "expm1({0})",
         Op.LOG: "log({0})", Op.LOG2: "log2({0})", Op.LOG10: "log10({0})", Op.LOG1P: "log1p({0})",
         Op.LOGADDEXP: "logaddexp({0}, {1})", Op.SIGMOID: "sigmoid({0})", Op.ERF: "erf({0})", Op.SIN: "sin({0})",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from monoscan.lowering.ir import Op
-from monoscan.lowering.render.base import WIDE, CLike, kind
+from monoscan.lowering.render.base import WIDE, CLike
 from monoscan.lowering.render.spec import SIZES
 
 SMALL = {"int8": 24, "int16": 16}

@@ -25,7 +25,11 @@ INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : @max; }
 
 MAP = """\
 template <class V, class G> INLINE V map(V x, G g) { V y = x; for (int i = 0; i < W; ++i) y[i] = g(x[i]); return y; }
-template <class V, class G> INLINE V map(V x, V z, G g) { V y = x; for (int i = 0; i < W; ++i) y[i] = g(x[i], z[i]); return y; }
+template <class V, class G> INLINE V map(V x, V z, G g) {
+  V y = x;
+  for (int i = 0; i < W; ++i) y[i] = g(x[i], z[i]);
+  return y;
+}
 """
 
 INTEGERS = """\
@@ -149,7 +153,7 @@ def functions(program: Program, types: dict[str, str], width: int | None) -> str
 
 
 def _extremes(width: int) -> str:
-    """minimum and maximum of float32 by the x86 instructions, where there are some of that width."""
+    """Least and greatest of float32 by the x86 instructions, where there are some of that width."""
     features = {4: ("__SSE__", ""), 8: ("__AVX__", "256")}
     if width not in features:
         return ""

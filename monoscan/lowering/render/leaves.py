@@ -24,7 +24,8 @@ QUADS = """\
 template <class V, class Q, class T> INLINE V load_quads(const T* p, ms_int step) {
   if constexpr (W == 4) return load_bits<V>(p);
   else if constexpr (W == 8) return join(load_bits<Q>(p), load_bits<Q>(p + step));
-  else return join(join(load_bits<Q>(p), load_bits<Q>(p + step)), join(load_bits<Q>(p + 2 * step), load_bits<Q>(p + 3 * step)));
+  else return join(join(load_bits<Q>(p), load_bits<Q>(p + step)),
+                   join(load_bits<Q>(p + 2 * step), load_bits<Q>(p + 3 * step)));
 }
 """
 

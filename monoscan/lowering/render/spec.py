@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import pairwise
 
 import attrs
 
@@ -97,7 +98,7 @@ class KernelSpec:
         ends = [0]
         for leaf in self.state:
             ends.append(ends[-1] + leaf.lanes)
-        return tuple(range(a, b) for a, b in zip(ends, ends[1:], strict=False))
+        return tuple(range(a, b) for a, b in pairwise(ends))
 
     @cached_property
     def dtypes(self) -> tuple[str, ...]:

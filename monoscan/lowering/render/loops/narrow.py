@@ -59,7 +59,9 @@ INLINE state fetch(const elements& e, ms_int done, ms_int total, ms_int inner, m
   return x;
 }
 // Whole rows, one after the other in memory.
-template <bool scan> NOINLINE void line(const elements& e, const results& r, ms_int total, ms_int inner, const grid& s, bool seeded, state& last, const captures& k) {
+template <bool scan>
+NOINLINE void line(const elements& e, const results& r, ms_int total, ms_int inner, const grid& s, bool seeded,
+                   state& last, const captures& k) {
   state carry = last, next = fetch(e, 0, total, inner, s.rows);
   for (ms_int done = 0; done < total;) {
     const ms_int left = total - done, rows = least(s.rows, left / inner), step = rows * inner;
@@ -182,7 +184,8 @@ class NarrowText:
             pack.append(f"  e.x{leaf} = ({item}*)b;\n  for (ms_int t = 0; t < count; ++t) {{\n")
             for lane in range(k):
                 start = f"(const {item}*){a}.data + p.w->in[{leaf}] + (at + t) * {a}.axis + {lane} * {a}.lane"
-                pack.append(f"    copy_strided(({item}*)b + t * inner * {k} + {lane}, {k}, {start}, {a}.inner, inner);\n")
+                to = f"({item}*)b + t * inner * {k} + {lane}"
+                pack.append(f"    copy_strided({to}, {k}, {start}, {a}.inner, inner);\n")
             pack.append(f"  }}\n  b += (TILE * inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
             size += k * SIZES[spec.elements[leaf]]
         outputs = zip(spec.emit, spec.results, strict=False) if spec.want_results else ()
@@ -193,7 +196,9 @@ class NarrowText:
             start = f"p.buffer + (inner + W) * {self.captured} + (TILE * inner + W) * {size}"
             buffers.append(f"      r.y{leaf} = ({item}*)({start});")
             to = f"({item}*){a}.data + p.w->out[{index}] + (at + t) * {a}.axis"
-            unpack.append(f"  for (ms_int t = 0; t < count; ++t)\n    copy_strided({to}, 1, (const {item}*)r.y{leaf} + t * inner * {k}, 1, inner * {k});\n")
+            row = f"(const {item}*)r.y{leaf} + t * inner * {k}"
+            unpack.append("  for (ms_int t = 0; t < count; ++t)\n")
+            unpack.append(f"    copy_strided({to}, 1, {row}, 1, inner * {k});\n")
             size += k * SIZES[dtype]
         return fill(
             SPAN,

@@ -4,24 +4,23 @@ A block of L registers is transposed so that lane p holds run p; L - 1 combines 
 runs in step, one Kogge-Stone over the run totals gives each run what comes before it in
 the block, the carry is combined in front, and L combines finish. What is left at the end
 goes register by register. No identity is needed: a lane with nothing before it keeps its
-own value. A captured array is constant along a row.
+own value.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from monoscan.lowering.render.loops import patterns
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.patterns import arguments
-from monoscan.lowering.render.prelude import item_type
-from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.loops.row_memory import span_text
+from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.render.state import StateText, weight
 
 HEAVY = 24
 """From this weight on (one exp and more), runs of 8 pay: fewer combines an element, more
 registers. Below it two blocks of runs of 4 side by side do: each hides the other's latency."""
-
-TILE = 512
-"""Elements copied at a time where a leaf's strides are not those of consecutive elements."""
 
 SCAN = """\
 // Inclusive scan over the @what of a register (Kogge-Stone).
@@ -32,7 +31,9 @@ INLINE state scan_@what(state t, const captures& k) {
 
 STEP = """\
 // Up to W elements.
-template <bool scan> NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry, const captures& k) {
+template <bool scan>
+NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry,
+                   const captures& k) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
   x = scan_lanes(x, k);
@@ -47,7 +48,8 @@ template <bool scan> NOINLINE void step(const elements& e, const results& r, ms_
 
 LINE = """\
 // Consecutive elements.
-NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last, const captures& k, bool past) {
+NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+                        const captures& k, bool past) {
   const ms_int size = @length * W;
   ms_int i = 0;
   state carry = last;
@@ -70,6 +72,9 @@ PAIRS = """\
     for (; i + 2 * size <= length; i += 2 * size) pair(e, r, @pair_at, carry, k, past);
 """
 
+HEAD = """\
+INLINE void @name(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"""
+
 FOLD = """\
 NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
   const ms_int size = @length * W;
@@ -83,46 +88,6 @@ NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& la
   }
 }
 """
-
-SPAN = """\
-static const ms_int TILE = @tile;
-INLINE ms_int buffer_bytes(const ms_launch*) { return TILE * @buffer; }
-INLINE bool direct(const ms_launch* g) { return @direct; }
-NOINLINE void row_captures(const piece& p, captures& k) {
-@captures}
-NOINLINE elements pack(const piece& p, ms_int at, ms_int count) {
-  elements e = {};
-  u8* b = p.buffer;
-@pack  return e;
-}
-NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) {
-@unpack}
-// A carry is the same in every lane.
-template <bool scan> static void span(const piece& p) {
-  captures k;
-  row_captures(p, k);
-  state carry = {};
-  if (p.seeded) get_carry<true>(p.carry, p.pitch, 0, carry), carry = shuffle<@zeros>(carry, carry);
-  const bool in_place = direct(p.g);
-  const ms_int tile = in_place ? p.t1 - p.t0 : TILE;
-  for (ms_int t = p.t0; t < p.t1; t += tile) {
-    const ms_int count = least(tile, p.t1 - t), at = @tile_at;
-    elements e = {};
-    results r = {};
-    if (in_place) {
-@point
-    } else {
-      e = pack(p, at, count);
-@buffers
-    }
-    const bool seeded = p.seeded || t > p.t0;
-@line    if (scan && !in_place) unpack(p, r, at, count);
-  }
-  put_carry<true>(p.carry, p.pitch, 0, carry);
-  if (p.stream) stream_fence();
-}
-"""
-
 
 def _scan(what: str, order: patterns.Pattern) -> str:
     rounds, steps = [], 1
@@ -158,7 +123,7 @@ class RowsText:
         if self.spec.want_results:
             parts += [self._block(), self._pair() if self.paired else ""]
         parts += [self._fold_block(), self._step(), self._line()]
-        return "\n".join([*parts, self._span()])
+        return "\n".join([*parts, span_text(self.spec)])
 
     def _load(self, names: list[str], at: str) -> list[str]:
         """Registers in the order of memory, transposed so that each lane holds a run."""
@@ -189,7 +154,7 @@ class RowsText:
         return [*lines, f"if (past) {{ {stream} }} else {{ {store} }}"]
 
     def _fold_runs(self, names: list[str]) -> list[str]:
-        return [f"{b} = combine({a}, {b}, k);" for a, b in zip(names, names[1:], strict=False)]
+        return [f"{b} = combine({a}, {b}, k);" for a, b in pairwise(names)]
 
     def _seed(self, last: str, prefix: str) -> list[str]:
         """What comes before each run of the block, given the carry; the carry behind it."""
@@ -209,8 +174,7 @@ class RowsText:
         keep = arguments(patterns.keep(patterns.runs(self.spec.width, length, self.spec.reverse), 1))
         lines = [*self._load(memory, "at"), *self._fold_runs(names), *self._seed(names[-1], "")]
         lines += self._finish(names, "seed", keep) + self._store(memory, "at")
-        head = "template <bool seeded> INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"
-        return "\n".join([head, *(f"  {line}" for line in lines), "}"])
+        return "\n".join(["template <bool seeded>", HEAD.replace("@name", "block"), *(f"  {x}" for x in lines), "}"])
 
     def _pair(self) -> str:
         """Two blocks side by side: each hides the other's latency."""
@@ -227,8 +191,8 @@ class RowsText:
         lines += [seeds[0][0], seeds[1][0], *seeds[0][1:], *seeds[1][1:]]
         for n, m, a, p in zip(names, memory, at, "xz", strict=True):
             lines += self._finish(n, f"{p}seed", None) + self._store(m, a)
-        head = "INLINE void pair(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {\n  const bool seeded = true;"
-        return "\n".join([head, *(f"  {line}" for line in lines), "}"])
+        lines = ["const bool seeded = true;", *lines]
+        return "\n".join([HEAD.replace("@name", "pair"), *(f"  {line}" for line in lines), "}"])
 
     def _finish(self, names: list[str], seed: str, keep: str | None) -> list[str]:
         """Each element's result: what comes before its run, then the fold within the run."""
@@ -238,7 +202,7 @@ class RowsText:
             own = f"seeded ? {whole} : shuffle<{keep}>({name}, {whole})"
             lines.append(f"{name} = {own if keep else whole};")
         if not self.spec.inclusive:
-            lines += [f"{b} = {a};" for a, b in list(zip(names, names[1:], strict=False))[::-1]]
+            lines += [f"{b} = {a};" for a, b in list(pairwise(names))[::-1]]
             own = f"seeded ? {seed} : shuffle<{keep}>({self._identity()}, {seed})"
             lines.append(f"{names[0]} = {own if keep else seed};")
         return lines
@@ -270,72 +234,13 @@ class RowsText:
 
     def _line(self) -> str:
         back = self.spec.reverse
-        at = dict(
-            first_at="length - size" if back else "0",
-            block_at="length - i - size" if back else "i",
-            pair_at="length - i - 2 * size" if back else "i",
-            step_at="length - i - m" if back else "i",
-        )
+        at = {
+            "first_at": "length - size" if back else "0",
+            "block_at": "length - i - size" if back else "i",
+            "pair_at": "length - i - 2 * size" if back else "i",
+            "step_at": "length - i - m" if back else "i",
+        }
         text = fill(FOLD, length=self.fold_length, **at)
         if self.spec.want_results:
             text += fill(LINE.replace("@pairs", PAIRS if self.paired else ""), length=self.length, **at)
         return text
-
-    def _span(self) -> str:
-        spec = self.spec
-        direct, pack, point, buffers, unpack, aligned, size = [], [], [], [], [], [], 0
-        for leaf in spec.tree:
-            k, item, a = spec.state[leaf].lanes, item_type(spec.elements[leaf]), f"p.g->inputs[{leaf}]"
-            direct.append(f"g->inputs[{leaf}].axis == {k}" + (f" && g->inputs[{leaf}].lane == 1" if k > 1 else ""))
-            point.append(f"      e.x{leaf} = (const {item}*){a}.data + p.w->in[{leaf}] + at * {k};")
-            pack.append(f"  e.x{leaf} = ({item}*)b;\n")
-            for lane in range(k):
-                start = f"(const {item}*){a}.data + p.w->in[{leaf}] + at * {a}.axis + {lane} * {a}.lane"
-                pack.append(f"  copy_strided(({item}*)b + {lane}, {k}, {start}, {a}.axis, count);\n")
-            pack.append(f"  b += TILE * {k * SIZES[spec.elements[leaf]]};\n")
-            size += k * SIZES[spec.elements[leaf]]
-        outputs = zip(spec.emit, spec.results, strict=False) if spec.want_results else ()
-        for index, (leaf, dtype) in enumerate(outputs):
-            k, item, a = spec.state[leaf].lanes, item_type(dtype), f"p.g->outputs[{index}]"
-            direct.append(f"g->outputs[{index}].axis == {k}")
-            point.append(f"      r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + at * {k};")
-            buffers.append(f"      r.y{leaf} = ({item}*)(p.buffer + TILE * {size});")
-            for lane in range(k):
-                start = f"({item}*){a}.data + p.w->out[{index}] + at * {a}.axis + {lane}"
-                unpack.append(f"  copy_strided({start}, {a}.axis, (const {item}*)r.y{leaf} + {lane}, {k}, count);\n")
-            if k == 1:
-                end = " + count" if spec.reverse else ""
-                aligned.append(f" && (u64)(r.y{leaf}{end}) % 64 == 0")
-            size += k * SIZES[dtype]
-        return fill(
-            SPAN,
-            tile=TILE,
-            buffer=size,
-            direct=" && ".join(direct),
-            captures=capture_rows(spec),
-            pack="".join(pack),
-            unpack="".join(unpack) or "  (void)p, (void)r, (void)at, (void)count;\n",
-            point="\n".join(point),
-            buffers="\n".join(buffers),
-            line=self._call("".join(aligned)),
-            zeros=arguments([0] * spec.width),
-            tile_at="p.g->n - t - count" if spec.reverse else "t",
-        )
-
-    def _call(self, aligned: str) -> str:
-        fold = "fold_line(e, count, seeded, carry, k);\n"
-        if not self.spec.want_results:
-            return f"    {fold}"
-        return f"    if (scan) scan_line(e, r, count, seeded, carry, k, p.stream && in_place{aligned});\n    else {fold}"
-
-
-def capture_rows(spec: KernelSpec) -> str:
-    """Captured arrays are constant along a row: the same value in every lane."""
-    lines = []
-    for number, (leaf, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
-        item, index = item_type(dtype), spec.combine.arity + number
-        a = f"p.g->inputs[{index}]"
-        for lane in range(leaf.lanes):
-            value = f"((const {item}*){a}.data)[p.w->in[{index}] + {lane} * {a}.lane]"
-            lines.append(f"  {{ {item} b[W]; for (int i = 0; i < W; ++i) b[i] = {value}; k.c{number}_{lane} = load_{dtype}(b); }}\n")
-    return "".join(lines) or "  (void)p, (void)k;\n"

@@ -71,7 +71,8 @@ class SequentialText:
         lines += [f"y.s{lane} = {value};" for lane, value in zip(self.carried, results, strict=True)]
         body = "\n".join(f"  {line}" for line in lines)
         name = " k" if spec.combine.captures else ""
-        return f"INLINE state combine(const state& l, const state& r, const captures&{name}) {{\n{body}\n  return y;\n}}\n"
+        head = f"INLINE state combine(const state& l, const state& r, const captures&{name}) {{"
+        return f"{head}\n{body}\n  return y;\n}}\n"
 
     def loop(self) -> str:
         """Element access and the loop."""

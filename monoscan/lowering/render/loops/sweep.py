@@ -19,7 +19,8 @@ template <bool whole> INLINE void load_above(const above& a, ms_int j, state& s)
 @load_above
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
-template <bool scan, bool first, bool keep, bool part> INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
+template <bool scan, bool first, bool keep, bool part>
+INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
   state l, x;
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
@@ -29,7 +30,8 @@ template <bool scan, bool first, bool keep, bool part> INLINE state columns(cons
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return @out;
 }
-template <bool scan, bool first, bool keep> NOINLINE void sweep(const piece& p, const elements& e, const results& r, const above& a, bool past) {
+template <bool scan, bool first, bool keep>
+NOINLINE void sweep(const piece& p, const elements& e, const results& r, const above& a, bool past) {
   const ms_int count = p.c1 - p.c0;
   ms_int j = 0;
   if (scan && past) {
@@ -153,7 +155,7 @@ class SweepText:
 
     def _aligned(self) -> str:
         tests = []
-        for leaf, dtype in self.outputs:
+        for leaf, _ in self.outputs:
             if self.spec.state[leaf].lanes == 1:
                 tests.append(f"(u64)r.y{leaf} % 64 == 0")
         return f"INLINE bool aligned(const piece&, const results& r) {{ return {' && '.join(tests) or 'false'}; }}\n"

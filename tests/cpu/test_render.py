@@ -1,0 +1,102 @@
+"""Generated source: goldens, what is refused, and what a spec leaves out.
+
+After a deliberate change run with MONOSCAN_UPDATE_GOLDENS=1 and read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+import operators
+import pytest
+from loop_driver import compile_source
+
+from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def spec_of(program: Program, layout: Layout) -> KernelSpec:
+    dtypes = tuple(leaf.dtype for leaf in program.inputs[: program.arity])
+    return KernelSpec(
+        combine=program, elements=dtypes, results=dtypes, emit=tuple(range(program.arity)), layout=layout
+    )
+
+
+CASES = {
+    "affine_rows": spec_of(operators.affine(), Layout.ROWS),
+    "affine_sweep": spec_of(operators.affine(), Layout.SWEEP),
+    "affine_narrow": spec_of(operators.affine(), Layout.NARROW),
+    "affine_sequential": spec_of(operators.affine(), Layout.SEQUENTIAL),
+    "matmul2_rows": spec_of(operators.matmul(2), Layout.ROWS),
+    "softmax_rows": spec_of(operators.online_softmax(), Layout.ROWS),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    path = GOLDENS / f"{name}.cpp"
+    text = render(CASES[name])
+    if os.environ.get("MONOSCAN_UPDATE_GOLDENS"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_source_depends_on_nothing_but_the_spec() -> None:
+    assert render(CASES["affine_rows"]) == render(attrs.evolve(CASES["affine_rows"]))
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_widths_compile_without_warnings(vector_bytes: int) -> None:
+    for name in ("affine_rows", "affine_sweep", "affine_narrow"):
+        compile_source(render(attrs.evolve(CASES[name], vector_bytes=vector_bytes)))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 8), ("float64", 4), ("int8", 8), ("bool", 8)])
+def test_a_vector_is_one_register_of_the_widest_value(dtype: str, width: int) -> None:
+    assert spec_of(operators.addition(1, dtype), Layout.ROWS).width == width
+
+
+FLOAT_OPS = [
+    Op.POW, Op.LOG2, Op.LOG10, Op.ERF, Op.SIN, Op.COS, Op.TAN, Op.ARCSIN, Op.ARCCOS, Op.ARCTAN, Op.ARCTAN2, Op.SINH,
+    Op.COSH, Op.RSQRT, Op.REM, Op.FLOORDIV, Op.EXP, Op.EXPM1, Op.LOG, Op.LOG1P, Op.TANH, Op.SIGMOID, Op.LOGADDEXP,
+]  # fmt: skip
+BINARY = {Op.POW, Op.ARCTAN2, Op.REM, Op.FLOORDIV, Op.LOGADDEXP}
+
+
+@pytest.mark.parametrize("layout", [Layout.SWEEP, Layout.SEQUENTIAL])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_function_compiles(dtype: str, layout: Layout) -> None:
+    leaf = Leaf(dtype, (len(FLOAT_OPS),))
+    count = len(FLOAT_OPS)
+    code = tuple(
+        Instr(op, (i, count + i) if op in BINARY else (count + i,), dtype) for i, op in enumerate(FLOAT_OPS)
+    )
+    program = Program((leaf, leaf), (leaf,), code, tuple(range(2 * count, 3 * count)), 1)
+    spec = spec_of(program, layout)
+    assert unsupported(spec) is None
+    compile_source(render(spec))
+
+
+def test_refusals_name_the_operation() -> None:
+    complex_leaf = Leaf("complex64")
+    program = Program((complex_leaf, complex_leaf), (complex_leaf,), (Instr(Op.MUL, (0, 1), "complex64"),), (2,), 1)
+    assert unsupported(spec_of(program, Layout.ROWS)) == "no CPU code for mul of complex64, complex64 giving complex64"
+    leaf = Leaf("float32")
+    program = Program((leaf, leaf), (leaf,), (Instr(Op.ERFINV, (1,), "float32"),), (2,), 1)
+    assert unsupported(spec_of(program, Layout.ROWS)) == "no CPU code for erfinv of float32 giving float32"
+
+
+def test_refusal_of_storage() -> None:
+    spec = attrs.evolve(spec_of(operators.affine(), Layout.ROWS), elements=("int32", "float32"))
+    assert unsupported(spec) == "no CPU code for int32 stored of float32 computed"
+
+
+def test_dropped_leaves_are_nowhere_in_the_source() -> None:
+    spec = attrs.evolve(spec_of(operators.affine(), Layout.SEQUENTIAL), emit=(1,), results=("float32",))
+    assert spec.carried == (1,)
+    assert "p.g->carries[0]" not in render(spec)
+    assert "p.g->inits[0]" not in render(spec)

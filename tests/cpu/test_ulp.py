@@ -1,0 +1,28 @@
+"""The vector functions keep the promises of docs/accuracy.md."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from monoscan.lowering.ir import Op
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import ulp_sweep  # noqa: E402
+
+
+@pytest.mark.parametrize("op", list(ulp_sweep.ORACLES), ids=lambda op: op.value)
+def test_short_sweep(op: Op) -> None:
+    result = ulp_sweep.sweep(op, step=40_009)
+    assert result.ulps <= ulp_sweep.BOUNDS[op], f"{op.value}({result.at!r}) errs by {result.ulps} ulp"
+
+
+def test_the_documentation_states_the_bounds() -> None:
+    text = (ROOT / "docs" / "accuracy.md").read_text()
+    for op, bound in ulp_sweep.BOUNDS.items():
+        line = next(line for line in text.splitlines() if line.startswith(f"| `{op.value}`"))
+        assert line.endswith(f"| {bound} |")
