@@ -15,8 +15,8 @@ from monoscan.lowering.interpret import evaluate
 from monoscan.lowering.ir import Leaf, Program
 from monoscan.lowering.trace import trace_function
 from monoscan.monoids.combinators.action import Semidirect
+from monoscan.testing.carrier import Carrier, Difference, Word
 from monoscan.testing.laws import Law
-from monoscan.testing.levels import Carrier, Difference, Word
 from monoscan.testing.subject import Lanes
 
 

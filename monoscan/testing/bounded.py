@@ -107,7 +107,7 @@ def slip(instr: Instr, value: Array, *args: Bounded) -> Array:
 def fragile(instr: Instr, *args: Bounded) -> Bounded:
     """An operation that says nothing where its arguments are not exact."""
     value = MACHINE[instr.op](instr, *(arg.value for arg in args))
-    inexact = sum(arg.error for arg in args) > 0
+    inexact = np.any([np.broadcast_arrays(arg.error, value)[0] > 0 for arg in args], axis=0)
     error = zero_unless(inexact, math.inf)
     if is_float(instr):
         error = error + rounding(instr, value, inexact) + UNIT_ROUNDOFF[instr.dtype] * size(args[-1])

@@ -45,7 +45,8 @@ def _sum_is_exact(op: Op, x: Array, y: Array, total: Array) -> Array:
     """Knuth's two-sum: the rounding error is itself a float, and here it is 0."""
     y = -y if op is Op.SUB else y
     again = total - x
-    return ((x - (total - again)) + (y - again)) == 0
+    exact: Array = ((x - (total - again)) + (y - again)) == 0
+    return exact
 
 
 def _mul(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
@@ -147,7 +148,9 @@ def _complex(instr: Instr, *args: Bounded) -> Bounded:
     raise NotRational("complex numbers have no running bounds here")
 
 
-_ANY = functions.monotone()
+_MONOTONE = (
+    Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.ERFINV, Op.ARCTAN, Op.SINH, Op.TANH, Op.FLOOR, Op.CEIL, Op.ROUND,
+)  # fmt: skip
 
 BOUNDED: Arithmetic[Any] = {
     Op.CONST: lambda instr: bounded(MACHINE[Op.CONST](instr)),
@@ -181,15 +184,9 @@ BOUNDED: Arithmetic[Any] = {
     Op.AND: _logic(decisive=False),
     Op.OR: _logic(decisive=True),
     Op.XOR: _xor,
-    **{op: _comparison for op in COMPARISONS},
-    **{op: fragile for op in (Op.FLOORDIV, Op.REM, Op.SHL, Op.SHR)},
-    **{op: _complex for op in (Op.CONJ, Op.REAL, Op.IMAG)},
-    **{
-        op: _ANY
-        for op in (
-            Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.ERFINV, Op.ARCTAN, Op.SINH,
-            Op.TANH, Op.FLOOR, Op.CEIL, Op.ROUND,
-        )
-    },
-}  # fmt: skip
+    **dict.fromkeys(COMPARISONS, _comparison),
+    **dict.fromkeys((Op.FLOORDIV, Op.REM, Op.SHL, Op.SHR), fragile),
+    **dict.fromkeys((Op.CONJ, Op.REAL, Op.IMAG), _complex),
+    **dict.fromkeys(_MONOTONE, functions.monotone()),
+}
 """The arithmetic of running error bounds, on arrays of any shapes that broadcast."""

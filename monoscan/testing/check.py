@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 
 from monoscan import dtypes as dtype_names
 from monoscan import errors, tree
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.base import Element, Semigroup
 from monoscan.monoids.facts import Facts
 from monoscan.testing.actions import actions
 from monoscan.testing.elements import Elements, Kind, embedded, words
@@ -23,6 +24,10 @@ from monoscan.testing.subject import Subject, subject_of
 
 DTYPES = ("float32", "int32")
 _ENOUGH = 15
+
+
+def _silent(what: str) -> None:
+    """Says nothing."""
 
 
 @attrs.frozen
@@ -50,6 +55,7 @@ def check_laws(
     seed: int = 0,
     size: int = 2,
     target: str | None = None,
+    progress: Callable[[str], None] = _silent,
 ) -> Report:
     """Checks every law that an operator claims, by what it is and by its facts.
 
@@ -67,6 +73,7 @@ def check_laws(
         seed (int, optional): Decides which. Default: ``0``.
         size (int, optional): The length of event axes. Default: ``2``.
         target (str, optional): The operator as the reproduce line names it.
+        progress (callable, optional): Is told what is checked next. Default: nothing.
 
     Returns:
         Report: What was checked; it prints as a table.
@@ -85,6 +92,7 @@ def check_laws(
     hints: list[str] = []
     refused: list[errors.ScanError] = []
     for dtype in dtypes if elements is None else ("given",):
+        progress(f"drawing {examples} examples of {dtype}")
         try:
             case = _case(monoid, elements, dtype, size, seed, examples)
         except errors.ScanError as error:
@@ -92,7 +100,7 @@ def check_laws(
             hints.append(f"{dtype} is left out: {error}")
             continue
         facts = [] if rows else _facts_to_declare(case)
-        rows += _check(case, case.laws, target or _target(monoid))
+        rows += _check(case, case.laws, target or _target(monoid), progress)
         hints += facts
     if not rows and refused:
         raise refused[0]
@@ -113,7 +121,7 @@ class LawCase:
             LawError: It does not hold.
 
         """
-        _check(self.case, (self.law,), _target(self.case.subject.operator))
+        _check(self.case, (self.law,), _target(self.case.subject.operator), _silent)
 
     def __str__(self) -> str:
         return f"{self.case.subject.operator.name}-{self.case.subject.dtype}-{self.law.name}"
@@ -162,11 +170,21 @@ def law_cases(
 def _case(monoid: Semigroup, elements: Elements | None, dtype: str, size: int, seed: int, examples: int) -> _Case:
     letters = embedded(monoid, Kind(dtype, size)) if elements is None else elements
     example = smallest(letters)
+    letters = letters.map(partial(_like, monoid, tree.flatten(example)[1]))
     if elements is not None:
         dtype = dtype_names.name_of(tree.flatten(example)[0][0].dtype)
     subject = subject_of(monoid, dtype, example)
     _ = subject.traced  # raises here where combine cannot take this dtype
     return _Case(subject, draw(_words(subject, letters), seed, examples))
+
+
+def _like(monoid: Semigroup, structure: tree.Structure, element: Element) -> Element:
+    """The element, if it has the tree of the others (a dict's keys have an order)."""
+    if tree.flatten(element)[1] != structure:
+        raise errors.TreeError(
+            f"[laws] elements of {monoid.name} must form one tree; got {tree.describe(element)} as well."
+        )
+    return element
 
 
 def _words(subject: Subject, letters: Elements) -> Words:
@@ -175,12 +193,14 @@ def _words(subject: Subject, letters: Elements) -> Words:
     return words(letters, 0 if subject.has_identity else 1, 3 if lanes <= 5 else 2 if lanes <= 9 else 1)
 
 
-def _check(case: _Case, laws: Sequence[Law], target: str | None) -> list[Row]:
+def _check(case: _Case, laws: Sequence[Law], target: str | None, progress: Callable[[str], None]) -> list[Row]:
     rows = []
     for carrier in carriers(case.subject):
-        rows += [_check_law(case, carrier, law, target) for law in laws]
-        for action, extra in actions(carrier):
-            rows += [_check_law(case, action, law, target) for law in extra]
+        claims: list[tuple[Model, Law]] = [(carrier, law) for law in laws]
+        claims += [(action, law) for action, extra in actions(carrier) for law in extra]
+        for model, law in claims:
+            progress(f"{law.name} of {case.subject.dtype}, {carrier.level}")
+            rows.append(_check_law(case, model, law, target))
     return rows
 
 

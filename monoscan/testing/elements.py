@@ -69,8 +69,9 @@ def elements(operator: Semigroup, dtype: str = "float32", *, size: int = 2) -> E
 
 
 def words(letters: Elements, shortest: int = 1, longest: int = 3) -> SearchStrategy[tuple[Element, ...]]:
-    """Sequences of embedded elements, to be combined in whatever arithmetic."""
-    return st.lists(letters, min_size=shortest, max_size=longest).map(tuple)
+    """Sequences of embedded elements, to be combined in whatever arithmetic; most have one."""
+    lengths = [length for length in (shortest, 1, 1, 2, 1, 3) if length <= longest]
+    return st.sampled_from(lengths).flatmap(lambda length: st.tuples(*[letters] * length))
 
 
 def _product(operator: Semigroup, word: tuple[Element, ...]) -> Element:

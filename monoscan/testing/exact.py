@@ -56,7 +56,7 @@ def _whole_exponent(program: Program, instr: Instr) -> bool:
     return exponent is not None and exponent.op is Op.CONST and float(exponent.param).is_integer()
 
 
-def rational(value: float) -> Fraction | float:
+def rational(value: float) -> Any:
     """The extended rational of a float."""
     if math.isnan(value):
         return UNDEFINED
@@ -239,7 +239,7 @@ def _comparison(function: Callable[[Any, Any], bool]) -> Callable[..., Any]:
 
 def table(number: Callable[[float], Any]) -> Arithmetic[Any]:
     """Exact arithmetic over one kind of number, made from a float or an int by ``number``."""
-    partial = {
+    partial: dict[Op, Callable[..., Any]] = {
         Op.CONST: lambda instr: lift(instr.param, instr.dtype, number),
         Op.CAST: _cast(number),
         Op.ADD: _add,
@@ -267,7 +267,7 @@ def table(number: Callable[[float], Any]) -> Arithmetic[Any]:
         Op.SHR: _shift(operator.rshift),
     }
     comparisons = {op: _comparison(getattr(operator, op.value)) for op in (Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE)}
-    total = {Op.SELECT: _select, Op.LOOKUP: _lookup, **comparisons}
+    total: dict[Op, Callable[..., Any]] = {Op.SELECT: _select, Op.LOOKUP: _lookup, **comparisons}
     irrational = {op: _irrational for op in Op if op not in partial and op not in total}
     return {**irrational, **{op: guarded(function) for op, function in partial.items()}, **total}
 

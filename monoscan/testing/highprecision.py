@@ -128,7 +128,7 @@ def _arctan(x: Decimal) -> Decimal:
     while abs(x) > Decimal("0.05"):
         x, halvings = x / (1 + (1 + x * x).sqrt()), halvings + 1
     square = -x * x
-    return _series(x, lambda k: square * (2 * k + 1) / (2 * k + 3)) * 2**halvings
+    return _series(x, lambda k: square * (2 * k + 1) / (2 * k + 3)) * Decimal(2) ** halvings
 
 
 def pi() -> Decimal:

@@ -31,12 +31,14 @@ def _plain(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def _by_mlx(instr: Instr, *args: Array) -> Array:
     with mx.stream(mx.cpu):
-        return np.array(ARRAYS[instr.op](instr, *(mx.array(x, dtypes.by_name(x.dtype.name)) for x in args)))
+        result: Array = np.array(ARRAYS[instr.op](instr, *(mx.array(x, dtypes.by_name(x.dtype.name)) for x in args)))
+    return result
 
 
 def _lookup(instr: Instr, index: Array, *table: Array) -> Array:
     grid = np.broadcast_arrays(index, *table)
-    return np.take_along_axis(np.stack(grid[1:]), grid[0][None].astype(np.int64), axis=0)[0]
+    chosen: Array = np.take_along_axis(np.stack(grid[1:]), grid[0][None].astype(np.int64), axis=0)[0]
+    return chosen
 
 
 def _logic(logical: Callable[..., Array], bitwise: Callable[..., Array]) -> Callable[..., Array]:
@@ -66,7 +68,7 @@ _PLAIN: dict[Op, Callable[..., Array]] = {
 }
 
 MACHINE: Arithmetic[Array] = {
-    **{op: _by_mlx for op in Op},
+    **dict.fromkeys(Op, _by_mlx),
     **{op: _plain(function) for op, function in _PLAIN.items()},
     Op.CONST: lambda instr: np.array(instr.param, numpy_dtype(instr.dtype)),
     Op.CAST: lambda instr, x: x.astype(numpy_dtype(instr.dtype)),

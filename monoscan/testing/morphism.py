@@ -18,17 +18,12 @@ from monoscan.lowering.interpret import evaluate
 from monoscan.lowering.ir import Program
 from monoscan.lowering.trace import trace_function
 from monoscan.monoids.base import Element, Semigroup
+from monoscan.testing.carrier import Carrier, Difference, Word
 from monoscan.testing.elements import Elements, Kind, embedded, words
 from monoscan.testing.exact import is_rational
 from monoscan.testing.laws import Law
-from monoscan.testing.levels import (
-    BoundedCarrier,
-    Carrier,
-    DecimalCarrier,
-    Difference,
-    ExactCarrier,
-    Word,
-)
+from monoscan.testing.levels import DecimalCarrier, ExactCarrier
+from monoscan.testing.machine_levels import BoundedCarrier
 from monoscan.testing.report import LawError, describe
 from monoscan.testing.search import draw, examine, smallest
 from monoscan.testing.subject import Lanes, Subject, subject_of

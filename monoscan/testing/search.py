@@ -7,6 +7,7 @@ check all of them at once. Hypothesis runs again only to make a counterexample s
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from monoscan.monoids.base import Element
+from monoscan.testing.carrier import Difference, Word
 from monoscan.testing.exact import OffDomain
 from monoscan.testing.laws import Law
-from monoscan.testing.levels import MACHINE, Difference, Word
+from monoscan.testing.machine_levels import MACHINE
 from monoscan.testing.subject import Lanes, lanes_of
 
 ARITY = 4
@@ -72,19 +74,35 @@ class _Found(Exception):
 
 
 def draw(words: Words, seed: int, examples: int) -> Examples:
-    """Draws examples: the same ones for the same seed, each in all rotations."""
+    """Draws examples: the same ones for the same seed.
+
+    Hypothesis draws a quarter of them; the rest recombine what it drew, which costs little
+    and makes up for its liking for near-duplicates.
+    """
     drawn: list[tuple[Word, ...]] = []
 
     def example(given_words: tuple[tuple[Element, ...], ...]) -> None:
-        drawn.extend(_rotations(given_words))
+        drawn.append(_spelled(given_words))
 
-    run = settings(_QUIET, max_examples=_draws(examples), phases=[Phase.generate])
+    run = settings(_QUIET, max_examples=max(1, examples // 4), phases=[Phase.generate])
     seeded(seed)(run(given(st.tuples(*[words] * ARITY))(example)))()
-    return Examples(words, seed, tuple(drawn))
+    return Examples(words, seed, (*drawn, *_recombined(drawn, seed, examples - len(drawn))))
 
 
-def _draws(examples: int) -> int:
-    return max(1, -(-examples // ARITY))
+def _recombined(drawn: list[tuple[Word, ...]], seed: int, number: int) -> list[tuple[Word, ...]]:
+    every = [word for example in drawn for word in example]
+    letters = list(dict.fromkeys(letter for word in every for letter in word))
+    lengths = [len(word) for word in every if word] or [0]
+    rng = random.Random(seed)
+
+    def word() -> Word:
+        return tuple(rng.choice(letters) for _ in range(rng.choice(lengths)))
+
+    return [tuple(word() for _ in range(ARITY)) for _ in range(number)]
+
+
+def _spelled(given_words: tuple[tuple[Element, ...], ...]) -> tuple[Word, ...]:
+    return tuple(tuple(map(lanes_of, word)) for word in given_words)
 
 
 def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) -> Outcome:
@@ -104,18 +122,26 @@ def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) 
         broken = np.flatnonzero(worst > 1)
         failure = _failure(model, law, drawn[int(broken[0])]) if broken.size else None
     if failure is not None and shrink and law.arity:
-        failure = _smaller(model, law, examples) or failure
+        found = _smaller(model, law, examples)
+        failure = found or _shorter(model, law, drawn[int(broken[0])], failure)
     return Outcome(law, len(drawn) - skipped, skipped, failure)
+
+
+def draw_once(strategy: SearchStrategy[Any], seed: int) -> Any:
+    """One value, not the simplest."""
+    drawn: list[Any] = []
+
+    def keep(value: Any) -> None:
+        drawn.append(value)
+
+    run = settings(_QUIET, max_examples=3, phases=[Phase.generate])
+    seeded(seed)(run(given(strategy)(keep)))()
+    return drawn[-1]
 
 
 def smallest(strategy: SearchStrategy[Any]) -> Any:
     """The simplest value that a strategy draws."""
     return find(strategy, lambda value: True, settings=_QUIET)
-
-
-def _rotations(given_words: tuple[tuple[Element, ...], ...]) -> list[tuple[Word, ...]]:
-    spelled = tuple(tuple(map(lanes_of, word)) for word in given_words)
-    return [spelled[k:] + spelled[:k] for k in range(ARITY)]
 
 
 def _all_at_once(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> Any:
@@ -147,18 +173,31 @@ def _failure(model: Model, law: Law, example: tuple[Word, ...]) -> Failure | Non
 
 
 def _smaller(model: Model, law: Law, examples: Examples) -> Failure | None:
-    """The smallest failure that Hypothesis finds, starting from the same examples."""
+    """The smallest failure that Hypothesis finds, if it finds one."""
 
     def attempt(given_words: tuple[tuple[Element, ...], ...]) -> None:
+        spelled = _spelled(given_words)
         with model.context():
-            for example in _rotations(given_words):
-                failure = _failure(model, law, example)
+            for k in range(ARITY):
+                failure = _failure(model, law, spelled[k:] + spelled[:k])
                 if failure is not None:
                     raise _Found(failure)
 
-    run = settings(_QUIET, max_examples=_draws(len(examples.drawn)), phases=[Phase.generate, Phase.shrink])
+    run = settings(_QUIET, max_examples=len(examples.drawn), phases=[Phase.generate, Phase.shrink])
     try:
         seeded(examples.seed)(run(given(st.tuples(*[examples.words] * ARITY))(attempt)))()
     except _Found as found:
         return found.failure
     return None
+
+
+def _shorter(model: Model, law: Law, example: tuple[Word, ...], failure: Failure) -> Failure:
+    """The failure with as few letters as still fail, for what Hypothesis does not find again."""
+    for i, word in enumerate(example):
+        for k in range(len(word)) if len(word) > 1 else ():
+            candidate = (*example[:i], word[:k] + word[k + 1 :], *example[i + 1 :])
+            with model.context():
+                smaller = _failure(model, law, candidate)
+            if smaller is not None:
+                return _shorter(model, law, candidate, smaller)
+    return failure

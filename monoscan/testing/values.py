@@ -14,6 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from monoscan import dtypes
 
 _WIDTH = {"float16": 16, "bfloat16": 32, "float32": 32, "float64": 64}
+_SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
 _LEAST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 
@@ -34,18 +35,10 @@ def numbers(dtype: str, *, infinities: bool = False, nans: bool = False) -> Sear
         return st.one_of(st.integers(max(low, -8), 8), st.integers(low, high), st.sampled_from([low, high]))
     small = st.integers(-8, 8).map(float)
     quarters = st.integers(-64, 64).map(lambda k: k / 4)
-    choices = [
-        small,
-        quarters,
-        _floats(dtype, 16.0),
-        _floats(dtype, 16.0),
-        _floats(dtype),
-        st.sampled_from(_ends(dtype)),
-    ]
-    if infinities:
-        choices.append(st.sampled_from([math.inf, -math.inf]))
-    if nans:
-        choices.append(st.just(math.nan))
+    full = _full(dtype)
+    choices = [small, quarters, full, full, full, full, _floats(dtype), st.sampled_from(_ends(dtype))]
+    if infinities or nans:
+        choices.append(st.sampled_from([*([math.inf, -math.inf] * infinities), *([math.nan] * nans)]))
     return st.one_of(*choices)
 
 
@@ -63,8 +56,14 @@ def below_infinity(dtype: str) -> SearchStrategy[Any]:
     return st.one_of(numbers(dtype), st.just(-math.inf)) if dtype in dtypes.FLOATS else numbers(dtype)
 
 
-def _floats(dtype: str, most: float | None = None) -> SearchStrategy[float]:
-    bound = most if most is not None else _LARGEST.get(dtype, 1.7e308)
+def _full(dtype: str) -> SearchStrategy[float]:
+    """Floats in [-16, 16] with all bits of the significand, so that most operations round."""
+    digits = _SIGNIFICAND[dtype]
+    return st.integers(-(2**digits), 2**digits).map(lambda k: k * 2.0 ** (4 - digits))
+
+
+def _floats(dtype: str) -> SearchStrategy[float]:
+    bound = _LARGEST.get(dtype, 1.7e308)
     floats = st.floats(-bound, bound, width=_WIDTH[dtype], allow_subnormal=False, allow_nan=False)  # type: ignore[arg-type]
     return floats.map(_truncated) if dtype == "bfloat16" else floats
 
