@@ -53,3 +53,12 @@ def highest(name: str) -> float | int | bool:
     if name == "bool":
         return True
     return mx.iinfo(_BY_NAME[name]).max if name in INTEGERS else float("inf")
+
+
+def holds(name: str, value: complex) -> bool:
+    """Whether a Python number has a place in a dtype, up to the rounding of floats."""
+    if name in COMPLEX or (name in FLOATS and not isinstance(value, complex)):
+        return True
+    if isinstance(value, (float, complex)):
+        return False
+    return lowest(name) <= value <= highest(name)

@@ -66,12 +66,20 @@ def trace_combine(
         left, right = arrays[: len(leaves)], arrays[len(leaves) : 2 * len(leaves)]
         rebuilt = captures.rebuild(arrays[2 * len(leaves) :])
         result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
-        return _checked_tree(f"[{call}] {operator.name}", result, structure)
+        return _checked_tree(where, result, structure)
 
-    records = _record(f"[{call}] {operator.name}", combine, leaves + leaves + captured)
+    where = f"[{call}] {operator.name}"
+    try:
+        records = _record(where, combine, leaves + leaves + captured)
+    except ValueError as error:
+        if isinstance(error, errors.ScanError) or not str(error).startswith("["):
+            raise
+        element = tree.describe(tree.unflatten(structure, leaves))
+        raise errors.ScanError(f"{where}: combine fails on one element, {element}: {error}") from error
     if isinstance(records, str):
         return Traced(None, records)
-    _check_types(f"[{call}] {operator.name}", records, leaves, structure)
+    outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
+    _check_types(where, [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs], leaves, structure)
     lanes = sum(leaf.lanes for leaf in leaves)
     if limit is not None and lanes > limit:
         return Traced(None, f"an element has {lanes} lanes, more than {limit}")
@@ -81,6 +89,18 @@ def trace_combine(
     if largest > MAX_CAPTURED_LANES:
         return Traced(None, f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}")
     return _lower(records, leaves + leaves + captured, len(leaves))
+
+
+def check_slices(where: str, operator: Semigroup, structure: tree.Structure, slices: tuple[Leaf, ...]) -> None:
+    """Checks what a function of whole slices returns, where it was not traced.
+
+    Raises:
+        ScanError: It returns another tree, shape or dtype than it got.
+    """
+    left, right = ([mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in slices] for _ in range(2))
+    result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+    got = [Leaf(dtypes.name_of(y.dtype), tuple(y.shape)) for y in _checked_tree(where, result, structure)]
+    _check_types(where, got, slices, structure)
 
 
 def trace_function(name: str, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...]) -> Traced:
@@ -162,18 +182,17 @@ def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[m
     return tuple(leaves)
 
 
-def _check_types(where: str, records: list[Record], leaves: tuple[Leaf, ...], structure: tree.Structure) -> None:
-    outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
-    for path, leaf, (_, shape, dtype) in zip(tree.paths(structure), leaves, outputs, strict=True):
-        if tuple(shape) != leaf.shape:
+def _check_types(where: str, got: Sequence[Leaf], leaves: Sequence[Leaf], structure: tree.Structure) -> None:
+    for path, leaf, returned in zip(tree.paths(structure), leaves, got, strict=True):
+        if returned.shape != leaf.shape:
             raise errors.ScanError(
                 f"{where}: combine must keep the shape of an element; leaf {path or 'x'} has event shape {leaf.shape} "
-                f"and combine returned {tuple(shape)}. `event` says how many trailing axes belong to an element."
+                f"and combine returned {returned.shape}. `event` says how many trailing axes belong to an element."
             )
-        if dtypes.name_of(dtype) != leaf.dtype:
+        if returned.dtype != leaf.dtype:
             raise errors.ScanTypeError(
                 f"{where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
-                f"{dtypes.name_of(dtype)}. Cast the elements before the scan, or the result with .astype."
+                f"{returned.dtype}. Cast the elements before the scan, or the result with .astype."
             )
 
 

@@ -227,6 +227,8 @@ def _prepare(
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(_not_an_operator(asked.call, operator))
     where = f"[{asked.call}] {operator.name}"
+    if type(axis) is not int:
+        axis = elements.axis_number(where, axis)
     if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
         elements.check_leaves(where, operator, elems, leaves, structure)
     captures = capture(operator)

@@ -13,10 +13,12 @@ from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.elementwise import trace_slices
 from monoscan.lowering.execute import execute
+from monoscan.lowering.ir import Leaf
 from monoscan.lowering.layout import Layout, Shape
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, options
+from monoscan.lowering.trace import check_slices
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.api import device_type
@@ -78,6 +80,8 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
     captures = Captures(operator, found.arrays, (Slices, found.key))
     if any(type(leaf) is not mx.array for leaf in leaves) or not leaves:
         elements.check_leaves(f"[associative_scan] {operator.name}", operator, elems, leaves, structure)
+    if type(axis) is not int:
+        axis = elements.axis_number(f"[associative_scan] {operator.name}", axis)
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
     chosen = options("associative_scan", reverse, device=device_type(None))
@@ -93,8 +97,13 @@ def _plan(
 ) -> Plan:
     names = tuple(dtypes.name_of(dtype) for dtype in stored)
     operator: Semigroup = captures.root
-    position = elements.slice_axis(f"[associative_scan] {operator.name}", structure, shapes, axis)
-    leading, traced = trace_slices(structure, accumulators(operator, names), shapes, position, captures)
+    where = f"[associative_scan] {operator.name}"
+    position = elements.slice_axis(where, structure, shapes, axis)
+    exact = accumulators(operator, names)
+    leading, traced = trace_slices(structure, exact, shapes, position, captures)
+    if not leading:
+        slices = tuple(Leaf(d, (*s[:position], 1, *s[position + 1 :])) for d, s in zip(exact, shapes, strict=True))
+        check_slices(where, operator, structure, slices)
     number = len(shapes)
     # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
     cut = leading or position + 1

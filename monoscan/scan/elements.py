@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import mlx.core as mx
@@ -34,6 +35,17 @@ def _remedy(leaf: Any, leaves: list[Any]) -> str:
     return "Convert it with mx.array(...)."
 
 
+def axis_number(where: str, axis: Any) -> int:
+    """The axis as an int.
+
+    Raises:
+        ScanTypeError: It is no whole number.
+    """
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise errors.ScanTypeError(f"{where} axis must be an int; got {axis!r}.")
+    return index(axis)
+
+
 def names(operator: Semigroup, structure: tree.Structure) -> list[str]:
     """What messages call each leaf: the template's name, else the path."""
     named = None if operator.template is None else tree.flatten_like(operator.template, structure)
@@ -51,12 +63,15 @@ def lay_out(
     """
     called = names(operator, structure)
     events = operator.events(structure)
+    if any(type(event) is not int or event < 0 for event in events):
+        raise errors.ScanError(
+            f"{where} event must be how many trailing axes belong to an element: 0 or more, or a tuple with one for each "
+            f"leaf; got {operator.event!r}."
+        )
     for name, shape, event in zip(called, shapes, events, strict=True):
         if len(shape) <= event:
-            raise errors.ScanError(
-                f"{where} leaf {name} has shape {shape}; it needs a scan axis and {event} event axes, {event + 1} axes or "
-                f"more. A constant element is spread along the axis by mx.broadcast_to({name}, (n, ...))."
-            )
+            others = list(zip(shapes, events, strict=True))
+            raise errors.ScanError(_no_axis(where, name, shape, event, others, axis))
     axis = _axis(where, axis, called, shapes, events)
     _check_lengths(where, called, shapes, axis)
     batch = tuple(_batch(shape, axis, event) for shape, event in zip(shapes, events, strict=True))
@@ -66,13 +81,21 @@ def lay_out(
     return Layout(shapes[0][axis], axis, batch, starts, event_shapes, ())
 
 
+def _no_axis(where: str, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int) -> str:
+    behind = f" in front of its {event} event axes" if event else ""
+    lengths = [other[axis] for other, own in others if len(other) - own > max(axis, 0)]
+    wanted = ", ".join(map(str, (lengths[0] if lengths else "n", *shape))) + ("" if shape else ",")
+    return (
+        f"{where} leaf {name} has shape {shape} and no scan axis{behind}. An element that is the same at each step is spread "
+        f"along the axis: mx.broadcast_to({name}, ({wanted}))."
+    )
+
+
 def _batch(shape: Shape, axis: int, event: int) -> Shape:
     return shape[:axis] + shape[axis + 1 : len(shape) - event]
 
 
 def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], events: Sequence[int]) -> int:
-    if not isinstance(axis, int) or isinstance(axis, bool):
-        raise errors.ScanTypeError(f"{where} axis must be an int; got {axis!r}.")
     ranks = [len(shape) for shape in shapes]
     if axis < 0 and len(set(ranks)) > 1:
         given = ", ".join(f"{name} {shape}" for name, shape in zip(called, shapes, strict=True))
@@ -88,7 +111,7 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
         if free <= position < len(shape):
             raise errors.ScanError(
                 f"{where} axis {axis} is an event axis of leaf {name} with shape {shape}: its last {event} belong to one "
-                f"element. The scan axis is one of 0 to {free - 1}."
+                f"element. The scan axis is {'0' if free == 1 else f'one of 0 to {free - 1}'}."
             )
         raise errors.ScanError(
             f"{where} axis {axis} is out of bounds for leaf {name} with shape {shape}"
@@ -131,18 +154,25 @@ def _init_batches(where: str, called: list[str], init: Sequence[Shape], events: 
 
 
 def _check_broadcast(where: str, called: list[str], batch: Sequence[Shape], init: Sequence[Shape] | None) -> None:
-    for what, shapes in (("leaves", batch), ("init and elements", [*batch, *(init or ())])):
+    labels = [_init_label(where, name) for name in called]
+    starts = [] if init is None else list(zip(labels, init, strict=True))
+    if where.startswith(STATE_CALL):
+        starts = starts[1:]
+    leaves = list(zip(called, batch, strict=True))
+    for what, named in (("leaves", leaves), ("h0" if where.startswith(STATE_CALL) else "init", leaves + starts)):
         try:
-            mx.broadcast_shapes(*shapes) if len(shapes) > 1 else None
+            mx.broadcast_shapes(*(shape for _, shape in named), ())
         except ValueError as error:
-            labels = [*called, *(f"init {name}" for name in called)]
-            given = ", ".join(f"{name} {shape}" for name, shape in zip(labels, shapes, strict=False))
+            given = ", ".join(f"{name} {shape}" for name, shape in named)
             raise errors.ScanError(
-                f"{where} batch shapes of {what} must broadcast (the scan axis and event axes removed); got {given}."
+                f"{where} batch shapes of {what}{'' if what == 'leaves' else ' and elements'} must broadcast (the scan axis "
+                f"and event axes removed); got {given}."
             ) from error
 
 
-def init_leaves(where: str, operator: Semigroup, structure: tree.Structure, init: tree.Tree, stored: tuple[str, ...]) -> list[mx.array]:
+def init_leaves(
+    where: str, operator: Semigroup, structure: tree.Structure, init: tree.Tree, stored: tuple[str, ...]
+) -> list[mx.array]:
     """The leaves of ``init``; Python scalars become arrays of the accumulation dtype.
 
     Raises:
@@ -150,17 +180,33 @@ def init_leaves(where: str, operator: Semigroup, structure: tree.Structure, init
         ScanTypeError: A leaf has neither the result's nor the accumulation dtype.
     """
     leaves = tree.flatten_like(init, structure)
+    if leaves is None and where.startswith(STATE_CALL):
+        raise errors.TreeError(f"{where} h0 must be an array; got {tree.describe(init[1])}.")
     if leaves is None:
         raise errors.TreeError(f"{where} init must be an element, {tree.show(structure)}; got {tree.describe(init)}.")
+    labels = [_init_label(where, name) for name in names(operator, structure)]
     wanted = accumulators(operator, stored)
-    allowed = [{exact, rounded} for exact, rounded in zip(wanted, operator.promote(stored), strict=True)]
-    arrays = [mx.array(x, dtypes.by_name(n)) if isinstance(x, (bool, int, float, complex)) else x for x, n in zip(leaves, wanted, strict=True)]
-    for name, x, names_allowed in zip(names(operator, structure), arrays, allowed, strict=True):
-        if not isinstance(x, mx.array):
-            raise errors.TreeError(f"{where} init leaf {name} must be an array; got {type(x).__name__} {x!r:.40}.")
-        if dtypes.name_of(x.dtype) not in names_allowed:
-            raise errors.ScanTypeError(
-                f"{where} init leaf {name} is {dtypes.name_of(x.dtype)}; expected {' or '.join(sorted(names_allowed))}. "
-                "Cast it with .astype."
-            )
-    return arrays
+    rows = zip(labels, leaves, wanted, operator.promote(stored), strict=True)
+    return [_init_leaf(f"{where} {label}", x, exact, rounded) for label, x, exact, rounded in rows]
+
+
+STATE_CALL = "[linear_recurrence]"
+"""Where ``init`` is the state alone, which its caller knows as ``h0``."""
+
+
+def _init_label(where: str, name: str) -> str:
+    return "h0" if where.startswith(STATE_CALL) else f"init leaf {name}"
+
+
+def _init_leaf(label: str, x: Any, exact: str, rounded: str) -> mx.array:
+    if isinstance(x, (bool, int, float, complex)):
+        if not dtypes.holds(exact, x):
+            raise errors.ScanTypeError(f"{label} is {x!r}, which {exact} does not hold. Cast the elements first.")
+        return mx.array(x, dtypes.by_name(exact))
+    if not isinstance(x, mx.array):
+        got = f"{type(x).__name__} {x!r:.40}"
+        raise errors.TreeError(f"{label} must be an array; got {got}. Convert it with mx.array(...).")
+    if dtypes.name_of(x.dtype) not in (exact, rounded):
+        expected = exact if exact == rounded else f"{rounded} or {exact}"
+        raise errors.ScanTypeError(f"{label} is {dtypes.name_of(x.dtype)}; expected {expected}. Cast it with .astype.")
+    return x
