@@ -105,10 +105,10 @@ def _command(snippet: Snippet, command: str) -> str:
     program, *arguments = shlex.split(command)
     if program != "monoscan":
         raise SnippetError(f"{snippet.place} runs {program}; only monoscan is run.")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), contextlib.suppress(SystemExit):
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
         main(arguments)
-    return printed.getvalue()
+    return printed.getvalue() or said.getvalue()  # an error; progress is not part of a page
 
 
 def _expect(snippet: Snippet, code: str, printed: str, shown: str | None) -> None:
