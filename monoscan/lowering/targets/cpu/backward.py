@@ -94,6 +94,17 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
         event_ndims=events,
         outputs=outputs,
         carries=carries,
-        donors=[-1] * len(outputs),
+        donors=[_donor(spec, n) for n in range(len(outputs))],
         rules=BackwardRules(adjoint),
     )
+
+
+def _donor(spec: BackwardSpec, number: int) -> int:
+    """A gradient may take the place of its leaf's cotangent, which is read just before."""
+    adjoint = spec.adjoint
+    leaf = adjoint.gradients[number] if number < len(adjoint.gradients) else None
+    if leaf not in adjoint.weights or not adjoint.inclusive:
+        return -1
+    place = adjoint.weights.index(leaf)
+    same = spec.weights[place] == adjoint.stored[leaf]
+    return len(adjoint.rights) + len(adjoint.lefts) + place if same else -1
