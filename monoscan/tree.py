@@ -6,7 +6,7 @@ keys in front of a dict's children. It takes part in cache keys, so it is cheap 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Tree = Any
@@ -62,7 +62,7 @@ def show(structure: Structure) -> str:
     return describe(unflatten(structure, ["array"] * count(structure)))
 
 
-def unflatten(structure: Structure, leaves: list[Any] | tuple[Any, ...]) -> Tree:
+def unflatten(structure: Structure, leaves: Sequence[Any]) -> Tree:
     """The tree of this structure with these leaves."""
     if structure is LEAF:
         return leaves[0]

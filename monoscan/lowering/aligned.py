@@ -146,7 +146,9 @@ def constants(scan: AlignedScan) -> Leaves:
     leaves, start = [], 0
     for leaf in scan.state:
         values = list(scan.identity[start : start + leaf.lanes])
-        leaves.append(mx.array(np.array(values, _numpy(leaf.dtype))).astype(dtypes.by_name(leaf.dtype)).reshape(leaf.shape))
+        leaves.append(
+            mx.array(np.array(values, _numpy(leaf.dtype))).astype(dtypes.by_name(leaf.dtype)).reshape(leaf.shape)
+        )
         start += leaf.lanes
     return leaves
 

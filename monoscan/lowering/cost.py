@@ -45,4 +45,6 @@ def moved_bytes(problem: Problem, strategy: str, work: int) -> int:
 
 def weight(program: Program) -> int:
     """Scalar operations of one combine, with divisions and transcendental ones at their price."""
-    return sum(20 if i.op in TRANSCENDENTAL else 4 if i.op in HEAVY else 1 for i in program.code if i.op is not Op.CONST)
+    return sum(
+        20 if i.op in TRANSCENDENTAL else 4 if i.op in HEAVY else 1 for i in program.code if i.op is not Op.CONST
+    )

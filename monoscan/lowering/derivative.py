@@ -62,7 +62,9 @@ class Term:
 
     def where(self, if_true: Term, if_false: Term) -> Term:
         """This condition's choice."""
-        return Term(self.builder, self.builder.emit(Op.SELECT, (self.number, if_true.number, if_false.number), if_true.dtype))
+        return Term(
+            self.builder, self.builder.emit(Op.SELECT, (self.number, if_true.number, if_false.number), if_true.dtype)
+        )
 
     def cast(self, dtype: str) -> Term:
         """This term in another dtype."""
@@ -312,7 +314,9 @@ def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, 
     out, args = values[number], [values[a] for a in instr.args]
     if out.dtype not in DIFFERENTIABLE or not any(a in tangents for a in instr.args):
         return None
-    moved = [tangents.get(a, v.const(0)) if v.dtype in DIFFERENTIABLE else v for a, v in zip(instr.args, args, strict=True)]
+    moved = [
+        tangents.get(a, v.const(0)) if v.dtype in DIFFERENTIABLE else v for a, v in zip(instr.args, args, strict=True)
+    ]
     if instr.op is Op.SELECT:
         return args[0].where(moved[1], moved[2])
     if instr.op is Op.LOOKUP:

@@ -53,7 +53,9 @@ def trace_slices(
         program = one_element(traced.program, leading)
         if program is not None:
             lanes = sum(leaf.lanes for leaf in program.outputs)
-            return (leading, Traced(program)) if lanes <= MAX_LANES else (0, Traced(None, f"an element has {lanes} lanes"))
+            return (
+                (leading, Traced(program)) if lanes <= MAX_LANES else (0, Traced(None, f"an element has {lanes} lanes"))
+            )
     return 0, Traced(None, reason)
 
 
@@ -70,14 +72,20 @@ def _probe(shape: Shape, leading: int) -> Shape:
 def one_element(program: Program, leading: int) -> Program | None:
     """The program that every position along the leading axes runs, or ``None`` if they differ."""
     arity = program.arity
-    outputs = [np.array(lanes, np.int64).reshape(leaf.shape) for lanes, leaf in zip(program.output_lanes, program.outputs, strict=True)]
-    inputs = [np.array(lanes, np.int64).reshape(leaf.shape) for lanes, leaf in zip(program.input_lanes, program.inputs, strict=True)]
+    outputs = [
+        np.array(lanes, np.int64).reshape(leaf.shape)
+        for lanes, leaf in zip(program.output_lanes, program.outputs, strict=True)
+    ]
+    inputs = [
+        np.array(lanes, np.int64).reshape(leaf.shape)
+        for lanes, leaf in zip(program.input_lanes, program.inputs, strict=True)
+    ]
     sizes = [max(ids.shape[i] for ids in outputs) for i in range(leading)]
     found: Program | None = None
     for place in product(*(range(size) for size in sizes)):
         own = [_at(ids, place) for ids in inputs[: 2 * arity]] + inputs[2 * arity :]
         element = _extract(program, own, [_at(ids, place) for ids in outputs])
-        if element is None or found is not None and element.digest != found.digest:
+        if element is None or (found is not None and element.digest != found.digest):
             return None
         found = element
     return found
@@ -91,7 +99,8 @@ def _at(ids: Ids, place: Shape) -> Ids:
 def _extract(program: Program, inputs: list[Ids], outputs: list[Ids]) -> Program | None:
     """The part of a program between these lanes, numbered anew; ``None`` if it reads any other lane."""
     numbers = {int(lane): i for i, lane in enumerate(lane for ids in inputs for lane in ids.flat)}
-    first, code = len(numbers), []
+    first = len(numbers)
+    code: list[Instr] = []
     needed = sorted(_reached(program, [int(v) for ids in outputs for v in ids.flat]))
     for number in needed:
         if number < program.num_lanes:
@@ -104,7 +113,11 @@ def _extract(program: Program, inputs: list[Ids], outputs: list[Ids]) -> Program
     leaves = [Leaf(leaf.dtype, ids.shape) for leaf, ids in zip(program.inputs, inputs, strict=True)]
     results = [Leaf(leaf.dtype, ids.shape) for leaf, ids in zip(program.outputs, outputs, strict=True)]
     return Program(
-        tuple(leaves), tuple(results), tuple(code), tuple(numbers[int(v)] for ids in outputs for v in ids.flat), program.arity
+        tuple(leaves),
+        tuple(results),
+        tuple(code),
+        tuple(numbers[int(v)] for ids in outputs for v in ids.flat),
+        program.arity,
     )
 
 

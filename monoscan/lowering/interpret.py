@@ -8,7 +8,7 @@ in `monoscan.testing`, and kernels are rendered by `monoscan.lowering.render`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import mlx.core as mx
 import numpy as np

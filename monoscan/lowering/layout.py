@@ -71,7 +71,7 @@ class Layout:
 
     def with_length(self, batch: Shape, length: int) -> Shape:
         """A batch shape with the scan axis put back."""
-        return batch[: self.axis] + (length,) + batch[self.axis :]
+        return (*batch[: self.axis], length, *batch[self.axis :])
 
     @property
     def items(self) -> int:

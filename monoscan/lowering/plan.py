@@ -107,5 +107,3 @@ def _bytes(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1024
     raise AssertionError
-
-

@@ -24,7 +24,7 @@ ELEMENTS_PER_OPERATION = 8
 
 
 def plan(problem: Problem) -> Plan:
-    """Plans a scan. First match wins:
+    """Plans a scan; the first row that matches wins.
 
     | # | condition | plan |
     |---|---|---|
@@ -112,7 +112,7 @@ def kernel_unsupported(problem: Problem) -> str | None:
 
 def _check_identity(problem: Problem) -> None:
     options, layout = problem.options, problem.layout
-    if problem.operator.has_identity or layout.items == 0 and layout.length:
+    if problem.operator.has_identity or (layout.items == 0 and layout.length):
         return
     where = f"[{options.call}] {problem.operator.name}"
     if not options.inclusive and restarts(problem.operator) and not problem.operator.parts:
@@ -163,14 +163,14 @@ def _missing_fact(problem: Problem, strategy: str) -> str | None:
     return None
 
 
-def make(
-    problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...], parts: tuple[Plan, ...] = ()
-) -> Plan:
+def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...], parts: tuple[Plan, ...] = ()) -> Plan:
     """The plan of a strategy, with its counts."""
     if parts:
         work, depth, moved = sum(p.work for p in parts), max(p.depth for p in parts), sum(p.bytes for p in parts)
     else:
-        counted = "reduce" if not problem.options.results and strategy not in ("native", "kernel", "sequential") else strategy
+        counted = (
+            "reduce" if not problem.options.results and strategy not in ("native", "kernel", "sequential") else strategy
+        )
         each, depth = cost.work_and_depth(counted, problem.layout.length)
         work, moved = each * cost.rows(problem), cost.moved_bytes(problem, strategy, each)
     combination = _combination(problem, strategy)
@@ -184,7 +184,7 @@ def make(
 def _combination(problem: Problem, strategy: str) -> Combination:
     if strategy == "native":
         return "native"
-    if strategy == "kernel" or strategy == "sequential" and kernel_unsupported(problem) is None:
+    if strategy == "kernel" or (strategy == "sequential" and kernel_unsupported(problem) is None):
         return "kernel"
     if strategy in ("trivial", "parts"):
         return "none"

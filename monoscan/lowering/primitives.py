@@ -8,42 +8,14 @@ tables makes a ``combine`` not traceable, and `Untraceable` says its name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import attrs
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.builder import Builder, Ids
+from monoscan.lowering import indexing
+from monoscan.lowering.builder import Ids
+from monoscan.lowering.call import MAX_VALUES, Call, Untraceable
 from monoscan.lowering.ir import Op
-
-MAX_VALUES = 4096
-"""The most lanes of one intermediate array: beyond it, unrolling is no service to anyone."""
-
-
-class Untraceable(Exception):
-    """The IR cannot express a primitive; the message is the reason that ``explain`` shows."""
-
-
-@attrs.frozen
-class Call:
-    """One record of a trace: a primitive on arrays of value numbers."""
-
-    name: str
-    builder: Builder
-    inputs: list[Ids]
-    arguments: list[Any]
-    shape: tuple[int, ...]
-    dtype: str
-
-    def each(self, op: Op, *arrays: Ids, dtype: str | None = None) -> Ids:
-        """One operation, elementwise."""
-        return self.builder.elementwise(op, list(arrays), dtype or self.dtype)
-
-    def const(self, value: Any, dtype: str | None = None) -> Ids:
-        """A scalar constant."""
-        return np.array(self.builder.const(value, dtype or self.dtype))
-
 
 ELEMENTWISE = {
     "Abs": Op.ABS, "Add": Op.ADD, "ArcCos": Op.ARCCOS, "ArcSin": Op.ARCSIN, "ArcTan": Op.ARCTAN, "ArcTan2": Op.ARCTAN2,
@@ -59,7 +31,6 @@ ELEMENTWISE = {
 _REDUCTIONS = {0: Op.AND, 1: Op.OR, 2: Op.ADD, 3: Op.MUL, 4: Op.MIN, 5: Op.MAX}
 _SCANS = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: Op.LOGADDEXP}
 _BITS = (Op.AND, Op.OR, Op.XOR, Op.SHL, Op.SHR)
-_UPDATES = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: None}
 
 
 def lower(call: Call) -> list[Ids]:
@@ -106,7 +77,7 @@ def _divmod(call: Call, x: Ids, y: Ids) -> list[Ids]:
 
 def _fold_axis(call: Call, op: Op, x: Ids) -> Ids:
     """Combines the lanes along axis 0, from left to right."""
-    total = x[0]
+    total: Ids = x[0]
     for row in x[1:]:
         total = call.each(op, total, row)
     return total
@@ -161,116 +132,6 @@ def _addmm(call: Call, c: Ids, x: Ids, y: Ids) -> Ids:
     return call.each(Op.ADD, _matmul(call, x, y), c)
 
 
-def _slice(call: Call, x: Ids) -> Ids:
-    return x[_slices(*call.arguments)]
-
-
-def _slices(start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(slice(*bounds) for bounds in zip(start, stop, step, strict=True))
-
-
-def _slice_update(call: Call, x: Ids, update: Ids) -> Ids:
-    where = _slices(*call.arguments[1:])
-    op, result = _UPDATES[call.arguments[0]], x.copy()
-    result[where] = update if op is None else call.each(op, x[where], np.broadcast_to(update, x[where].shape))
-    return result
-
-
-def _split(call: Call, x: Ids) -> list[Ids]:
-    indices, axis = call.arguments
-    return list(np.split(x, list(indices), axis))
-
-
-def _pad(call: Call, x: Ids, value: Ids) -> Ids:
-    axes, low, high = call.arguments
-    widths = [(0, 0)] * x.ndim
-    for axis, before, after in zip(axes, low, high, strict=True):
-        widths[axis] = (before, after)
-    return np.pad(x, widths, constant_values=int(value))
-
-
-def _arange(call: Call) -> Ids:
-    start, _, step = call.arguments
-    count = call.shape[0]
-    return np.array([call.builder.const(start + i * step, call.dtype) for i in range(count)], dtype=np.int64)
-
-
-def _index(call: Call, number: int, size: int) -> tuple[int | None, int]:
-    """An index as a constant if it is one, and as a value that counts from the front."""
-    value = call.builder.value_of(number)
-    if value is not None:
-        return int(value) % size, number
-    dtype = call.builder.dtypes[number]
-    if dtype in dtypes.UNSIGNED:
-        return None, number
-    negative = call.builder.emit(Op.LT, (number, call.builder.const(0, dtype)), "bool")
-    wrapped = call.builder.emit(Op.ADD, (number, call.builder.const(size, dtype)), dtype)
-    return None, call.builder.emit(Op.SELECT, (negative, wrapped, number), dtype)
-
-
-def _lookup(call: Call, number: int, table: Ids) -> Ids:
-    """Row ``number`` of a table of lanes: by position if it is known, else by `Op.LOOKUP`."""
-    position, dynamic = _index(call, number, len(table))
-    if position is not None:
-        return table[position]
-    columns = table.reshape(len(table), -1).T
-    dtype = call.builder.dtypes[int(table.flat[0])]
-    found = [call.builder.emit(Op.LOOKUP, (dynamic, *(int(v) for v in column)), dtype) for column in columns]
-    return np.array(found, dtype=np.int64).reshape(table.shape[1:])
-
-
-def _gather(call: Call, x: Ids, *indices: Ids) -> Ids:
-    axes, sizes = call.arguments
-    if any(sizes[axis] != 1 for axis in axes):
-        raise Untraceable("a gather of more than one row an index")
-    grid = np.broadcast_arrays(*indices)
-    rows = np.moveaxis(x, axes, range(len(axes)))
-    found = []
-    for numbers in zip(*(g.flat for g in grid), strict=True):
-        piece = rows
-        for number in numbers:
-            piece = _lookup(call, int(number), piece)
-        found.append(piece)
-    if any(size != x.shape[axis] for axis, size in enumerate(sizes) if axis not in axes):
-        raise Untraceable("a gather of a part of an axis")
-    return np.stack(found).reshape(call.shape)
-
-
-def _gather_axis(call: Call, x: Ids, indices: Ids) -> Ids:
-    axis = call.arguments[0]
-    columns = np.moveaxis(np.broadcast_to(x, _without(x, indices, axis)), axis, -1)
-    wanted = np.moveaxis(indices, axis, -1)
-    found = np.empty(wanted.shape, dtype=np.int64)
-    for place in np.ndindex(wanted.shape):
-        found[place] = _lookup(call, int(wanted[place]), columns[place[:-1]])
-    return np.moveaxis(found, -1, axis)
-
-
-def _without(x: Ids, indices: Ids, axis: int) -> tuple[int, ...]:
-    """The shape of ``x`` along ``axis`` and of ``indices`` elsewhere."""
-    shape = list(indices.shape)
-    shape[axis] = x.shape[axis]
-    return tuple(shape)
-
-
-def _scatter(call: Call, x: Ids, *rest: Ids) -> Ids:
-    *indices, updates = rest
-    kind, axes = call.arguments
-    result = x.copy()
-    grid = np.broadcast_arrays(*indices) if indices else []
-    for place in np.ndindex(grid[0].shape if grid else ()):
-        where = [call.builder.value_of(int(g[place])) for g in grid]
-        if any(value is None for value in where):
-            raise Untraceable("a scatter to an index that depends on the element")
-        target = [slice(0, size) for size in updates.shape[len(grid[0].shape) if grid else 0 :]]
-        for axis, value in zip(axes, where, strict=True):
-            start = int(value) % x.shape[axis]
-            target[axis] = slice(start, start + target[axis].stop)
-        op, update = _UPDATES[kind], updates[place]
-        result[tuple(target)] = update if op is None else call.each(op, result[tuple(target)], update)
-    return result
-
-
 def _softmax(call: Call, x: Ids) -> Ids:
     top = _fold_axis(call, Op.MAX, np.moveaxis(x, -1, 0))[..., None]
     weights = call.each(Op.EXP, call.each(Op.SUB, x, top))
@@ -287,7 +148,7 @@ def _reshape(call: Call, x: Ids) -> Ids:
 
 _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "AddMM": _addmm,
-    "Arange": _arange,
+    "Arange": indexing.arange,
     "ArgReduce": _arg_reduce,
     "AsType": _cast,
     "BitwiseBinary": _bitwise,
@@ -299,20 +160,20 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "ExpandDims": _reshape,
     "Flatten": _reshape,
     "Full": lambda call, x: np.broadcast_to(x, call.shape),
-    "Gather": _gather,
-    "GatherAxis": _gather_axis,
+    "Gather": indexing.gather,
+    "GatherAxis": indexing.gather_axis,
     "Log": _log,
     "LogSumExp": _logsumexp,
     "Matmul": _matmul,
-    "Pad": _pad,
+    "Pad": indexing.pad,
     "Reduce": _reduce,
     "Reshape": _reshape,
     "Scan": _scan,
-    "Scatter": _scatter,
-    "Slice": _slice,
-    "SliceUpdate": _slice_update,
+    "Scatter": indexing.scatter,
+    "Slice": indexing.take_slice,
+    "SliceUpdate": indexing.update_slice,
     "Softmax": _softmax,
-    "Split": _split,
+    "Split": indexing.split,
     "Sqrt": lambda call, x: call.each(Op.RSQRT if call.arguments[0] else Op.SQRT, x),
     "Square": lambda call, x: call.each(Op.MUL, x, x),
     "Squeeze": _reshape,
@@ -320,4 +181,3 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "Transpose": lambda call, x: x.transpose(call.arguments[0]),
     "Unflatten": _reshape,
 }
-

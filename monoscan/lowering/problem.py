@@ -143,7 +143,9 @@ def pose(
     leaves = element(captures.root, stored, layout)
     key = (captures.key, structure, leaves)
     traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
-    return Problem(captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, asked)
+    return Problem(
+        captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, asked
+    )
 
 
 def dependencies(traced: Traced, number: int) -> tuple[tuple[int, ...], ...]:

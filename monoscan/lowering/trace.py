@@ -16,6 +16,7 @@ import numpy as np
 from monoscan import dtypes, errors, tree
 from monoscan.lowering import primitives
 from monoscan.lowering.builder import Builder, Ids
+from monoscan.lowering.call import MAX_VALUES, Call, Untraceable
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.ir import MAX_LANES, Leaf, Program
 from monoscan.monoids.base import Semigroup
@@ -211,7 +212,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
                 outputs = record["outputs"]
             elif record["type"] == "primitive":
                 _lower_one(builder, record, values)
-    except primitives.Untraceable as reason:
+    except Untraceable as reason:
         return Traced(None, str(reason))
     return Traced(builder.finish([values[name] for name, _, _ in outputs], arity))
 
@@ -219,9 +220,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
 def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None:
     _, shape, dtype = record["outputs"][0]
     inputs = [values[name] for name, _, _ in record["inputs"]]
-    call = primitives.Call(
-        record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype)
-    )
+    call = Call(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
     results = primitives.lower(call)
     values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
 
@@ -230,7 +229,7 @@ def _constant(builder: Builder, array: mx.array) -> Ids:
     name = dtypes.name_of(array.dtype)
     if name in dtypes.HALF:
         array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
-    if array.size > primitives.MAX_VALUES:
-        raise primitives.Untraceable(f"a constant of {array.size} items")
-    flat = array.reshape(-1, stream=mx.cpu).tolist()
+    if array.size > MAX_VALUES:
+        raise Untraceable(f"a constant of {array.size} items")
+    flat: Any = array.reshape(-1, stream=mx.cpu).tolist()
     return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import mlx.core as mx
 
@@ -26,32 +27,32 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
         rank: The number of batch axes, the scan axis among them.
     """
 
-    @mx.custom_function  # type: ignore[untyped-decorator]
+    @mx.custom_function
     def call(*inputs: mx.array) -> list[mx.array]:
         # MLX differentiates what is inside as well, to throw it away; it must not get far
         return forward([mx.stop_gradient(x) for x in inputs], axis, rank)
 
-    @call.vjp  # type: ignore[untyped-decorator]
+    @call.vjp
     def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
         return vjp(scan, _listed(primals), _listed(cotangents), _listed(outputs), axis, rank)
 
-    @call.jvp  # type: ignore[untyped-decorator]
+    @call.jvp
     def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
         return jvp(scan, _listed(primals), _listed(tangents), axis, rank)
 
-    @call.vmap  # type: ignore[untyped-decorator]
+    @call.vmap
     def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
         moved = to_front(_listed(inputs), _listed(axes))
         outputs = transformable(scan, forward, moved, axis + 1, rank + 1)
         size = max(x.shape[0] for x in moved)
         return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
 
-    return list(call(*arrays))
+    return _listed(call(*arrays))
 
 
-def _listed(given: object) -> list[mx.array]:
+def _listed(given: Any) -> list[Any]:
     """MLX hands over a bare array where there is one."""
-    return list(given) if isinstance(given, (list, tuple)) else [given]  # type: ignore[list-item]
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def to_front(arrays: Arrays, axes: Sequence[int | None]) -> list[mx.array]:

@@ -83,7 +83,9 @@ def _tape(
     before = lanes(lefts, adjoint.lefts, lead)
     if adjoint.shifted:
         before = cut(before, axis, 0, n - 1)
-        before = join(axis, lanes(init, adjoint.lefts, one, ordered=False), before) if adjoint.seeded and before else before
+        before = (
+            join(axis, lanes(init, adjoint.lefts, one, ordered=False), before) if adjoint.seeded and before else before
+        )
     elif not adjoint.seeded:
         before = cut(before, axis, 1, n)
     w, direct = _weights(adjoint, lanes(weights, adjoint.weights, lead), axis, lead)
@@ -136,7 +138,9 @@ def _grouped(adjoint: Adjoint, lanes: Leaves, leaves: Sequence[int]) -> list[Lea
     return groups
 
 
-def _step(adjoint: Adjoint, previous: Leaves, elements: Leaves, captures: Leaves, g: Leaves) -> tuple[Leaves, Leaves, Leaves]:
+def _step(
+    adjoint: Adjoint, previous: Leaves, elements: Leaves, captures: Leaves, g: Leaves
+) -> tuple[Leaves, Leaves, Leaves]:
     """The cotangents of the left operand, the right one and captured arrays, on whole arrays."""
     left = _lanes_in(adjoint, previous, adjoint.lefts)
     right = _lanes_in(adjoint, elements, adjoint.rights)

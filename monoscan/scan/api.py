@@ -183,7 +183,15 @@ def explain(
     """What `scan` would run with these arguments, and why: the plan, which prints.
 
     Args:
-        monoid (Semigroup): As in `scan`, like all other arguments.
+        monoid (Semigroup): As in `scan`.
+        elems (array or tree): As in `scan`.
+        axis (int, optional): As in `scan`. Default: ``0``.
+        reverse (bool, optional): As in `scan`. Default: ``False``.
+        inclusive (bool, optional): As in `scan`. Default: ``True``.
+        init (array or tree, optional): As in `scan`. Default: ``None``.
+        return_carry (bool, optional): As in `scan`. Default: ``False``.
+        strategy (str, optional): As in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): As in `scan`. Default: ``None``.
 
     Returns:
         Plan: The plan.
@@ -205,12 +213,15 @@ def device_type(stream: Stream) -> str:
     return "cpu" if kind == mx.cpu or kind == mx.DeviceType.cpu else "gpu"
 
 
-def _run(operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options, stream: Stream) -> tuple[Tree, Tree]:
+def _run(
+    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options, stream: Stream
+) -> tuple[Tree, Tree]:
     with nullcontext() if stream is None else mx.stream(stream):
         plan, leaves, captures, start = _prepare(operator, elems, axis, init, asked)
         results, carry = execute(plan, leaves, captures, start)
         if not asked.results:
-            carry = [c.astype(dtypes.by_name(name)) for c, name in zip(carry, plan.problem.results, strict=True)]
+            pairs = zip(carry, plan.problem.results, strict=True)
+            carry = [c if c is None else c.astype(dtypes.by_name(name)) for c, name in pairs]
         structure = plan.problem.structure
         result = tree.unflatten(structure, results) if asked.results else None
         if not asked.inclusive and restarts(operator):
@@ -247,7 +258,9 @@ def _prepare(
     return plan, leaves, captures, start
 
 
-def _plan(where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, asked: Options) -> Plan:
+def _plan(
+    where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, asked: Options
+) -> Plan:
     operator = captures.root
     operator.check(stored)
     layout = elements.lay_out(where, operator, structure, shapes, axis, init)
@@ -267,5 +280,3 @@ def _not_an_operator(call: str, given: Any) -> str:
             "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
         )
     return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."
-
-

@@ -93,7 +93,12 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
 
 
 def _plan(
-    captures: Captures, structure: Any, shapes: tuple[Shape, ...], stored: tuple[mx.Dtype, ...], axis: int, asked: Options
+    captures: Captures,
+    structure: Any,
+    shapes: tuple[Shape, ...],
+    stored: tuple[mx.Dtype, ...],
+    axis: int,
+    asked: Options,
 ) -> Plan:
     names = tuple(dtypes.name_of(dtype) for dtype in stored)
     operator: Semigroup = captures.root

@@ -14,7 +14,9 @@ from monoscan.lowering.problem import accumulators
 from monoscan.monoids.base import Semigroup
 
 
-def check_leaves(where: str, operator: Semigroup, elems: tree.Tree, leaves: list[Any], structure: tree.Structure) -> None:
+def check_leaves(
+    where: str, operator: Semigroup, elems: tree.Tree, leaves: list[Any], structure: tree.Structure
+) -> None:
     """The elements form the operator's tree, and each leaf is an array."""
     if not leaves:
         raise errors.TreeError(f"{where} expects at least one array; got the empty tree {tree.describe(elems)}.")
@@ -22,10 +24,14 @@ def check_leaves(where: str, operator: Semigroup, elems: tree.Tree, leaves: list
     if template is not None and tree.flatten_like(template, structure) is None:
         got = f"a single array of shape {tuple(elems.shape)}" if isinstance(elems, mx.array) else tree.describe(elems)
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else f"a tree {tree.describe(template)}"
-        raise errors.TreeError(f"{where} expects {kind}; got {got}. {operator.name}.embed builds elements from raw input.")
+        raise errors.TreeError(
+            f"{where} expects {kind}; got {got}. {operator.name}.embed builds elements from raw input."
+        )
     for name, leaf in zip(names(operator, structure), leaves, strict=True):
         if not isinstance(leaf, mx.array):
-            raise errors.TreeError(f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}")
+            raise errors.TreeError(
+                f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
+            )
 
 
 def _remedy(leaf: Any, leaves: list[Any]) -> str:
@@ -53,7 +59,12 @@ def names(operator: Semigroup, structure: tree.Structure) -> list[str]:
 
 
 def lay_out(
-    where: str, operator: Semigroup, structure: tree.Structure, shapes: Sequence[Shape], axis: int, init: Sequence[Shape] | None
+    where: str,
+    operator: Semigroup,
+    structure: tree.Structure,
+    shapes: Sequence[Shape],
+    axis: int,
+    init: Sequence[Shape] | None,
 ) -> Layout:
     """The geometry of the elements.
 

@@ -67,7 +67,9 @@ def by_vmap(
             if lead[axis] != 1:
                 mapped = tuple(None if not own or own[axis] == 1 else 0 for own in leads)
                 function = mx.vmap(function, in_axes=mapped, out_axes=(0,) * number)
-        squeezed = [a.squeeze([i for i, size in enumerate(own) if size == 1]) for a, own in zip(arrays, leads, strict=True)]
+        squeezed = [
+            a.squeeze([i for i, size in enumerate(own) if size == 1]) for a, own in zip(arrays, leads, strict=True)
+        ]
         results = function(*squeezed)
         shapes = [tuple(mx.broadcast_shapes(a.shape, b.shape)) for a, b in zip(left, right, strict=True)]
         return [_trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]

@@ -60,7 +60,8 @@ def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None)
     """The result leaf and the carry leaf, as the caller sees them."""
     problem, layout, scan = plan.problem, plan.problem.layout, plan.scan
     name = problem.facts.native
-    assert name is not None and scan is not None
+    assert name is not None
+    assert scan is not None
 
     def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         return _run(name, scan, inputs, axis)

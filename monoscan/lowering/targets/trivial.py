@@ -24,7 +24,9 @@ def run(
     first = None
     if init is not None:
         first = graph.prepare_init(problem, init)
-    elif layout.length == 0 and (options.return_carry or not options.results) or layout.length and not options.inclusive:
+    elif (layout.length == 0 and (options.return_carry or not options.results)) or (
+        layout.length and not options.inclusive
+    ):
         first = graph.identity(problem, captures)
     if layout.length == 0:
         carry = [] if first is None else [layout.restore_carry(c, i) for i, c in enumerate(first)]

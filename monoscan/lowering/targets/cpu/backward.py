@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import attrs
@@ -43,7 +43,7 @@ class BackwardRules:
         _, found = mx.jvp(run, [primals[i] for i in argnums], list(tangents))
         return list(found)
 
-    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> object:
+    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
         def run(*chosen: mx.array) -> list[mx.array]:
             arrays = list(primals)
             for i, array in zip(argnums, chosen, strict=True):
@@ -63,7 +63,9 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     _, _, _, _, ends, init = adjoint.unpack(arrays)
     first = len(arrays) - len(ends) - len(init)
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-    typed = [x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)]
+    typed = [
+        x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)
+    ]
     return launch([*arrays[:first], *typed])
 
 
@@ -79,7 +81,11 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
     captures = adjoint.program.captures
     elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
     inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-    events = [len(state[i].shape) for i in elements] + [len(c.shape) for c in captures] + [len(state[i].shape) for i in inits]
+    events = (
+        [len(state[i].shape) for i in elements]
+        + [len(c.shape) for c in captures]
+        + [len(state[i].shape) for i in inits]
+    )
     outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
     carries = [(dtypes.by_name(state[i].dtype), state[i].shape) for i in adjoint.live] if adjoint.seeded else []
     return build.load().Launch(

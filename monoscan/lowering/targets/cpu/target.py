@@ -89,7 +89,9 @@ def _compile(problem: Problem) -> Executable:
         and not problem.captures.arrays
         and layout.init is None
     )
-    return Executable(plain, tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem)))
+    return Executable(
+        plain, tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem))
+    )
 
 
 def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
@@ -120,7 +122,9 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
     captures = [len(leaf.shape) for leaf in spec.combine.captures]
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
-        own = attrs.evolve(spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None)
+        own = attrs.evolve(
+            spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
+        )
         key = (again, own, axis, rank, seeded)
         return _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded))(arrays)
 

@@ -1,0 +1,135 @@
+"""MLX's primitives that move lanes about: slices, gathers, scatters. They leave no trace in a program.
+
+What depends on the element's own value is an `Op.LOOKUP`; all else is known at trace time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monoscan import dtypes
+from monoscan.lowering.builder import Ids
+from monoscan.lowering.call import Call, Untraceable
+from monoscan.lowering.ir import Op
+
+UPDATES = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: None}
+"""How an update is combined with what it falls on; ``None`` replaces it."""
+
+
+def take_slice(call: Call, x: Ids) -> Ids:
+    """``x[start:stop:step]`` along every axis."""
+    return x[_slices(*call.arguments)]
+
+
+def _slices(start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(*bounds) for bounds in zip(start, stop, step, strict=True))
+
+
+def update_slice(call: Call, x: Ids, update: Ids) -> Ids:
+    """``x`` with a slice replaced by, or combined with, an update."""
+    where = _slices(*call.arguments[1:])
+    op, result = UPDATES[call.arguments[0]], x.copy()
+    result[where] = update if op is None else call.each(op, x[where], np.broadcast_to(update, x[where].shape))
+    return result
+
+
+def split(call: Call, x: Ids) -> list[Ids]:
+    """The parts between indices along an axis."""
+    indices, axis = call.arguments
+    return list(np.split(x, list(indices), axis))
+
+
+def pad(call: Call, x: Ids, value: Ids) -> Ids:
+    """``x`` with a constant around it."""
+    axes, low, high = call.arguments
+    widths = [(0, 0)] * x.ndim
+    for axis, before, after in zip(axes, low, high, strict=True):
+        widths[axis] = (before, after)
+    return np.pad(x, widths, constant_values=int(value))
+
+
+def arange(call: Call) -> Ids:
+    """Constants at equal distances."""
+    start, _, step = call.arguments
+    count = call.shape[0]
+    return np.array([call.builder.const(start + i * step, call.dtype) for i in range(count)], dtype=np.int64)
+
+
+def _index(call: Call, number: int, size: int) -> tuple[int | None, int]:
+    """An index as a constant if it is one, and as a value that counts from the front."""
+    value = call.builder.value_of(number)
+    if value is not None:
+        return int(value) % size, number
+    dtype = call.builder.dtypes[number]
+    if dtype in dtypes.UNSIGNED:
+        return None, number
+    negative = call.builder.emit(Op.LT, (number, call.builder.const(0, dtype)), "bool")
+    wrapped = call.builder.emit(Op.ADD, (number, call.builder.const(size, dtype)), dtype)
+    return None, call.builder.emit(Op.SELECT, (negative, wrapped, number), dtype)
+
+
+def _lookup(call: Call, number: int, table: Ids) -> Ids:
+    """Row ``number`` of a table of lanes: by position if it is known, else by `Op.LOOKUP`."""
+    position, dynamic = _index(call, number, len(table))
+    if position is not None:
+        row: Ids = table[position]
+        return row
+    columns = table.reshape(len(table), -1).T
+    dtype = call.builder.dtypes[int(table.flat[0])]
+    found = [call.builder.emit(Op.LOOKUP, (dynamic, *(int(v) for v in column)), dtype) for column in columns]
+    return np.array(found, dtype=np.int64).reshape(table.shape[1:])
+
+
+def gather(call: Call, x: Ids, *indices: Ids) -> Ids:
+    """Rows of ``x`` by index along some of its axes."""
+    axes, sizes = call.arguments
+    if any(sizes[axis] != 1 for axis in axes):
+        raise Untraceable("a gather of more than one row an index")
+    grid = np.broadcast_arrays(*indices)
+    rows = np.moveaxis(x, axes, range(len(axes)))
+    found = []
+    for numbers in zip(*(g.flat for g in grid), strict=True):
+        piece = rows
+        for number in numbers:
+            piece = _lookup(call, int(number), piece)
+        found.append(piece)
+    if any(size != x.shape[axis] for axis, size in enumerate(sizes) if axis not in axes):
+        raise Untraceable("a gather of a part of an axis")
+    return np.stack(found).reshape(call.shape)
+
+
+def gather_axis(call: Call, x: Ids, indices: Ids) -> Ids:
+    """Items of ``x`` along one axis, one for each index."""
+    axis = call.arguments[0]
+    columns = np.moveaxis(np.broadcast_to(x, _without(x, indices, axis)), axis, -1)
+    wanted = np.moveaxis(indices, axis, -1)
+    found = np.empty(wanted.shape, dtype=np.int64)
+    for place in np.ndindex(wanted.shape):
+        found[place] = _lookup(call, int(wanted[place]), columns[place[:-1]])
+    return np.moveaxis(found, -1, axis)
+
+
+def _without(x: Ids, indices: Ids, axis: int) -> tuple[int, ...]:
+    """The shape of ``x`` along ``axis`` and of ``indices`` elsewhere."""
+    shape = list(indices.shape)
+    shape[axis] = x.shape[axis]
+    return tuple(shape)
+
+
+def scatter(call: Call, x: Ids, *rest: Ids) -> Ids:
+    """``x`` with updates at indices that do not depend on the element."""
+    *indices, updates = rest
+    kind, axes = call.arguments
+    result = x.copy()
+    grid = np.broadcast_arrays(*indices) if indices else []
+    for place in np.ndindex(grid[0].shape if grid else ()):
+        where = [call.builder.value_of(int(g[place])) for g in grid]
+        if any(value is None for value in where):
+            raise Untraceable("a scatter to an index that depends on the element")
+        target = [slice(0, size) for size in updates.shape[len(grid[0].shape) if grid else 0 :]]
+        for axis, value in zip(axes, where, strict=True):
+            start = int(value) % x.shape[axis]
+            target[axis] = slice(start, start + target[axis].stop)
+        op, update = UPDATES[kind], updates[place]
+        result[tuple(target)] = update if op is None else call.each(op, result[tuple(target)], update)
+    return result
