@@ -1,4 +1,8 @@
-"""Compiles rendered kernels and calls them by hand, without the bridge."""
+"""Compiles rendered kernels and calls them by hand, without the bridge.
+
+Under sanitizers: ``LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
+ASAN_OPTIONS=detect_leaks=0 MONOSCAN_TEST_CXXFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"``.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +65,11 @@ def compile_source(source: str) -> ctypes.CDLL:
     path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
     command = [
         COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-        "-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *FLAGS, "-include", str(HEADER), "-x", "c++", "-", "-o", str(path),
-        "-lm",
+        "-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *FLAGS, "-include", str(HEADER),
+        "-x", "c++", "-", "-o", str(path), "-lm",
     ]  # fmt: skip
-    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False, env=plain)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return ctypes.CDLL(str(path))

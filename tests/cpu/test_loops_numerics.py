@@ -53,7 +53,8 @@ EXACT = {
     "arg-max": operators.arg_max(), "map4": operators.finite_map(4), "segmented": operators.segmented_sum("int32"),
     "segmented64": operators.segmented_sum("int64"), "int8": operators.affine("int8"),
     "uint16": operators.affine("uint16"), "pair": operators.addition(2, "uint32"),
-    "int64": operators.affine("int64"), "five64": operators.addition(5, "int64"), "pair8": operators.addition(2, "int8"), "three": operators.addition(3, "int32"),
+    "int64": operators.affine("int64"), "five64": operators.addition(5, "int64"),
+    "pair8": operators.addition(2, "int8"), "three": operators.addition(3, "int32"),
 }  # fmt: skip
 
 

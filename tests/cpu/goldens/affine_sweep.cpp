@@ -214,9 +214,15 @@ NOINLINE void give_carry(const piece& p) {
 
 // Where each lane of the row before stands.
 struct above { const f32* s0; const f32* s1; };
-template <bool whole> INLINE void load_above(const above& a, ms_int j, state& s) {
-  s.s0 = load_float32(a.s0 + j);
-  s.s1 = load_float32(a.s1 + j);
+template <class T> struct few { T items[W]; };
+template <class T> INLINE few<T> first_few(const T* p, int m) {
+  few<T> f = {};
+  __builtin_memcpy(f.items, p, m * sizeof(T));
+  return f;
+}
+template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j, int m, state& s) {
+  s.s0 = part ? load_float32(first_few(a.s0 + j, m).items) : load_float32(a.s0 + j);
+  s.s1 = part ? load_float32(first_few(a.s1 + j, m).items) : load_float32(a.s1 + j);
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
 template <bool scan, bool first, bool keep, bool part>
@@ -225,7 +231,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
   load_captures(e, j, p.g->inner + W, k);
-  if (!first) load_above<!scan>(a, j, l);
+  if (!first) load_above<!scan, part>(a, j, m, l);
   const state y = first ? x : combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return y;

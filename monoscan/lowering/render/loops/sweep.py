@@ -15,7 +15,13 @@ from monoscan.lowering.render.state import StateText, carry_offsets
 COLUMNS = """\
 // Where each lane of the row before stands.
 struct above { @pointers };
-template <bool whole> INLINE void load_above(const above& a, ms_int j, state& s) {
+template <class T> struct few { T items[W]; };
+template <class T> INLINE few<T> first_few(const T* p, int m) {
+  few<T> f = {};
+  __builtin_memcpy(f.items, p, m * sizeof(T));
+  return f;
+}
+template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j, int m, state& s) {
 @load_above
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
@@ -25,7 +31,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
   load_captures(e, j, p.g->inner + W, k);
-  if (!first) load_above<!scan>(a, j, l);
+  if (!first) load_above<!scan, part>(a, j, m, l);
   const state y = first ? x : combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return @out;
@@ -140,7 +146,8 @@ class SweepText:
         load = []
         for lane in lanes:
             guard = "" if lane in carried else "if (whole) "
-            load.append(f"  {guard}s.s{lane} = load_{spec.dtypes[lane]}(a.s{lane} + j);")
+            name, at = f"load_{spec.dtypes[lane]}", f"a.s{lane} + j"
+            load.append(f"  {guard}s.s{lane} = part ? {name}(first_few({at}, m).items) : {name}({at});")
         if spec.inclusive:
             out = "y"
         else:
