@@ -186,8 +186,8 @@ def _states(
 
     The results serve where they are exact; else the scan runs again.
     """
-    exact = all(i in scan.emit and scan.results[scan.emit.index(i)] == scan.state[i].dtype for i in lefts)
-    if scan.want_results and exact:
+    names = dict(zip(scan.emit, scan.results, strict=False))
+    if scan.want_results and all(names.get(i) == scan.state[i].dtype for i in lefts):
         return [outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
     again = attrs.evolve(
         scan,

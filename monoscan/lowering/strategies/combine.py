@@ -7,7 +7,7 @@ from math import prod
 
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Program
 from monoscan.lowering.layout import Shape
@@ -30,9 +30,21 @@ def by_slices(operator: Semigroup, structure: tree.Structure) -> Combine:
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
         result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
-        return leaves_of(result, structure)
+        return _same_shapes(operator, leaves_of(result, structure), left, right)
 
     return combine
+
+
+def _same_shapes(operator: Semigroup, result: Leaves, left: Leaves, right: Leaves) -> Leaves:
+    """What a function of slices returned, if it is slices again; nothing else has checked that."""
+    for i, (y, a, b) in enumerate(zip(result, left, right, strict=True)):
+        expected = tuple(mx.broadcast_shapes(a.shape, b.shape))
+        if not isinstance(y, mx.array) or tuple(y.shape) != expected or y.dtype != a.dtype:
+            raise errors.ScanError(
+                f"[associative_scan] {operator.name} must return slices like those it gets; leaf {i} should be "
+                f"{tree.describe(mx.zeros(expected, a.dtype))} and is {tree.describe(y)}."
+            )
+    return result
 
 
 def by_vmap(
