@@ -47,7 +47,7 @@ class _Frame:
 
     @property
     def width(self) -> int:
-        return max(_MARGIN + self.column * (self.network.length + 1) + 8, 680)
+        return max(_MARGIN + self.column * (self.network.length + 1) + 8, 720)
 
     @property
     def height(self) -> int:
@@ -159,7 +159,7 @@ def _legend(frame: _Frame) -> Iterator[str]:
     for colour, words in entries:
         yield _line((x, y - 4), (x + 20, y - 4), colour, ' stroke-width="2"')
         yield _text(x + 26, y, words, _INK, 11, "start")
-        x += 44 + 5.6 * len(words)
+        x += 42 + 6 * len(words)
     note = "A node names the elements that it covers, first and last."
     if len(network.live) < len(network.nodes):
         note += " Dashed nodes serve the carry alone."
