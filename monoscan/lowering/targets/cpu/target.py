@@ -35,10 +35,12 @@ class Executable:
 
     Args:
         plain: The caller's leaves are the launch's arrays as they stand.
+        direct: The only launch, where it takes all leaves and yields all results and no carry.
         launches: For each group of results the arrays that it takes, and its launch.
     """
 
     plain: bool
+    direct: Launch | None
     launches: tuple[tuple[Group, tuple[int, ...], Launch], ...]
 
 
@@ -61,9 +63,11 @@ def source(problem: Problem) -> str:
 
 def run(
     plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Results, Results]:
+) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
     """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
     executable = _EXECUTABLES.get(plan, lambda: _compile(plan.problem))
+    if executable.direct is not None:
+        return executable.direct(leaves), ()
     problem, layout = plan.problem, plan.problem.layout
     arrays = leaves if executable.plain else aligned_arrays(problem, leaves, captures, init)
     number = len(leaves)
@@ -89,9 +93,11 @@ def _compile(problem: Problem) -> Executable:
         and not problem.captures.arrays
         and layout.init is None
     )
-    return Executable(
-        plain, tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem))
-    )
+    launches = tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem))
+    everything = tuple(range(number))
+    group, chosen, launch = launches[0]
+    direct = plain and chosen == group.emit == everything and problem.options.results and not group.scan.want_carry
+    return Executable(plain, launch if direct else None, launches)
 
 
 def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
