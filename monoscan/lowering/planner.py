@@ -43,15 +43,21 @@ def plan(problem: Problem) -> Plan:
     _check_identity(problem)
     if problem.options.strategy != "auto":
         return _forced(problem)
-    passed: list[Reason] = [Reason(1, TITLES[1], "strategy is auto")]
+    taken: tuple[int, str, tuple[Plan, ...]] | None = None
+    reasons = [Reason(1, TITLES[1], "strategy is auto")]
     for row, rule in _ROWS.items():
-        answer = rule(problem)
+        answer = rule(problem) if taken is None or row != 3 else "a row before it was taken"
         if isinstance(answer, str):
-            passed.append(Reason(row, TITLES[row], answer))
-            continue
-        strategy, text, parts = answer
-        return make(problem, strategy, row, (*passed, Reason(row, TITLES[row], text)), parts)
-    raise AssertionError("row 7 takes everything")
+            reasons.append(Reason(row, TITLES[row], answer))
+        elif taken is None:
+            strategy, text, parts = answer
+            taken = row, strategy, parts
+            reasons.append(Reason(row, TITLES[row], text))
+        else:
+            reasons.append(Reason(row, TITLES[row], f"would do, but row {taken[0]} comes first"))
+    assert taken is not None, "row 7 takes everything"
+    row, strategy, parts = taken
+    return make(problem, strategy, row, tuple(reasons), parts)
 
 
 Answer = str | tuple[str, str, tuple[Plan, ...]]
