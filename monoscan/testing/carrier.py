@@ -56,7 +56,6 @@ class Carrier(ABC):
 
         Raises:
             OffDomain: One of them has no value.
-
         """
 
     def scale(self, *elements: Lanes) -> Any:
@@ -82,7 +81,6 @@ class Carrier(ABC):
 
         Raises:
             OffDomain: The operator has no inverse that traces.
-
         """
         if self.subject.inverse is None:
             raise OffDomain("no inverse")
@@ -93,7 +91,6 @@ class Carrier(ABC):
 
         Raises:
             OffDomain: A lane has no value.
-
         """
         scale = self.scale(left, right, *others)
         far = [

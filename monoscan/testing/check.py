@@ -19,7 +19,7 @@ from monoscan.testing.laws import Law
 from monoscan.testing.lawsets import claimed_laws, undeclared
 from monoscan.testing.levels import carriers
 from monoscan.testing.report import LawError, Report, Row, describe
-from monoscan.testing.search import Examples, Model, Words, draw, examine, smallest
+from monoscan.testing.search import Examples, Model, Words, draw, examine, simplest
 from monoscan.testing.subject import Subject, subject_of
 
 DTYPES = ("float32", "int32")
@@ -86,7 +86,6 @@ def check_laws(
         >>> import monoscan as ms
         >>> from monoscan.testing import check_laws
         >>> report = check_laws(ms.Affine())
-
     """
     rows: list[Row] = []
     hints: list[str] = []
@@ -119,7 +118,6 @@ class LawCase:
 
         Raises:
             LawError: It does not hold.
-
         """
         _check(self.case, (self.law,), _target(self.case.subject.operator), _silent)
 
@@ -155,7 +153,6 @@ def law_cases(
         >>> @pytest.mark.parametrize("law", law_cases(ms.Affine()))
         ... def test_laws(law):
         ...     law()
-
     """
     import pytest
 
@@ -169,7 +166,7 @@ def law_cases(
 
 def _case(monoid: Semigroup, elements: Elements | None, dtype: str, size: int, seed: int, examples: int) -> _Case:
     letters = embedded(monoid, Kind(dtype, size)) if elements is None else elements
-    example = smallest(letters)
+    example = simplest(letters)
     letters = letters.map(partial(_like, monoid, tree.flatten(example)[1]))
     if elements is not None:
         dtype = dtype_names.name_of(tree.flatten(example)[0][0].dtype)

@@ -30,7 +30,6 @@ def run_laws(target: str, seed: int = 0, examples: int = 100, dtypes: Sequence[s
     Returns:
         int: 0 if all laws hold, 1 if one does not, 2 if there is no such operator or it
         cannot be checked.
-
     """
     try:
         operator = load(target)
@@ -50,7 +49,6 @@ def load(target: str) -> Semigroup:
 
     Raises:
         ScanError: There is no such operator; the message says what is there instead.
-
     """
     module_name, _, path = target.partition(":")
     if not module_name or not path:

@@ -35,7 +35,6 @@ class Kind:
         dtype: What raw numbers are drawn in.
         size: The length of event axes.
         tame: Whether numbers are so small that products of many stay in range.
-
     """
 
     dtype: str = "float32"
@@ -63,7 +62,6 @@ def elements(operator: Semigroup, dtype: str = "float32", *, size: int = 2) -> E
         >>> import monoscan as ms
         >>> from monoscan.testing import elements
         >>> pairs = elements(ms.Affine(), "float32")
-
     """
     return words(embedded(operator, Kind(dtype, size))).map(lambda word: _product(operator, word))
 
@@ -88,7 +86,6 @@ def embedded(operator: Semigroup, kind: Kind = Kind()) -> Elements:
 
     Raises:
         ScanError: Nothing says which tree the operator's elements form.
-
     """
     source = _SOURCES.get(type(operator).__name__) if type(operator).__module__.startswith("monoscan.") else None
     if source is not None:

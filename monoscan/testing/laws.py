@@ -39,7 +39,6 @@ class Law:
         statement: The equation, as a reader of a failure wants to see it.
         arity: How many elements it is about.
         sides: From an algebra and that many elements to the two sides.
-
     """
 
     name: str

@@ -18,7 +18,6 @@ class LawSet:
         name: What it is called.
         own: The laws that it adds.
         parents: The sets whose laws it takes over.
-
     """
 
     name: str

@@ -25,7 +25,7 @@ from monoscan.testing.laws import Law
 from monoscan.testing.levels import DecimalCarrier, ExactCarrier
 from monoscan.testing.machine_levels import BoundedCarrier
 from monoscan.testing.report import LawError, describe
-from monoscan.testing.search import draw, examine, smallest
+from monoscan.testing.search import draw, examine, simplest
 from monoscan.testing.subject import Lanes, Subject, subject_of
 
 HOMOMORPHISM = Law(
@@ -113,11 +113,10 @@ def check_homomorphism(
         >>> import monoscan as ms
         >>> from monoscan.testing import check_homomorphism
         >>> check_homomorphism(ms.LogSumExp(), ms.Sum(), mx.exp)
-
     """
     letters = embedded(source, Kind(dtype)) if elements is None else elements
     drawn = draw(words(letters), seed, examples)
-    for model in _morphisms(source, target, mapping, smallest(letters), dtype):
+    for model in _morphisms(source, target, mapping, simplest(letters), dtype):
         outcome = examine(model, HOMOMORPHISM, drawn)
         if outcome.failure is not None:
             raise LawError(describe(outcome.failure, dtype, None, seed))

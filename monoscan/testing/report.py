@@ -45,7 +45,6 @@ class Report:
         name: The operator's.
         rows: One for each law, dtype and level.
         hints: Facts that seem true and are not declared, and dtypes that were left out.
-
     """
 
     name: str
@@ -70,7 +69,6 @@ def describe(failure: Failure, dtype: str, target: str | None, seed: int) -> str
         dtype: What elements were drawn in.
         target: The operator as the command line names it, if it can.
         seed: The seed that leads to it.
-
     """
     model, difference = failure.model, failure.difference
     shown = [model.show(element) for element in (*failure.elements, failure.left, failure.right)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -113,7 +113,6 @@ def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) 
         law: The law.
         examples: The examples.
         shrink: Whether to make a counterexample as small as possible.
-
     """
     drawn = examples.drawn[: 1 if law.arity == 0 else None]
     with model.context():
@@ -129,19 +128,23 @@ def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) 
 
 def draw_once(strategy: SearchStrategy[Any], seed: int) -> Any:
     """One value, not the simplest."""
+    return _first(strategy, seed, 3)[-1]
+
+
+def simplest(strategy: SearchStrategy[Any]) -> Any:
+    """The simplest value that a strategy draws."""
+    return _first(strategy, 0, 1)[0]  # Hypothesis tries the simplest first
+
+
+def _first(strategy: SearchStrategy[Any], seed: int, number: int) -> list[Any]:
     drawn: list[Any] = []
 
     def keep(value: Any) -> None:
         drawn.append(value)
 
-    run = settings(_QUIET, max_examples=3, phases=[Phase.generate])
+    run = settings(_QUIET, max_examples=number, phases=[Phase.generate])
     seeded(seed)(run(given(strategy)(keep)))()
-    return drawn[-1]
-
-
-def smallest(strategy: SearchStrategy[Any]) -> Any:
-    """The simplest value that a strategy draws."""
-    return find(strategy, lambda value: True, settings=_QUIET)
+    return drawn
 
 
 def _all_at_once(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> Any:

@@ -32,7 +32,6 @@ class Subject:
         structure: The tree of an element.
         leaves: The dtype of accumulation and the event shape of each leaf.
         captures: The operator with the arrays that it captures.
-
     """
 
     operator: Semigroup
@@ -52,7 +51,6 @@ class Subject:
 
         Raises:
             TraceError: It is not traceable.
-
         """
         if self.traced.program is None:
             raise errors.TraceError(f"[laws] {self.operator.name} is not traceable: {self.traced.reason}.")
@@ -117,7 +115,6 @@ def subject_of(operator: Semigroup, dtype: str, example: Element) -> Subject:
 
     Raises:
         ScanError: The operator does not take such elements.
-
     """
     leaves, structure = tree.flatten(example)
     given = tuple(dtypes.name_of(leaf.dtype) for leaf in leaves)

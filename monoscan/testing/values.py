@@ -11,8 +11,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from monoscan import dtypes
+from monoscan import dtypes, errors
 
+_DRAWN = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
 _WIDTH = {"float16": 16, "bfloat16": 32, "float32": 32, "float64": 64}
 _SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
@@ -27,7 +28,11 @@ def numbers(dtype: str, *, infinities: bool = False, nans: bool = False) -> Sear
         infinities (bool, optional): Whether they are in the domain. Default: ``False``.
         nans (bool, optional): Whether NaN is one of the values. Default: ``False``.
 
+    Raises:
+        ScanTypeError: There is no such dtype, or it is complex.
     """
+    if dtype not in _DRAWN:
+        raise errors.ScanTypeError(f"[laws] draws {', '.join(sorted(_DRAWN))}; got {dtype}.")
     if dtype == "bool":
         return st.booleans()
     if dtype in dtypes.INTEGERS:
@@ -93,7 +98,6 @@ def arrays(dtype: str, shape: tuple[int, ...], values: SearchStrategy[Any] | Non
         dtype (str): As ``"float32"``.
         shape (tuple(int)): The shape.
         values (SearchStrategy, optional): The items. Default: `numbers` of the dtype.
-
     """
     items = numbers(dtype) if values is None else values
     if not shape:

@@ -42,7 +42,6 @@ class Intervals(Monoid):
         strict (bool, optional): Whether the identity may only be placed: combined with
             anything it gives the error, too. It tells padding from a guard.
             Default: ``False``.
-
     """
 
     strict: bool = False
@@ -89,7 +88,6 @@ def check_order(
         >>> import monoscan as ms
         >>> from monoscan.testing import check_order
         >>> check_order(partial(ms.scan, strategy="blelloch"), 37)
-
     """
     first = 1 if init else 0
     steps = np.arange(n)[:: -1 if reverse else 1]
@@ -114,7 +112,6 @@ def check_orders(run: Run, lengths: Iterable[int] = LENGTHS, *, strict: bool = F
 
     Raises:
         OrderError: As `check_order`.
-
     """
     for n in lengths:
         for reverse in (False, True):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import monoscan as ms
 from monoscan.testing import LawError, check_homomorphism, check_laws, elements, law_cases, run_laws
 from monoscan.testing.lawsets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
-from monoscan.testing.search import smallest
+from monoscan.testing.search import simplest
 from tests.laws_support import AffineWithoutGate, LyingCommutative
 
 
@@ -146,7 +146,7 @@ def test_elements_of_two_trees_are_refused() -> None:
 
 def test_elements_are_reachable_and_shrink_to_zero() -> None:
     """The simplest element is one embedded zero."""
-    assert [leaf.item() for leaf in smallest(elements(ms.Affine()))] == [0.0, 0.0]
+    assert [leaf.item() for leaf in simplest(elements(ms.Affine()))] == [0.0, 0.0]
 
 
 def test_dtypes_that_the_operator_refuses_are_left_out() -> None:
@@ -156,6 +156,12 @@ def test_dtypes_that_the_operator_refuses_are_left_out() -> None:
     assert any("int32 is left out: [LogSumExp] takes floats only" in hint for hint in report.hints)
     with pytest.raises(ms.ScanError, match="takes floats only"):
         check_laws(ms.LogSumExp(), dtypes=("int32",))
+
+
+def test_complex_numbers_are_refused() -> None:
+    """They have no exact arithmetic here."""
+    with pytest.raises(ms.ScanTypeError, match="got complex64"):
+        check_laws(ms.Affine(), dtypes=("complex64",))
 
 
 def test_an_operator_that_does_not_trace_is_checked_by_mlx() -> None:
