@@ -186,8 +186,12 @@ SUM = Model(ms.Sum(), lambda l, r: (l[0] + r[0],), _scalar(0), ((),))
 PRODUCT = Model(ms.Product(), lambda l, r: (l[0] * r[0],), _scalar(1), ((),))
 MAX = Model(ms.Max(), lambda l, r: (np.maximum(l[0], r[0]),), lambda d: (np.array(_lowest(d[0])),), ((),), False)
 MIN = Model(ms.Min(), lambda l, r: (np.minimum(l[0], r[0]),), lambda d: (np.array(_highest(d[0])),), ((),), False)
-FIRST = Model(ms.First(), lambda l, r: (np.broadcast_to(l[0], np.broadcast_shapes(l[0].shape, r[0].shape)),), None, ((),), False)
-LAST = Model(ms.Last(), lambda l, r: (np.broadcast_to(r[0], np.broadcast_shapes(l[0].shape, r[0].shape)),), None, ((),), False)
+FIRST = Model(
+    ms.First(), lambda l, r: (np.broadcast_to(l[0], np.broadcast_shapes(l[0].shape, r[0].shape)),), None, ((),), False
+)
+LAST = Model(
+    ms.Last(), lambda l, r: (np.broadcast_to(r[0], np.broadcast_shapes(l[0].shape, r[0].shape)),), None, ((),), False
+)
 AFFINE = Model(ms.Affine(), _affine, _scalar(1, 0), ((), ()))
 MATMUL = Model(ms.MatMul(), lambda l, r: (l[0] @ r[0],), lambda d: (np.eye(2, dtype=_unit(d[0])),), ((2, 2),))
 MATRIX_AFFINE = Model(
@@ -256,7 +260,9 @@ def check_scan(
     stored = tuple(name_of(x) for x in leaves)
     stored = tuple("int32" if type(model.operator) is ms.Sum and name == "bool" else name for name in stored)
     arrays = tuple(widen(x) for x in leaves)
-    arrays = tuple(x.astype(np.int32) if s == "int32" and x.dtype == bool else x for x, s in zip(arrays, stored, strict=True))
+    arrays = tuple(
+        x.astype(np.int32) if s == "int32" and x.dtype == bool else x for x, s in zip(arrays, stored, strict=True)
+    )
     first = None if init is None else tuple(widen(x) for x in init)
     seeded = first is not None
     if first is None and model.identity is not None:

@@ -1,6 +1,6 @@
 """Every message says the call, the operator, the leaf, given against expected, and the way out."""
 
-# ruff: noqa: E501  # a table: one row a message
+# a table: one row a message
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ def init_of(model: Model, dtypes: Sequence[str], batch: tuple[int, ...] = ()) ->
 @pytest.mark.parametrize("seeded", [False, True], ids=["", "init"])
 @pytest.mark.parametrize(("reverse", "inclusive"), SWITCHES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_all_options_agree_with_the_fold_by_definition(strategy: str, reverse: bool, inclusive: bool, seeded: bool) -> None:
+def test_all_options_agree_with_the_fold_by_definition(
+    strategy: str, reverse: bool, inclusive: bool, seeded: bool
+) -> None:
     for length in LENGTHS:
         init = init_of(SUM, ["int32"]) if seeded else None
         options: dict[str, Any] = {"reverse": reverse, "inclusive": inclusive, "init": init, "strategy": strategy}
@@ -157,9 +159,7 @@ def test_an_exclusive_segmented_scan_reversed_gives_the_identity_at_the_last_of_
 def test_the_init_of_an_exclusive_segmented_scan_comes_before_the_first_head_only(strategy: str) -> None:
     flags = mx.array([False, False, True, False, True])
     init = (mx.array(False), mx.array(100))
-    _, before = ms.scan(
-        ms.Segmented(ms.Sum()), (flags, mx.arange(1, 6)), inclusive=False, init=init, strategy=strategy
-    )
+    _, before = ms.scan(ms.Segmented(ms.Sum()), (flags, mx.arange(1, 6)), inclusive=False, init=init, strategy=strategy)
     assert before.tolist() == [100, 101, 0, 3, 0]
 
 
@@ -445,7 +445,14 @@ def test_explain_takes_every_option_and_runs_nothing() -> None:
     leaves = random_leaves(AFFINE, RNG, [(9,), (9,)], ["float32"] * 2)
     for reverse, inclusive in SWITCHES:
         plan = ms.explain(
-            ms.Affine(), leaves, 0, reverse=reverse, inclusive=inclusive, init=(1, 0), return_carry=True, strategy="blelloch"
+            ms.Affine(),
+            leaves,
+            0,
+            reverse=reverse,
+            inclusive=inclusive,
+            init=(1, 0),
+            return_carry=True,
+            strategy="blelloch",
         )
         assert isinstance(plan, ms.Plan)
         assert plan.strategy == "blelloch"

@@ -85,7 +85,13 @@ def test_grad_reaches_elements_init_and_carry_under_all_options(reverse: bool, i
 
     def loss(a: mx.array, b: mx.array, h0: mx.array) -> mx.array:
         (_, h), (_, last) = ms.scan(
-            ms.Affine(), (a, b), init=(mx.array(1.0), h0), reverse=reverse, inclusive=inclusive, return_carry=True, strategy=strategy
+            ms.Affine(),
+            (a, b),
+            init=(mx.array(1.0), h0),
+            reverse=reverse,
+            inclusive=inclusive,
+            return_carry=True,
+            strategy=strategy,
         )
         return (h * weights[:7]).sum() + last * weights[7]
 
@@ -176,7 +182,9 @@ def test_the_gradient_of_a_gradient_is_right(strategy: str) -> None:
         slope = mx.grad(lambda a: (states(a, b) ** 2).sum())
         return mx.grad(lambda a: (slope(a) ** 2).sum())(a)
 
-    np.testing.assert_allclose(np.array(curvature(scanned(strategy))), np.array(curvature(recurrence)), rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        np.array(curvature(scanned(strategy))), np.array(curvature(recurrence)), rtol=2e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("strategy", RUNS)
@@ -542,7 +550,10 @@ def test_a_scalar_global_is_read_at_every_call() -> None:
 def test_a_scalar_global_of_a_method_is_read_at_every_call() -> None:
     x = normal(7)
     scope: dict[str, Any] = {"RATE": 0.7, "ms": ms, "attrs": attrs}
-    exec("@attrs.frozen\nclass Reads(ms.Semigroup):\n    def combine(self, l, r):\n        return l + r + RATE * l * r", scope)
+    exec(
+        "@attrs.frozen\nclass Reads(ms.Semigroup):\n    def combine(self, l, r):\n        return l + r + RATE * l * r",
+        scope,
+    )
     close(ms.scan(scope["Reads"](), x), by_hand(x, mx.array(0.7)))
     scope["RATE"] = 0.1
     close(ms.scan(scope["Reads"](), x), by_hand(x, mx.array(0.1)))

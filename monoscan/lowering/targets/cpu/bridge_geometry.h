@@ -2,6 +2,7 @@
 //
 // 1. An *order* of the batch axes is chosen: the natural one, unless another input's own
 //    memory order leaves fewer bytes to read across the grain. Outputs are laid out in it.
+//    What is behind the scan axis stays there: kernels are rendered for one kind of inner.
 // 2. Axes behind the scan axis collapse into `inner` as far as every array allows; the
 //    others, collapsed where possible, become `outer`. Axes of size 1 are dropped.
 // 3. An input is copied only if its stride along the innermost axis is neither 0 nor one
@@ -151,6 +152,7 @@ class Geometry {
     for (size_t i = 0; i < operands_.size() && least > 0; ++i) {
       Dims order = natural;
       std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank_of(i, a) > rank_of(i, b); });
+      if (behind(order) != behind(natural)) continue;
       ms_int bytes = cost(order);
       if (bytes < least) {
         least = bytes;
@@ -159,6 +161,8 @@ class Geometry {
     }
     return best;
   }
+
+  Dims behind(const Dims& order) const { return Dims(std::find(order.begin(), order.end(), axis_), order.end()); }
 
   // Sorts axes from the outermost in memory; those an input broadcasts along come first.
   ms_int rank_of(size_t i, int d) const {
