@@ -145,10 +145,11 @@ def _source(arguments: argparse.Namespace) -> int:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from monoscan.cli import bench, target
+    from monoscan.monoids import named
 
     if not 0 < arguments.seconds < float("inf"):
         raise errors.ScanError(f"[bench] --seconds is a positive number; got {arguments.seconds:g}.")
-    operator = target.operator(arguments.operator)
+    operator = named.operator(arguments.operator)
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
     for line in bench.lines(operator, elems, arguments.seconds, **_options(arguments)):
         print(line, flush=True)
@@ -158,8 +159,9 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace, strategy: str | None = None) -> Plan:
     import monoscan
     from monoscan.cli import target
+    from monoscan.monoids import named
 
-    operator = target.operator(arguments.operator)
+    operator = named.operator(arguments.operator)
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
     options = _options(arguments)
     return monoscan.explain(operator, elems, **options | {"strategy": strategy or options["strategy"]})

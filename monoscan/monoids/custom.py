@@ -8,7 +8,7 @@ from typing import Any, final
 import attrs
 import mlx.core as mx
 
-from monoscan import errors, tree
+from monoscan import dtypes, errors, tree
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
 
@@ -74,7 +74,16 @@ class CustomMonoid(_Functions, Monoid):
                 f"[{self.name}] identity has the tree {tree.describe(self.neutral)}; "
                 f"elements are {tree.describe(like)}."
             )
-        return tree.unflatten(structure, [mx.full(x.shape, v, x.dtype) for x, v in zip(leaves, values, strict=True)])
+        return tree.unflatten(structure, [self._filled(x, v) for x, v in zip(leaves, values, strict=True)])
+
+    def _filled(self, like: mx.array, value: Any) -> mx.array:
+        name = dtypes.name_of(like.dtype)
+        if name in dtypes.INTEGERS and isinstance(value, float) and not value.is_integer():
+            raise errors.ScanTypeError(
+                f"[{self.name}] its identity {value} is no {name}. Cast the elements, or give identity=lambda like: ..., "
+                "which can tell dtypes apart."
+            )
+        return mx.full(like.shape, value, like.dtype)
 
 
 def monoid(

@@ -171,7 +171,9 @@ def _case(monoid: Semigroup, elements: Elements | None, dtype: str, size: int, s
     if elements is not None:
         dtype = dtype_names.name_of(tree.flatten(example)[0][0].dtype)
     subject = subject_of(monoid, dtype, example)
-    _ = subject.traced  # raises here where combine cannot take this dtype
+    _ = subject.traced  # raises here where combine cannot take this dtype, or where the identity is none of it
+    if monoid.has_identity:
+        _ = subject.neutral
     return _Case(subject, draw(_words(subject, letters), seed, examples))
 
 

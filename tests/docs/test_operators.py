@@ -9,6 +9,7 @@ import pytest
 
 import monoscan as ms
 from monoscan.cli import target
+from monoscan.monoids import named
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operators.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", PAGE, flags=re.MULTILINE)[1:]}
@@ -26,13 +27,13 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize("name", target.catalogue())
+@pytest.mark.parametrize("name", named.catalogue())
 def test_every_operator_has_a_whole_section(name: str) -> None:
     assert re.findall(r"^- \*\*(.+?):\*\*", SECTIONS[name], re.MULTILINE) == list(ENTRIES)
     assert "```python" in SECTIONS[name]
 
 
-@pytest.mark.parametrize("name", target.catalogue())
+@pytest.mark.parametrize("name", named.catalogue())
 def test_facts_are_those_of_the_operator(name: str) -> None:
     operator = OPERATORS[name] if name in OPERATORS else getattr(ms, name)()
     facts = operator.facts(_dtypes(operator))

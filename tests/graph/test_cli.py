@@ -12,9 +12,10 @@ import mlx.core as mx
 import pytest
 
 import monoscan as ms
-from monoscan.cli import bench, files, target
+from monoscan.cli import bench, files
 from monoscan.cli.main import main
 from monoscan.lowering.targets.cpu import build
+from monoscan.monoids import named
 
 COMMANDS = ("demo", "info", "explain", "source", "bench", "laws")
 WITH_ARGUMENTS = ("Dual", "FiniteMap", "Maybe", "Segmented", "Semidirect", "SemiringMatMul", "Struct", "Tuple", "Via")
@@ -45,7 +46,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("[cli] there is no operator Foo; known are Affine, All,")
+    assert done.stderr.startswith("[operator] there is no operator Foo; known are Affine, All,")
 
 
 @pytest.mark.parametrize("arguments", [(), ("fly",), ("explain",), ("explain", "Sum", "--strategy", "fast")])
@@ -86,7 +87,7 @@ def test_explain_says_what_the_library_says(capsys: Captured) -> None:
     assert out.rstrip("\n") == str(ms.explain(ms.Affine(), (a, a), axis=1, reverse=True))
 
 
-@pytest.mark.parametrize("name", [name for name in target.catalogue() if name not in WITH_ARGUMENTS])
+@pytest.mark.parametrize("name", [name for name in named.catalogue() if name not in WITH_ARGUMENTS])
 def test_every_operator_by_its_name(capsys: Captured, name: str) -> None:
     code, out, err = run(capsys, "explain", name, "--shape", "8")
     assert (code, err) == (0, "")

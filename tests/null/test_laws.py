@@ -210,11 +210,11 @@ def test_run_laws_is_one_with_the_counterexample(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("monoscan", "expects package.module:Name"),
+        ("NoSuchName", "there is no operator NoSuchName"),
         ("no_such_module:Name", "cannot import no_such_module"),
         ("monoscan:NoSuchName", "has no NoSuchName"),
-        ("monoscan:scan", "no operator"),
-        ("monoscan:Segmented", "needs arguments"),
+        ("monoscan:LawError", "has no LawError"),
+        ("monoscan:Segmented", "must be called with arguments"),
     ],
 )
 def test_run_laws_says_what_is_wrong_with_a_name(target: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,3 +234,10 @@ def test_run_laws_finds_a_module_in_the_working_directory(
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert run_laws("own_operator:longest", examples=8, dtypes=("float32",)) == 0
     assert "[laws] longest" in capsys.readouterr().out
+
+
+def test_a_dtype_that_cannot_hold_the_identity_is_left_out_with_a_hint() -> None:
+    """-inf is no int32: that is no reason to fail on floats."""
+    largest = ms.monoid(mx.maximum, identity=-mx.inf, name="largest", commutative=True, idempotent=True)
+    report = check_laws(largest, examples=8)
+    assert "int32 is left out: [largest] its identity -inf is no int32" in str(report)
