@@ -5,165 +5,33 @@ its tangents. The rules are linear in the cotangent, so one table serves both.
 
 A `Op.SELECT` hands the cotangent of a branch on under its condition, and the condition
 stays with it: a branch that was not taken yields an exact zero, even where its own
-derivative is infinite. Ties of min and max go to the right operand, as in MLX.
+derivative is infinite.
 
 Source: Griewank and Walther, *Evaluating Derivatives* (SIAM, 2008), chapters 3 and 4.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.builder import Builder
+from monoscan.lowering.derivative_rules import OWN_CONJUGATE, RULES, Rule, Term, phase
 from monoscan.lowering.ir import Instr, Leaf, Op, Program, eliminate_dead_code
 
 DIFFERENTIABLE = dtypes.FLOATS | dtypes.COMPLEX
 
 
-@attrs.frozen
-class Term:
-    """A value under construction, with Python's arithmetic."""
-
-    builder: Builder
-    number: int
-
-    @property
-    def dtype(self) -> str:
-        return self.builder.dtypes[self.number]
-
-    def const(self, value: float | complex) -> Term:
-        """A constant of this term's dtype."""
-        return Term(self.builder, self.builder.const(value, self.dtype))
-
-    def apply(self, op: Op, *others: Term | float, dtype: str | None = None) -> Term:
-        """An operation on this term and others."""
-        terms = [other if isinstance(other, Term) else self.const(other) for other in others]
-        numbers = (self.number, *(term.number for term in terms))
-        return Term(self.builder, self.builder.emit(op, numbers, dtype or self.dtype))
-
-    def __add__(self, other: Term | float) -> Term:
-        return self.apply(Op.ADD, other)
-
-    def __sub__(self, other: Term | float) -> Term:
-        return self.apply(Op.SUB, other)
-
-    def __mul__(self, other: Term | float) -> Term:
-        return self.apply(Op.MUL, other)
-
-    def __truediv__(self, other: Term | float) -> Term:
-        return self.apply(Op.DIV, other)
-
-    def __neg__(self) -> Term:
-        return self.apply(Op.NEG)
-
-    def where(self, if_true: Term, if_false: Term) -> Term:
-        """This condition's choice."""
-        return Term(
-            self.builder, self.builder.emit(Op.SELECT, (self.number, if_true.number, if_false.number), if_true.dtype)
-        )
-
-    def cast(self, dtype: str) -> Term:
-        """This term in another dtype."""
-        return self.apply(Op.CAST, dtype=dtype)
-
-
-Rule = Callable[..., "Term | None"]
-"""``rule(g, out, *args)``: the cotangent of one argument, or ``None`` where it is zero."""
-
-
-def _mul(g: Term, out: Term, x: Term, y: Term) -> Term:
-    return g * y
-
-
-def _greater(g: Term, out: Term, x: Term, y: Term, op: Op, left: bool) -> Term:
-    wins = x.apply(op, y, dtype="bool")
-    return wins.where(g, g.const(0)) if left else wins.where(g.const(0), g)
-
-
-def _pow_base(g: Term, out: Term, x: Term, y: Term) -> Term:
-    return g * y * x.apply(Op.POW, y - 1.0)
-
-
-def _pow_exponent(g: Term, out: Term, x: Term, y: Term) -> Term:
-    """0 where the base is not positive: there the logarithm does not exist."""
-    positive = x.apply(Op.GT, 0.0, dtype="bool")
-    return positive.where(g * out * positive.where(x, x.const(1)).apply(Op.LOG), g.const(0))
-
-
-def _share(g: Term, out: Term, x: Term, y: Term) -> Term:
-    """The weight of x in log(e^x + e^y); a half where they tie, as -inf and -inf do."""
-    tie = x.apply(Op.EQ, y, dtype="bool")
-    return g * tie.where(x.const(0.5), (x - y).apply(Op.SIGMOID))
-
-
-def _abs(g: Term, out: Term, x: Term) -> Term:
-    if x.dtype != "complex64":
-        return g * x.apply(Op.SIGN)
-    zero = out.apply(Op.EQ, 0.0, dtype="bool")
-    size = zero.where(out.const(1), out)
-    return g.cast("complex64") * (x / size.cast("complex64"))
-
-
-def _arctan2(g: Term, out: Term, y: Term, x: Term) -> Term:
-    return g * x / (x * x + y * y)
-
-
-def _erf(g: Term, out: Term, x: Term) -> Term:
-    return g * (2 / math.sqrt(math.pi)) * (-(x * x)).apply(Op.EXP)
-
-
-def _erfinv(g: Term, out: Term, x: Term) -> Term:
-    return g * (math.sqrt(math.pi) / 2) * (out * out).apply(Op.EXP)
-
-
-def _arc(g: Term, out: Term, x: Term) -> Term:
-    return g * (x.const(1) - x * x).apply(Op.RSQRT)
-
-
-_RULES: dict[Op, tuple[Rule, ...]] = {
-    Op.ADD: (lambda g, out, x, y: g, lambda g, out, x, y: g),
-    Op.SUB: (lambda g, out, x, y: g, lambda g, out, x, y: -g),
-    Op.MUL: (_mul, lambda g, out, x, y: g * x),
-    Op.DIV: (lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out / y)),
-    Op.REM: (lambda g, out, x, y: g, lambda g, out, x, y: -(g * x.apply(Op.FLOORDIV, y))),
-    Op.POW: (_pow_base, _pow_exponent),
-    Op.NEG: (lambda g, out, x: -g,),
-    Op.ABS: (_abs,),
-    Op.MIN: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.LT, left) for left in (True, False)),
-    Op.MAX: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.GT, left) for left in (True, False)),
-    Op.SQRT: (lambda g, out, x: g * 0.5 / out,),
-    Op.RSQRT: (lambda g, out, x: g * -0.5 * out / x,),
-    Op.EXP: (lambda g, out, x: g * out,),
-    Op.EXPM1: (lambda g, out, x: g * (out + 1.0),),
-    Op.LOG: (lambda g, out, x: g / x,),
-    Op.LOG2: (lambda g, out, x: g / (x * math.log(2)),),
-    Op.LOG10: (lambda g, out, x: g / (x * math.log(10)),),
-    Op.LOG1P: (lambda g, out, x: g / (x + 1.0),),
-    Op.LOGADDEXP: (_share, lambda g, out, x, y: _share(g, out, y, x)),
-    Op.SIGMOID: (lambda g, out, x: g * (out * (out.const(1) - out)),),
-    Op.ERF: (_erf,),
-    Op.ERFINV: (_erfinv,),
-    Op.SIN: (lambda g, out, x: g * x.apply(Op.COS),),
-    Op.COS: (lambda g, out, x: -(g * x.apply(Op.SIN)),),
-    Op.TAN: (lambda g, out, x: g * (out * out + 1.0),),
-    Op.ARCSIN: (_arc,),
-    Op.ARCCOS: (lambda g, out, x: -_arc(g, out, x),),
-    Op.ARCTAN: (lambda g, out, x: g / (x * x + 1.0),),
-    Op.ARCTAN2: (_arctan2, lambda g, out, y, x: -_arctan2(g, out, x, y)),
-    Op.SINH: (lambda g, out, x: g * x.apply(Op.COSH),),
-    Op.COSH: (lambda g, out, x: g * x.apply(Op.SINH),),
-    Op.TANH: (lambda g, out, x: g * (out.const(1) - out * out),),
-    Op.CONJ: (lambda g, out, x: g.apply(Op.CONJ),),
-    Op.REAL: (lambda g, out, x: g.cast("complex64"),),
-    Op.IMAG: (lambda g, out, x: g.cast("complex64") * 1j,),
-}
-"""The derivative of each operation by each argument. What is missing is piecewise constant."""
-
-_OWN_CONJUGATE = frozenset({Op.ABS, Op.CONJ, Op.REAL, Op.IMAG})
+def linear_over_complex(program: Program, live: tuple[int, ...]) -> bool:
+    """Whether results move with these leaves of the left operand by complex factors: no part of one is taken alone."""
+    moved = {lane for leaf in live for lane in program.input_lanes[leaf]}
+    for number, instr in enumerate(program.code, program.num_lanes):
+        if moved.intersection(instr.args):
+            moved.add(number)
+            parts = instr.op in OWN_CONJUGATE or instr.op is Op.CAST
+            if parts and any(program.dtypes[a] == "complex64" for a in instr.args):
+                return False
+    return True
 
 
 @attrs.frozen
@@ -269,7 +137,7 @@ def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[i
         if args[0].dtype in DIFFERENTIABLE:
             _accumulate(cotangents, instr.args[0], attrs.evolve(whole, value=whole.value.cast(args[0].dtype)))
     else:
-        for arg, rule in zip(instr.args, _RULES.get(instr.op, ()), strict=False):
+        for arg, rule in zip(instr.args, RULES.get(instr.op, ()), strict=False):
             part = _conjugated(instr.op, rule, whole.value, values[number], args)
             if part is not None:
                 _accumulate(cotangents, arg, attrs.evolve(whole, value=part))
@@ -277,7 +145,7 @@ def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[i
 
 def _conjugated(op: Op, rule: Rule, g: Term, out: Term, args: list[Term]) -> Term | None:
     """A rule with the conjugate of the derivative, which is MLX's convention for complex cotangents."""
-    if out.dtype != "complex64" or op in _OWN_CONJUGATE:
+    if out.dtype != "complex64" or op in OWN_CONJUGATE:
         return rule(g, out, *args)
     part = rule(g.apply(Op.CONJ), out, *args)
     return None if part is None else part.apply(Op.CONJ)
@@ -326,10 +194,10 @@ def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, 
     if instr.op in (Op.CONJ, Op.REAL, Op.IMAG):
         return moved[0].apply(instr.op, dtype=out.dtype)
     if instr.op is Op.ABS and args[0].dtype == "complex64":
-        return (args[0].apply(Op.CONJ) * moved[0]).apply(Op.REAL, dtype=out.dtype) / out
+        return (phase(args[0], out).apply(Op.CONJ) * moved[0]).apply(Op.REAL, dtype="float32").cast(out.dtype)
     parts = [
         rule(tangents[a], out, *args)
-        for a, rule in zip(instr.args, _RULES.get(instr.op, ()), strict=False)
+        for a, rule in zip(instr.args, RULES.get(instr.op, ()), strict=False)
         if a in tangents
     ]
     total: Term | None = None

@@ -13,7 +13,8 @@ from monoscan.lowering import aligned
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.builder import Builder
-from monoscan.lowering.derivative import Term, jacobian
+from monoscan.lowering.derivative import jacobian, linear_over_complex
+from monoscan.lowering.derivative_rules import Term
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
@@ -229,7 +230,7 @@ class Maps:
 def _maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
     """The maps of a ``combine``; ``None`` where their blocks are too large to scan."""
     lanes = [program.outputs[i].dtype for i in live for _ in range(program.outputs[i].lanes)]
-    if len(lanes) > MAX_BLOCK**3 or len(set(lanes)) > 1:
+    if len(lanes) > MAX_BLOCK**3 or len(set(lanes)) > 1 or not linear_over_complex(program, live):
         return None
     pairs, entries = jacobian(program, live)
     pattern = _closed(set(pairs))
