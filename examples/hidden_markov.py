@@ -28,7 +28,8 @@ def main() -> None:
 
     best = ms.SemiringMatMul(ms.MaxPlus())
     into = np.array(ms.scan(best, steps))  # from time 0 to t
-    onward = np.array(ms.scan(ms.Dual(best), steps, reverse=True))  # from time t to the end
+    tree = "blelloch"  # parallel over time
+    onward = np.array(ms.scan(ms.Dual(best), steps, reverse=True, strategy=tree))  # from time t to the end
     arrive = np.vstack([first, (first[:, None] + into).max(axis=1)])
     leave = np.vstack([onward.max(axis=2), np.zeros(STATES)])
     path = (arrive + leave).argmax(axis=1)
