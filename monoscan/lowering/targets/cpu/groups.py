@@ -14,6 +14,12 @@ from monoscan.lowering.targets.cpu.machine import vector_bytes
 
 Shape = tuple[int, ...]
 
+ROWS_LANES, ROWS_CODE = 8, 80
+"""The most state lanes, and operations, of a loop that holds several steps in registers (measured)."""
+
+SWEEP_CODE = 300
+"""The most operations of a loop over columns (measured)."""
+
 
 @attrs.frozen
 class Group:
@@ -73,7 +79,17 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
     )
     if spec.layout is Layout.SWEEP and _inner(problem, leaves, lead) < spec.width:
         spec = attrs.evolve(spec, layout=Layout.NARROW)
+    if _too_large(spec):
+        spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
     return Group(leaves, emit, lead, spec, _aligned(problem, spec))
+
+
+def _too_large(spec: KernelSpec) -> bool:
+    """Whether vector code would spill its registers, and take the compiler seconds to find out."""
+    code = len(spec.combine.code)
+    if spec.layout is Layout.ROWS:
+        return len(spec.dtypes) > ROWS_LANES or code > ROWS_CODE
+    return code > SWEEP_CODE
 
 
 def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
