@@ -30,6 +30,10 @@ GRAPH = ("blelloch", "hillis_steele", "brent_kung")
 PORTABLE = (*GRAPH, "sequential")
 """The strategies that run any monoid."""
 
+COMPILED = ("auto", "kernel", "sequential")
+"""The strategies that compile a kernel for each operator, dtype and choice of options: tests that go
+through all dtypes or options ask these for a part of them, since a compiler run takes half a second."""
+
 LENGTHS = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33)
 """Empty, single, odd, powers of two and their neighbours."""
 
@@ -184,8 +188,12 @@ def _plus(x: Array, y: Array) -> Array:
 
 SUM = Model(ms.Sum(), lambda l, r: (l[0] + r[0],), _scalar(0), ((),))
 PRODUCT = Model(ms.Product(), lambda l, r: (l[0] * r[0],), _scalar(1), ((),))
-MAX = Model(ms.Max(), lambda l, r: (np.maximum(l[0], r[0]),), lambda d: (np.array(_lowest(d[0])),), ((),), False)
-MIN = Model(ms.Min(), lambda l, r: (np.minimum(l[0], r[0]),), lambda d: (np.array(_highest(d[0])),), ((),), False)
+MAX = Model(
+    ms.Max(), lambda l, r: (np.maximum(l[0], r[0]),), lambda d: (np.array(_lowest(d[0]), _unit(d[0])),), ((),), False
+)
+MIN = Model(
+    ms.Min(), lambda l, r: (np.minimum(l[0], r[0]),), lambda d: (np.array(_highest(d[0]), _unit(d[0])),), ((),), False
+)
 FIRST = Model(
     ms.First(), lambda l, r: (np.broadcast_to(l[0], np.broadcast_shapes(l[0].shape, r[0].shape)),), None, ((),), False
 )

@@ -75,10 +75,19 @@ class Layout:
 
     @property
     def items(self) -> int:
-        """How many elements there are: the length times the batch; none where elements hold nothing."""
-        if all(0 in event for event in self.event):
-            return 0
+        """How many elements there are: the length times the batch."""
         return self.length * prod(mx.broadcast_shapes(*self.batch, *(self.init or ())))
+
+    @cached_property
+    def empty(self) -> bool:
+        """Whether no result holds anything, whatever the length."""
+        shapes = zip(self.result_batches, self.event, strict=True)
+        return all(0 in batch or 0 in event for batch, event in shapes)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether at most one combine is all there is to do. Leaves with and without items take the general way."""
+        return self.length == 0 or self.empty or (self.length == 1 and self.items > 0)
 
     def align(self, x: mx.array, leaf: int) -> mx.array:
         """A leaf of the elements, padded to the common rank."""

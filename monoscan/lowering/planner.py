@@ -64,7 +64,7 @@ Answer = str | tuple[str, str, tuple[Plan, ...]]
 
 
 def _row_trivial(problem: Problem) -> Answer:
-    if problem.layout.length > 1 and problem.layout.items:
+    if not problem.layout.trivial:
         return f"length {problem.layout.length:,}"
     return "trivial", f"length {problem.layout.length}, {problem.layout.items} elements", ()
 
@@ -113,12 +113,12 @@ def kernel_unsupported(problem: Problem) -> str | None:
     """Why no kernel runs this scan, or ``None`` if one does."""
     if problem.options.device != "cpu":
         return f"no kernel target for device {problem.options.device}"
-    return cpu.unsupported(problem)
+    return cpu.unsupported(problem) if problem.layout.items else "a leaf holds nothing"
 
 
 def _check_identity(problem: Problem) -> None:
     options, layout = problem.options, problem.layout
-    if problem.operator.has_identity or (layout.items == 0 and layout.length):
+    if problem.operator.has_identity or (layout.empty and layout.length):
         return
     where = f"[{options.call}] {problem.operator.name}"
     if not options.inclusive and restarts(problem.operator) and not problem.operator.parts:
@@ -155,7 +155,7 @@ def _forced(problem: Problem) -> Plan:
             f"[{problem.options.call}] strategy={strategy!r} cannot run {problem.operator.name}: {missing}. "
             'Use strategy="auto"; explain() says what it chooses and why.'
         )
-    trivial = problem.layout.length <= 1 or not problem.layout.items
+    trivial = problem.layout.trivial
     return make(problem, "trivial" if trivial else strategy, 1, (Reason(1, TITLES[1], f"strategy={strategy!r}"),))
 
 
@@ -194,8 +194,8 @@ def _combination(problem: Problem, strategy: str) -> Combination:
         return "kernel"
     if strategy in ("trivial", "parts"):
         return "none"
-    program = problem.program
+    program, items = problem.program, problem.layout.items
     scalars = all(not event for event in problem.layout.event)
-    if program is not None and (scalars or problem.layout.items >= ELEMENTS_PER_OPERATION * len(program.code)):
+    if program is not None and (scalars or not items or items >= ELEMENTS_PER_OPERATION * len(program.code)):
         return "lanes"
     return "slices" if problem.slices else "vmap"

@@ -19,7 +19,7 @@ def run(
 ) -> tuple[Leaves, Leaves]:
     """The result leaves and the carry leaves, as the caller sees them."""
     layout, options = problem.layout, problem.options
-    if not layout.items and layout.length:
+    if layout.empty and layout.length:
         return _empty(problem)
     first = None
     if init is not None:
