@@ -187,7 +187,7 @@ def central(loss: Callable[[list[Array]], Array], arrays: Sequence[Array], step:
         moves += [(k, i, unit * sign * step) for i in range(x.size) for unit in units for sign in (1, -1)]
     variants = [np.repeat(x[None], len(moves), axis=0) for x in arrays]
     for row, (k, i, move) in enumerate(moves):
-        variants[k][row].reshape(-1)[i] += move
+        variants[k].reshape(len(moves), -1)[row, i] += move
     slopes = loss(variants) if moves else np.zeros(0)
     found: list[Array | None] = [np.zeros(x.shape, x.dtype) if x.dtype.kind in "fc" else None for x in arrays]
     for row in range(0, len(moves), 2):
@@ -204,6 +204,8 @@ def weigh(weights: Sequence[Array | None], outputs: Sequence[Array], axis: int |
     for w, y in zip(weights, outputs, strict=True):
         if w is not None:
             moved = w if axis is None else np.moveaxis(w, axis, 0)
+            front = moved.shape[: 0 if axis is None else 1]
+            moved = moved.reshape((*front, *(1,) * (y.ndim - 1 - moved.ndim), *moved.shape[len(front) :]))
             finite = np.where(np.isfinite(y), y, 0)  # an identity of -inf does not move
             wide_y = np.broadcast_to(finite, (y.shape[0], *moved.shape))
             total = total + np.real(np.conj(moved) * wide_y).reshape(y.shape[0], -1).sum(1)

@@ -156,11 +156,13 @@ def vjp(
     lefts, rights = _reads(scan.program, live)
     states, shifted = _states(scan, lefts, primals, outputs, axis, rank, rescan)
     lead = aligned.full_lead(primals, rank)
+    weighted = tuple(i for i in live if i in scan.emit) if scan.want_results else ()
+    rights = rights if rights or lefts or weighted else live[:1]  # something must say how long the axis is
     adjoint = Adjoint(
-        scan.program, live, lefts, rights, tuple(i for i in live if i in scan.emit) if scan.want_results else (),
-        tuple(dtypes.name_of(x.dtype) for x in elements), bool(init), scan.inclusive, shifted, scan.reverse,
+        scan.program, live, lefts, rights, weighted, tuple(dtypes.name_of(x.dtype) for x in elements),
+        bool(init), scan.inclusive, shifted, scan.reverse,
     )  # fmt: skip
-    weights = [cotangents[scan.emit.index(i)] for i in adjoint.weights]
+    weights = [_placed(cotangents[scan.emit.index(i)], lead) for i in adjoint.weights]
     arrays = [*(elements[i] for i in rights), *states, *weights, *captures]
     arrays += _ends(scan, live, cotangents, axis, lead, rank)
     arrays += [init[i] for i in lefts] if init else []
@@ -179,6 +181,14 @@ def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
     return (d.sum(axes, keepdims=True) if axes else d).astype(like.dtype)
 
 
+def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
+    """The cotangent of a result that is the same along some axes: it counts once, so at their first position."""
+    widths = [(0, full - size) for size, full in zip(cotangent.shape, lead, strict=False)]
+    if not any(after for _, after in widths):
+        return cotangent
+    return mx.pad(cotangent, [*widths, *[(0, 0)] * (cotangent.ndim - len(lead))])
+
+
 def _states(
     scan: AlignedScan, lefts: tuple[int, ...], primals: Arrays, outputs: Arrays, axis: int, rank: int, rescan: Rescan
 ) -> tuple[Leaves, bool]:
@@ -186,6 +196,8 @@ def _states(
 
     The results serve where they are exact; else the scan runs again.
     """
+    if not lefts:
+        return [], True
     names = dict(zip(scan.emit, scan.results, strict=False))
     if scan.want_results and all(names.get(i) == scan.state[i].dtype for i in lefts):
         return [outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
@@ -217,7 +229,8 @@ def _ends(
     for leaf in live:
         dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]
         if scan.want_carry and leaf in scan.emit:
-            ends.append(mx.expand_dims(cotangents[first + leaf], axis).astype(dtype))
+            end = mx.expand_dims(cotangents[first + leaf], axis).astype(dtype)
+            ends.append(_placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
         else:
             ends.append(mx.zeros((*one, *event), dtype))
     return ends
