@@ -7,20 +7,25 @@ from math import ceil, log2, prod
 from monoscan import dtypes
 from monoscan.lowering.ir import TRANSCENDENTAL, Op, Program
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.strategies.brent_kung import BASE
 
 HEAVY = frozenset({Op.DIV, Op.FLOORDIV, Op.REM, Op.SQRT, Op.RSQRT})
 
 
-def work_and_depth(strategy: str, n: int) -> tuple[int, int]:
-    """Combines along one row of length ``n``, and the longest chain of them."""
+def work_and_depth(strategy: str, n: int, base: int = BASE) -> tuple[int, int]:
+    """Combines along one row of length ``n``, and the longest chain of them.
+
+    Trees run Hillis-Steele on what is left at ``base`` elements.
+    """
     levels = ceil(log2(n)) if n > 1 else 0
-    if strategy == "hillis_steele":
-        return n * levels - 2**levels + 1 if n else 0, levels
     if strategy in ("native", "kernel", "sequential", "trivial"):
         return max(n - 1, 0), max(n - 1, 0)
     if strategy == "reduce":
         return max(n - 1, 0), levels
-    return max(2 * n - 2 - levels, 0), max(2 * levels - 1, 0)
+    if strategy == "hillis_steele" or n <= base:
+        return n * levels - 2**levels + 1 if n else 0, levels
+    work, depth = work_and_depth(strategy, n // 2, base)
+    return n // 2 + work + (n - 1) // 2, depth + (2 if n > 2 else 1)
 
 
 def element_bytes(problem: Problem) -> int:
