@@ -51,6 +51,35 @@ template <class V> INLINE void stream_bits(void* p, V v) {
   store_bits(p, v);
 #endif
 }
+// The first m items of a vector, or the last; what lies beside them is not touched.
+template <bool last, class V> INLINE auto few_lanes(int m) {
+  if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
+  else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
+}
+template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
+#if defined(__AVX__)
+  const T* const at = last ? p - (W - m) : p;
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
+    return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+  T b[W] = {};
+  __builtin_memcpy(b + (last ? W - m : 0), p, m * sizeof(T));
+  return load_bits<V>(b);
+}
+template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
+  if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
+  if constexpr (size > 1) copy_few<size / 2>(to, from, m);
+}
+// In pieces: masked stores are slow on some machines.
+template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+  T b[W];
+  store_bits(b, v);
+  copy_few<W / 2>(p, b + (last ? W - m : 0), m);
+}
 INLINE void stream_fence() {
 #if defined(__SSE2__)
   __builtin_ia32_sfence();
@@ -144,6 +173,11 @@ def vector_prelude(width: int, mask_bytes: int) -> str:
     lines = [SCALARS, f"static const int W = {width};  // lanes of a vector"]
     for name, size in REGISTERS:
         lines.append(f"typedef {name} {name}v __attribute__((vector_size({width * size})));")
+    numbers = ", ".join(map(str, range(width)))
+    lines.append(f"static const i32v iota = {{{numbers}}};\nstatic const i64v wide_iota = {{{numbers}}};")
+    lines.append("typedef f32 f32x4 __attribute__((vector_size(16)));")
+    lines.append("typedef f32 f32x8 __attribute__((vector_size(32)));")
+    lines.append("typedef f64 f64x4 __attribute__((vector_size(32)));")
     lines.append(f"typedef i{8 * mask_bytes}v mask;  // a bool: 0 or -1")
     for name, _ in REGISTERS[:6]:
         lines.append(f"INLINE {name}v splat({name} x) {{ return {name}v{{{', '.join('x' * width)}}}; }}")

@@ -101,6 +101,11 @@ INLINE state spread(const state& a, int lane) {{ return {{{spread}}}; }}
             k, item = spec.state[leaf].lanes, item_type(spec.elements[leaf])
             whole.append(f"  {self._load(leaf, f'e.x{leaf} + i * {k}', 's')}")
             at = f"(W - m) * {k}" if self.from_end else "0"
+            if k == 1 and SIZES[spec.elements[leaf]] >= 4:
+                register = self.dialect.types[spec.state[leaf].dtype]
+                few = f"load_few<{self._end()}, {register}>(e.x{leaf} + i, m)"
+                part.append(f"  s.s{spec.lanes[leaf][0]} = {few};")
+                continue
             fill = f"{item} b[W * {k}] = {{}}; __builtin_memcpy(b + {at}, e.x{leaf} + i * {k}, m * {k} * sizeof *b);"
             part.append(f"  {{ {fill} {self._load(leaf, 'b', 's')} }}")
         side = "last" if self.from_end else "first"
@@ -114,6 +119,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {{
 {chr(10).join(part)}
 }}
 """
+
+    def _end(self) -> str:
+        return "true" if self.from_end else "false"
 
     def _captures(self) -> str:
         spec = self.spec
@@ -144,6 +152,9 @@ INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k
             lanes = spec.lanes[leaf]
             values = ", ".join(f"s.s{lane}" for lane in lanes)
             name = f"store_{dtype}" if len(lanes) == 1 else f"store_{dtype}_x{len(lanes)}"
+            if len(lanes) == 1 and SIZES[dtype] >= 4:
+                text.append(f"  store_few<{self._end()}>(r.y{leaf} + i, m, {values});")
+                continue
             k, at = len(lanes), f"(W - m) * {len(lanes)}" if self.from_end else "0"
             out = f"__builtin_memcpy(r.y{leaf} + i * {k}, b + {at}, m * {k} * sizeof *b);"
             text.append(f"  {{ {item_type(dtype)} b[W * {k}]; {name}(b, {values}); {out} }}")

@@ -16,6 +16,11 @@ typedef u8 u8v __attribute__((vector_size(8)));
 typedef i8 i8v __attribute__((vector_size(8)));
 typedef u16 u16v __attribute__((vector_size(16)));
 typedef i16 i16v __attribute__((vector_size(16)));
+static const i32v iota = {0, 1, 2, 3, 4, 5, 6, 7};
+static const i64v wide_iota = {0, 1, 2, 3, 4, 5, 6, 7};
+typedef f32 f32x4 __attribute__((vector_size(16)));
+typedef f32 f32x8 __attribute__((vector_size(32)));
+typedef f64 f64x4 __attribute__((vector_size(32)));
 typedef i32v mask;  // a bool: 0 or -1
 INLINE f32v splat(f32 x) { return f32v{x, x, x, x, x, x, x, x}; }
 INLINE i32v splat(i32 x) { return i32v{x, x, x, x, x, x, x, x}; }
@@ -56,6 +61,35 @@ template <class V> INLINE void stream_bits(void* p, V v) {
 #endif
   store_bits(p, v);
 #endif
+}
+// The first m items of a vector, or the last; what lies beside them is not touched.
+template <bool last, class V> INLINE auto few_lanes(int m) {
+  if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
+  else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
+}
+template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
+#if defined(__AVX__)
+  const T* const at = last ? p - (W - m) : p;
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
+    return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+  T b[W] = {};
+  __builtin_memcpy(b + (last ? W - m : 0), p, m * sizeof(T));
+  return load_bits<V>(b);
+}
+template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
+  if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
+  if constexpr (size > 1) copy_few<size / 2>(to, from, m);
+}
+// In pieces: masked stores are slow on some machines.
+template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+  T b[W];
+  store_bits(b, v);
+  copy_few<W / 2>(p, b + (last ? W - m : 0), m);
 }
 INLINE void stream_fence() {
 #if defined(__SSE2__)
@@ -114,8 +148,8 @@ INLINE void load(const elements& e, ms_int i, state& s) {
 }
 // m elements in the first lanes.
 INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x0 + i * 1, m * 1 * sizeof *b); s.s0 = load_float32(b); }
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x1 + i * 1, m * 1 * sizeof *b); s.s1 = load_float32(b); }
+  s.s0 = load_few<false, f32v>(e.x0 + i, m);
+  s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
 // From rows, one a lane, `pitch` items apart and W longer than their content.
@@ -135,8 +169,8 @@ INLINE void stream(const results& r, ms_int i, const state& s0, const state& s1)
   stream_float32(r.y1 + (i + 1 * W) * 1, s1.s1);
 }
 INLINE void store_part(const results& r, ms_int i, int m, const state& s) {
-  { f32 b[W * 1]; store_float32(b, s.s0); __builtin_memcpy(r.y0 + i * 1, b + 0, m * 1 * sizeof *b); }
-  { f32 b[W * 1]; store_float32(b, s.s1); __builtin_memcpy(r.y1 + i * 1, b + 0, m * 1 * sizeof *b); }
+  store_few<false>(r.y0 + i, m, s.s0);
+  store_few<false>(r.y1 + i, m, s.s1);
 }
 
 // A row of carries has `pitch` columns; the lanes that only partial folds need are in it if `whole`.
@@ -169,7 +203,7 @@ NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   }
   return w;
 }
-INLINE void advance(const ms_launch* g, walk& w) {
+NOINLINE void advance(const ms_launch* g, walk& w) {
   for (ms_int axis = g->outer_ndim; axis-- > 0;) {
     move(g, w, axis, 1);
     if (++w.coordinate[axis] < g->outer_shape[axis]) return;
@@ -193,7 +227,7 @@ template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
-INLINE bool take_init(const piece& p) {
+NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
   for (ms_int j = p.c0; j < p.c1; ++j) {
     ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
@@ -242,35 +276,47 @@ NOINLINE grid grid_of(ms_int inner) {
   }
   return s;
 }
-// The last of `rows` rows, in every row.
-INLINE state last_row(const grid& s, const state& y, ms_int rows, ms_int inner) {
-  return arrange(y, s.column + (i32)((rows - 1) * inner));
-}
-INLINE state fetch(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
+// The lanes of the last of `rows` rows, for every row.
+INLINE i32v last_row(const grid& s, ms_int rows, ms_int inner) { return s.column + (i32)((rows - 1) * inner); }
+// Fewer items than a vector has lanes.
+INLINE state rest(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
   state x;
-  const ms_int left = total - done;
-  if (left >= W) load(e, done, x);
-  else load_part(e, done, (int)least(left, rows * inner), x);
+  const ms_int count = least(rows, (total - done) / inner) * inner;
+  load_part(e, done, (int)count, x);
   return x;
+}
+// The rows of a register: scanned, what came before them in front.
+INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v last, const captures& k) {
+  for (int d = 0; 1 << d < s.rows; ++d) x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
+  const state total = arrange(x, last), y = seeded ? combine(carry, x, k) : x;
+  const state& out = y;
+  carry = seeded ? combine(carry, total, k) : total;  // not from y: a shorter chain from carry to carry
+  return out;
 }
 // Whole rows, one after the other in memory.
 template <bool scan>
-NOINLINE void line(const elements& e, const results& r, ms_int total, ms_int inner, const grid& s, bool seeded,
+NOINLINE void line(const elements e, const results r, ms_int total, ms_int inner, const grid& s, bool seeded,
                    state& last, const captures& k) {
-  state carry = last, next = fetch(e, 0, total, inner, s.rows);
-  for (ms_int done = 0; done < total;) {
-    const ms_int left = total - done, rows = least(s.rows, left / inner), step = rows * inner;
-    state x = next;
-    if (step < left) next = fetch(e, done + step, total, inner, s.rows);  // before the store: it may be the same memory
-    for (int d = 0; 1 << d < s.rows; ++d)
-      x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
-    const state y = seeded ? combine(carry, x, k) : x;
-    if (scan) {
-      const state& out = y;
-      left >= W ? store(r, done, out) : store_part(r, done, (int)least(left, step), out);
-    }
-    carry = last_row(s, y, rows, inner);
-    seeded = true, done += step;
+  const ms_int step = s.rows * inner;
+  const i32v behind = last_row(s, s.rows, inner);
+  state carry = last, next;
+  ms_int done = 0;
+  if (total >= W) load(e, 0, next);
+  for (; done + W <= total; done += step, seeded = true) {
+    const state x = next;
+    if (done + step + W <= total) load(e, done + step, next);  // before the store: it may be the same memory
+    else if (done + step < total) next = rest(e, done + step, total, inner, s.rows);
+    const state y = rows_of(s, x, seeded, carry, behind, k);
+    if (scan) store(r, done, y);
+  }
+  if (done < total && done == 0) next = rest(e, 0, total, inner, s.rows);
+  while (done < total) {
+    const ms_int rows = least(s.rows, (total - done) / inner), count = rows * inner;
+    const state x = next;
+    if (done + count < total) next = rest(e, done + count, total, inner, s.rows);
+    const state y = rows_of(s, x, seeded, carry, last_row(s, rows, inner), k);
+    if (scan) store_part(r, done, (int)count, y);
+    done += count, seeded = true;
   }
   last = carry;
 }
@@ -305,7 +351,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
     copy_strided((f32*)p.g->outputs[1].data + p.w->out[1] + (at + t) * p.g->outputs[1].axis, 1, (const f32*)r.y1 + t * inner * 1, 1, inner * 1);
   (void)p, (void)r, (void)at, (void)count, (void)inner;
 }
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   const ms_int inner = p.g->inner;
   const grid s = grid_of(inner);
   elements captured = {};
@@ -352,11 +398,11 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
 
 // The cut depends on the shape alone.
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
-INLINE cut cut_of(const ms_launch* g) {
+NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
   const double work = 0.417 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3));
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (true && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;

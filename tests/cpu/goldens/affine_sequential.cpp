@@ -59,7 +59,7 @@ NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   }
   return w;
 }
-INLINE void advance(const ms_launch* g, walk& w) {
+NOINLINE void advance(const ms_launch* g, walk& w) {
   for (ms_int axis = g->outer_ndim; axis-- > 0;) {
     move(g, w, axis, 1);
     if (++w.coordinate[axis] < g->outer_shape[axis]) return;
@@ -83,7 +83,7 @@ template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
-INLINE bool take_init(const piece& p) {
+NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
   for (ms_int j = p.c0; j < p.c1; ++j) {
     ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
@@ -137,17 +137,17 @@ template <bool scan> static void column(const piece& p, ms_int j) {
   ((f32*)(p.carry + p.pitch * 0))[j] = c.s0;
   ((f32*)(p.carry + p.pitch * 4))[j] = c.s1;
 }
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   for (ms_int j = p.c0; j < p.c1; ++j) column<scan>(p, j);
 }
 
 // The cut depends on the shape alone.
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
-INLINE cut cut_of(const ms_launch* g) {
+NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
   const double work = 6.67 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3));
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (false && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;

@@ -16,6 +16,11 @@ typedef u8 u8v __attribute__((vector_size(8)));
 typedef i8 i8v __attribute__((vector_size(8)));
 typedef u16 u16v __attribute__((vector_size(16)));
 typedef i16 i16v __attribute__((vector_size(16)));
+static const i32v iota = {0, 1, 2, 3, 4, 5, 6, 7};
+static const i64v wide_iota = {0, 1, 2, 3, 4, 5, 6, 7};
+typedef f32 f32x4 __attribute__((vector_size(16)));
+typedef f32 f32x8 __attribute__((vector_size(32)));
+typedef f64 f64x4 __attribute__((vector_size(32)));
 typedef i32v mask;  // a bool: 0 or -1
 INLINE f32v splat(f32 x) { return f32v{x, x, x, x, x, x, x, x}; }
 INLINE i32v splat(i32 x) { return i32v{x, x, x, x, x, x, x, x}; }
@@ -56,6 +61,35 @@ template <class V> INLINE void stream_bits(void* p, V v) {
 #endif
   store_bits(p, v);
 #endif
+}
+// The first m items of a vector, or the last; what lies beside them is not touched.
+template <bool last, class V> INLINE auto few_lanes(int m) {
+  if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
+  else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
+}
+template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
+#if defined(__AVX__)
+  const T* const at = last ? p - (W - m) : p;
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
+    return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+  T b[W] = {};
+  __builtin_memcpy(b + (last ? W - m : 0), p, m * sizeof(T));
+  return load_bits<V>(b);
+}
+template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
+  if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
+  if constexpr (size > 1) copy_few<size / 2>(to, from, m);
+}
+// In pieces: masked stores are slow on some machines.
+template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+  T b[W];
+  store_bits(b, v);
+  copy_few<W / 2>(p, b + (last ? W - m : 0), m);
 }
 INLINE void stream_fence() {
 #if defined(__SSE2__)
@@ -114,8 +148,8 @@ INLINE void load(const elements& e, ms_int i, state& s) {
 }
 // m elements in the first lanes.
 INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x0 + i * 1, m * 1 * sizeof *b); s.s0 = load_float32(b); }
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x1 + i * 1, m * 1 * sizeof *b); s.s1 = load_float32(b); }
+  s.s0 = load_few<false, f32v>(e.x0 + i, m);
+  s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
 // From rows, one a lane, `pitch` items apart and W longer than their content.
@@ -135,8 +169,8 @@ INLINE void stream(const results& r, ms_int i, const state& s0, const state& s1)
   stream_float32(r.y1 + (i + 1 * W) * 1, s1.s1);
 }
 INLINE void store_part(const results& r, ms_int i, int m, const state& s) {
-  { f32 b[W * 1]; store_float32(b, s.s0); __builtin_memcpy(r.y0 + i * 1, b + 0, m * 1 * sizeof *b); }
-  { f32 b[W * 1]; store_float32(b, s.s1); __builtin_memcpy(r.y1 + i * 1, b + 0, m * 1 * sizeof *b); }
+  store_few<false>(r.y0 + i, m, s.s0);
+  store_few<false>(r.y1 + i, m, s.s1);
 }
 
 // A row of carries has `pitch` columns; the lanes that only partial folds need are in it if `whole`.
@@ -169,7 +203,7 @@ NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   }
   return w;
 }
-INLINE void advance(const ms_launch* g, walk& w) {
+NOINLINE void advance(const ms_launch* g, walk& w) {
   for (ms_int axis = g->outer_ndim; axis-- > 0;) {
     move(g, w, axis, 1);
     if (++w.coordinate[axis] < g->outer_shape[axis]) return;
@@ -193,7 +227,7 @@ template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
-INLINE bool take_init(const piece& p) {
+NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
   for (ms_int j = p.c0; j < p.c1; ++j) {
     ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
@@ -214,15 +248,9 @@ NOINLINE void give_carry(const piece& p) {
 
 // Where each lane of the row before stands.
 struct above { const f32* s0; const f32* s1; };
-template <class T> struct few { T items[W]; };
-template <class T> INLINE few<T> first_few(const T* p, int m) {
-  few<T> f = {};
-  __builtin_memcpy(f.items, p, m * sizeof(T));
-  return f;
-}
 template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j, int m, state& s) {
-  s.s0 = part ? load_float32(first_few(a.s0 + j, m).items) : load_float32(a.s0 + j);
-  s.s1 = part ? load_float32(first_few(a.s1 + j, m).items) : load_float32(a.s1 + j);
+  s.s0 = part ? load_few<false, f32v>(a.s0 + j, m) : load_float32(a.s0 + j);
+  s.s1 = part ? load_few<false, f32v>(a.s1 + j, m) : load_float32(a.s1 + j);
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
 template <bool scan, bool first, bool keep, bool part>
@@ -237,7 +265,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   return y;
 }
 template <bool scan, bool first, bool keep>
-NOINLINE void sweep(const piece& p, const elements& e, const results& r, const above& a, bool past) {
+NOINLINE void sweep(const piece& p, const elements e, const results r, const above a, bool past) {
   const ms_int count = p.c1 - p.c0;
   ms_int j = 0;
   if (scan && past) {
@@ -262,7 +290,8 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
   (void)e, (void)b;
 }
-INLINE elements row_at(const piece& p, ms_int t, elements e) {
+INLINE bool whole_rows_lie_ready(const ms_launch* g) { return g->inputs[0].inner == 1 && g->inputs[1].inner == 1; }
+NOINLINE elements row_at(const piece& p, ms_int t, elements e) {
   const ms_int count = p.c1 - p.c0;
   u8* b = p.buffer + (p.g->inner + W) * 0;
   { const f32* const x = (const f32*)p.g->inputs[0].data + p.w->in[0] + t * p.g->inputs[0].axis + p.c0 * p.g->inputs[0].inner; e.x0 = x;
@@ -280,6 +309,13 @@ INLINE results out_at(const piece& p, ms_int t) {
   r.y1 = (f32*)p.g->outputs[1].data + p.w->out[1] + t * p.g->outputs[1].axis + p.c0 * 1;
   return r;
 }
+// From one row to the next.
+INLINE void move_down(const piece& p, elements& e, results& r, ms_int step) {
+  e.x0 += step * p.g->inputs[0].axis;
+  e.x1 += step * p.g->inputs[1].axis;
+  r.y0 += step * p.g->outputs[0].axis;
+  r.y1 += step * p.g->outputs[1].axis;
+}
 INLINE above carries_of(const piece& p) { return {(const f32*)(p.carry + p.pitch * 0) + p.c0, (const f32*)(p.carry + p.pitch * 4) + p.c0}; }
 // The row of results itself as the carry of the next.
 INLINE above results_of(const results& r) { return {r.y0, r.y1}; }
@@ -290,30 +326,36 @@ NOINLINE void keep_carries(const piece& p, const above& a) {
   }
 }
 
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   elements captured = {};
   pack_captures(p, captured);
   const above own = carries_of(p);
   const ms_int step = 1;
+  const bool ready = whole_rows_lie_ready(p.g);
   ms_int t = p.t0, at = t;
+  if (t >= p.t1) return;
+  elements e = row_at(p, at, captured);
+  results r = out_at(p, at);
   bool past = p.stream;
-  if (scan && past) past = aligned(p, out_at(p, at)) && aligned(p, out_at(p, at + step));
-  if (!p.seeded && t < p.t1) {
-    sweep<scan, true, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+  if (scan && past) past = aligned(p, r) && aligned(p, out_at(p, at + step));
+  const auto next = [&] {
     ++t, at += step;
-  }
-  if (scan && !past && t < p.t1) {
+    move_down(p, e, r, step);
+    if (!ready && t < p.t1) e = row_at(p, at, captured);
+  };
+  if (!p.seeded) sweep<scan, true, true>(p, e, r, own, past), next();
+  // What a tail writes in pieces cannot be read back in one load at once: short rows keep their carries.
+  const ms_int count = p.c1 - p.c0;
+  if (scan && !past && t < p.t1 && (count % W == 0 || count >= 16 * W)) {
     above before = own;
-    for (; t < p.t1; ++t, at += step) {
-      const results r = out_at(p, at);
-      sweep<scan, false, false>(p, row_at(p, at, captured), r, before, false);
+    for (; t < p.t1; next()) {
+      sweep<scan, false, false>(p, e, r, before, false);
       before = results_of(r);
     }
     keep_carries(p, before);
     return;
   }
-  for (; t < p.t1; ++t, at += step)
-    sweep<scan, false, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+  for (; t < p.t1; next()) sweep<scan, false, true>(p, e, r, own, past);
   if (scan && past) stream_fence();
 }
 
@@ -332,11 +374,11 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
 
 // The cut depends on the shape alone.
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
-INLINE cut cut_of(const ms_launch* g) {
+NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
   const double work = 0.133 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3));
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (true && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;

@@ -16,6 +16,11 @@ typedef u8 u8v __attribute__((vector_size(8)));
 typedef i8 i8v __attribute__((vector_size(8)));
 typedef u16 u16v __attribute__((vector_size(16)));
 typedef i16 i16v __attribute__((vector_size(16)));
+static const i32v iota = {0, 1, 2, 3, 4, 5, 6, 7};
+static const i64v wide_iota = {0, 1, 2, 3, 4, 5, 6, 7};
+typedef f32 f32x4 __attribute__((vector_size(16)));
+typedef f32 f32x8 __attribute__((vector_size(32)));
+typedef f64 f64x4 __attribute__((vector_size(32)));
 typedef i32v mask;  // a bool: 0 or -1
 INLINE f32v splat(f32 x) { return f32v{x, x, x, x, x, x, x, x}; }
 INLINE i32v splat(i32 x) { return i32v{x, x, x, x, x, x, x, x}; }
@@ -56,6 +61,35 @@ template <class V> INLINE void stream_bits(void* p, V v) {
 #endif
   store_bits(p, v);
 #endif
+}
+// The first m items of a vector, or the last; what lies beside them is not touched.
+template <bool last, class V> INLINE auto few_lanes(int m) {
+  if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
+  else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
+}
+template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
+#if defined(__AVX__)
+  const T* const at = last ? p - (W - m) : p;
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
+    return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+  T b[W] = {};
+  __builtin_memcpy(b + (last ? W - m : 0), p, m * sizeof(T));
+  return load_bits<V>(b);
+}
+template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
+  if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
+  if constexpr (size > 1) copy_few<size / 2>(to, from, m);
+}
+// In pieces: masked stores are slow on some machines.
+template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+  T b[W];
+  store_bits(b, v);
+  copy_few<W / 2>(p, b + (last ? W - m : 0), m);
 }
 INLINE void stream_fence() {
 #if defined(__SSE2__)
@@ -260,8 +294,8 @@ INLINE void load(const elements& e, ms_int i, state& s) {
 }
 // m elements in the first lanes.
 INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x0 + i * 1, m * 1 * sizeof *b); s.s0 = load_float32(b); }
-  { f32 b[W * 1] = {}; __builtin_memcpy(b + 0, e.x1 + i * 1, m * 1 * sizeof *b); s.s1 = load_float32(b); }
+  s.s0 = load_few<false, f32v>(e.x0 + i, m);
+  s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
 // From rows, one a lane, `pitch` items apart and W longer than their content.
@@ -281,8 +315,8 @@ INLINE void stream(const results& r, ms_int i, const state& s0, const state& s1)
   stream_float32(r.y1 + (i + 1 * W) * 1, s1.s1);
 }
 INLINE void store_part(const results& r, ms_int i, int m, const state& s) {
-  { f32 b[W * 1]; store_float32(b, s.s0); __builtin_memcpy(r.y0 + i * 1, b + 0, m * 1 * sizeof *b); }
-  { f32 b[W * 1]; store_float32(b, s.s1); __builtin_memcpy(r.y1 + i * 1, b + 0, m * 1 * sizeof *b); }
+  store_few<false>(r.y0 + i, m, s.s0);
+  store_few<false>(r.y1 + i, m, s.s1);
 }
 
 // A row of carries has `pitch` columns; the lanes that only partial folds need are in it if `whole`.
@@ -315,7 +349,7 @@ NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   }
   return w;
 }
-INLINE void advance(const ms_launch* g, walk& w) {
+NOINLINE void advance(const ms_launch* g, walk& w) {
   for (ms_int axis = g->outer_ndim; axis-- > 0;) {
     move(g, w, axis, 1);
     if (++w.coordinate[axis] < g->outer_shape[axis]) return;
@@ -339,7 +373,7 @@ template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
-INLINE bool take_init(const piece& p) {
+NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
   for (ms_int j = p.c0; j < p.c1; ++j) {
     ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
@@ -446,7 +480,7 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
   carry = spread(y, m - 1);
 }
 
-NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
+NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
   const ms_int size = 8 * W;
   ms_int i = 0;
   state carry = last;
@@ -458,7 +492,7 @@ NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& la
   }
 }
 // Consecutive elements.
-NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+NOINLINE void scan_line(const elements e, const results r, ms_int length, bool seeded, state& last,
                         const captures& k, bool past) {
   const ms_int size = 8 * W;
   ms_int i = 0;
@@ -499,7 +533,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
   copy_strided((f32*)p.g->outputs[1].data + p.w->out[1] + at * p.g->outputs[1].axis + 0, p.g->outputs[1].axis, (const f32*)r.y1 + 0, 1, count);
 }
 // A carry is the same in every lane.
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   captures k;
   row_captures(p, k);
   state carry = {};
@@ -544,11 +578,11 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
 
 // The cut depends on the shape alone.
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
-INLINE cut cut_of(const ms_launch* g) {
+NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
   const double work = 2.4 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3));
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (true && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;

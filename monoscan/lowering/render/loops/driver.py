@@ -28,7 +28,7 @@ NOINLINE walk walk_to(const ms_launch* g, ms_int index) {
   }
   return w;
 }
-INLINE void advance(const ms_launch* g, walk& w) {
+NOINLINE void advance(const ms_launch* g, walk& w) {
   for (ms_int axis = g->outer_ndim; axis-- > 0;) {
     move(g, w, axis, 1);
     if (++w.coordinate[axis] < g->outer_shape[axis]) return;
@@ -55,7 +55,7 @@ template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from
 
 INIT = """\
 // Puts the init into the carries; whether there is one.
-INLINE bool take_init(const piece& p) {
+NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
 @take  return true;
 }
@@ -66,11 +66,11 @@ NOINLINE void give_carry(const piece& p) {
 TASKS = """\
 // The cut depends on the shape alone.
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
-INLINE cut cut_of(const ms_launch* g) {
+NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * @width + 63) / 64 * 64, 0, 0, false};
   const double work = @ns * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3));
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (@can_part && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;

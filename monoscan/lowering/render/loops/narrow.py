@@ -44,40 +44,55 @@ NOINLINE grid grid_of(ms_int inner) {
   }
   return s;
 }
-// The last of `rows` rows, in every row.
-INLINE state last_row(const grid& s, const state& y, ms_int rows, ms_int inner) {
-  return arrange(y, @last);
-}
+// The lanes of the last of `rows` rows, for every row.
+INLINE i32v last_row(const grid& s, ms_int rows, ms_int inner) { return @last; }
 """
 
 LINE = """\
-INLINE state fetch(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
-  state x;
-  const ms_int left = total - done;
-  if (left >= W) load(e, @whole, x);
-  else load_part(e, @part, (int)least(left, rows * inner), x);
-  return x;
+// The rows of a register: scanned, what came before them in front.
+INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v last, const captures& k) {
+  for (int d = 0; 1 << d < s.rows; ++d) x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
+  const state total = arrange(x, last), y = seeded ? combine(carry, x, k) : x;
+@out
+  carry = seeded ? combine(carry, total, k) : total;  // not from y: a shorter chain from carry to carry
+  return out;
 }
 // Whole rows, one after the other in memory.
 template <bool scan>
-NOINLINE void line(const elements& e, const results& r, ms_int total, ms_int inner, const grid& s, bool seeded,
+NOINLINE void line(const elements e, const results r, ms_int total, ms_int inner, const grid& s, bool seeded,
                    state& last, const captures& k) {
-  state carry = last, next = fetch(e, 0, total, inner, s.rows);
-  for (ms_int done = 0; done < total;) {
-    const ms_int left = total - done, rows = least(s.rows, left / inner), step = rows * inner;
-    state x = next;
-    if (step < left) next = fetch(e, done + step, total, inner, s.rows);  // before the store: it may be the same memory
-    for (int d = 0; 1 << d < s.rows; ++d)
-      x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
-    const state y = seeded ? combine(carry, x, k) : x;
-    if (scan) {
-@out
-      left >= W ? store(r, @whole, out) : store_part(r, @part, (int)least(left, step), out);
-    }
-    carry = last_row(s, y, rows, inner);
-    seeded = true, done += step;
+  const ms_int step = s.rows * inner;
+  const i32v behind = last_row(s, s.rows, inner);
+  state carry = last, next;
+  ms_int done = 0;
+  if (total >= W) load(e, @first, next);
+  for (; done + W <= total; done += step, seeded = true) {
+    const state x = next;
+    if (done + step + W <= total) load(e, @ahead, next);  // before the store: it may be the same memory
+    else if (done + step < total) next = rest(e, done + step, total, inner, s.rows);
+    const state y = rows_of(s, x, seeded, carry, behind, k);
+    if (scan) store(r, @whole, y);
+  }
+  if (done < total && done == 0) next = rest(e, 0, total, inner, s.rows);
+  while (done < total) {
+    const ms_int rows = least(s.rows, (total - done) / inner), count = rows * inner;
+    const state x = next;
+    if (done + count < total) next = rest(e, done + count, total, inner, s.rows);
+    const state y = rows_of(s, x, seeded, carry, last_row(s, rows, inner), k);
+    if (scan) store_part(r, @part, (int)count, y);
+    done += count, seeded = true;
   }
   last = carry;
+}
+"""
+
+REST = """\
+// Fewer items than a vector has lanes.
+INLINE state rest(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
+  state x;
+  const ms_int count = least(rows, (total - done) / inner) * inner;
+  load_part(e, @part, (int)count, x);
+  return x;
 }
 """
 
@@ -99,7 +114,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
   const ms_int inner = p.g->inner;
 @unpack  (void)p, (void)r, (void)at, (void)count, (void)inner;
 }
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   const ms_int inner = p.g->inner;
   const grid s = grid_of(inner);
   elements captured = {};
@@ -166,12 +181,18 @@ class NarrowText:
         spec = self.spec
         back = spec.reverse
         if spec.inclusive:
-            out = "      const state& out = y;"
+            out = "  const state& out = y;"
         else:
             start = f"state{self.text.identity()}" if spec.identity is not None else "carry"
-            out = f"      const state out = choose(s.row >= 1, arrange(y, s.before[0]), seeded ? carry : {start});"
-        part = "total - done - least(left, rows * inner)" if back else "done"
-        return fill(LINE, out=out, whole="total - done - W" if back else "done", part=part)
+            out = f"  const state out = choose(s.row >= 1, arrange(y, s.before[0]), seeded ? carry : {start});"
+        return fill(
+            REST + LINE,
+            out=out,
+            first="total - W" if back else "0",
+            ahead="total - done - step - W" if back else "done + step",
+            whole="total - done - W" if back else "done",
+            part="total - done - count" if back else "done",
+        )
 
     def _span(self) -> str:
         spec = self.spec

@@ -48,7 +48,7 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
 
 LINE = """\
 // Consecutive elements.
-NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+NOINLINE void scan_line(const elements e, const results r, ms_int length, bool seeded, state& last,
                         const captures& k, bool past) {
   const ms_int size = @length * W;
   ms_int i = 0;
@@ -76,7 +76,7 @@ HEAD = """\
 INLINE void @name(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"""
 
 FOLD = """\
-NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
+NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
   const ms_int size = @length * W;
   ms_int i = 0;
   state carry = last;

@@ -34,7 +34,7 @@ template <bool scan> static void column(const piece& p, ms_int j) {
   }
 @put
 }
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   for (ms_int j = p.c0; j < p.c1; ++j) column<scan>(p, j);
 }
 """

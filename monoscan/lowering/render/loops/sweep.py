@@ -15,12 +15,6 @@ from monoscan.lowering.render.state import StateText, carry_offsets
 COLUMNS = """\
 // Where each lane of the row before stands.
 struct above { @pointers };
-template <class T> struct few { T items[W]; };
-template <class T> INLINE few<T> first_few(const T* p, int m) {
-  few<T> f = {};
-  __builtin_memcpy(f.items, p, m * sizeof(T));
-  return f;
-}
 template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j, int m, state& s) {
 @load_above
 }
@@ -37,7 +31,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   return @out;
 }
 template <bool scan, bool first, bool keep>
-NOINLINE void sweep(const piece& p, const elements& e, const results& r, const above& a, bool past) {
+NOINLINE void sweep(const piece& p, const elements e, const results r, const above a, bool past) {
   const ms_int count = p.c1 - p.c0;
   ms_int j = 0;
   if (scan && past) {
@@ -62,7 +56,8 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
 @captures  (void)e, (void)b;
 }
-INLINE elements row_at(const piece& p, ms_int t, elements e) {
+INLINE bool whole_rows_lie_ready(const ms_launch* g) { return @ready; }
+NOINLINE elements row_at(const piece& p, ms_int t, elements e) {
   const ms_int count = p.c1 - p.c0;
   u8* b = p.buffer + (p.g->inner + W) * @captured;
 @rows  (void)b, (void)count;
@@ -72,22 +67,30 @@ INLINE results out_at(const piece& p, ms_int t) {
   results r = {};
 @outs  return r;
 }
+// From one row to the next.
+INLINE void move_down(const piece& p, elements& e, results& r, ms_int step) {
+@down}
 INLINE above carries_of(const piece& p) { return {@own}; }
 @chain
-template <bool scan> static void span(const piece& p) {
+template <bool scan> NOINLINE void span(const piece& p) {
   elements captured = {};
   pack_captures(p, captured);
   const above own = carries_of(p);
   const ms_int step = @step;
+  const bool ready = whole_rows_lie_ready(p.g);
   ms_int t = p.t0, at = @start;
+  if (t >= p.t1) return;
+  elements e = row_at(p, at, captured);
+  results r = out_at(p, at);
   bool past = p.stream;
-  if (scan && past) past = aligned(p, out_at(p, at)) && aligned(p, out_at(p, at + step));
-  if (!p.seeded && t < p.t1) {
-    sweep<scan, true, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+  if (scan && past) past = aligned(p, r) && aligned(p, out_at(p, at + step));
+  const auto next = [&] {
     ++t, at += step;
-  }
-@chained  for (; t < p.t1; ++t, at += step)
-    sweep<scan, false, true>(p, row_at(p, at, captured), out_at(p, at), own, past);
+    move_down(p, e, r, step);
+    if (!ready && t < p.t1) e = row_at(p, at, captured);
+  };
+  if (!p.seeded) sweep<scan, true, true>(p, e, r, own, past), next();
+@chained  for (; t < p.t1; next()) sweep<scan, false, true>(p, e, r, own, past);
   if (scan && past) stream_fence();
 }
 """
@@ -103,11 +106,12 @@ NOINLINE void keep_carries(const piece& p, const above& a) {
 """
 
 CHAINED = """\
-  if (scan && !past && t < p.t1) {
+  // What a tail writes in pieces cannot be read back in one load at once: short rows keep their carries.
+  const ms_int count = p.c1 - p.c0;
+  if (scan && !past && t < p.t1 && (count % W == 0 || count >= 16 * W)) {
     above before = own;
-    for (; t < p.t1; ++t, at += step) {
-      const results r = out_at(p, at);
-      sweep<scan, false, false>(p, row_at(p, at, captured), r, before, false);
+    for (; t < p.t1; next()) {
+      sweep<scan, false, false>(p, e, r, before, false);
       before = results_of(r);
     }
     keep_carries(p, before);
@@ -136,7 +140,10 @@ class SweepText:
     def chains(self) -> bool:
         """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
         spec = self.spec
-        plain = all(spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype for leaf, dtype in self.outputs)
+        plain = all(
+            spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and SIZES[dtype] >= 4
+            for leaf, dtype in self.outputs
+        )
         return spec.want_results and spec.inclusive and plain and set(spec.carried) <= set(spec.emit)
 
     def _columns(self) -> str:
@@ -147,7 +154,10 @@ class SweepText:
         for lane in lanes:
             guard = "" if lane in carried else "if (whole) "
             name, at = f"load_{spec.dtypes[lane]}", f"a.s{lane} + j"
-            load.append(f"  {guard}s.s{lane} = part ? {name}(first_few({at}, m).items) : {name}({at});")
+            few = f"load_few<false, {self.text.dialect.types[spec.dtypes[lane]]}>({at}, m)"
+            if SIZES[spec.dtypes[lane]] < 4:  # carries of their own are padded: a whole vector may be read
+                few = f"{name}({at})"
+            load.append(f"  {guard}s.s{lane} = part ? {few} : {name}({at});")
         if spec.inclusive:
             out = "y"
         else:
@@ -170,11 +180,14 @@ class SweepText:
     def _span(self) -> str:
         spec = self.spec
         captures, captured = capture_columns(spec)
-        rows, size = self._rows()
-        outs = []
+        rows, ready, size = self._rows()
+        outs, down = [], []
+        for leaf in spec.tree:
+            down.append(f"  e.x{leaf} += step * p.g->inputs[{leaf}].axis;\n")
         for index, (leaf, dtype) in enumerate(self.outputs):
             a, item, k = f"p.g->outputs[{index}]", item_type(dtype), spec.state[leaf].lanes
             outs.append(f"  r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + t * {a}.axis + p.c0 * {k};\n")
+            down.append(f"  r.y{leaf} += step * {a}.axis;\n")
         own = []
         for lane in self.text.lanes:
             item, at = item_type(spec.dtypes[lane]), carry_offsets(spec)[lane]
@@ -185,6 +198,8 @@ class SweepText:
             captured=captured,
             captures=captures,
             rows=rows,
+            ready=ready,
+            down="".join(down) + ("" if self.outputs else "  (void)r;\n"),
             outs="".join(outs),
             own=", ".join(own),
             chain=self._chain(),
@@ -206,9 +221,9 @@ class SweepText:
             copy.append(f"    (({item}*)(p.carry + p.pitch * {at}))[p.c0 + j] = a.s{lane}[j];")
         return fill(CHAIN, pointers=", ".join(pointers), copy="\n".join(copy))
 
-    def _rows(self) -> tuple[str, int]:
+    def _rows(self) -> tuple[str, str, int]:
         """Pointers to one row of each element leaf: a row that is not laid out in full is copied."""
-        spec, lines, size = self.spec, [], 0
+        spec, lines, ready, size = self.spec, [], [], 0
         for leaf in spec.tree:
             k, item, a = spec.state[leaf].lanes, item_type(spec.elements[leaf]), f"p.g->inputs[{leaf}]"
             start = f"(const {item}*){a}.data + p.w->in[{leaf}] + t * {a}.axis + p.c0 * {a}.inner"
@@ -219,8 +234,9 @@ class SweepText:
             lines.append(f"  {{ const {item}* const x = {start}; e.x{leaf} = x;\n")
             lines.append(f"    if (!({plain})) {{ e.x{leaf} = ({item}*)b; {copies} }} }}\n")
             lines.append(f"  b += (p.g->inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
+            ready.append(plain.replace("p.g", "g"))
             size += k * SIZES[spec.elements[leaf]]
-        return "".join(lines), size
+        return "".join(lines), " && ".join(ready), size
 
 
 def capture_columns(spec: KernelSpec) -> tuple[str, int]:
