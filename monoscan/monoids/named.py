@@ -29,7 +29,9 @@ def operator(text: str) -> Semigroup:
         try:
             found = found()
         except TypeError as error:
-            raise errors.ScanError(f"[operator] {text} must be called with arguments, as '{text}(...)': {error}.") from error
+            raise errors.ScanError(
+                f"[operator] {text} must be called with arguments, as '{text}(...)': {error}."
+            ) from error
     if not isinstance(found, Semigroup):
         raise errors.ScanError(f"[operator] {text} is {type(found).__name__}, not an operator.")
     return found

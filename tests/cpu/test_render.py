@@ -21,9 +21,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 def spec_of(program: Program, layout: Layout) -> KernelSpec:
     dtypes = tuple(leaf.dtype for leaf in program.inputs[: program.arity])
-    return KernelSpec(
-        combine=program, elements=dtypes, results=dtypes, emit=tuple(range(program.arity)), layout=layout
-    )
+    return KernelSpec(combine=program, elements=dtypes, results=dtypes, emit=tuple(range(program.arity)), layout=layout)
 
 
 CASES = {
@@ -72,9 +70,7 @@ BINARY = {Op.POW, Op.ARCTAN2, Op.REM, Op.FLOORDIV, Op.LOGADDEXP}
 def test_every_function_compiles(dtype: str, layout: Layout) -> None:
     leaf = Leaf(dtype, (len(FLOAT_OPS),))
     count = len(FLOAT_OPS)
-    code = tuple(
-        Instr(op, (i, count + i) if op in BINARY else (count + i,), dtype) for i, op in enumerate(FLOAT_OPS)
-    )
+    code = tuple(Instr(op, (i, count + i) if op in BINARY else (count + i,), dtype) for i, op in enumerate(FLOAT_OPS))
     program = Program((leaf, leaf), (leaf,), code, tuple(range(2 * count, 3 * count)), 1)
     spec = spec_of(program, layout)
     assert unsupported(spec) is None

@@ -243,14 +243,21 @@ class BackwardText:
         step, types = self.adjoint.step, dict(self.dialect.types)
         if self.scalar:
             return scalar_prelude() + "static const int W = 1;\n" + functions(step, types, None)
-        return vector_prelude(self.spec.width, self._mask_bytes()) + functions(step, types, self.spec.width) + storage(self._stored())
+        return (
+            vector_prelude(self.spec.width, self._mask_bytes())
+            + functions(step, types, self.spec.width)
+            + storage(self._stored())
+        )
 
     def _stored(self) -> set[str]:
         spec, adjoint = self.spec, self.adjoint
         names = {*spec.states, *spec.weights, *spec.captures, *(adjoint.stored[i] for i in adjoint.rights)}
-        return names | {leaf.dtype for leaf in adjoint.outputs} | {self.state[i].dtype for i in adjoint.live} | {
-            self.state[i].dtype for i in adjoint.lefts
-        }
+        return (
+            names
+            | {leaf.dtype for leaf in adjoint.outputs}
+            | {self.state[i].dtype for i in adjoint.live}
+            | {self.state[i].dtype for i in adjoint.lefts}
+        )
 
     def _live(self) -> Iterator[tuple[int, int]]:
         """The lanes that carry cotangents: leaf and lane."""
@@ -300,21 +307,41 @@ class BackwardText:
         adjoint, spec = self.adjoint, self.spec
         a, b = len(adjoint.rights), len(adjoint.rights) + len(adjoint.lefts)
         c = b + len(adjoint.weights)
-        rights = [line for n, i in enumerate(adjoint.rights) for line in self._read(f"o.r{i}", "inputs", n, adjoint.stored[i], i, "p.at")]
-        lefts = [line for n, i in enumerate(adjoint.lefts) for line in self._read(f"o.l{i}", "inputs", a + n, spec.states[n], i, "p.before")]
+        rights = [
+            line
+            for n, i in enumerate(adjoint.rights)
+            for line in self._read(f"o.r{i}", "inputs", n, adjoint.stored[i], i, "p.at")
+        ]
+        lefts = [
+            line
+            for n, i in enumerate(adjoint.lefts)
+            for line in self._read(f"o.l{i}", "inputs", a + n, spec.states[n], i, "p.before")
+        ]
         weights = [line for n, i in enumerate(adjoint.weights)
                    for line in self._read(f"g.g{i}", "inputs", b + n, spec.weights[n], i, "p.weight", "+=")]  # fmt: skip
         inits = [line for n, i in enumerate(adjoint.lefts)
                  for line in self._read(f"o.l{i}", "inits", len(adjoint.live) + n, self.state[i].dtype, i, None)]  # fmt: skip
-        ends = [line for n, i in enumerate(adjoint.live) for line in self._read(f"g.g{i}", "inits", n, self.state[i].dtype, i, None)]
+        ends = [
+            line
+            for n, i in enumerate(adjoint.live)
+            for line in self._read(f"g.g{i}", "inits", n, self.state[i].dtype, i, None)
+        ]
         captures = [
             line
             for n, (leaf, stored) in enumerate(zip(adjoint.program.captures, spec.captures, strict=True))
             for k in range(leaf.lanes)
             for line in [self._load(f"o.c{n}_{k}", "inputs", c + n, stored, k, None, "=")]
         ]
-        outputs = [line for n, leaf in enumerate(adjoint.outputs) for line in self._write(f"d.d{n}", "outputs", n, leaf.dtype, leaf.lanes, True)]
-        starts = [line for n, i in enumerate(adjoint.live) for line in self._write(f"c.g{i}", "carries", n, self.state[i].dtype, self.state[i].lanes, False)]
+        outputs = [
+            line
+            for n, leaf in enumerate(adjoint.outputs)
+            for line in self._write(f"d.d{n}", "outputs", n, leaf.dtype, leaf.lanes, True)
+        ]
+        starts = [
+            line
+            for n, i in enumerate(adjoint.live)
+            for line in self._write(f"c.g{i}", "carries", n, self.state[i].dtype, self.state[i].lanes, False)
+        ]
         late = [] if adjoint.inclusive else ["  cotangents c = g;", "  weigh(p, j, m, c);"]
         unused = "  (void)p, (void)j, (void)m;"
         return fill(
@@ -326,7 +353,9 @@ class BackwardText:
             weights="\n".join([*weights, unused, "  (void)g;"]),
             outputs="\n".join([*outputs, unused, "  (void)d;"]),
             ends="\n".join([*ends, unused]),
-            starts="\n".join([*(late or ["  const cotangents& c = g;"]), *starts, unused, "  (void)c;"]) if adjoint.seeded else unused + "  (void)g;",
+            starts="\n".join([*(late or ["  const cotangents& c = g;"]), *starts, unused, "  (void)c;"])
+            if adjoint.seeded
+            else unused + "  (void)g;",
             shifted="true" if adjoint.shifted else "false",
             at="g->n - 1 - t" if adjoint.reverse else "t",
             step="-1" if adjoint.reverse else "1",
@@ -334,13 +363,17 @@ class BackwardText:
             weight="at" if adjoint.inclusive else "at + step",
         )
 
-    def _read(self, name: str, group: str, number: int, stored: str, leaf: int, at: str | None, how: str = "=") -> list[str]:
+    def _read(
+        self, name: str, group: str, number: int, stored: str, leaf: int, at: str | None, how: str = "="
+    ) -> list[str]:
         return [self._load(f"{name}_{k}", group, number, stored, k, at, how) for k in range(self.state[leaf].lanes)]
 
     def _load(self, target: str, group: str, number: int, stored: str, lane: int, at: str | None, how: str) -> str:
         a, offset = f"p.g->{group}[{number}]", {"inputs": "in", "inits": "init"}[group]
         item = item_type(stored)
-        start = f"(const {item}*){a}.data + p.w->{offset}[{number}] + {lane} * {a}.lane" + (f" + {at} * {a}.axis" if at else "")
+        start = f"(const {item}*){a}.data + p.w->{offset}[{number}] + {lane} * {a}.lane" + (
+            f" + {at} * {a}.axis" if at else ""
+        )
         if self.scalar:
             value = f"({start})[j * {a}.inner]"
             value = {"float16": f"from_half({value})", "bfloat16": f"from_bfloat({value})"}.get(stored, value)
@@ -351,14 +384,18 @@ class BackwardText:
         a, offset, item = f"p.g->{group}[{number}]", {"outputs": "out", "carries": "carry"}[group], item_type(stored)
         lines = []
         for k in range(lanes):
-            start = f"({item}*){a}.data + p.w->{offset}[{number}] + {k} * {a}.lane" + (f" + p.at * {a}.axis" if axis else "")
+            start = f"({item}*){a}.data + p.w->{offset}[{number}] + {k} * {a}.lane" + (
+                f" + p.at * {a}.axis" if axis else ""
+            )
             value = f"{name}_{k}"
             if self.scalar:
                 value = {"float16": f"to_half({value})", "bfloat16": f"to_bfloat({value})"}.get(stored, value)
                 lines.append(f"  ({start})[j * {a}.inner] = {value};")
             else:
                 gathered = f"{item} b[W]; store_{stored}(b, {value}); put_items({start}, {a}.inner, j, m, b);"
-                lines.append(f"  if (m == W && {a}.inner == 1) store_{stored}({start} + j, {value}); else {{ {gathered} }}")
+                lines.append(
+                    f"  if (m == W && {a}.inner == 1) store_{stored}({start} + j, {value}); else {{ {gathered} }}"
+                )
         return lines
 
     def _carry_row(self, verb: str) -> str:
@@ -366,10 +403,16 @@ class BackwardText:
         for n, (i, k) in enumerate(self._live()):
             dtype = self.state[i].dtype
             where = f"row + pitch * {8 * n} + j * {SIZES[dtype]}"
-            lines.append(f"  g.g{i}_{k} = load_{dtype}({where});" if verb == "get" else f"  store_{dtype}({where}, g.g{i}_{k});")
+            lines.append(
+                f"  g.g{i}_{k} = load_{dtype}({where});" if verb == "get" else f"  store_{dtype}({where}, g.g{i}_{k});"
+            )
         return "\n".join(lines)
 
     def _nanoseconds(self) -> float:
         """Nanoseconds for one element, roughly."""
-        arrays = len(self.adjoint.rights) + len(self.adjoint.lefts) + len(self.adjoint.weights) + len(self.adjoint.outputs)
-        return max(3.0, len(self.adjoint.step.code)) if self.scalar else 0.05 * arrays + 0.02 * len(self.adjoint.step.code)
+        arrays = (
+            len(self.adjoint.rights) + len(self.adjoint.lefts) + len(self.adjoint.weights) + len(self.adjoint.outputs)
+        )
+        return (
+            max(3.0, len(self.adjoint.step.code)) if self.scalar else 0.05 * arrays + 0.02 * len(self.adjoint.step.code)
+        )

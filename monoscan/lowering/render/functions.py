@@ -130,6 +130,8 @@ ROUNDING = {"floor": 9, "ceil": 10, "round": 8}
 """The immediate operand of the x86 instruction: no exception, and towards where."""
 
 VECTORISED = frozenset({Op.EXP, Op.EXPM1, Op.LOG, Op.LOG1P, Op.TANH, Op.SIGMOID, Op.LOGADDEXP})
+
+
 def functions(program: Program, types: dict[str, str], width: int | None) -> str:
     """The functions that a program calls.
 

@@ -89,6 +89,7 @@ NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& las
 }
 """
 
+
 def _scan(what: str, order: patterns.Pattern) -> str:
     rounds, steps = [], 1
     while steps < len(order):
