@@ -169,8 +169,14 @@ def shapes() -> dict[str, Question]:
         "fold of gates": of(affine, square, fold=True, leaves=(0,)),
         "fold, init, reverse": of(affine, square, init=start, fold=True, options={"reverse": True}),
         **{f"{n} steps": of(affine, (normal(rng, n, 2), normal(rng, n, 2)), carry=True) for n in (1, 2, 3, 9, 17)},
-        **{f"{n} steps, init": of(affine, (normal(rng, n), normal(rng, n)), init=(normal(rng), normal(rng))) for n in (1, 2, 3)},
-        **{f"{n} steps, exclusive": of(affine, (normal(rng, n), normal(rng, n)), options={"inclusive": False}) for n in (1, 2, 3)},
+        **{
+            f"{n} steps, init": of(affine, (normal(rng, n), normal(rng, n)), init=(normal(rng), normal(rng)))
+            for n in (1, 2, 3)
+        },
+        **{
+            f"{n} steps, exclusive": of(affine, (normal(rng, n), normal(rng, n)), options={"inclusive": False})
+            for n in (1, 2, 3)
+        },
         "one column": of(affine, (normal(rng, N, 1), normal(rng, N, 1))),
     }
 
@@ -191,7 +197,9 @@ def captures() -> dict[str, Question]:
         "a matrix": Question(rotated, matrices, (basis,)),
         "a matrix, init, carry": Question(rotated, matrices, (basis,), normal(rng, 2, 2), carry=True),
         "a matrix, batch": Question(rotated, 0.6 * normal(rng, 5, 2, 2, 2), (basis,)),
-        "two fields of a tuple": Question(lambda a, b: ms.Tuple(Scaled(a), Scaled(b)), (x, x), (rate, mx.array(0.2, mx.float64))),
+        "two fields of a tuple": Question(
+            lambda a, b: ms.Tuple(Scaled(a), Scaled(b)), (x, x), (rate, mx.array(0.2, mx.float64))
+        ),
         "a segmented field": Question(lambda a: ms.Segmented(Scaled(a)), (flags(rng, N, 3), x), (rate,)),
     }
 
@@ -202,7 +210,9 @@ def recurrences() -> dict[str, Question]:
     gate, shift = normal(rng), normal(rng)
     return {
         "gates": Question(gated, normal(rng, N, 3), (gate, shift)),
-        "gates, init, reverse": Question(gated, normal(rng, N, 3), (gate, shift), normal(rng, 3), carry=True, options={"reverse": True}),
+        "gates, init, reverse": Question(
+            gated, normal(rng, N, 3), (gate, shift), normal(rng, 3), carry=True, options={"reverse": True}
+        ),
     }
 
 

@@ -50,6 +50,11 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
     return _listed(call(*arrays))
 
 
+def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs a scan by array operations, with this library's rules for its derivatives."""
+    return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
+
+
 def _listed(given: Any) -> list[Any]:
     """MLX hands over a bare array where there is one."""
     return list(given) if isinstance(given, (list, tuple)) else [given]
@@ -69,7 +74,7 @@ def vjp(
     axis: int,
     rank: int,
     backward: adjoint.Backward = walk_back.backward,
-    rescan: adjoint.Rescan = aligned.run,
+    rescan: adjoint.Rescan = portable,
 ) -> list[mx.array]:
     """A cotangent for each array, zeros where nothing reaches it."""
     found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan)
@@ -82,7 +87,6 @@ def jvp(
     tangents: Sequence[mx.array | None],
     axis: int,
     rank: int,
-    forward: Callable[[AlignedScan], Forward] | None = None,
 ) -> list[mx.array]:
     """A tangent for each output, zeros for integers and bools.
 
@@ -92,7 +96,6 @@ def jvp(
         tangents: One for each array, or ``None``.
         axis: The scan axis.
         rank: The number of batch axes.
-        forward: How to run the scan of values and tangents. Default: by array operations.
     """
     dual = adjoint.dual(scan)
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
@@ -100,12 +103,10 @@ def jvp(
     groups = zip(scan.unpack(primals), scan.unpack(moved), (scan.state, scan.program.captures, scan.state), strict=True)
     for values, steps, leaves in groups:
         arrays += [*values, *(steps[i] for i in differentiable(leaves) if len(steps))]
-    run = forward(dual) if forward else lambda inputs, a, r: aligned.run(dual, inputs, a, r)
-    outputs = run(arrays, axis, rank)
-    return _tangents(scan, dual, outputs)
+    return _tangents(scan, portable(dual, arrays, axis, rank))
 
 
-def _tangents(scan: AlignedScan, dual: AlignedScan, outputs: Leaves) -> list[mx.array]:
+def _tangents(scan: AlignedScan, outputs: Leaves) -> list[mx.array]:
     live = differentiable(scan.state)
     results = len(scan.emit) if scan.want_results else 0
     wanted = [i for i in scan.emit if i in live] if scan.want_results else []

@@ -16,7 +16,7 @@ from monoscan.lowering.builder import Builder
 from monoscan.lowering.derivative import jacobian, linear_over_complex
 from monoscan.lowering.derivative_rules import Term
 from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import Leaf, Program
+from monoscan.lowering.ir import Leaf, Op, Program
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
 
@@ -236,7 +236,10 @@ def _maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
     pattern = _closed(set(pairs))
     if any(len(block) > MAX_BLOCK for block in _components(pattern, len(lanes))):
         return None
-    return Maps(pairs, entries, tuple(sorted(pattern)), _composition(sorted(pattern), lanes))
+    selected = any(
+        entries.code[v - entries.num_lanes].op is Op.SELECT for v in entries.results if v >= entries.num_lanes
+    )
+    return Maps(pairs, entries, tuple(sorted(pattern)), _composition(sorted(pattern), lanes, selected))
 
 
 def _closed(pattern: set[Pair]) -> set[Pair]:
@@ -257,8 +260,17 @@ def _components(pattern: set[Pair], lanes: int) -> list[set[int]]:
     return blocks
 
 
-def _composition(pattern: list[Pair], lanes: list[str]) -> Program:
-    """(J_r J_l, J_r w_l + w_r), on the entries of the pattern alone."""
+def _composition(pattern: list[Pair], lanes: list[str], selected: bool) -> Program:
+    """(J_r J_l, J_r w_l + w_r), on the entries of the pattern alone.
+
+    Where ``selected``, an entry of 0 may be a branch that was not taken, which keeps NaN and
+    infinities out too.
+    """
+
+    def times(entry: Term, value: Term) -> Term:
+        product = entry * value
+        return entry.apply(Op.EQ, 0.0, dtype="bool").where(entry, product) if selected else product
+
     leaves = tuple(Leaf(lanes[i]) for i, _ in pattern) + tuple(Leaf(name) for name in lanes)
     builder = Builder(leaves + leaves)
     terms = [Term(builder, int(ids)) for ids in builder.leaves()]
@@ -266,11 +278,11 @@ def _composition(pattern: list[Pair], lanes: list[str]) -> Program:
     entry_l, entry_r = (dict(zip(pattern, side, strict=False)) for side in (left, right))
     order, offset = range(len(lanes)), len(pattern)
     results = [
-        _sum([entry_r[i, j] * entry_l[j, k] for j in order if (i, j) in entry_r and (j, k) in entry_l], left[0])
+        _sum([times(entry_r[i, j], entry_l[j, k]) for j in order if (i, j) in entry_r and (j, k) in entry_l], left[0])
         for i, k in pattern
     ]
     for i in order:
-        parts = [entry_r[i, j] * left[offset + j] for j in order if (i, j) in entry_r]
+        parts = [times(entry_r[i, j], left[offset + j]) for j in order if (i, j) in entry_r]
         results.append(_sum([*parts, right[offset + i]], left[0]))
     return Program(builder.inputs, leaves, tuple(builder.code), tuple(term.number for term in results), len(leaves))
 
