@@ -13,20 +13,24 @@ import copy
 import functools
 import types
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors
+from monoscan import dtypes
 from monoscan.lowering.ir import Leaf
+from monoscan.lowering.object_graph import (
+    OPAQUE,
+    SCALARS,
+    children,
+    class_attribute,
+    function_parts,
+    is_compound,
+    names_for,
+)
 from monoscan.monoids.base import Semigroup
-
-SCALARS = (bool, int, str, bytes, type(None), mx.Dtype)
-_OPAQUE = (type, types.ModuleType, types.BuiltinFunctionType)
-_ENTRIES = ("combine", "identity", "__call__", "__getitem__", "__getattr__")
-"""Methods that run although no name in the code that runs them says so."""
 
 
 @attrs.frozen
@@ -123,111 +127,9 @@ class _Identity:
         return mine is not None and mine is other._refer()
 
 
-@functools.lru_cache(maxsize=1024)
-def names_of(code: types.CodeType) -> tuple[str, ...]:
-    """Every name that a code object, or one nested in it, looks up globally or as an attribute."""
-    nested = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return tuple(dict.fromkeys([*code.co_names, *(name for inner in nested for name in names_of(inner))]))
-
-
-def fields_of(kind: type) -> Iterator[str]:
-    """The fields of an attrs class.
-
-    Raises:
-        ScanError: The class has an ``__init__`` of its own that attrs did not write.
-    """
-    if "__init__" in kind.__dict__ and "__attrs_attrs__" not in kind.__dict__:
-        raise errors.ScanError(
-            f"[{kind.__name__}] has its own __init__ but is not decorated: two of its instances would compare equal. "
-            "Decorate the class with @attrs.frozen and declare its fields."
-        )
-    return (field.name for field in attrs.fields(kind))
-
-
-def methods_of(kind: type, names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, types.FunctionType]]:
-    """What code may look up on an object once it looks up ``names`` or calls it: all names, and the methods among them.
-
-    The library's own operators read nothing but their fields.
-    """
-    if kind.__module__.startswith("monoscan."):
-        return tuple(names), {}
-    found = dict.fromkeys([*names, *_ENTRIES])
-    methods: dict[str, types.FunctionType] = {}
-    queue = list(found)
-    while queue:
-        name = queue.pop()
-        function = _function_in(_class_attribute(kind, name))
-        if function is not None:
-            methods[name] = function
-            more = [each for each in names_of(function.__code__) if each not in found]
-            found.update(dict.fromkeys(more))
-            queue += more
-    return tuple(found), methods
-
-
-def _class_attribute(kind: type, name: str) -> Any:
-    return next((base.__dict__[name] for base in kind.__mro__ if name in base.__dict__), None)
-
-
-def _function_in(attribute: Any) -> types.FunctionType | None:
-    """The Python function behind an entry of a class."""
-    if isinstance(attribute, property):
-        attribute = attribute.fget
-    if isinstance(attribute, (staticmethod, classmethod)):
-        attribute = attribute.__func__
-    return attribute if isinstance(attribute, types.FunctionType) else None
-
-
-Child = tuple[tuple[str, ...], tuple[str, Any], Any]
-
-
-def _children(value: Any, names: tuple[str, ...]) -> list[Child]:
-    """What a compound value is made of: by which names code may go on from it, how it is reached, and what it is."""
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return [(names, ("item", i), child) for i, child in enumerate(value)]
-    if kind is dict:
-        return [(names, ("item", key), child) for key, child in value.items()]
-    names, methods = methods_of(kind, names)
-    found: list[Child] = [((), ("method", name), function) for name, function in methods.items()]
-    if attrs.has(kind):
-        return found + [(names, ("field", name), getattr(value, name)) for name in fields_of(kind)]
-    if isinstance(value, dict):
-        found += [(names, ("item", key), child) for key, child in value.items()]
-    elif isinstance(value, (tuple, list)):
-        found += [(names, ("item", i), child) for i, child in enumerate(value)]
-    attributes = getattr(value, "__dict__", {})
-    return found + [(names, ("field", name), attributes[name]) for name in names if name in attributes]
-
-
-def _function_parts(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
-    """The cells, defaults and globals that a function reads."""
-    for i, cell in enumerate(function.__closure__ or ()):
-        try:
-            yield ("cell", i), cell.cell_contents
-        except ValueError:  # a cell that is not filled yet holds nothing to capture
-            continue
-    yield from ((("default", i), value) for i, value in enumerate(function.__defaults__ or ()))
-    yield from ((("keyword", name), value) for name, value in (function.__kwdefaults__ or {}).items())
-    scope = function.__globals__
-    for name in names_of(function.__code__):
-        if name in scope and not isinstance(scope[name], _OPAQUE):
-            yield ("global", name), scope[name]
-
-
-def _is_compound(value: Any) -> bool:
-    return isinstance(value, (tuple, list, dict)) or attrs.has(type(value)) or hasattr(value, "__dict__")
-
-
 def _kind_key(kind: type) -> Hashable:
     """A class as part of a key; classes made at run time may hold arrays, and are not kept alive."""
     return kind if kind.__module__.startswith(("builtins", "monoscan.")) else _Identity(kind)
-
-
-def _names_for(value: Any, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names by which code goes on from a value: a function and what is bound to it bring their own."""
-    function = value.__func__ if isinstance(value, types.MethodType) else value
-    return names_of(function.__code__) if isinstance(function, types.FunctionType) else names
 
 
 class _Search:
@@ -246,9 +148,9 @@ class _Search:
             return kind, repr(value)  # tells -0.0 from 0.0, and nan equals nan
         if kind is mx.array or kind is Leaf:
             return self._array(value)
-        if isinstance(value, _OPAQUE):
+        if isinstance(value, OPAQUE):
             return _kind_key(value) if isinstance(value, type) else value
-        names = _names_for(value, names)
+        names = names_for(value, names)
         place = id(value), names
         if place in self._seen:
             return "seen", self._seen[place]
@@ -265,8 +167,8 @@ class _Search:
 
     def _compound(self, value: Any, names: tuple[str, ...]) -> Hashable:
         if isinstance(value, types.FunctionType):
-            parts = list(_function_parts(value))
-            self.static &= all(isinstance(part, _OPAQUE) for (where, _), part in parts if where in ("cell", "global"))
+            parts = list(function_parts(value))
+            self.static &= all(isinstance(part, OPAQUE) for (where, _), part in parts if where in ("cell", "global"))
             return (value.__code__, *((how, self.visit(part, names)) for how, part in parts))
         if isinstance(value, types.MethodType):
             return types.MethodType, self.visit(value.__func__, names), self.visit(value.__self__, names)
@@ -275,9 +177,9 @@ class _Search:
         self.static = self.static and isinstance(value, (tuple, Semigroup))  # these are frozen
         if hasattr(value, "__array_interface__"):
             return type(value), value.shape, str(value.dtype), value.tobytes()
-        if _is_compound(value):
-            children = _children(value, names)
-            return (self._head(value), *((how, self.visit(part, names)) for names, how, part in children))
+        if is_compound(value):
+            found = children(value, names)
+            return (self._head(value), *((how, self.visit(part, names)) for names, how, part in found))
         return _Identity(value)
 
     def _head(self, value: Any) -> Hashable:
@@ -303,9 +205,9 @@ class _Rebuild:
         kind = type(value)
         if kind is mx.array or kind is Leaf:
             return self._replacements.get(id(value), value)
-        if kind in SCALARS or kind in (float, complex) or isinstance(value, _OPAQUE):
+        if kind in SCALARS or kind in (float, complex) or isinstance(value, OPAQUE):
             return value
-        names = _names_for(value, names)
+        names = names_for(value, names)
         place = id(value), names
         if place not in self._built:
             self._built[place] = value  # ends the walk at a cycle
@@ -320,14 +222,14 @@ class _Rebuild:
         if isinstance(value, functools.partial):
             parts = self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
             return functools.partial(parts[0], *parts[1], **parts[2])
-        if not _is_compound(value) or hasattr(value, "__array_interface__"):
+        if not is_compound(value) or hasattr(value, "__array_interface__"):
             return value
         return self._container(value, names)
 
     def _container(self, value: Any, names: tuple[str, ...]) -> Any:
-        children = _children(value, names)
-        new = {how: self.visit(part, names) for names, how, part in children}
-        changed = {how: new[how] for _, how, part in children if new[how] is not part}
+        found = children(value, names)
+        new = {how: self.visit(part, names) for names, how, part in found}
+        changed = {how: new[how] for _, how, part in found if new[how] is not part}
         bare = self._strip and not attrs.has(type(value)) and bool(getattr(value, "__dict__", None))
         if not changed and not bare:
             return value
@@ -350,7 +252,7 @@ class _Rebuild:
             elif how == "field":
                 object.__setattr__(clone, name, part)  # frozen classes refuse the ordinary way
             else:
-                methods[name] = _like_attribute(_class_attribute(type(clone), name), part)
+                methods[name] = _like_attribute(class_attribute(type(clone), name), part)
         if methods:
             kind = type(clone)
             body = {"__slots__": (), "__module__": kind.__module__, **methods}
@@ -358,7 +260,7 @@ class _Rebuild:
             object.__setattr__(clone, "__class__", own)
 
     def _function(self, value: types.FunctionType, names: tuple[str, ...]) -> Any:
-        parts = dict(_function_parts(value))
+        parts = dict(function_parts(value))
         cells = tuple(types.CellType() for _ in value.__closure__ or ())
         scope = {name: value.__globals__[name] for name in (*names, "__builtins__") if name in value.__globals__}
         clone = types.FunctionType(value.__code__, scope, value.__name__, None, cells or None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from monoscan.lowering.ir import Op
+from monoscan.lowering.ir import Op, Program
 from monoscan.lowering.render.base import WIDE, CLike
 from monoscan.lowering.render.spec import SIZES
 
@@ -14,7 +14,28 @@ SMALL_UNSIGNED = {"uint8": 255, "uint16": 65535}
 
 
 class CScalar(CLike):
-    """C++ on scalars: the sequential loop."""
+    """C++ on scalars: the sequential loop. A lookup reads memory, from one table for all that share it."""
+
+    def body(self, program: Program, lanes: Sequence[str]) -> tuple[list[str], list[str]]:
+        names = list(lanes)
+        statements: list[str] = []
+        tables: dict[tuple[int, ...], str] = {}
+        for number, instr in enumerate(program.code, program.num_lanes):
+            args = [names[a] for a in instr.args]
+            text = ""
+            if instr.op is Op.LOOKUP:
+                entries = instr.args[1:]
+                if entries not in tables:
+                    tables[entries] = f"table{number}"
+                    content = ", ".join(args[1:])
+                    statements.append(f"const {self.types[instr.dtype]} table{number}[] = {{{content}}};")
+                index = f"(u64){args[0]} < {len(entries)} ? (u64){args[0]} : 0"
+                text = f"{tables[entries]}[{index}]"
+            else:
+                text = self.expression(instr, args, [program.dtypes[a] for a in instr.args])
+            statements.append(f"const {self.types[instr.dtype]} v{number} = {text};")
+            names.append(f"v{number}")
+        return statements, [names[value] for value in program.results]
 
 
 class CVector(CLike):

@@ -17,7 +17,9 @@ def combine_cycles(spec: KernelSpec) -> float:
     """Cycles of one combine of a vector of elements, roughly."""
     total = 0.0
     for instr in spec.program(spec.tree).code:
-        if instr.op in VECTORISED and instr.dtype == "float32":
+        if instr.op is Op.LOOKUP:
+            total += 2 * len(instr.args)
+        elif instr.op in VECTORISED and instr.dtype == "float32":
             total += VECTORISED[instr.op]
         elif instr.op in TRANSCENDENTAL:
             total += CALL * spec.width

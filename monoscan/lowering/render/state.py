@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monoscan.lowering.ir import Op
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.leaves import event_leaf, quads, transpose
 from monoscan.lowering.render.prelude import CONVERSIONS, item_type, storage
@@ -9,6 +10,10 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
 
 INLINE_LIMIT = 72
 """Programs of more weight than this are called, not inlined: compile time, and they spill in any case."""
+
+
+WIDE_STATE = 20
+"""States of more lanes than this live in memory: what moves them is called, not inlined."""
 
 
 class StateText:
@@ -30,7 +35,8 @@ class StateText:
     def text(self) -> str:
         """All of it, in order."""
         parts = [self._storage(), self._types(), self._shuffles(), self._combine(), self._elements(), self._captures()]
-        return "\n".join([*parts, self._results(), self._carries()])
+        bulk = "INLINE" if len(self.lanes) <= WIDE_STATE else "NOINLINE"
+        return "\n".join([*parts, self._results(), self._carries()]).replace("@bulk", bulk)
 
     def _leaf_dtypes(self) -> set[tuple[str, int]]:
         spec = self.spec
@@ -64,10 +70,10 @@ class StateText:
         transposed = " ".join(f"transpose(a.s{lane}, b.s{lane}, c.s{lane}, d.s{lane});" for lane in self.lanes)
         spread = each("splat(a.@[lane])")
         return f"""\
-template <int... I> INLINE state shuffle(const state& a, const state& b) {{
+template <int... I> @bulk state shuffle(const state& a, const state& b) {{
   return {{{each("permute<I...>(a.@, b.@)")}}};
 }}
-INLINE void transpose(state& a, state& b, state& c, state& d) {{ {transposed} }}
+@bulk void transpose(state& a, state& b, state& c, state& d) {{ {transposed} }}
 INLINE state spread(const state& a, int lane) {{ return {{{spread}}}; }}
 """
 
@@ -78,7 +84,7 @@ INLINE state spread(const state& a, int lane) {{ return {{{spread}}}; }}
         lanes += [f"k.c{n}_{i}" for n, leaf in enumerate(spec.combine.captures) for i in range(leaf.lanes)]
         statements, results = self.dialect.body(program, lanes)
         body = "".join(f"  {line}\n" for line in statements)
-        how = "INLINE" if weight(spec) <= INLINE_LIMIT else "NOINLINE"
+        how = "INLINE" if weight(spec) <= INLINE_LIMIT and len(self.lanes) <= WIDE_STATE else "NOINLINE"
         return f"""\
 {how} state combine(const state& l, const state& r, const captures&{" k" if spec.combine.captures else ""}) {{
 {body}  return {{{", ".join(results)}}};
@@ -111,11 +117,11 @@ INLINE state spread(const state& a, int lane) {{ return {{{spread}}}; }}
         side = "last" if self.from_end else "first"
         return f"""\
 struct elements {{ {" ".join(pointers)} }};
-INLINE void load(const elements& e, ms_int i, state& s) {{
+@bulk void load(const elements& e, ms_int i, state& s) {{
 {chr(10).join(whole)}
 }}
 // m elements in the {side} lanes.
-INLINE void load_part(const elements& e, ms_int i, int m, state& s) {{
+@bulk void load_part(const elements& e, ms_int i, int m, state& s) {{
 {chr(10).join(part)}
 }}
 """
@@ -146,8 +152,8 @@ INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k
             lanes = spec.lanes[leaf]
             name = f"store_{dtype}" if len(lanes) == 1 else f"store_{dtype}_x{len(lanes)}"
             lines.append(f"  {name}(r.y{leaf} + i * {len(lanes)}, {', '.join(f's.s{lane}' for lane in lanes)});")
-        text += ["INLINE void store(const results& r, ms_int i, const state& s) {", *lines, "}", self._stream()]
-        text += ["INLINE void store_part(const results& r, ms_int i, int m, const state& s) {"]
+        text += ["@bulk void store(const results& r, ms_int i, const state& s) {", *lines, "}", self._stream()]
+        text += ["@bulk void store_part(const results& r, ms_int i, int m, const state& s) {"]
         for leaf, dtype in self._pairs():
             lanes = spec.lanes[leaf]
             values = ", ".join(f"s.s{lane}" for lane in lanes)
@@ -222,7 +228,7 @@ WEIGHTS = {"exp": 14, "expm1": 18, "sigmoid": 18, "log": 20, "log1p": 24, "tanh"
 def weight(spec: KernelSpec) -> int:
     """Vector instructions in one combine, roughly."""
     code = spec.program(spec.tree).code
-    return sum(WEIGHTS.get(instr.op.value, 1) for instr in code)
+    return sum(2 * len(i.args) if i.op is Op.LOOKUP else WEIGHTS.get(i.op.value, 1) for i in code)
 
 
 def registers(dtype: str) -> str:

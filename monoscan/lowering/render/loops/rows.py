@@ -110,9 +110,9 @@ class RowsText:
     def __init__(self, spec: KernelSpec, text: StateText) -> None:
         self.spec = spec
         self.text = text
-        heavy = weight(spec) >= HEAVY
-        self.length = 8 if heavy else 4
-        self.paired = not heavy
+        heavy, small = weight(spec) >= HEAVY, len(text.lanes) <= 4
+        self.length = 8 if heavy and small else 4
+        self.paired = small and not heavy
         self.fold_length = 8 if len(text.lanes) <= 2 else 4
         self.lanes = list(range(spec.width))[:: -1 if spec.reverse else 1]
 
