@@ -126,7 +126,7 @@ def _matmul(call: Call, x: Ids, y: Ids) -> Ids:
     return _fold_axis(call, Op.ADD, np.stack(terms))
 
 
-def _addmm(call: Call, c: Ids, x: Ids, y: Ids) -> Ids:
+def _addmm(call: Call, x: Ids, y: Ids, c: Ids) -> Ids:
     if call.arguments != [1.0, 1.0]:
         raise Untraceable(f"addmm with scales {call.arguments}")
     return call.each(Op.ADD, _matmul(call, x, y), c)

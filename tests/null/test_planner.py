@@ -1,0 +1,91 @@
+"""The table of the planner: first match wins, and each row says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+import monoscan as ms
+from monoscan.lowering.planner import TITLES, plan
+from monoscan.lowering.problem import STRATEGIES
+
+X = mx.zeros((100,))
+OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
+OPAQUE_MONOID = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, identity=0, name="opaque")
+
+
+def row(operator: ms.Semigroup, elems: Any, **options: Any) -> tuple[int, str]:
+    found = ms.explain(operator, elems, **options)
+    return found.row, found.strategy
+
+
+def test_a_forced_strategy_comes_first() -> None:
+    for strategy in ("native", "blelloch", "hillis_steele", "brent_kung", "sequential"):
+        assert row(ms.Sum(), X, strategy=strategy) == (1, strategy)
+
+
+def test_short_axes_and_empty_batches_come_second() -> None:
+    for elems in (X[:0], X[:1], mx.zeros((9, 0))):
+        assert row(ms.Sum(), elems) == (2, "trivial")
+
+
+def test_parts_come_third_and_have_rows_of_their_own() -> None:
+    found = ms.explain(ms.Tuple(ms.Sum(), OPAQUE), (X, mx.zeros((100, 2))))
+    assert (found.row, found.strategy) == (3, "parts")
+    assert [part.row for part in found.parts] == [4, 7]
+
+
+def test_parts_of_parts_are_planned_too() -> None:
+    found = ms.explain(ms.Struct(a=ms.Tuple(ms.Sum(), ms.Max()), b=OPAQUE), {"a": (X, X), "b": mx.zeros((100, 2))})
+    assert [part.strategy for part in found.parts[0].parts] == ["native", "native"]
+    assert found.parts[1].row == 7
+
+
+@pytest.mark.parametrize("operator", [ms.Sum(), ms.Product(), ms.Max(), ms.Min(), ms.LogSumExp()], ids=lambda m: m.name)
+def test_native_scans_come_fourth(operator: ms.Semigroup) -> None:
+    assert row(operator, X) == (4, "native")
+    assert row(ms.Dual(operator), X) == (4, "native")
+
+
+def test_what_the_ir_cannot_express_goes_by_arrays() -> None:
+    assert row(OPAQUE_MONOID, mx.zeros((100, 2)))[1] in ("blelloch", "hillis_steele")
+    assert row(OPAQUE, mx.zeros((100, 2))) == (7, "hillis_steele")
+    assert row(OPAQUE, mx.zeros((100_000, 2))) == (7, "brent_kung")
+
+
+def test_the_batch_counts_in_the_choice() -> None:
+    assert row(OPAQUE, mx.zeros((10, 100_000, 2))) == (7, "brent_kung")
+
+
+def test_every_row_that_was_passed_gives_a_reason() -> None:
+    found = ms.explain(OPAQUE, mx.zeros((100, 2)))
+    rows = [reason.row for reason in found.reasons]
+    assert rows[: found.row] == list(range(1, found.row + 1))
+    assert all(reason.text for reason in found.reasons)
+    assert all(reason.title == TITLES[reason.row] for reason in found.reasons)
+
+
+def test_the_table_of_the_docstring_has_all_rows() -> None:
+    assert plan.__doc__ is not None
+    for number in TITLES:
+        assert f"| {number} |" in plan.__doc__
+
+
+def test_the_strategies_are_those_of_the_documentation() -> None:
+    assert STRATEGIES == ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
+
+
+def test_the_same_question_gets_the_same_plan() -> None:
+    first = ms.explain(ms.Affine(), (X, X))
+    assert ms.explain(ms.Affine(), (X + 1, X)) is first
+    assert ms.explain(ms.Affine(), (X[:50], X[:50])) is not first
+    assert ms.explain(ms.Affine(), (X, X), reverse=True) is not first
+    assert ms.explain(ms.Affine(), (X, X.astype(mx.float16))) is not first
+
+
+def test_no_identity_is_needed_where_nothing_is_placed() -> None:
+    assert row(ms.First(), X[:0]) == (2, "trivial")
+    assert row(ms.First(), X[:0], init=1.0, return_carry=True) == (2, "trivial")
+    assert row(ms.First(), mx.zeros((9, 0)), inclusive=False) == (2, "trivial")
