@@ -11,7 +11,7 @@ from monoscan import dtypes
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.transforms import transformable
+from monoscan.lowering.targets.cpu.attach import attach
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan import Plan
@@ -63,16 +63,25 @@ def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None)
     assert name is not None
     assert scan is not None
 
+    arrays = [layout.align(leaves[0], 0), *(layout.align_init(x, 0) for x in init or ())]
+    if name == "cumsum":  # MLX's own rules for sums are exact, cheap and complete
+        outputs = _run(name, scan, arrays, layout.axis)
+    else:
+        outputs = _ruled(name, plan.device, scan, arrays, layout.axis, layout.rank + 1)
+    results = [layout.restore(outputs[0], 0)] if problem.options.results else []
+    return results, [c.reshape(layout.carry_shape(0)) for c in outputs[len(results) :]]
+
+
+def _ruled(name: str, device: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+    """`_run` with this library's derivatives."""
+
     def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         return _run(name, scan, inputs, axis)
 
-    arrays = [layout.align(leaves[0], 0), *(layout.align_init(x, 0) for x in init or ())]
-    if name == "cumsum":  # MLX's own rules for sums are exact, cheap and complete
-        outputs = forward(arrays, layout.axis, layout.rank + 1)
-    else:
-        outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
-    results = [layout.restore(outputs[0], 0)] if problem.options.results else []
-    return results, [c.reshape(layout.carry_shape(0)) for c in outputs[len(results) :]]
+    def rescan(again: AlignedScan, inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+        return _ruled(name, device, again, inputs, axis, rank)
+
+    return attach(scan, forward, rescan, arrays, axis, rank, device)
 
 
 def _run(name: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int) -> Leaves:

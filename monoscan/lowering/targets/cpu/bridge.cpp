@@ -7,6 +7,7 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include "bridge_attach.h"
 #include "bridge_primitive.h"
 
 namespace nb = nanobind;
@@ -75,6 +76,12 @@ class Launch {
   std::shared_ptr<Config> config_;
 };
 
+Arrays attach(const Arrays& primals, const Arrays& values, nb::object rules, int axis, int rank) {
+  graveyard().clear();
+  Attachment attachment{std::make_shared<Rules>(std::move(rules)), primals.size(), axis, rank};
+  return Attached::make(attachment, primals, values, mx::default_stream(mx::default_device()));
+}
+
 // Rules may lead back to the plan that owns the launch: let Python's collector see the
 // edge, as long as no primitive in flight shares it.
 int traverse(PyObject* self, visitproc visit, void* arg) {
@@ -108,6 +115,7 @@ NB_MODULE(_monoscan_bridge, m) {
       .def_prop_ro("name", [](const Launch& l) { return l.config().name; })
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })
       .def_prop_ro("rank", [](const Launch& l) { return l.config().rank; });
+  m.def("attach", &monoscan::attach, "primals"_a, "values"_a, "rules"_a, nb::kw_only(), "axis"_a, "rank"_a);
   m.def("threads", [] { return monoscan::pool().threads(); });
   m.def(
       "set_threads",

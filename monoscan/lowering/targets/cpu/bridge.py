@@ -79,6 +79,20 @@ class Bridge(Protocol):
         """
         ...
 
+    def attach(
+        self, primals: Sequence[mx.array], values: Sequence[mx.array], rules: object, *, axis: int, rank: int
+    ) -> list[mx.array]:
+        """The values again, with these rules for how they follow from the primals.
+
+        Args:
+            primals: Aligned arrays, as of a launch.
+            values: What was computed from them, without their gradient.
+            rules: As of a launch.
+            axis: The scan axis.
+            rank: The number of batch axes.
+        """
+        ...
+
     def threads(self) -> int:
         """How many threads a launch may use."""
         ...
