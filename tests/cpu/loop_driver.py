@@ -20,7 +20,7 @@ import numpy as np
 from monoscan.lowering.render import KernelSpec, render
 
 HEADER = Path(__file__).parents[2] / "monoscan/lowering/targets/cpu/kernel.h"
-FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O2").split()
+FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O1").split()
 COMPILER = os.environ.get("CXX", "g++")
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
 WARNINGS += ["-Wno-unknown-warning-option", "-Wno-unused-function", "-Wno-unused-parameter"]

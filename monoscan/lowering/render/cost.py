@@ -9,6 +9,9 @@ CYCLES = {Op.DIV: 5, Op.SQRT: 6, Op.RSQRT: 10, Op.REM: 20, Op.FLOORDIV: 12}
 VECTORISED = {
     Op.EXP: 14, Op.EXPM1: 18, Op.SIGMOID: 20, Op.LOG: 20, Op.LOG1P: 28, Op.TANH: 28, Op.LOGADDEXP: 45,
 }  # fmt: skip
+WIDE_STATE = 9
+"""States of more lanes than this live in memory: what moves them is called, not inlined."""
+
 CALL = 40
 """Cycles of one scalar libm call."""
 
@@ -40,3 +43,8 @@ def fold_share(spec: KernelSpec) -> float:
     """The time of a fold against that of a scan."""
     memory_bound = combine_cycles(spec) < 6
     return {Layout.ROWS: 0.55, Layout.NARROW: 0.75}.get(spec.layout, 0.6 if memory_bound else 0.9)
+
+
+def prefers_sequential(spec: KernelSpec) -> bool:
+    """Whether a scalar loop beats vectors along a contiguous scan axis: states beyond the registers."""
+    return len(spec.lanes_of(spec.tree)) > WIDE_STATE

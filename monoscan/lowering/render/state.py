@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from monoscan.lowering.ir import Op
 from monoscan.lowering.render.c import CVector
+from monoscan.lowering.render.cost import WIDE_STATE
 from monoscan.lowering.render.leaves import event_leaf, quads, transpose
 from monoscan.lowering.render.prelude import CONVERSIONS, item_type, storage
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
 
 INLINE_LIMIT = 72
 """Programs of more weight than this are called, not inlined: compile time, and they spill in any case."""
-
-
-WIDE_STATE = 20
-"""States of more lanes than this live in memory: what moves them is called, not inlined."""
 
 
 class StateText:
