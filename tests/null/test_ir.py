@@ -48,8 +48,8 @@ def test_the_digest_knows_every_part() -> None:
     digests = {AFFINE.digest}
     changed = [
         Program(AFFINE.inputs, AFFINE.outputs, AFFINE.code, (6, 4), 2),
-        Program(AFFINE.inputs, AFFINE.outputs, AFFINE.code[:2] + (Instr(Op.SUB, (5, 3), "float32"),), (4, 6), 2),
-        Program(AFFINE.inputs, AFFINE.outputs, AFFINE.code[:2] + (Instr(Op.ADD, (3, 5), "float32"),), (4, 6), 2),
+        Program(AFFINE.inputs, AFFINE.outputs, (*AFFINE.code[:2], Instr(Op.SUB, (5, 3), "float32")), (4, 6), 2),
+        Program(AFFINE.inputs, AFFINE.outputs, (*AFFINE.code[:2], Instr(Op.ADD, (3, 5), "float32")), (4, 6), 2),
         Program((Leaf("float64"),) * 4, AFFINE.outputs, AFFINE.code, (4, 6), 2),
     ]
     digests.update(program.digest for program in changed)
