@@ -136,7 +136,7 @@ def test_native_scans_in_every_dtype(problem: dict[str, Any]) -> None:
     check_scan(**problem)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(problems((AFFINE,), ("float32", "int32"), ("auto", "sequential")))
 def test_what_is_compiled_by_default(problem: dict[str, Any]) -> None:
     check_scan(**problem)
@@ -190,7 +190,7 @@ def trees() -> st.SearchStrategy[Any]:
     return st.recursive(leaf, branch, max_leaves=5)
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(st.data())
 def test_random_trees_of_random_dtypes(data: st.DataObject) -> None:
     structure = tree.flatten(data.draw(trees()))[1]
