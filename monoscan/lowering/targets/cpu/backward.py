@@ -22,6 +22,9 @@ from monoscan.lowering.targets.cpu.machine import vector_bytes
 
 _LAUNCHES: Cache[Launch] = Cache(1024)
 
+VECTOR_CODE = 200
+"""The most operations of a step in vector code; more of them take the compiler seconds (measured)."""
+
 
 @attrs.frozen
 class BackwardRules:
@@ -56,7 +59,7 @@ class BackwardRules:
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
-    spec = _spec(adjoint, arrays, prod(lead[axis + 1 :]) > 1)
+    spec = _spec(adjoint, arrays, prod(lead[axis + 1 :]) > 1 and len(adjoint.step.code) <= VECTOR_CODE)
     if unsupported(spec) or not prod(lead):
         return walk_back.backward(adjoint, arrays, axis, rank)
     launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
