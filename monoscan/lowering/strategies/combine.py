@@ -22,7 +22,17 @@ def by_lanes(program: Program, constants: Sequence[mx.array]) -> Combine:
         program: The program.
         constants: The lanes of the captured arrays.
     """
-    return lambda left, right: evaluate(program, [*left, *right, *constants], ARRAYS)
+
+    def combine(left: Leaves, right: Leaves) -> Leaves:
+        results = evaluate(program, [*left, *right, *constants], ARRAYS)
+        return [_as_wide(y, a, b) for y, a, b in zip(results, left, right, strict=True)]
+
+    return combine
+
+
+def _as_wide(y: mx.array, left: mx.array, right: mx.array) -> mx.array:
+    """A lane of the result, one for each element even where it depends on none."""
+    return y if y.shape == right.shape else mx.broadcast_to(y, mx.broadcast_shapes(left.shape, right.shape))
 
 
 def by_slices(operator: Semigroup, structure: tree.Structure) -> Combine:
