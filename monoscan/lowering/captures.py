@@ -29,6 +29,7 @@ from monoscan.lowering.object_graph import (
     function_parts,
     is_compound,
     names_for,
+    names_of,
 )
 from monoscan.monoids.base import Semigroup
 
@@ -89,6 +90,13 @@ def capture(root: Any) -> Captures:
     return Captures(root, tuple(search.arrays), key)
 
 
+def names_reached(root: Any) -> set[str]:
+    """All names that the code which an operator or a function may run looks up."""
+    search = _Search()
+    search.visit(root)
+    return search.names
+
+
 _STATIC: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
 """The keys of roots that cannot change: walked once in their life, which this does not prolong."""
 
@@ -138,6 +146,7 @@ class _Search:
     def __init__(self) -> None:
         self.arrays: list[Any] = []
         self.static = True
+        self.names: set[str] = set()
         self._seen: dict[Any, int] = {}
 
     def visit(self, value: Any, names: tuple[str, ...] = ()) -> Hashable:
@@ -168,6 +177,7 @@ class _Search:
     def _compound(self, value: Any, names: tuple[str, ...]) -> Hashable:
         if isinstance(value, types.FunctionType):
             parts = list(function_parts(value))
+            self.names.update(names_of(value.__code__))
             self.static &= all(isinstance(part, OPAQUE) for (where, _), part in parts if where in ("cell", "global"))
             return (value.__code__, *((how, self.visit(part, names)) for how, part in parts))
         if isinstance(value, types.MethodType):

@@ -17,7 +17,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering import primitives
 from monoscan.lowering.builder import Builder, Ids
 from monoscan.lowering.call import MAX_VALUES, Call, Untraceable
-from monoscan.lowering.captures import Captures
+from monoscan.lowering.captures import Captures, names_reached
 from monoscan.lowering.ir import MAX_LANES, Leaf, Program
 from monoscan.monoids.base import Semigroup
 
@@ -81,6 +81,8 @@ def trace_combine(
         return Traced(None, records)
     outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
     _check_types(where, [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs], leaves, structure)
+    if "stop_gradient" in names_reached(captures.root):
+        return Traced(None, "mx.stop_gradient, which MLX leaves out of a trace")
     lanes = sum(leaf.lanes for leaf in leaves)
     if limit is not None and lanes > limit:
         return Traced(None, f"an element has {lanes} lanes, more than {limit}")

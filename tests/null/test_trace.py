@@ -119,5 +119,14 @@ def test_random_numbers_within_combine_are_refused() -> None:
         traced(ms.monoid(lambda l, r: l + r + 0 * mx.random.uniform()), leaf())
 
 
-def test_stop_gradient_is_seen_by_the_trace() -> None:
-    pytest.xfail("MLX leaves it out of what it records, so gradients of traced operators pass through it")
+def test_a_combine_that_stops_gradients_is_not_traced_and_keeps_them_stopped() -> None:
+    """MLX leaves it out of what it records, so a program could not know."""
+    held = ms.monoid(lambda l, r: mx.stop_gradient(l) + r)
+    assert "stop_gradient" in traced_or_reason(held)
+    gradient = mx.grad(lambda x: ms.scan(held, x)[-1])(mx.ones((4,)))
+    np.testing.assert_array_equal(numpy_of(gradient), [0, 0, 0, 1])
+
+
+def traced_or_reason(operator: ms.Semigroup) -> str:
+    found = trace_combine(operator, tree.LEAF, (Leaf("float32"),), capture(operator))
+    return "" if found.program else found.reason
