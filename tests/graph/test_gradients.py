@@ -302,9 +302,11 @@ def test_empty_scans_have_empty_gradients(shape: tuple[int, ...], strategy: str)
 @pytest.mark.parametrize("strategy", ["auto", *PORTABLE])
 def test_the_init_of_an_empty_scan_gets_the_carrys_cotangent(strategy: str) -> None:
     a, start = mx.zeros((0, 2)), (mx.ones((2,)), mx.array([3.0, 4.0]))
-    run: Callable[..., Any] = lambda h: ms.scan(
-        ms.Affine(), (a, a), init=(start[0], h), return_carry=True, strategy=strategy
-    )[1][1]  # noqa: E731
+
+    def run(h: mx.array) -> mx.array:
+        _, (_, last) = ms.scan(ms.Affine(), (a, a), init=(start[0], h), return_carry=True, strategy=strategy)
+        return last
+
     assert values(mx.grad(lambda h: (run(h) ** 2).sum())(start[1])) == [6, 8]
 
 
