@@ -194,7 +194,9 @@ def test_memory_grows_in_proportion_to_the_length(strategy: str) -> None:
         mx.eval(scans(strategy)(a, b))
         return mx.get_peak_memory() - before
 
-    assert peak(1 << 18) <= 2.3 * peak(1 << 17)
+    # What is freed in time varies from run to run; log2 n arrays of the length, as a doubling scan takes, would be 30.
+    for n in (1 << 14, 1 << 17, 1 << 19):
+        assert peak(n) <= 13 * 4 * n
 
 
 @pytest.mark.parametrize("strategy", GRAPH)
