@@ -246,6 +246,7 @@ NOINLINE void give_carry(const piece& p) {
   }
 }
 
+
 // Inclusive scan over the lanes of a register (Kogge-Stone).
 INLINE state scan_lanes(state t, const captures& k) {
   t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
@@ -270,8 +271,27 @@ INLINE state scan_runs8(state t, const captures& k) {
   return t;
 }
 
-template <bool seeded>
+INLINE void first_block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
+  const bool seeded = false;
+  state x0, x1, x2, x3;
+  load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
+  transpose(x0, x1, x2, x3);
+  x1 = combine(x0, x1, k);
+  x2 = combine(x1, x2, k);
+  x3 = combine(x2, x3, k);
+  const state t = scan_runs4(x3, k), before = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t);
+  const state y = seeded ? combine(carry, before, k) : before;
+  const state seed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, y);
+  carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(y, y);
+  x0 = seeded ? combine(seed, x0, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x0, combine(seed, x0, k));
+  x1 = seeded ? combine(seed, x1, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x1, combine(seed, x1, k));
+  x2 = seeded ? combine(seed, x2, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x2, combine(seed, x2, k));
+  x3 = seeded ? combine(seed, x3, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x3, combine(seed, x3, k));
+  transpose(x0, x1, x2, x3);
+  if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); }
+}
 INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
+  const bool seeded = true;
   state x0, x1, x2, x3;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
   transpose(x0, x1, x2, x3);
@@ -376,12 +396,12 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
   ms_int i = 0;
   state carry = last;
   if (!seeded && length >= size) {
-    block<false>(e, r, 0, carry, k, past);
+    first_block(e, r, 0, carry, k, past);
     i = size, seeded = true;
   }
   if (seeded) {
     for (; i + 2 * size <= length; i += 2 * size) pair(e, r, i, carry, k, past);
-    for (; i + size <= length; i += size) block<true>(e, r, i, carry, k, past);
+    for (; i + size <= length; i += size) block(e, r, i, carry, k, past);
   }
   last = carry;
   for (ms_int m; i < length; i += m, seeded = true) {

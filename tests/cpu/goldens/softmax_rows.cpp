@@ -392,11 +392,21 @@ NOINLINE void give_carry(const piece& p) {
   }
 }
 
+NOINLINE state combine_called(const state& l, const state& r, const captures& k) { return combine(l, r, k); }
+
 // Inclusive scan over the lanes of a register (Kogge-Stone).
 INLINE state scan_lanes(state t, const captures& k) {
-  t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
-  t = shuffle<0, 1, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<6, 7, 0, 1, 2, 3, 4, 5>(t, t), t, k));
-  t = shuffle<0, 1, 2, 3, 12, 13, 14, 15>(t, combine(shuffle<4, 5, 6, 7, 0, 1, 2, 3>(t, t), t, k));
+  t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine_called(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
+  t = shuffle<0, 1, 10, 11, 12, 13, 14, 15>(t, combine_called(shuffle<6, 7, 0, 1, 2, 3, 4, 5>(t, t), t, k));
+  t = shuffle<0, 1, 2, 3, 12, 13, 14, 15>(t, combine_called(shuffle<4, 5, 6, 7, 0, 1, 2, 3>(t, t), t, k));
+  return t;
+}
+
+// Inclusive scan over the runs4 of a register (Kogge-Stone).
+INLINE state scan_runs4(state t, const captures& k) {
+  t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t), t, k));
+  t = shuffle<0, 9, 10, 11, 4, 13, 14, 15>(t, combine(shuffle<3, 0, 1, 2, 7, 4, 5, 6>(t, t), t, k));
+  t = shuffle<0, 1, 10, 11, 4, 5, 14, 15>(t, combine(shuffle<2, 3, 0, 1, 6, 7, 4, 5>(t, t), t, k));
   return t;
 }
 
@@ -408,8 +418,45 @@ INLINE state scan_runs8(state t, const captures& k) {
   return t;
 }
 
-template <bool seeded>
+INLINE void first_block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
+  const bool seeded = false;
+  state x0, x1, x2, x3, x4, x5, x6, x7;
+  load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3); load(e, at + 4 * W, x4); load(e, at + 5 * W, x5); load(e, at + 6 * W, x6); load(e, at + 7 * W, x7);
+  transpose(x0, x1, x2, x3);
+  transpose(x4, x5, x6, x7);
+  { const state p = x0, q = x4; x0 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x4 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x1, q = x5; x1 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x5 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x2, q = x6; x2 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x6 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x3, q = x7; x3 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x7 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  x1 = combine_called(x0, x1, k);
+  x2 = combine_called(x1, x2, k);
+  x3 = combine_called(x2, x3, k);
+  x4 = combine_called(x3, x4, k);
+  x5 = combine_called(x4, x5, k);
+  x6 = combine_called(x5, x6, k);
+  x7 = combine_called(x6, x7, k);
+  const state t = scan_runs8(x7, k), before = shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t);
+  const state y = seeded ? combine_called(carry, before, k) : before;
+  const state seed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, y);
+  carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(y, y);
+  x0 = seeded ? combine_called(seed, x0, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x0, combine_called(seed, x0, k));
+  x1 = seeded ? combine_called(seed, x1, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x1, combine_called(seed, x1, k));
+  x2 = seeded ? combine_called(seed, x2, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x2, combine_called(seed, x2, k));
+  x3 = seeded ? combine_called(seed, x3, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x3, combine_called(seed, x3, k));
+  x4 = seeded ? combine_called(seed, x4, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x4, combine_called(seed, x4, k));
+  x5 = seeded ? combine_called(seed, x5, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x5, combine_called(seed, x5, k));
+  x6 = seeded ? combine_called(seed, x6, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x6, combine_called(seed, x6, k));
+  x7 = seeded ? combine_called(seed, x7, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x7, combine_called(seed, x7, k));
+  { const state p = x0, q = x4; x0 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x4 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x1, q = x5; x1 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x5 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x2, q = x6; x2 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x6 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  { const state p = x3, q = x7; x3 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x7 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
+  transpose(x0, x1, x2, x3);
+  transpose(x4, x5, x6, x7);
+  if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); stream(r, at + 4 * W, x4, x5); stream(r, at + 6 * W, x6, x7); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); store(r, at + 4 * W, x4); store(r, at + 5 * W, x5); store(r, at + 6 * W, x6); store(r, at + 7 * W, x7); }
+}
 INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
+  const bool seeded = true;
   state x0, x1, x2, x3, x4, x5, x6, x7;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3); load(e, at + 4 * W, x4); load(e, at + 5 * W, x5); load(e, at + 6 * W, x6); load(e, at + 7 * W, x7);
   transpose(x0, x1, x2, x3);
@@ -447,22 +494,13 @@ INLINE void block(const elements& e, const results& r, ms_int at, state& carry, 
 }
 
 INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {
-  state x0, x1, x2, x3, x4, x5, x6, x7;
-  load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3); load(e, at + 4 * W, x4); load(e, at + 5 * W, x5); load(e, at + 6 * W, x6); load(e, at + 7 * W, x7);
+  state x0, x1, x2, x3;
+  load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
   transpose(x0, x1, x2, x3);
-  transpose(x4, x5, x6, x7);
-  { const state p = x0, q = x4; x0 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x4 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
-  { const state p = x1, q = x5; x1 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x5 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
-  { const state p = x2, q = x6; x2 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x6 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
-  { const state p = x3, q = x7; x3 = shuffle<0, 1, 2, 3, 8, 9, 10, 11>(p, q), x7 = shuffle<4, 5, 6, 7, 12, 13, 14, 15>(p, q); }
   x1 = combine(x0, x1, k);
   x2 = combine(x1, x2, k);
   x3 = combine(x2, x3, k);
-  x4 = combine(x3, x4, k);
-  x5 = combine(x4, x5, k);
-  x6 = combine(x5, x6, k);
-  x7 = combine(x6, x7, k);
-  const state t = scan_runs8(x7, k);
+  const state t = scan_runs4(x3, k);
   carry = seeded ? combine(carry, shuffle<7, 7, 7, 7, 7, 7, 7, 7>(t, t), k) : shuffle<7, 7, 7, 7, 7, 7, 7, 7>(t, t);
 }
 // Up to W elements.
@@ -472,7 +510,7 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
   x = scan_lanes(x, k);
-  const state y = seeded ? combine(carry, x, k) : x;
+  const state y = seeded ? combine_called(carry, x, k) : x;
   if (scan) {
     const state& out = y;
     m == W ? store(r, at, out) : store_part(r, at, m, out);
@@ -481,7 +519,7 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
 }
 
 NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
-  const ms_int size = 8 * W;
+  const ms_int size = 4 * W;
   ms_int i = 0;
   state carry = last;
   for (; i + size <= length; i += size, seeded = true) fold_block(e, i, seeded, carry, k);
@@ -498,11 +536,11 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
   ms_int i = 0;
   state carry = last;
   if (!seeded && length >= size) {
-    block<false>(e, r, 0, carry, k, past);
+    first_block(e, r, 0, carry, k, past);
     i = size, seeded = true;
   }
   if (seeded) {
-    for (; i + size <= length; i += size) block<true>(e, r, i, carry, k, past);
+    for (; i + size <= length; i += size) block(e, r, i, carry, k, past);
   }
   last = carry;
   for (ms_int m; i < length; i += m, seeded = true) {

@@ -54,11 +54,11 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
   ms_int i = 0;
   state carry = last;
   if (!seeded && length >= size) {
-    block<false>(e, r, @first_at, carry, k, past);
+    first_block(e, r, @first_at, carry, k, past);
     i = size, seeded = true;
   }
   if (seeded) {
-@pairs    for (; i + size <= length; i += size) block<true>(e, r, @block_at, carry, k, past);
+@pairs    for (; i + size <= length; i += size) block(e, r, @block_at, carry, k, past);
   }
   last = carry;
   for (ms_int m; i < length; i += m, seeded = true) {
@@ -74,6 +74,10 @@ PAIRS = """\
 
 HEAD = """\
 INLINE void @name(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"""
+
+CALLED = """\
+NOINLINE state combine_called(const state& l, const state& r, const captures& k) { return combine(l, r, k); }
+"""
 
 FOLD = """\
 NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
@@ -113,16 +117,17 @@ class RowsText:
         heavy, small = weight(spec) >= HEAVY, len(text.lanes) <= 4
         self.length = 8 if heavy and small else 4
         self.paired = small and not heavy
-        self.fold_length = 8 if len(text.lanes) <= 2 else 4
+        self.fold_length = 8 if len(text.lanes) <= 2 and not heavy else 4
+        self.seldom = "combine_called" if heavy else "combine"  # where time is not spent: less to compile
         self.lanes = list(range(spec.width))[:: -1 if spec.reverse else 1]
 
     def loop(self) -> str:
         """All of it, in order."""
-        parts = [_scan("lanes", self.lanes)]
+        parts = [CALLED if self.seldom != "combine" else "", self._seldom(_scan("lanes", self.lanes))]
         lengths = {self.fold_length, self.length} if self.spec.want_results else {self.fold_length}
         parts += [_scan(f"runs{n}", patterns.runs(self.spec.width, n, self.spec.reverse)) for n in sorted(lengths)]
         if self.spec.want_results:
-            parts += [self._block(), self._pair() if self.paired else ""]
+            parts += [self._block(seeded=False), self._block(seeded=True), self._pair() if self.paired else ""]
         parts += [self._fold_block(), self._step(), self._line()]
         return "\n".join([*parts, span_text(self.spec)])
 
@@ -168,14 +173,20 @@ class RowsText:
             f"carry = shuffle<{arguments(patterns.everywhere(order, 0))}>({prefix}y, {prefix}y);",
         ]
 
-    def _block(self) -> str:
+    def _seldom(self, text: str) -> str:
+        return text.replace("combine(", f"{self.seldom}(")
+
+    def _block(self, seeded: bool) -> str:
         length = self.length
         memory = [f"x{i}" for i in range(length)]
         names = memory[::-1] if self.spec.reverse else memory
         keep = arguments(patterns.keep(patterns.runs(self.spec.width, length, self.spec.reverse), 1))
         lines = [*self._load(memory, "at"), *self._fold_runs(names), *self._seed(names[-1], "")]
         lines += self._finish(names, "seed", keep) + self._store(memory, "at")
-        return "\n".join(["template <bool seeded>", HEAD.replace("@name", "block"), *(f"  {x}" for x in lines), "}"])
+        first = f"const bool seeded = {'true' if seeded else 'false'};"
+        head = HEAD.replace("@name", "block" if seeded else "first_block")
+        text = "\n".join([head, *(f"  {line}" for line in [first, *lines]), "}"])
+        return text if seeded else self._seldom(text)
 
     def _pair(self) -> str:
         """Two blocks side by side: each hides the other's latency."""
@@ -231,7 +242,7 @@ class RowsText:
             start = f"state{self.text.identity()}" if self.spec.identity is not None else "carry"
             keep = arguments(patterns.keep(self.lanes, 1))
             out = f"    const state out = shuffle<{keep}>(seeded ? carry : {start}, {moved});"
-        return fill(STEP, out=out, last="W - m" if self.spec.reverse else "m - 1")
+        return fill(self._seldom(STEP), out=out, last="W - m" if self.spec.reverse else "m - 1")
 
     def _line(self) -> str:
         back = self.spec.reverse
