@@ -144,5 +144,5 @@ FORGETFUL = Problem(
 )
 SOFTMAX = Problem("OnlineSoftmax", "standard normal", draw_softmax, online_softmax, "OnlineSoftmax")
 MOMENTS = Problem("Moments(2)", "standard normal", draw_moments, moments, "Moments", (2,))
-MATMUL = Problem("MatMul 2x2", "rotations by a uniform angle", draw_rotations, matmul, "MatMul", (2,), event=2)
+MATMUL = Problem("MatMul 2x2", "rotations by a uniform angle", draw_rotations, matmul, "MatMul", (), event=2)
 MAX_SUBARRAY = Problem("MaxSubarray", "standard normal", draw_runs, max_subarray, "MaxSubarray")
