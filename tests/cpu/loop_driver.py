@@ -127,9 +127,7 @@ class Call:
                 np.zeros((*shape, *events[leaf]), store_dtype(dtype))
                 for leaf, dtype in zip(spec.emit, spec.results, strict=True)
             ] if spec.want_results else []  # fmt: skip
-        carries = [
-            np.zeros((*outer, inner, *leaf.shape), store_dtype(leaf.dtype)) for leaf in spec.state
-        ]
+        carries = [np.zeros((*outer, inner, *leaf.shape), store_dtype(leaf.dtype)) for leaf in spec.state]
         self.carries = carries if self.carry else []
         self.lib = compile_source(render(spec))
         sources = [_describe(a, len(outer), batch) for a in self.elements]

@@ -211,13 +211,17 @@ def test_every_operation_of_the_ir_can_be_interpreted() -> None:
 SPECIAL = mx.array([0.0, -0.0, 1.0, -1.0, float("inf"), float("-inf"), float("nan"), 1e-40, 3.4e38])
 
 
-@pytest.mark.parametrize("name", ["maximum", "minimum", "add", "multiply", "divide", "equal", "not_equal", "less", "remainder"])
+@pytest.mark.parametrize(
+    "name", ["maximum", "minimum", "add", "multiply", "divide", "equal", "not_equal", "less", "remainder"]
+)
 def test_special_values_of_two_arguments(name: str) -> None:
     x, y = mx.broadcast_to(SPECIAL[:, None], (9, 9)).reshape(-1)[:60], mx.broadcast_to(SPECIAL, (9, 9)).reshape(-1)[:60]
     check(getattr(mx, name), [x, y])
 
 
-@pytest.mark.parametrize("name", ["abs", "sign", "floor", "sqrt", "exp", "isnan", "isinf", "logical_not", "round", "tanh"])
+@pytest.mark.parametrize(
+    "name", ["abs", "sign", "floor", "sqrt", "exp", "isnan", "isinf", "logical_not", "round", "tanh"]
+)
 def test_special_values_of_one_argument(name: str) -> None:
     check(getattr(mx, name), [SPECIAL])
 

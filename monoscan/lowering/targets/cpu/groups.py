@@ -8,14 +8,15 @@ from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.identity import identity_constants, needs_identity
 from monoscan.lowering.ir import Program, eliminate_dead_code
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.render.cost import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
 from monoscan.lowering.targets.cpu.machine import vector_bytes
 
 Shape = tuple[int, ...]
 
-ROWS_LANES, ROWS_CODE = 8, 80
-"""The most state lanes, and operations, of a loop that holds several steps in registers (measured)."""
+ROWS_CODE = 80
+"""The most operations of a loop that holds several steps in registers (measured)."""
 
 SWEEP_CODE = 300
 """The most operations of a loop over columns (measured)."""
@@ -88,7 +89,7 @@ def _too_large(spec: KernelSpec) -> bool:
     """Whether vector code would spill its registers, and take the compiler seconds to find out."""
     code = len(spec.combine.code)
     if spec.layout is Layout.ROWS:
-        return len(spec.dtypes) > ROWS_LANES or code > ROWS_CODE
+        return prefers_sequential(spec) or code > ROWS_CODE
     return code > SWEEP_CODE
 
 
