@@ -42,7 +42,13 @@ def test_the_adjoint_of_any_fold(
     k, inclusive = combine.leaves, inclusive or not seeded
     captured = len(program.captures)
     scan = AlignedScan(
-        program, tuple(range(k)), ("float64",) * k, reverse=reverse, inclusive=inclusive, want_carry=carry, strategy="sequential"
+        program,
+        tuple(range(k)),
+        ("float64",) * k,
+        reverse=reverse,
+        inclusive=inclusive,
+        want_carry=carry,
+        strategy="sequential",
     )
     rng = np.random.default_rng(seed)
     sizes = [(n, columns)] * k + [(1, 1)] * captured + [(1, columns)] * (k if seeded else 0)
@@ -67,6 +73,8 @@ def test_a_wrong_adjoint_of_a_random_fold_is_found(monkeypatch: pytest.MonkeyPat
     honest = transforms.walk_back.backward
     defaults = transforms.vjp.__defaults__
     assert defaults is not None
-    monkeypatch.setattr(transforms.vjp, "__defaults__", (lambda *args: [0.99 * x for x in honest(*args)], *defaults[1:]))
+    monkeypatch.setattr(
+        transforms.vjp, "__defaults__", (lambda *args: [0.99 * x for x in honest(*args)], *defaults[1:])
+    )
     with pytest.raises(AssertionError):
         test_the_adjoint_of_any_fold.hypothesis.inner_test(SWITCH, 5, 2, 0, True, True, False, True)  # type: ignore[attr-defined]
