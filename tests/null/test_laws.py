@@ -111,7 +111,7 @@ def test_a_rounding_claim_that_is_too_strong_is_caught() -> None:
         def facts(self, dtypes: tuple[str, ...]) -> ms.Facts:
             return ms.Facts(True, associativity="exact")
 
-    with pytest.raises(LawError, match="(associativity|fold-equals-reduce) fails bit for bit"):
+    with pytest.raises(LawError, match=r"(associativity|fold-equals-reduce) fails bit for bit"):
         check_laws(Boastful(), dtypes=("float32",))
 
 
