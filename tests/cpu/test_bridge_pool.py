@@ -1,4 +1,4 @@
-"""The thread pool alone, under ThreadSanitizer: MLX itself is not built for it."""
+"""The thread pool and head starts alone, under ThreadSanitizer: MLX itself is not built for it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from monoscan.lowering.targets.cpu import compiler, kernels
 # writes cell t, and reads the cells that other tasks wrote in the phase before.
 DRIVER = """
 #include <cstdio>
+#include <memory>
 #include <vector>
-#include "bridge_pool.h"
+#include "bridge_head_start.h"
 
 constexpr int kTasks = 24;
 struct Cells { long long now[kTasks]; long long before[kTasks]; };
@@ -35,7 +36,26 @@ int main() {
       ms_launch launch{};
       launch.scratch = &cells;
       launch.n = 1 + (round * 7 + seed) % kTasks;
-      for (int phase = 0; phase < 6; ++phase) monoscan::pool().run(task, &launch, phase, launch.n);
+      auto work = [&](int joining) {
+        for (int phase = 0; phase < 6; ++phase) monoscan::pool().run(task, &launch, phase, launch.n, joining);
+        if (joining && round % 50 == 7) throw round;
+      };
+      if (seed % 2 == 0) {
+        work(0);
+      } else {
+        auto start = std::make_shared<monoscan::HeadStart>();
+        std::thread stream([start, round] {
+          if (round % 20 == 3) std::this_thread::sleep_for(std::chrono::microseconds(200));
+          start->join();
+        });
+        try {
+          start->lead([&] { work(1); });
+        } catch (int thrown) {
+          wrong += thrown != round;
+        }
+        start = nullptr;
+        stream.join();
+      }
       for (int t = 0; t < launch.n; ++t) wrong += cells.before[t] != 6;
       if (seed == 0) monoscan::pool().set_threads(1 + round % 6);
       if (round % 100 == 99) std::this_thread::sleep_for(std::chrono::milliseconds(1));

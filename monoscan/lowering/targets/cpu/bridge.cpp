@@ -45,6 +45,11 @@ class Launch {
     graveyard().clear();
     mx::Stream stream = mx::to_stream(where, mx::Device::cpu);
     if (stream.device != mx::Device::cpu) throw config_->fail("was compiled for the CPU; got a GPU stream");
+    // An array of an earlier evaluation is marked available when it is next looked at: here,
+    // so that the scan may start early.
+    for (const mx::array& input : arrays) {
+      if (input.status() == mx::array::Status::evaluated) input.is_available();
+    }
     return Scan::make(config_, arrays, stream);
   }
 

@@ -31,16 +31,19 @@ inline void relax() {
 #endif
 }
 
-// True for about 50 microseconds after it was made, then false for good.
+// True for some time after it was made, then false for good.
 class Spin {
  public:
+  explicit Spin(std::chrono::microseconds time = std::chrono::microseconds(50))
+      : deadline_(std::chrono::steady_clock::now() + time) {}
+
   bool again() {
     for (int i = 0; i < 16; ++i) relax();
     return std::chrono::steady_clock::now() < deadline_;
   }
 
  private:
-  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+  std::chrono::steady_clock::time_point deadline_;
 };
 
 inline int machine_threads() {
@@ -59,8 +62,9 @@ class Pool {
   void set_threads(int n) { threads_.store(std::clamp(n, 1, kMaxThreads), std::memory_order_relaxed); }
   long long dispatched() const { return dispatched_.load(std::memory_order_relaxed); }
 
-  // Runs every task of one phase and returns when all are done.
-  void run(ms_task_fn fn, const ms_launch* launch, ms_int phase, ms_int tasks) {
+  // Runs every task of one phase and returns when all are done. `joining` threads from
+  // outside are about to call help.
+  void run(ms_task_fn fn, const ms_launch* launch, ms_int phase, ms_int tasks, int joining = 0) {
     int helpers = static_cast<int>(std::min<ms_int>(threads() - 1, tasks - 1));
     Slot* slot = helpers > 0 && tasks < kMaxTasks ? acquire() : nullptr;
     if (slot == nullptr) {
@@ -74,11 +78,20 @@ class Pool {
     slot->tasks.store(tasks, std::memory_order_relaxed);
     slot->unfinished.store(static_cast<int>(tasks), std::memory_order_relaxed);
     slot->ticket.store(++slot->generation << 32 | static_cast<uint64_t>(tasks));
-    wake(helpers);
+    wake(helpers - joining);
     while (claim(*slot)) {
     }
     await(*slot);
     slot->busy.store(false, std::memory_order_release);
+  }
+
+  // Runs the tasks that nobody has claimed, in any thread; whether there were any.
+  bool help() {
+    bool ran = false;
+    for (Slot& slot : slots_) {
+      while (open(slot) && claim(slot)) ran = true;
+    }
+    return ran;
   }
 
  private:
@@ -175,21 +188,17 @@ class Pool {
     for (;;) {
       Spin spin;
       do {
-        if (help(index)) spin = Spin();
+        if (work_once(index)) spin = Spin();
       } while (spin.again());
       park(index);
     }
   }
 
-  bool help(int index) {
-    if (index >= threads() - 1) return false;
-    bool ran = false;
-    for (Slot& slot : slots_) {
-      if (!open(slot)) continue;
-      workers_[index].state.store(kRunning, std::memory_order_relaxed);
-      while (claim(slot)) ran = true;
-      workers_[index].state.store(kSpinning);
-    }
+  bool work_once(int index) {
+    if (index >= threads() - 1 || std::none_of(slots_.begin(), slots_.end(), open)) return false;
+    workers_[index].state.store(kRunning, std::memory_order_relaxed);
+    bool ran = help();
+    workers_[index].state.store(kSpinning);
     return ran;
   }
 

@@ -1,9 +1,13 @@
 // The primitive: MLX's side of a fused scan.
 #pragma once
 
+#include "bridge_head_start.h"
 #include "bridge_scan.h"
 
 namespace monoscan {
+
+// Beyond this, waking a thread is a small part of the whole, and async_eval is to return.
+constexpr size_t kHeadStartBytes = size_t{1} << 24;
 
 class Scan : public mx::Primitive {
  public:
@@ -28,8 +32,13 @@ class Scan : public mx::Primitive {
     }
     if (batch[config_->axis] == 0) throw config_->fail("has no carry on an empty axis; pass at least one element");
     release_siblings(inputs, outputs);
+    bool early = may_start_early(inputs, outputs);  // before any buffer is donated
     auto run = std::make_shared<Run>(config_, batch, inputs, outputs);
-    mx::cpu::get_command_encoder(stream()).dispatch([run = std::move(run)] { (*run)(); });
+    mx::cpu::CommandEncoder& encoder = mx::cpu::get_command_encoder(stream());
+    if (!early) return encoder.dispatch([run = std::move(run)] { (*run)(); });
+    auto start = std::make_shared<HeadStart>();
+    encoder.dispatch([start] { start->join(); });
+    start->lead([&] { run->with_helper(); });
   }
 
   void eval_gpu(const Arrays&, Arrays&) override { throw config_->fail("was compiled for the CPU"); }
@@ -75,6 +84,16 @@ class Scan : public mx::Primitive {
   const char* name() const override { return config_->name.c_str(); }
 
  private:
+  // Whether the calling thread may run the scan: nothing that it reads is still to be computed.
+  static bool may_start_early(const Arrays& inputs, const Arrays& outputs) {
+    size_t bytes = 0;
+    for (const mx::array& in : inputs) bytes += in.nbytes();
+    for (const mx::array& out : outputs) bytes += out.nbytes();
+    return bytes <= kHeadStartBytes && pool().threads() > 1 &&
+        std::all_of(inputs.begin(), inputs.end(),
+                    [](const mx::array& in) { return in.status() == mx::array::Status::available; });
+  }
+
   // Each output of a primitive holds its own references to the inputs, so with two outputs
   // none would ever be donatable. MLX drops them right after this evaluation in any case,
   // unless a transformation is still looking at the graph.

@@ -176,7 +176,12 @@ class Run {
     launch_.carries = launch_.outputs + config_->outputs.size();
   }
 
-  void operator()() {
+  void operator()() { run(0); }
+  // The same while another thread is on its way into the pool.
+  void with_helper() { run(1); }
+
+ private:
+  void run(int joining) {
     for (const Copy& copy : copies_) copy.run();
     ms_schedule plan{};
     config_->schedule(&launch_, &plan);
@@ -187,12 +192,11 @@ class Run {
       if (tasks == 1) {
         config_->task(&launch_, phase, 0);
       } else {
-        pool().run(config_->task, &launch_, phase, tasks);
+        pool().run(config_->task, &launch_, phase, tasks, joining);
       }
     }
   }
 
- private:
   ms_array output(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs, size_t o) {
     mx::array& out = outputs[o];
     bool along = o < config_->outputs.size();
