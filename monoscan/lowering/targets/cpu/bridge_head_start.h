@@ -17,7 +17,6 @@ class HeadStart {
   // The stream's thread, in its turn: returns when the work is done.
   void join() {
     arrived_.store(true, std::memory_order_release);
-    expected().fetch_sub(1, std::memory_order_relaxed);
     Spin spin;
     while (!done_.load(std::memory_order_acquire)) {
       if (pool().help()) {
@@ -31,32 +30,39 @@ class HeadStart {
     }
   }
 
-  // The caller, once `join` is queued. It does not wait for a stream that has other work.
+  // The caller, once `join` is queued.
   template <typename Work>
   void lead(Work&& work) {
-    bool busy = expected().fetch_add(1, std::memory_order_relaxed) > 0;
-    Finish finish{*this};
-    work();
-    Spin spin;
-    while (!busy && !arrived_.load(std::memory_order_acquire) && spin.again()) {
+    {
+      Finish finish{done_};
+      work();
     }
+    int pause = pause_.load(std::memory_order_relaxed);
+    if (pause == 0 && !arrives()) pause = kPause;
+    pause_.store(std::max(0, pause - 1), std::memory_order_relaxed);
   }
 
  private:
   // Lets the stream's thread go, also when the work throws.
   struct Finish {
-    HeadStart& meeting;
+    std::atomic<bool>& done;
     ~Finish() {
-      meeting.done_.store(true, std::memory_order_release);
-      meeting.done_.notify_one();
+      done.store(true, std::memory_order_release);
+      done.notify_one();
     }
   };
 
-  // How many meetings no stream's thread has come to yet.
-  static std::atomic<int>& expected() {
-    static std::atomic<int> count{0};
-    return count;
+  bool arrives() const {
+    Spin spin(std::chrono::microseconds(100));
+    while (!arrived_.load(std::memory_order_acquire)) {
+      if (!spin.again()) return false;
+    }
+    return true;
   }
+
+  // Where the stream has other work, or no core of its own, the next starts do not wait.
+  static constexpr int kPause = 16;
+  static inline std::atomic<int> pause_{0};
 
   std::atomic<bool> arrived_{false};
   std::atomic<bool> done_{false};
