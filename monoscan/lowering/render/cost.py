@@ -15,6 +15,9 @@ WIDE_STATE = 9
 CALL = 40
 """Cycles of one scalar libm call."""
 
+MEMORY_BOUND = 6
+"""Cycles of a combine below which loads, stores and shuffles decide."""
+
 
 def combine_cycles(spec: KernelSpec) -> float:
     """Cycles of one combine of a vector of elements, roughly."""
@@ -40,9 +43,14 @@ def nanoseconds(spec: KernelSpec) -> float:
 
 
 def fold_share(spec: KernelSpec) -> float:
-    """The time of a fold against that of a scan."""
-    memory_bound = combine_cycles(spec) < 6
-    return {Layout.ROWS: 0.55, Layout.NARROW: 0.75}.get(spec.layout, 0.6 if memory_bound else 0.9)
+    """The time of a fold against that of a scan (measured)."""
+    if combine_cycles(spec) >= MEMORY_BOUND:
+        return {Layout.ROWS: 0.55, Layout.NARROW: 0.75}.get(spec.layout, 0.9)
+    if spec.layout is not Layout.ROWS:
+        return 0.75 if spec.layout is Layout.NARROW else 0.6
+    read = len(spec.lanes_of(spec.tree))
+    written = sum(spec.state[i].lanes for i in spec.emit)
+    return read / (0.9 * read + 0.65 * written)
 
 
 def prefers_sequential(spec: KernelSpec) -> bool:

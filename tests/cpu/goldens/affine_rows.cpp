@@ -403,7 +403,7 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
     for (; i + 2 * size <= length; i += 2 * size) pair(e, r, i, carry, k, past);
     for (; i + size <= length; i += size) block(e, r, i, carry, k, past);
   }
-  last = carry;
+  last.s0 = carry.s0; last.s1 = carry.s1;
   for (ms_int m; i < length; i += m, seeded = true) {
     m = least(W, length - i);
     step<true>(e, r, i, (int)m, seeded, last, k);
@@ -521,8 +521,8 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
 // then the second and the third are scanned from what came before them.
 NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
   const ms_int row = task / 2, second = task % 2;
-  const ms_int n1 = (ms_int)((double)g->n * 0.21568627450980396) / 64 * 64;
-  const ms_int n2 = (ms_int)((double)g->n * 0.3921568627450981) / 64 * 64;
+  const ms_int n1 = (ms_int)((double)g->n * 0.24390243902439024) / 64 * 64;
+  const ms_int n2 = (ms_int)((double)g->n * 0.3780487804878049) / 64 * 64;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
   u8* const after_first = carries, *const of_second = carries + c.carry;
   walk w = walk_to(g, row);

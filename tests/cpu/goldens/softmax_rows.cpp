@@ -542,7 +542,7 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
   if (seeded) {
     for (; i + size <= length; i += size) block(e, r, i, carry, k, past);
   }
-  last = carry;
+  last.s0 = carry.s0; last.s1 = carry.s1;
   for (ms_int m; i < length; i += m, seeded = true) {
     m = least(W, length - i);
     step<true>(e, r, i, (int)m, seeded, last, k);

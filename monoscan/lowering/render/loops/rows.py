@@ -60,7 +60,7 @@ NOINLINE void scan_line(const elements e, const results r, ms_int length, bool s
   if (seeded) {
 @pairs    for (; i + size <= length; i += size) block(e, r, @block_at, carry, k, past);
   }
-  last = carry;
+  @keep
   for (ms_int m; i < length; i += m, seeded = true) {
     m = least(W, length - i);
     step<true>(e, r, @step_at, (int)m, seeded, last, k);
@@ -254,5 +254,6 @@ class RowsText:
         }
         text = fill(FOLD, length=self.fold_length, **at)
         if self.spec.want_results:
-            text += fill(LINE.replace("@pairs", PAIRS if self.paired else ""), length=self.length, **at)
+            keep = " ".join(f"last.s{lane} = carry.s{lane};" for lane in self.spec.lanes_of(self.spec.carried))
+            text += fill(LINE.replace("@pairs", PAIRS if self.paired else ""), length=self.length, keep=keep, **at)
         return text
