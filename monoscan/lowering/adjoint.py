@@ -99,6 +99,8 @@ class Adjoint:
 Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
 """Runs an adjoint: ``backward(adjoint, arrays, axis, rank)``."""
 
+Cotangents = Sequence[mx.array | None]
+
 Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
 """Runs a scan again, for states that its outputs do not hold: ``rescan(scan, arrays, axis, rank)``."""
 
@@ -129,7 +131,7 @@ def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
 def vjp(
     scan: AlignedScan,
     primals: Arrays,
-    cotangents: Arrays,
+    cotangents: Cotangents,
     outputs: Arrays,
     axis: int,
     rank: int,
@@ -141,7 +143,7 @@ def vjp(
     Args:
         scan: The scan.
         primals: Its arrays.
-        cotangents: One for each of its outputs.
+        cotangents: One for each of its outputs, ``None`` where it is known to be zero.
         outputs: What it returned.
         axis: The scan axis.
         rank: The number of batch axes.
@@ -149,21 +151,21 @@ def vjp(
         rescan: How to run the scan again where its outputs do not hold the states needed.
     """
     elements, captures, init = scan.unpack(primals)
-    live = live_leaves(scan.program, scan.emit)
+    live = live_leaves(scan.program, _reached(scan, cotangents))
     result: list[mx.array | None] = [None] * len(primals)
     if not live:
         return result
     lefts, rights = _reads(scan.program, live)
     states, shifted = _states(scan, lefts, primals, outputs, axis, rank, rescan)
     lead = aligned.full_lead(primals, rank)
-    weighted = tuple(i for i in live if i in scan.emit) if scan.want_results else ()
-    rights = rights if rights or lefts or weighted else live[:1]  # something must say how long the axis is
+    given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
+    weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    rights = rights if rights or lefts or weights else live[:1]  # something must say how long the axis is
     adjoint = Adjoint(
-        scan.program, live, lefts, rights, weighted, tuple(dtypes.name_of(x.dtype) for x in elements),
+        scan.program, live, lefts, rights, tuple(weights), tuple(dtypes.name_of(x.dtype) for x in elements),
         bool(init), scan.inclusive, shifted, scan.reverse,
     )  # fmt: skip
-    weights = [_placed(cotangents[scan.emit.index(i)], lead) for i in adjoint.weights]
-    arrays = [*(elements[i] for i in rights), *states, *weights, *captures]
+    arrays = [*(elements[i] for i in rights), *states, *weights.values(), *captures]
     arrays += _ends(scan, live, cotangents, axis, lead, rank)
     arrays += [init[i] for i in lefts] if init else []
     found = backward(adjoint, arrays, axis, rank)
@@ -173,6 +175,14 @@ def vjp(
         at_start = number >= len(targets) - len(live) and bool(init)
         result[target] = _fit(mx.expand_dims(d, axis) if at_start else d, primals[target], rank)
     return result
+
+
+def _reached(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
+    """The leaves of which an output has a cotangent."""
+    results = list(scan.emit) if scan.want_results else []
+    names = results + (list(range(len(scan.state))) if scan.want_carry else [])
+    found = {leaf for leaf, w in zip(names, cotangents, strict=True) if w is not None}
+    return tuple(sorted(found & set(scan.emit)))
 
 
 def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
@@ -220,7 +230,7 @@ def general(strategy: str) -> str:
 
 
 def _ends(
-    scan: AlignedScan, live: tuple[int, ...], cotangents: Arrays, axis: int, lead: tuple[int, ...], rank: int
+    scan: AlignedScan, live: tuple[int, ...], cotangents: Cotangents, axis: int, lead: tuple[int, ...], rank: int
 ) -> Leaves:
     """The cotangents of the carry: where the walk back starts."""
     first = len(scan.emit) if scan.want_results else 0
@@ -228,8 +238,9 @@ def _ends(
     ends = []
     for leaf in live:
         dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]
-        if scan.want_carry and leaf in scan.emit:
-            end = mx.expand_dims(cotangents[first + leaf], axis).astype(dtype)
+        w = cotangents[first + leaf] if scan.want_carry and leaf in scan.emit else None
+        if w is not None:
+            end = mx.expand_dims(w, axis).astype(dtype)
             ends.append(_placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
         else:
             ends.append(mx.zeros((*one, *event), dtype))

@@ -69,7 +69,7 @@ def to_front(arrays: Arrays, axes: Sequence[int | None]) -> list[mx.array]:
 def vjp(
     scan: AlignedScan,
     primals: Arrays,
-    cotangents: Arrays,
+    cotangents: adjoint.Cotangents,
     outputs: Arrays,
     axis: int,
     rank: int,

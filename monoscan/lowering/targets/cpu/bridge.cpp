@@ -7,6 +7,8 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+
 #include "bridge_attach.h"
 #include "bridge_primitive.h"
 
@@ -87,6 +89,20 @@ Arrays attach(const Arrays& primals, const Arrays& values, nb::object rules, int
   return Attached::make(attachment, primals, values, mx::default_stream(mx::default_device()));
 }
 
+// Whether an array is one zero, spread out: what MLX hands a rule as the cotangent of an
+// output that no loss reads. Nothing that is still to be computed or traced counts.
+bool is_zero(const mx::array& array) {
+  const mx::array* x = &array;
+  while (x->has_primitive() && !x->inputs().empty()) {
+    const std::string name = x->primitive().name();
+    if (name != "Full" && name != "Broadcast" && name != "AsType") return false;
+    x = &x->inputs()[0];  // in a shapeless trace more of them follow, for the shape alone
+  }
+  if (x->has_primitive() || x->size() != 1 || !x->is_available()) return false;
+  const char* bytes = x->data<char>();
+  return std::all_of(bytes, bytes + x->itemsize(), [](char byte) { return byte == 0; });
+}
+
 // Rules may lead back to the plan that owns the launch: let Python's collector see the
 // edge, as long as no primitive in flight shares it.
 int traverse(PyObject* self, visitproc visit, void* arg) {
@@ -121,6 +137,7 @@ NB_MODULE(_monoscan_bridge, m) {
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })
       .def_prop_ro("rank", [](const Launch& l) { return l.config().rank; });
   m.def("attach", &monoscan::attach, "primals"_a, "values"_a, "rules"_a, nb::kw_only(), "axis"_a, "rank"_a);
+  m.def("is_zero", &monoscan::is_zero, "array"_a);
   m.def("threads", [] { return monoscan::pool().threads(); });
   m.def(
       "set_threads",

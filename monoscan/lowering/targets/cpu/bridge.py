@@ -93,6 +93,10 @@ class Bridge(Protocol):
         """
         ...
 
+    def is_zero(self, array: mx.array) -> bool:
+        """Whether an array is zeros by the way it was made, as ``mx.zeros_like`` makes them."""
+        ...
+
     def threads(self) -> int:
         """How many threads a launch may use."""
         ...

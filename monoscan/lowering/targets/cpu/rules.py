@@ -14,6 +14,7 @@ import mlx.core as mx
 from monoscan.lowering import aligned, transforms
 from monoscan.lowering.adjoint import Rescan
 from monoscan.lowering.aligned import AlignedScan
+from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.backward import backward
 
 
@@ -35,7 +36,10 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
-        found = transforms.vjp(self.scan, primals, cotangents, outputs, axis, rank, backward, self.rescan)
+        # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
+        is_zero = build.load().is_zero
+        known = [None if is_zero(w) else w for w in cotangents]
+        found = transforms.vjp(self.scan, primals, known, outputs, axis, rank, backward, self.rescan)
         return [found[i] for i in argnums]
 
     def jvp(
