@@ -32,9 +32,10 @@ from hypothesis import strategies as st
 from random_combines import Combine, combines
 
 import monoscan as ms
+from monoscan import tree
 from monoscan.lowering import adjoint, walk_back
 from monoscan.lowering.cache import Cache
-from monoscan.lowering.render import backward as rendered
+from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.targets.cpu import backward, build
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
@@ -160,6 +161,30 @@ def test_work_that_several_tasks_share(shape: tuple[int, ...]) -> None:
     a, b, w = (random(rng, *shape) for _ in range(3))
     for got, want in zip(affine_grads(a, b, w), affine_by_hand(a, b, w), strict=True):
         np.testing.assert_allclose(np.array(got), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"inclusive": False}, {"seeded": True}], ids=str)
+def test_panels_of_vectors_and_of_steps(options: dict[str, Any]) -> None:
+    """Rows of several panels and a rest, over more steps than one panel walks, against array operations."""
+    rng = np.random.default_rng(8)
+    x, y, w = random(rng, 150, 75), random(rng, 150, 75), random(rng, 150, 75)
+    rate, init = mx.array(0.4), (random(rng, 75), random(rng, 75))
+    start = init if options.get("seeded") or not options.get("inclusive", True) else None
+    given = {name: value for name, value in options.items() if name != "seeded"}
+
+    def loss(x: mx.array, y: mx.array, rate: mx.array, init: Any) -> mx.array:
+        operator = ms.monoid(lambda l, r: (r[0] * l[0], r[0] * l[1] + rate * r[1]))
+        seed = None if start is None else init
+        return (ms.scan(operator, (x, y), init=seed, strategy="sequential", **given)[1] * w).sum()
+
+    grad = mx.grad(loss, argnums=(0, 1, 2, 3))
+    fused = grad(x, y, rate, init)
+    mx.eval(fused)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backward, "unsupported", lambda spec: "as if no kernel could be rendered")
+        plain = grad(x, y, rate, init)
+    for got, want in zip(tree.flatten(fused)[0], tree.flatten(plain)[0], strict=True):
+        np.testing.assert_allclose(np.array(got), np.array(want), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -288,17 +313,36 @@ def test_the_adjoint_of_any_fold(leaves: int, columns: int) -> None:
 @pytest.mark.parametrize(
     ("honest", "wrong"),
     [
-        ("t > 0; --t", "t > 1; --t"),  # a step left out
+        ("t > end; --t", "t > end + 1; --t"),  # a step left out
         ("g = left;", "g = g;"),  # cotangents that are not handed on
         ("if (weighted) weigh", "if (!weighted) weigh"),
+        ("p.l1_0 -= p.l1_t", "p.l1_0 -= 0"),  # a pointer that stands still
     ],
 )  # fmt: skip
 def test_a_wrong_loop_is_found(honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("LOOP", "SWEEP"):
-        monkeypatch.setattr(rendered, text, getattr(rendered, text).replace(honest, wrong))
-    monkeypatch.setattr(backward, "_LAUNCHES", Cache(16))
+    broken_loop(honest, wrong, monkeypatch)
     with pytest.raises(AssertionError):
         by(typed(SHAPES["columns"], mx.float32), "sequential").check(SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("honest", "wrong"),
+    [("t > 0; t = end", "t > 0; t = end - 1"), ("j += 4 * W", "j += 3 * W")],
+)
+def test_a_wrong_cut_into_panels_is_found(honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_loop(honest, wrong, monkeypatch)
+    with pytest.raises(AssertionError):
+        test_panels_of_vectors_and_of_steps({})
+
+
+def broken_loop(honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: Any) -> str:
+        text = render_backward(spec)
+        assert honest in text
+        return text.replace(honest, wrong)
+
+    monkeypatch.setattr(backward, "render_backward", broken)
+    monkeypatch.setattr(backward, "_LAUNCHES", Cache(16))
 
 
 def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

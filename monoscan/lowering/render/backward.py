@@ -1,63 +1,23 @@
 """The adjoint of a scan as one loop: it walks back over the steps, one column a chain.
 
-A vector holds columns, as in the forward sweep, and the cotangents that go from one row
-to the row before lie in a row of their own; a single column is walked in registers.
+A vector holds columns, as in the forward sweep. A panel of a few vectors keeps the
+cotangents that go from one row to the row before in registers; from panel to panel they
+lie in a row of their own. A single column is walked in scalar code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
-import attrs
-
-from monoscan.lowering.adjoint import Adjoint
+from monoscan.lowering.render.backward_access import AccessText
+from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.c import CScalar, CVector
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops.driver import WALK, fill
-from monoscan.lowering.render.loops.walk_back import ACCESS, COLUMN, LOOP, STEP, SWEEP, TASKS
-from monoscan.lowering.render.prelude import item_type, scalar_prelude, storage, vector_prelude
-from monoscan.lowering.render.spec import HALF, SIZES
-
-
-@attrs.frozen
-class BackwardSpec:
-    """One backward kernel.
-
-    Args:
-        adjoint: What it computes.
-        states: The storage dtype of each of the adjoint's `lefts`.
-        weights: The storage dtype of each of its `weights`.
-        captures: The storage dtype of each captured array.
-        vector_bytes: The width of the machine's registers; 0 writes scalar code.
-    """
-
-    adjoint: Adjoint
-    states: tuple[str, ...]
-    weights: tuple[str, ...]
-    captures: tuple[str, ...]
-    vector_bytes: int
-
-    @cached_property
-    def width(self) -> int:
-        """Lanes of a vector."""
-        step = self.adjoint.step
-        used = {step.dtypes[a] for instr in step.code for a in instr.args} | {instr.dtype for instr in step.code}
-        used |= {leaf.dtype for leaf in step.outputs}
-        widest = max((max(SIZES[name], 4) for name in used), default=4)
-        return max(4, self.vector_bytes // widest) if self.vector_bytes else 1
-
-
-def unsupported(spec: BackwardSpec) -> str | None:
-    """Why there is no kernel for it, or ``None`` if there is."""
-    step = spec.adjoint.step
-    for instr in step.code:
-        operands = [step.dtypes[a] for a in instr.args]
-        if not CLike().supports(instr, operands):
-            return f"no CPU code for {instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
-    names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
-    return next((f"no CPU code for {name}" for name in names if name not in (*CLike.types, *HALF)), None)
+from monoscan.lowering.render.loops.walk_back import ACCESS, COLUMN, STEP, SWEEP, TASKS
+from monoscan.lowering.render.prelude import scalar_prelude, storage, vector_prelude
+from monoscan.lowering.render.spec import SIZES
 
 
 def render_backward(spec: BackwardSpec) -> str:
@@ -81,12 +41,29 @@ class BackwardText:
 
     def text(self) -> str:
         """All of it, in order."""
-        loop = COLUMN if self.scalar else SWEEP
-        seeded, late = self.adjoint.seeded, 0 if self.adjoint.inclusive else 1
-        common = {"late": late, "first": 2 if seeded else 1, "seeded": "true" if seeded else "false"}
-        rows = {"get": self._carry_row("get"), "put": self._carry_row("put")} if not self.scalar else {}
-        parts = [self._prelude(), ACCESS, self._step(), self._walk(), self._access(), fill(loop, **common, **rows)]
+        adjoint, loop = self.adjoint, COLUMN if self.scalar else SWEEP
+        late = 0 if adjoint.inclusive else 1
+        values = {
+            "late": late,
+            "first": 2 if adjoint.seeded else 1,
+            "seeded": "true" if adjoint.seeded else "false",
+            "weighted": "t + 1 < n" if late else "true",
+        }
+        if not self.scalar:
+            values |= {"get": self._carry_row("get"), "put": self._carry_row("put"), "vectors": self._vectors()}
+        parts = [
+            self._prelude(),
+            ACCESS,
+            self._step(),
+            self._walk(),
+            AccessText(self.spec).text(),
+            fill(loop, **values),
+        ]
         return "\n".join([*parts, fill(TASKS, ns=f"{self._nanoseconds():.3g}", carry=8 * len(list(self._live())))])
+
+    def _vectors(self) -> int:
+        """How many vectors of columns walk side by side: each waits for its own last step, so more hide more."""
+        return 4 if len(self.adjoint.step.code) <= 12 else 2 if len(self.adjoint.step.code) <= 40 else 1
 
     def _mask_bytes(self) -> int:
         step = self.adjoint.step
@@ -156,101 +133,6 @@ class BackwardText:
             WALK, inputs=inputs, outputs=len(adjoint.outputs), inits=live + (len(adjoint.lefts) if adjoint.seeded else 0),
             carries=max(live, 1), steps_before="0",
         )  # fmt: skip
-
-    def _access(self) -> str:
-        adjoint, spec = self.adjoint, self.spec
-        a, b = len(adjoint.rights), len(adjoint.rights) + len(adjoint.lefts)
-        c = b + len(adjoint.weights)
-        rights = [
-            line
-            for n, i in enumerate(adjoint.rights)
-            for line in self._read(f"o.r{i}", "inputs", n, adjoint.stored[i], i, "p.at")
-        ]
-        lefts = [
-            line
-            for n, i in enumerate(adjoint.lefts)
-            for line in self._read(f"o.l{i}", "inputs", a + n, spec.states[n], i, "p.before")
-        ]
-        weights = [line for n, i in enumerate(adjoint.weights)
-                   for line in self._read(f"g.g{i}", "inputs", b + n, spec.weights[n], i, "p.weight", "+=")]  # fmt: skip
-        inits = [line for n, i in enumerate(adjoint.lefts)
-                 for line in self._read(f"o.l{i}", "inits", len(adjoint.live) + n, self.state[i].dtype, i, None)]  # fmt: skip
-        ends = [
-            line
-            for n, i in enumerate(adjoint.live)
-            for line in self._read(f"g.g{i}", "inits", n, self.state[i].dtype, i, None)
-        ]
-        captures = [
-            line
-            for n, (leaf, stored) in enumerate(zip(adjoint.program.captures, spec.captures, strict=True))
-            for k in range(leaf.lanes)
-            for line in [self._load(f"o.c{n}_{k}", "inputs", c + n, stored, k, None, "=")]
-        ]
-        outputs = [
-            line
-            for n, leaf in enumerate(adjoint.outputs)
-            for line in self._write(f"d.d{n}", "outputs", n, leaf.dtype, leaf.lanes, True)
-        ]
-        starts = [
-            line
-            for n, i in enumerate(adjoint.live)
-            for line in self._write(f"c.g{i}", "carries", n, self.state[i].dtype, self.state[i].lanes, False)
-        ]
-        late = [] if adjoint.inclusive else ["  cotangents c = g;", "  weigh(p, j, m, c);"]
-        unused = "  (void)p, (void)j, (void)m;"
-        return fill(
-            LOOP,
-            captures="\n".join([*captures, unused]),
-            rights="\n".join(rights),
-            lefts="\n".join(lefts),
-            inits="\n".join(inits) if adjoint.seeded else "",
-            weights="\n".join([*weights, unused, "  (void)g;"]),
-            outputs="\n".join([*outputs, unused, "  (void)d;"]),
-            ends="\n".join([*ends, unused]),
-            starts="\n".join([*(late or ["  const cotangents& c = g;"]), *starts, unused, "  (void)c;"])
-            if adjoint.seeded
-            else unused + "  (void)g;",
-            shifted="true" if adjoint.shifted else "false",
-            at="g->n - 1 - t" if adjoint.reverse else "t",
-            step="-1" if adjoint.reverse else "1",
-            before="at - step" if adjoint.shifted else "at",
-            weight="at" if adjoint.inclusive else "at + step",
-        )
-
-    def _read(
-        self, name: str, group: str, number: int, stored: str, leaf: int, at: str | None, how: str = "="
-    ) -> list[str]:
-        return [self._load(f"{name}_{k}", group, number, stored, k, at, how) for k in range(self.state[leaf].lanes)]
-
-    def _load(self, target: str, group: str, number: int, stored: str, lane: int, at: str | None, how: str) -> str:
-        a, offset = f"p.g->{group}[{number}]", {"inputs": "in", "inits": "init"}[group]
-        item = item_type(stored)
-        start = f"(const {item}*){a}.data + p.w->{offset}[{number}] + {lane} * {a}.lane" + (
-            f" + {at} * {a}.axis" if at else ""
-        )
-        if self.scalar:
-            value = f"({start})[j * {a}.inner]"
-            value = {"float16": f"from_half({value})", "bfloat16": f"from_bfloat({value})"}.get(stored, value)
-            return f"    {target} {how} {value};"
-        return f"    {{ {item} b[W]; {target} {how} load_{stored}(items({start}, {a}.inner, j, m, b)); }}"
-
-    def _write(self, name: str, group: str, number: int, stored: str, lanes: int, axis: bool) -> list[str]:
-        a, offset, item = f"p.g->{group}[{number}]", {"outputs": "out", "carries": "carry"}[group], item_type(stored)
-        lines = []
-        for k in range(lanes):
-            start = f"({item}*){a}.data + p.w->{offset}[{number}] + {k} * {a}.lane" + (
-                f" + p.at * {a}.axis" if axis else ""
-            )
-            value = f"{name}_{k}"
-            if self.scalar:
-                value = {"float16": f"to_half({value})", "bfloat16": f"to_bfloat({value})"}.get(stored, value)
-                lines.append(f"  ({start})[j * {a}.inner] = {value};")
-            else:
-                gathered = f"{item} b[W]; store_{stored}(b, {value}); put_items({start}, {a}.inner, j, m, b);"
-                lines.append(
-                    f"  if (m == W && {a}.inner == 1) store_{stored}({start} + j, {value}); else {{ {gathered} }}"
-                )
-        return lines
 
     def _carry_row(self, verb: str) -> str:
         lines = []

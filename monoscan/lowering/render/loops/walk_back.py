@@ -4,8 +4,8 @@ from __future__ import annotations
 
 ACCESS = """\
 // W items of a row, where they stand if they stand in order, else gathered; the first m count.
-template <class T> INLINE const T* items(const T* p, ms_int stride, ms_int j, int m, T* b) {
-  if (stride == 1 && m == W) return p + j;
+template <bool ready, class T> INLINE const T* items(const T* p, ms_int stride, ms_int j, int m, T* b) {
+  if (ready || (stride == 1 && m == W)) return p + j;
   for (int i = 0; i < W; ++i) b[i] = i < m ? p[(j + i) * stride] : T();
   return b;
 }
@@ -28,10 +28,31 @@ INLINE void copy(const cotangents& g, gradients& d) {
 """
 
 LOOP = """\
-struct place { const ms_launch* g; const walk* w; ms_int at, before, weight; };
-// `first`: 0 an inner step, 1 the first of all, 2 the first after an init.
-template <int first> INLINE void read(const place& p, ms_int j, int m, operands& o) {
+// One step of every array: a pointer for each lane, with the strides in locals, since a
+// store might change what `g` points to as far as the compiler knows.
+struct rows {
+  const ms_launch* g;
+  const walk* w;
+  @pointers
+};
+INLINE rows at_step(const ms_launch* g, const walk& w, ms_int t) {
+  const ms_int at = @at, step = @step, before = @before, weight = @weight;
+  rows p;
+  p.g = g, p.w = &w, (void)before, (void)weight;
+@starts
+  return p;
+}
+INLINE void step_back(rows& p) {
+@moves
+}
+// Whether whole vectors lie in order everywhere.
+INLINE bool lies_ready(const ms_launch* g) { return @ready; }
+
+INLINE void read_captures(const rows& p, ms_int j, int m, operands& o) {
 @captures
+}
+// `first`: 0 an inner step, 1 the first of all, 2 the first after an init.
+template <int first, bool ready> INLINE void read(const rows& p, ms_int j, int m, operands& o) {
   if (first != 1) {
 @rights
   }
@@ -42,45 +63,43 @@ template <int first> INLINE void read(const place& p, ms_int j, int m, operands&
 @inits
   }
 }
-INLINE void weigh(const place& p, ms_int j, int m, cotangents& g) {
+template <bool ready> INLINE void weigh(const rows& p, ms_int j, int m, cotangents& g) {
 @weights
 }
-INLINE void write(const place& p, ms_int j, int m, const gradients& d) {
+template <bool ready> INLINE void write(const rows& p, ms_int j, int m, const gradients& d) {
 @outputs
 }
-INLINE void begin(const place& p, ms_int j, int m, cotangents& g) {
+INLINE void begin(const rows& p, ms_int j, int m, cotangents& g) {
 @ends
 }
-INLINE void finish(const place& p, ms_int j, int m, const cotangents& g) {
-@starts
+INLINE void finish(const rows& p, ms_int j, int m, const cotangents& g) {
+@finish
 }
-// One row from its last step to its first: where in memory step t stands.
-INLINE place at_step(const ms_launch* g, const walk& w, ms_int t) {
-  const ms_int at = @at, step = @step;
-  return {g, &w, at, @before, @weight};
-}
-template <int first> INLINE void back(const place& p, ms_int j, int m, cotangents& g, bool weighted) {
-  operands o;
+template <int first, bool ready>
+INLINE void back(const rows& p, ms_int j, int m, operands& o, cotangents& g, bool weighted) {
   gradients d;
   cotangents left = {};
-  if (weighted) weigh(p, j, m, g);
+  if (weighted) weigh<ready>(p, j, m, g);
   if (first == 1) copy(g, d);
   else {
-    read<first>(p, j, m, o);
+    read<first, ready>(p, j, m, o);
     step(o, g, left, d);
   }
-  write(p, j, m, d);
+  write<ready>(p, j, m, d);
   g = left;
 }
 """
 
 COLUMN = """\
 NOINLINE void row(const ms_launch* g, const walk& w, ms_int c0, ms_int c1, u8*) {
+  const ms_int n = g->n;
   for (ms_int j = c0; j < c1; ++j) {
     cotangents c = {};
-    begin(at_step(g, w, g->n - 1), j, 1, c);
-    for (ms_int t = g->n - 1; t > 0; --t) back<0>(at_step(g, w, t), j, 1, c, t + @late < g->n);
-    back<@first>(at_step(g, w, 0), j, 1, c, @late < g->n);
+    operands o;
+    rows p = at_step(g, w, n - 1);
+    begin(p, j, 1, c), read_captures(p, j, 1, o);
+    for (ms_int t = n - 1; t > 0; --t, step_back(p)) back<0, false>(p, j, 1, o, c, @weighted);
+    back<@first, false>(p, j, 1, o, c, @late < n);
     if (@seeded) finish(at_step(g, w, -@late), j, 1, c);
   }
 }
@@ -93,26 +112,39 @@ INLINE void get_row(const u8* row, ms_int pitch, ms_int j, cotangents& g) {
 INLINE void put_row(u8* row, ms_int pitch, ms_int j, const cotangents& g) {
 @put
 }
-template <int first> NOINLINE void sweep(const place& p, ms_int c0, ms_int c1, u8* carry, bool weighted) {
-  const ms_int pitch = p.g->inner + W;
-  for (ms_int j = c0; j < c1; j += W) {
-    const int m = (int)least(W, c1 - j);
-    cotangents c;
-    get_row(carry, pitch, j, c);
-    if (m == W) back<first>(p, j, W, c, weighted);
-    else back<first>(p, j, m, c, weighted);
-    put_row(carry, pitch, j, c);
+// Steps t to `end`, back, of K vectors of columns, whose cotangents stay in registers.
+template <int K, int first, bool ready>
+NOINLINE void panel(const ms_launch* g, const walk& w, ms_int t, ms_int end, ms_int j, int m, u8* carry) {
+  const ms_int n = g->n, pitch = g->inner + W;
+  rows p = at_step(g, w, t);
+  cotangents c[K];
+  operands o[K];
+#pragma GCC unroll 4
+  for (int k = 0; k < K; ++k) get_row(carry, pitch, j + k * W, c[k]), read_captures(p, j + k * W, m, o[k]);
+  for (; t > end; --t, step_back(p)) {
+#pragma GCC unroll 4
+    for (int k = 0; k < K; ++k) back<first, ready>(p, j + k * W, m, o[k], c[k], @weighted);
   }
+#pragma GCC unroll 4
+  for (int k = 0; k < K; ++k) put_row(carry, pitch, j + k * W, c[k]);
 }
 NOINLINE void row(const ms_launch* g, const walk& w, ms_int c0, ms_int c1, u8* carry) {
-  const ms_int pitch = g->inner + W;
+  const ms_int n = g->n, pitch = g->inner + W;
   for (ms_int j = c0; j < c1; j += W) {
     cotangents c = {};
-    begin(at_step(g, w, g->n - 1), j, (int)least(W, c1 - j), c);
+    begin(at_step(g, w, n - 1), j, (int)least(W, c1 - j), c);
     put_row(carry, pitch, j, c);
   }
-  for (ms_int t = g->n - 1; t > 0; --t) sweep<0>(at_step(g, w, t), c0, c1, carry, t + @late < g->n);
-  sweep<@first>(at_step(g, w, 0), c0, c1, carry, @late < g->n);
+  // Wide rows go one by one, as they lie in memory.
+  const ms_int steps = g->inner <= 256 ? 64 : 1;
+  const bool ready = lies_ready(g);
+  for (ms_int t = n - 1, end; t > 0; t = end) {
+    end = t > steps ? t - steps : 0;
+    ms_int j = c0;
+    if (ready) for (; j + @vectors * W <= c1; j += @vectors * W) panel<@vectors, 0, true>(g, w, t, end, j, W, carry);
+    for (; j < c1; j += W) panel<1, 0, false>(g, w, t, end, j, (int)least(W, c1 - j), carry);
+  }
+  for (ms_int j = c0; j < c1; j += W) panel<1, @first, false>(g, w, 0, -1, j, (int)least(W, c1 - j), carry);
   if (@seeded) for (ms_int j = c0; j < c1; j += W) {
     cotangents c;
     get_row(carry, pitch, j, c);

@@ -13,7 +13,8 @@ from monoscan.lowering import aligned, walk_back
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import Arrays
 from monoscan.lowering.cache import Cache
-from monoscan.lowering.render.backward import BackwardSpec, render_backward, unsupported
+from monoscan.lowering.render.backward import render_backward
+from monoscan.lowering.render.backward_spec import BackwardSpec, unsupported
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge import Launch

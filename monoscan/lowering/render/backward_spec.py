@@ -1,0 +1,50 @@
+"""What a kernel of the adjoint is made from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import attrs
+
+from monoscan.lowering.adjoint import Adjoint
+from monoscan.lowering.render.base import CLike
+from monoscan.lowering.render.spec import HALF, SIZES
+
+
+@attrs.frozen
+class BackwardSpec:
+    """One backward kernel.
+
+    Args:
+        adjoint: What it computes.
+        states: The storage dtype of each of the adjoint's `lefts`.
+        weights: The storage dtype of each of its `weights`.
+        captures: The storage dtype of each captured array.
+        vector_bytes: The width of the machine's registers; 0 writes scalar code.
+    """
+
+    adjoint: Adjoint
+    states: tuple[str, ...]
+    weights: tuple[str, ...]
+    captures: tuple[str, ...]
+    vector_bytes: int
+
+    @cached_property
+    def width(self) -> int:
+        """Lanes of a vector."""
+        step = self.adjoint.step
+        used = {step.dtypes[a] for instr in step.code for a in instr.args} | {instr.dtype for instr in step.code}
+        used |= {leaf.dtype for leaf in step.outputs}
+        widest = max((max(SIZES[name], 4) for name in used), default=4)
+        return max(4, self.vector_bytes // widest) if self.vector_bytes else 1
+
+
+def unsupported(spec: BackwardSpec) -> str | None:
+    """Why there is no kernel for it, or ``None`` if there is."""
+    step = spec.adjoint.step
+    for instr in step.code:
+        operands = [step.dtypes[a] for a in instr.args]
+        if not CLike().supports(instr, operands):
+            return f"no CPU code for {instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+    names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
+    return next((f"no CPU code for {name}" for name in names if name not in (*CLike.types, *HALF)), None)
