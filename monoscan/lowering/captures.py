@@ -80,6 +80,9 @@ def capture(root: Any) -> Captures:
     Raises:
         ScanError: An operator's class has its own ``__init__`` and is no attrs class.
     """
+    bare = _BARE.get(type(root))
+    if bare is not None:
+        return Captures(root, (), bare)
     known = _STATIC.get(id(root))
     if known is not None and known[0]() is root:
         return Captures(root, (), known[1])
@@ -101,7 +104,15 @@ _STATIC: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
 """The keys of roots that cannot change: walked once in their life, which this does not prolong."""
 
 
+_BARE: dict[type, Hashable] = {}
+"""The keys of the library's own operators without fields, which are all alike."""
+
+
 def _remember(root: Any, key: Hashable) -> None:
+    kind = type(root)
+    if isinstance(root, Semigroup) and kind.__module__.startswith("monoscan.") and not attrs.fields(kind):
+        _BARE[kind] = key
+        return
     number = id(root)
     try:
         _STATIC[number] = (weakref.ref(root, lambda _: _STATIC.pop(number, None)), key)
