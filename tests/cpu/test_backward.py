@@ -226,6 +226,53 @@ def test_a_cotangent_that_others_hold_is_not_written_over() -> None:
         np.testing.assert_array_equal(np.array(x), np.array(y))
 
 
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"inclusive": False}], ids=str)
+def test_buffers_that_nobody_else_needs_are_written_over(options: dict[str, Any]) -> None:
+    """Cotangents and states that die here hold the gradients, and the gradients are the same."""
+    rng = np.random.default_rng(9)
+    a, b, w = (random(rng, 70, 40) for _ in range(3))
+
+    def pull(a: mx.array, b: mx.array, w: mx.array) -> list[mx.array]:
+        states = lambda a, b: list(ms.scan(ms.Affine(), (a, b), strategy="sequential", **options))  # noqa: E731
+        outputs, found = mx.vjp(states, [a, b], [w * 2, w * 3])
+        return [*found, *outputs]
+
+    kept = pull(a, b, w)
+    mx.eval(kept)  # the states are held by the caller
+    dying = mx.compile(lambda *x: pull(*x)[:2])(a, b, w)
+    for x, y in zip(dying, kept[:2], strict=True):
+        np.testing.assert_array_equal(np.array(x), np.array(y))
+
+
+def test_a_gradient_needs_two_arrays_beyond_those_of_its_graph() -> None:
+    """Inputs a, b; the scan's two results; the cotangent; then both gradients lie where others lay."""
+    shape = 4096, 64
+    a, b, w = (mx.random.uniform(shape=shape) for _ in range(3))
+    mx.eval(a, b, w)
+    states = lambda a, b: ms.scan(ms.Affine(), (a, b), strategy="sequential")[1]  # noqa: E731
+    pull = mx.compile(lambda a, b, w: mx.vjp(states, [a, b], [w])[1])
+    for _ in range(2):
+        mx.eval(pull(a, b, w))
+    mx.synchronize()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(pull(a, b, w))
+    assert mx.get_peak_memory() - before <= 3.1 * a.nbytes
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda f: f, mx.compile, lambda f: mx.compile(f, shapeless=True)], ids=["eager", "compiled", "shapeless"]
+)
+def test_an_output_that_no_loss_reads_has_no_part_in_the_gradient(wrap: Any) -> None:
+    """Here the product of gates overflows, and zero times infinity would be NaN."""
+    a = mx.array([1e3] * 20 + [1e-3] * 40)
+    states = lambda a, b: ms.scan(ms.Affine(), (a, b), strategy="sequential")  # noqa: E731
+    last = mx.arange(60) == 59
+    grad = wrap(mx.grad(lambda a, b: (states(a, b)[1] * last).sum(), argnums=(0, 1)))
+    assert mx.isinf(states(a, 0 * a)[0]).any().item()
+    assert all(mx.isfinite(x).all().item() for x in grad(a, 0 * a))
+
+
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     rng = np.random.default_rng(5)
     a, b, w = (random(rng, 600, 300) for _ in range(3))

@@ -104,17 +104,27 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
         event_ndims=events,
         outputs=outputs,
         carries=carries,
-        donors=[_donor(spec, n) for n in range(len(outputs))],
+        donors=_donors(spec),
         rules=BackwardRules(adjoint),
     )
 
 
-def _donor(spec: BackwardSpec, number: int) -> int:
-    """A gradient may take the place of its leaf's cotangent, which is read just before."""
-    adjoint = spec.adjoint
-    leaf = adjoint.gradients[number] if number < len(adjoint.gradients) else None
-    if leaf not in adjoint.weights or not adjoint.inclusive:
-        return -1
-    place = adjoint.weights.index(leaf)
-    same = spec.weights[place] == adjoint.stored[leaf]
-    return len(adjoint.rights) + len(adjoint.lefts) + place if same else -1
+def _donors(spec: BackwardSpec) -> list[int]:
+    """For each output the input whose buffer it may take, or -1: a step reads its own place before it writes there.
+
+    Its own leaf's cotangent first, then any other and the states, which few others hold by then.
+    """
+    adjoint, state = spec.adjoint, spec.adjoint.program.outputs
+    weights = adjoint.weights if adjoint.inclusive else ()  # others are read one step after their place is written
+    first = len(adjoint.rights)
+    free = [(first + n, i, spec.states[n]) for n, i in enumerate(adjoint.lefts)]
+    first += len(free)
+    free = [*((first + n, i, spec.weights[n]) for n, i in enumerate(weights)), *free]
+    donors = []
+    for number, leaf in enumerate(adjoint.outputs):
+        own = adjoint.gradients[number] if number < len(adjoint.gradients) else -1
+        fits = [each for each in free if (each[2], state[each[1]].shape) == (leaf.dtype, leaf.shape)]
+        chosen = next((each for each in fits if each[1] == own and own in weights), next(iter(fits), None))
+        free = [each for each in free if each is not chosen]
+        donors.append(-1 if chosen is None else chosen[0])
+    return donors
