@@ -479,7 +479,7 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
 NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
-  const double work = 0.3 * (double)g->n * (double)g->inner * (double)g->outer_size;
+  const double work = 0.9 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
     if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
