@@ -24,7 +24,7 @@ from monoscan import dtypes
 from monoscan.lowering import aligned
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable, forward, reverse
-from monoscan.lowering.ir import Leaf, Program
+from monoscan.lowering.ir import Leaf, Program, eliminate_dead_code
 from monoscan.lowering.layout import closure
 from monoscan.lowering.strategies.slices import Leaves
 
@@ -36,13 +36,15 @@ class Adjoint:
     Its arrays: the elements' leaves `rights`; the states' leaves `lefts`; the cotangents of
     the results `weights`; the captured arrays; then with a scan axis of length 1 the
     cotangents of the carry, for the leaves `live`; and where `seeded` the leaves `lefts` of
-    ``init``. It yields a cotangent for each differentiable leaf of the elements, for each
-    differentiable captured array step by step, and (where `seeded`) for the leaves `live`
-    of ``init``, without the scan axis.
+    ``init``. It yields a cotangent for each of `gradients` among the leaves of the elements,
+    for each of `captured` step by step, and (where `seeded`) for the leaves `live` of
+    ``init``, without the scan axis.
 
     Args:
         program: The ``combine``.
         live: The leaves whose cotangents are not zero throughout.
+        gradients: The leaves of the elements that get a cotangent.
+        captured: The captured arrays that get one.
         lefts: The leaves of the left operand that derivatives read.
         rights: The leaves of the right operand that they read.
         weights: The leaves of which there are results.
@@ -56,6 +58,8 @@ class Adjoint:
 
     program: Program
     live: tuple[int, ...]
+    gradients: tuple[int, ...]
+    captured: tuple[int, ...]
     lefts: tuple[int, ...]
     rights: tuple[int, ...]
     weights: tuple[int, ...]
@@ -68,17 +72,7 @@ class Adjoint:
     @property
     def step(self) -> Program:
         """The cotangents of one step's operands."""
-        return stepped(self.program, self.live)
-
-    @property
-    def gradients(self) -> tuple[int, ...]:
-        """The leaves of the elements that get a cotangent."""
-        return differentiable(self.program.outputs)
-
-    @property
-    def captured(self) -> tuple[int, ...]:
-        """The captured arrays that get a cotangent."""
-        return differentiable(self.program.captures)
+        return stepped(self.program, self.live, self.gradients, self.captured)
 
     @property
     def outputs(self) -> tuple[Leaf, ...]:
@@ -106,16 +100,18 @@ Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
 
 
 @lru_cache(maxsize=1024)
-def stepped(program: Program, live: tuple[int, ...]) -> Program:
-    """The cotangents of one step's operands."""
-    return reverse(program, live)
+def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
+    """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
+    whole, right = reverse(program, live), differentiable(program.outputs)
+    kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
+    kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
+    results = tuple(v for i in kept for v in whole.output_lanes[i])
+    return eliminate_dead_code(attrs.evolve(whole, outputs=tuple(whole.outputs[i] for i in kept), results=results))
 
 
-@lru_cache(maxsize=1024)
-def _reads(program: Program, live: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _reads(step: Program) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The leaves of the left and the right operand that a step's derivatives read."""
-    used = frozenset().union(*stepped(program, live).depends)
-    k = program.arity
+    used, k = frozenset().union(*step.depends), step.arity
     return tuple(sorted(i for i in used if i < k)), tuple(sorted(i - k for i in used if k <= i < 2 * k))
 
 
@@ -137,8 +133,9 @@ def vjp(
     rank: int,
     backward: Backward,
     rescan: Rescan = aligned.run,
+    asked: Sequence[int] | None = None,
 ) -> list[mx.array | None]:
-    """The cotangents of all arrays that a scan read; ``None`` for those without any.
+    """The cotangents of the arrays that a scan read; ``None`` for those without any.
 
     Args:
         scan: The scan.
@@ -149,31 +146,35 @@ def vjp(
         rank: The number of batch axes.
         backward: How to run the adjoint.
         rescan: How to run the scan again where its outputs do not hold the states needed.
+        asked: Which of the arrays' cotangents are wanted. Default: all.
     """
     elements, captures, init = scan.unpack(primals)
     live = live_leaves(scan.program, _reached(scan, cotangents))
     result: list[mx.array | None] = [None] * len(primals)
-    if not live:
+    wanted = set(range(len(primals)) if asked is None else asked)
+    first = len(elements) + len(captures)
+    gradients = tuple(i for i in differentiable(scan.state) if i in wanted)
+    captured = tuple(i for i in differentiable(scan.program.captures) if len(elements) + i in wanted)
+    starts = tuple(i for i in live if first + i in wanted) if init else ()
+    if not live or not (gradients or captured or starts):
         return result
-    lefts, rights = _reads(scan.program, live)
+    lefts, rights = _reads(stepped(scan.program, live, gradients, captured))
     states, shifted = _states(scan, lefts, primals, outputs, axis, rank, rescan)
     lead = aligned.full_lead(primals, rank)
     given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
     weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else live[:1]  # something must say how long the axis is
     adjoint = Adjoint(
-        scan.program, live, lefts, rights, tuple(weights), tuple(dtypes.name_of(x.dtype) for x in elements),
+        scan.program, live, gradients, captured, lefts, rights, tuple(weights), tuple(dtypes.name_of(x.dtype) for x in elements),
         bool(init), scan.inclusive, shifted, scan.reverse,
     )  # fmt: skip
     arrays = [*(elements[i] for i in rights), *states, *weights.values(), *captures]
     arrays += _ends(scan, live, cotangents, axis, lead, rank)
     arrays += [init[i] for i in lefts] if init else []
     found = backward(adjoint, arrays, axis, rank)
-    targets = [*adjoint.gradients, *(len(elements) + i for i in adjoint.captured)]
-    targets += [len(elements) + len(captures) + i for i in live] if init else []
-    for number, (target, d) in enumerate(zip(targets, found, strict=True)):
-        at_start = number >= len(targets) - len(live) and bool(init)
-        result[target] = _fit(mx.expand_dims(d, axis) if at_start else d, primals[target], rank)
+    targets = [*gradients, *(len(elements) + i for i in captured), *(first + i for i in live if init)]
+    for target, d in zip(targets, found, strict=True):
+        result[target] = _fit(mx.expand_dims(d, axis) if target >= first else d, primals[target], rank)
     return result
 
 

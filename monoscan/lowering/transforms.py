@@ -75,9 +75,10 @@ def vjp(
     rank: int,
     backward: adjoint.Backward = walk_back.backward,
     rescan: adjoint.Rescan = portable,
+    asked: Sequence[int] | None = None,
 ) -> list[mx.array]:
-    """A cotangent for each array, zeros where nothing reaches it."""
-    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan)
+    """A cotangent for each array, zeros where nothing reaches it or nobody asked."""
+    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan, asked)
     return [mx.zeros_like(x) if d is None else d for x, d in zip(primals, found, strict=True)]
 
 

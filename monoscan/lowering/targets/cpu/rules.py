@@ -39,7 +39,7 @@ class Rules:
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
-        found = transforms.vjp(self.scan, primals, known, outputs, axis, rank, backward, self.rescan)
+        found = transforms.vjp(self.scan, primals, known, outputs, axis, rank, backward, self.rescan, argnums)
         return [found[i] for i in argnums]
 
     def jvp(
