@@ -380,6 +380,22 @@ def test_the_adjoint_of_any_fold(leaves: int, columns: int) -> None:
     check()
 
 
+@settings(max_examples=3)
+@given(combines(2), st.integers(0, 2**16), st.booleans(), st.booleans())
+def test_the_adjoint_of_any_fold_over_several_panels(combine: Combine, seed: int, seeded: bool, reverse: bool) -> None:
+    """37 columns are panels and a rest; against the same adjoint by array operations."""
+    question = random_question(combine, 70, 37, seed, seeded, reverse)
+    fused = question.got()
+    mx.eval([x for x in fused if x is not None])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backward, "unsupported", lambda spec: "as if no kernel could be rendered")
+        for got, want in zip(fused, question.got(), strict=True):
+            assert got is not None
+            assert want is not None
+            scale = max(1.0, float(mx.abs(want).max()))
+            np.testing.assert_allclose(numpy_of(got) / scale, numpy_of(want) / scale, rtol=1e-6, atol=1e-6)
+
+
 # ------------------------------------------------------------------------------- negative controls
 
 
