@@ -16,8 +16,9 @@ from monoscan.lowering.render import KernelSpec, Layout, unsupported
 SHAPES = {
     Layout.ROWS: [(2, 1, 1), (2, 77, 1), (1, 900, 1)], Layout.SEQUENTIAL: [(2, 77, 1), (2, 40, 5)],
     Layout.SWEEP: [(2, 40, 19), (1, 33, 64)], Layout.NARROW: [(2, 77, 3), (1, 130, 2)],
+    Layout.PANELS: [(2, 70, 19), (1, 33, 64)],
 }  # fmt: skip
-IN_ORDER = [Layout.SEQUENTIAL, Layout.SWEEP]
+IN_ORDER = [Layout.SEQUENTIAL, Layout.SWEEP, Layout.PANELS]
 CASES = [(layout, shape) for layout, shapes in SHAPES.items() for shape in shapes]
 
 

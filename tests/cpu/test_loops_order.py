@@ -13,6 +13,7 @@ I32 = Leaf("int32")
 LENGTHS = [*range(1, 66), 71, 72, 73, 95, 96, 97, 103, 104, 105, 127, 128, 129, 511, 512, 513, 1025]
 LAYOUTS = {
     Layout.ROWS: [1], Layout.SEQUENTIAL: [1, 3, 17], Layout.SWEEP: [8, 15, 16, 17, 64], Layout.NARROW: [2, 3, 5, 6, 7],
+    Layout.PANELS: [8, 15, 16, 17, 41],
 }  # fmt: skip
 POISON = 1 << 20
 
@@ -83,7 +84,7 @@ def test_every_length(layout: Layout, reverse: bool, inclusive: bool, with_init:
 @pytest.mark.parametrize("weight", [30, 90], ids=["runs-of-8", "called"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
+@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
 def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: int) -> None:
     for n in LENGTHS:
         check(spec(layout, reverse, inclusive, weight), (1, n, LAYOUTS[layout][-1]), with_init=n % 2 == 0)
@@ -92,9 +93,9 @@ def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: 
 # Registers that the machine lacks are emulated, and long programs on them compile for minutes.
 @pytest.mark.parametrize(("vector_bytes", "weight"), [(16, 0), (16, 30), (64, 0)])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP, Layout.NARROW])
+@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
 def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
-    inner = {Layout.ROWS: 1, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]
+    inner = {Layout.ROWS: 1, Layout.PANELS: 19, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]
     for n in LENGTHS:
         check(spec(layout, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
 
@@ -105,7 +106,8 @@ def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_
     ("layout", "shape"),
     [
         (Layout.ROWS, (1, 300_001, 1)), (Layout.ROWS, (3, 100_003, 1)), (Layout.ROWS, (9, 50_001, 1)),
-        (Layout.SWEEP, (1, 30_011, 17)), (Layout.SWEEP, (1, 4000, 300)), (Layout.NARROW, (1, 100_003, 3)),
+        (Layout.PANELS, (1, 30_011, 17)), (Layout.PANELS, (5, 8007, 32)), (Layout.SWEEP, (1, 30_011, 17)),
+        (Layout.SWEEP, (1, 4000, 300)), (Layout.NARROW, (1, 100_003, 3)),
     ],
     ids=str,
 )  # fmt: skip

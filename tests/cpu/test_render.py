@@ -27,6 +27,7 @@ def spec_of(program: Program, layout: Layout) -> KernelSpec:
 CASES = {
     "affine_rows": spec_of(operators.affine(), Layout.ROWS),
     "affine_sweep": spec_of(operators.affine(), Layout.SWEEP),
+    "affine_panels": spec_of(operators.affine(), Layout.PANELS),
     "affine_narrow": spec_of(operators.affine(), Layout.NARROW),
     "affine_sequential": spec_of(operators.affine(), Layout.SEQUENTIAL),
     "matmul2_rows": spec_of(operators.matmul(2), Layout.ROWS),

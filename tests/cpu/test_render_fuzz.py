@@ -122,7 +122,9 @@ def typed(arrays: list[np.ndarray], leaves: tuple[Leaf, ...]) -> list[np.ndarray
 def layout_of(kernel: KernelSpec, inner: int, seed: int) -> Layout:
     if seed % 5 == 0:
         return Layout.SEQUENTIAL
-    return Layout.ROWS if inner == 1 else Layout.NARROW if inner < kernel.width else Layout.SWEEP
+    if inner < kernel.width:
+        return Layout.ROWS if inner == 1 else Layout.NARROW
+    return Layout.SWEEP if seed % 2 else Layout.PANELS
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -35,7 +35,8 @@ def combine_cycles(spec: KernelSpec) -> float:
 
 
 NANOSECONDS = {
-    Layout.ROWS: (0.1, 0.2), Layout.SWEEP: (0.1, 0.05), Layout.NARROW: (0.08, 0.1), Layout.SEQUENTIAL: (0.2, 0.3),
+    Layout.ROWS: (0.1, 0.2), Layout.PANELS: (0.06, 0.05), Layout.SWEEP: (0.1, 0.05), Layout.NARROW: (0.08, 0.1),
+    Layout.SEQUENTIAL: (0.2, 0.3),
 }  # fmt: skip
 """For each lane that is read or written, and for each cycle of a combine (measured with 8 lanes at 3.5 GHz)."""
 

@@ -8,12 +8,18 @@ from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops import driver
 from monoscan.lowering.render.loops.narrow import NarrowText
+from monoscan.lowering.render.loops.panels import PanelsText
 from monoscan.lowering.render.loops.rows import RowsText
 from monoscan.lowering.render.loops.sequential import SequentialText
 from monoscan.lowering.render.loops.sweep import SweepText
 from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
 from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import StateText
+
+
+_BY_COLUMN: dict[Layout, type[PanelsText | SweepText | NarrowText]] = {
+    Layout.PANELS: PanelsText, Layout.SWEEP: SweepText, Layout.NARROW: NarrowText,
+}  # fmt: skip
 
 
 def render(spec: KernelSpec) -> str:
@@ -46,9 +52,8 @@ def _vector(spec: KernelSpec) -> str:
     if spec.layout is Layout.ROWS:
         parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
     else:
-        by_column = SweepText(spec, text) if spec.layout is Layout.SWEEP else NarrowText(spec, text)
         load = "load_captures(e, j, p.g->inner + W, k);"
-        parts += [by_column.loop(), driver.combine_carries("pack_captures(p, e);", load)]
+        parts += [_BY_COLUMN[spec.layout](spec, text).loop(), driver.combine_carries("pack_captures(p, e);", load)]
     return "\n".join([*parts, driver.tasks(spec)])
 
 

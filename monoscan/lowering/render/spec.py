@@ -26,6 +26,7 @@ class Layout(str, enum.Enum):
     """The loop that walks the data."""
 
     ROWS = "rows"  # inner == 1: a vector holds consecutive steps of the scan
+    PANELS = "panels"  # inner of a few vectors: they go down the rows, their states in registers
     SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SEQUENTIAL = "sequential"  # scalar, in exact fold order

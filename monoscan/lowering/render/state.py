@@ -26,7 +26,8 @@ class StateText:
         self.dialect = dialect
         self.lanes = spec.lanes_of(spec.tree)
         self.group = 64 // spec.vector_bytes  # registers that fill a cache line
-        self.from_end = spec.reverse and spec.layout is not Layout.SWEEP  # where the lanes of a tail stand
+        by_column = spec.layout in (Layout.SWEEP, Layout.PANELS)
+        self.from_end = spec.reverse and not by_column  # where the lanes of a tail stand
         self.emitted = spec.emit if spec.want_results else ()
 
     def text(self) -> str:

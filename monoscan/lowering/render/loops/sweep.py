@@ -50,7 +50,7 @@ NOINLINE void sweep(const piece& p, const elements e, const results r, const abo
 }
 """
 
-SPAN = """\
+ACCESS = """\
 INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * @buffer; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
@@ -67,6 +67,9 @@ INLINE results out_at(const piece& p, ms_int t) {
   results r = {};
 @outs  return r;
 }
+"""
+
+SPAN = """\
 // From one row to the next.
 INLINE void move_down(const piece& p, elements& e, results& r, ms_int step) {
 @down}
@@ -135,7 +138,7 @@ class SweepText:
 
     def loop(self) -> str:
         """All of it, in order."""
-        return self._columns() + self._aligned() + self._span()
+        return self._columns() + self._aligned() + self.access() + self._span()
 
     def chains(self) -> bool:
         """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
@@ -177,30 +180,36 @@ class SweepText:
                 tests.append(f"(u64)r.y{leaf} % 64 == 0")
         return f"INLINE bool aligned(const piece&, const results& r) {{ return {' && '.join(tests) or 'false'}; }}\n"
 
+    def access(self) -> str:
+        """Where the rows of elements and results stand."""
+        captures, captured = capture_columns(self.spec)
+        rows, ready, size = self._rows()
+        outs = []
+        for index, (leaf, dtype) in enumerate(self.outputs):
+            a, item, k = f"p.g->outputs[{index}]", item_type(dtype), self.spec.state[leaf].lanes
+            outs.append(f"  r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + t * {a}.axis + p.c0 * {k};\n")
+        return fill(
+            ACCESS,
+            buffer=size + captured,
+            captured=captured,
+            captures=captures,
+            rows=rows,
+            ready=ready,
+            outs="".join(outs),
+        )
+
     def _span(self) -> str:
         spec = self.spec
-        captures, captured = capture_columns(spec)
-        rows, ready, size = self._rows()
-        outs, down = [], []
-        for leaf in spec.tree:
-            down.append(f"  e.x{leaf} += step * p.g->inputs[{leaf}].axis;\n")
-        for index, (leaf, dtype) in enumerate(self.outputs):
-            a, item, k = f"p.g->outputs[{index}]", item_type(dtype), spec.state[leaf].lanes
-            outs.append(f"  r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + t * {a}.axis + p.c0 * {k};\n")
-            down.append(f"  r.y{leaf} += step * {a}.axis;\n")
+        down = [f"  e.x{leaf} += step * p.g->inputs[{leaf}].axis;\n" for leaf in spec.tree]
+        for index, (leaf, _) in enumerate(self.outputs):
+            down.append(f"  r.y{leaf} += step * p.g->outputs[{index}].axis;\n")
         own = []
         for lane in self.text.lanes:
             item, at = item_type(spec.dtypes[lane]), carry_offsets(spec)[lane]
             own.append(f"(const {item}*)(p.carry + p.pitch * {at}) + p.c0")
         return fill(
             SPAN,
-            buffer=size + captured,
-            captured=captured,
-            captures=captures,
-            rows=rows,
-            ready=ready,
             down="".join(down) + ("" if self.outputs else "  (void)r;\n"),
-            outs="".join(outs),
             own=", ".join(own),
             chain=self._chain(),
             chained=CHAINED if self.chains() else "",

@@ -21,6 +21,9 @@ ROWS_CODE = 80
 SWEEP_CODE = 300
 """The most operations of a loop over columns (measured)."""
 
+PANEL_VECTORS = 4
+"""The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
+
 
 @attrs.frozen
 class Group:
@@ -78,8 +81,8 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
         identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
         vector_bytes=vector_bytes(),
     )
-    if spec.layout is Layout.SWEEP and _inner(problem, leaves, lead) < spec.width:
-        spec = attrs.evolve(spec, layout=Layout.NARROW)
+    if spec.layout is Layout.SWEEP:
+        spec = attrs.evolve(spec, layout=_by_column(_inner(problem, leaves, lead), spec.width))
     if _too_large(spec):
         spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
     return Group(leaves, emit, lead, spec, _aligned(problem, spec))
@@ -133,6 +136,12 @@ def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
             break
         inner, pattern = inner * lead[axis], spread
     return inner
+
+
+def _by_column(inner: int, width: int) -> Layout:
+    if inner < width:
+        return Layout.NARROW
+    return Layout.PANELS if inner <= PANEL_VECTORS * width else Layout.SWEEP
 
 
 def _padded(problem: Problem, leaf: int) -> Shape:
