@@ -16,7 +16,6 @@ from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
 from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import StateText
 
-
 _BY_COLUMN: dict[Layout, type[PanelsText | SweepText | NarrowText]] = {
     Layout.PANELS: PanelsText, Layout.SWEEP: SweepText, Layout.NARROW: NarrowText,
 }  # fmt: skip
