@@ -189,7 +189,7 @@ enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -223,27 +223,21 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return p.t0; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 4))[j] = ((f32*)p.g->inits[1].data)[p.w->init[1] + j * p.g->inits[1].inner + 0 * p.g->inits[1].lane];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 0) + p.c0, 1, (f32*)p.g->inits[0].data + p.w->init[0] + p.c0 * p.g->inits[0].inner + 0 * p.g->inits[0].lane, p.g->inits[0].inner, count);
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 4) + p.c0, 1, (f32*)p.g->inits[1].data + p.w->init[1] + p.c0 * p.g->inits[1].inner + 0 * p.g->inits[1].lane, p.g->inits[1].inner, count);
   return true;
 }
 NOINLINE void give_carry(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[0].data)[p.w->carry[0] + j * p.g->carries[0].inner + 0 * p.g->carries[0].lane] = ((f32*)(p.carry + p.pitch * 0))[j];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[1].data)[p.w->carry[1] + j * p.g->carries[1].inner + 0 * p.g->carries[1].lane] = ((f32*)(p.carry + p.pitch * 4))[j];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)p.g->carries[0].data + p.w->carry[0] + p.c0 * p.g->carries[0].inner + 0 * p.g->carries[0].lane, p.g->carries[0].inner, (f32*)(p.carry + p.pitch * 0) + p.c0, 1, count);
+  copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
 template <class V> INLINE V arrange(V x, i32v lanes) {
@@ -295,8 +289,10 @@ INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v las
 }
 // Whole rows, one after the other in memory.
 template <bool scan>
-NOINLINE void line(const elements e, const results r, ms_int total, ms_int inner, const grid& s, bool seeded,
+NOINLINE void line(const elements& given, const results& wanted, ms_int total, ms_int inner, const grid& s, bool seeded,
                    state& last, const captures& k) {
+  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+  const results r = wanted;
   const ms_int step = s.rows * inner;
   const i32v behind = last_row(s, s.rows, inner);
   state carry = last, next;
@@ -351,7 +347,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
     copy_strided((f32*)p.g->outputs[1].data + p.w->out[1] + (at + t) * p.g->outputs[1].axis, 1, (const f32*)r.y1 + t * inner * 1, 1, inner * 1);
   (void)p, (void)r, (void)at, (void)count, (void)inner;
 }
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
   const ms_int inner = p.g->inner;
   const grid s = grid_of(inner);
   elements captured = {};
@@ -377,7 +373,7 @@ template <bool scan> NOINLINE void span(const piece& p) {
       r.y0 = (f32*)(p.buffer + (inner + W) * 0 + (TILE * inner + W) * 8);
       r.y1 = (f32*)(p.buffer + (inner + W) * 0 + (TILE * inner + W) * 12);
     }
-    line<scan>(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
+    (scan ? line<true> : line<false>)(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
     if (scan && !in_place) unpack(p, r, at, count);
   }
   put_carry<true>(p.carry, p.pitch, 0, arrange(carry, s.home));
@@ -433,7 +429,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -451,18 +447,18 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   if (phase == 0 && !second) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
   } else if (phase == 0) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
-    span<false>(p);
+    span(p, false);
   } else if (!second) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = carries + 2 * c.carry, p.seeded = true;
     __builtin_memcpy(p.carry, after_first, c.carry);
-    span<true>(p);
+    span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
     combine_carries(p, after_first, of_second);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }

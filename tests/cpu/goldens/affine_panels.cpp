@@ -189,7 +189,7 @@ enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -223,27 +223,21 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return p.t0; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 4))[j] = ((f32*)p.g->inits[1].data)[p.w->init[1] + j * p.g->inits[1].inner + 0 * p.g->inits[1].lane];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 0) + p.c0, 1, (f32*)p.g->inits[0].data + p.w->init[0] + p.c0 * p.g->inits[0].inner + 0 * p.g->inits[0].lane, p.g->inits[0].inner, count);
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 4) + p.c0, 1, (f32*)p.g->inits[1].data + p.w->init[1] + p.c0 * p.g->inits[1].inner + 0 * p.g->inits[1].lane, p.g->inits[1].inner, count);
   return true;
 }
 NOINLINE void give_carry(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[0].data)[p.w->carry[0] + j * p.g->carries[0].inner + 0 * p.g->carries[0].lane] = ((f32*)(p.carry + p.pitch * 0))[j];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[1].data)[p.w->carry[1] + j * p.g->carries[1].inner + 0 * p.g->carries[1].lane] = ((f32*)(p.carry + p.pitch * 4))[j];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)p.g->carries[0].data + p.w->carry[0] + p.c0 * p.g->carries[0].inner + 0 * p.g->carries[0].lane, p.g->carries[0].inner, (f32*)(p.carry + p.pitch * 0) + p.c0, 1, count);
+  copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
 INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8; }
@@ -270,166 +264,145 @@ INLINE results out_at(const piece& p, ms_int t) {
   r.y1 = (f32*)p.g->outputs[1].data + p.w->out[1] + t * p.g->outputs[1].axis + p.c0 * 1;
   return r;
 }
+INLINE ms_int row_of(const piece& p, ms_int t) { return t; }
+// The first row, where nothing comes before.
+NOINLINE void first_row(const piece& p, const elements& captured, bool scan) {
+  const ms_int count = p.c1 - p.c0, at = row_of(p, p.t0);
+  const elements e = row_at(p, at, captured);
+  const results r = out_at(p, at);
+  for (ms_int j = 0; j < count; j += W) {
+    const int m = (int)least(W, count - j);
+    state x;
+    m == W ? load(e, j, x) : load_part(e, j, m, x);
+    put_carry<true>(p.carry, p.pitch, p.c0 + j, x);
+    if (!scan) continue;
+    const state y = x;
+    m == W ? store(r, j, y) : store_part(r, j, m, y);
+  }
+}
 
 // Some steps of 4 vectors of columns, from column j of the piece on.
 template <bool scan>
-NOINLINE void panel4(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, bool seeded) {
+NOINLINE void panel4(const piece& p, elements e, results r, ms_int steps, ms_int j, int m) {
   // Locals, since a store might change what `p` points to as far as the compiler knows.
-  const ms_int pitch = p.pitch, inner = p.g->inner;
+  const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
   u8* const row = p.carry;
   const ms_int d0 = p.g->inputs[0].axis;
   const ms_int d1 = p.g->inputs[1].axis;
   const ms_int d2 = p.g->outputs[0].axis;
   const ms_int d3 = p.g->outputs[1].axis;
-  (void)m;
   state s0, s1, s2, s3;
   captures k0, k1, k2, k3;
   load_captures(e, j + 0 * W, inner + W, k0);
   load_captures(e, j + 1 * W, inner + W, k1);
   load_captures(e, j + 2 * W, inner + W, k2);
   load_captures(e, j + 3 * W, inner + W, k3);
-  if (seeded) {
-    get_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
-    get_carry<!scan>(row, pitch, p.c0 + j + 1 * W, s1);
-    get_carry<!scan>(row, pitch, p.c0 + j + 2 * W, s2);
-    get_carry<!scan>(row, pitch, p.c0 + j + 3 * W, s3);
-  } else {
-    { state x; load(e, j + 0 * W, x); s0 = x; }
-    if (scan) store(r, j + 0 * W, s0);
-    { state x; load(e, j + 1 * W, x); s1 = x; }
-    if (scan) store(r, j + 1 * W, s1);
-    { state x; load(e, j + 2 * W, x); s2 = x; }
-    if (scan) store(r, j + 2 * W, s2);
-    { state x; load(e, j + 3 * W, x); s3 = x; }
-    if (scan) store(r, j + 3 * W, s3);
-    e.x0 += d0;
-    e.x1 += d1;
-    r.y0 += d2;
-    r.y1 += d3;
-    --steps;
-  }
+  get_carry<!scan>(row, pitch, first + 0 * W, s0);
+  get_carry<!scan>(row, pitch, first + 1 * W, s1);
+  get_carry<!scan>(row, pitch, first + 2 * W, s2);
+  get_carry<!scan>(row, pitch, first + 3 * W, s3);
   for (; steps > 0; --steps) {
     { state x; load(e, j + 0 * W, x);
-      s0 = combine(s0, x, k0);
-      if (scan) store(r, j + 0 * W, s0); }
+      s0 = combine(s0, x, k0); const state& y = s0;
+      if (scan) store(r, j + 0 * W, y); }
     { state x; load(e, j + 1 * W, x);
-      s1 = combine(s1, x, k1);
-      if (scan) store(r, j + 1 * W, s1); }
+      s1 = combine(s1, x, k1); const state& y = s1;
+      if (scan) store(r, j + 1 * W, y); }
     { state x; load(e, j + 2 * W, x);
-      s2 = combine(s2, x, k2);
-      if (scan) store(r, j + 2 * W, s2); }
+      s2 = combine(s2, x, k2); const state& y = s2;
+      if (scan) store(r, j + 2 * W, y); }
     { state x; load(e, j + 3 * W, x);
-      s3 = combine(s3, x, k3);
-      if (scan) store(r, j + 3 * W, s3); }
+      s3 = combine(s3, x, k3); const state& y = s3;
+      if (scan) store(r, j + 3 * W, y); }
     e.x0 += d0;
     e.x1 += d1;
     r.y0 += d2;
     r.y1 += d3;
   }
-  put_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
-  put_carry<!scan>(row, pitch, p.c0 + j + 1 * W, s1);
-  put_carry<!scan>(row, pitch, p.c0 + j + 2 * W, s2);
-  put_carry<!scan>(row, pitch, p.c0 + j + 3 * W, s3);
+  put_carry<!scan>(row, pitch, first + 0 * W, s0);
+  put_carry<!scan>(row, pitch, first + 1 * W, s1);
+  put_carry<!scan>(row, pitch, first + 2 * W, s2);
+  put_carry<!scan>(row, pitch, first + 3 * W, s3);
+  (void)m;
 }
 
 // Some steps of 2 vectors of columns, from column j of the piece on.
 template <bool scan>
-NOINLINE void panel2(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, bool seeded) {
+NOINLINE void panel2(const piece& p, elements e, results r, ms_int steps, ms_int j, int m) {
   // Locals, since a store might change what `p` points to as far as the compiler knows.
-  const ms_int pitch = p.pitch, inner = p.g->inner;
+  const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
   u8* const row = p.carry;
   const ms_int d0 = p.g->inputs[0].axis;
   const ms_int d1 = p.g->inputs[1].axis;
   const ms_int d2 = p.g->outputs[0].axis;
   const ms_int d3 = p.g->outputs[1].axis;
-  (void)m;
   state s0, s1;
   captures k0, k1;
   load_captures(e, j + 0 * W, inner + W, k0);
   load_captures(e, j + 1 * W, inner + W, k1);
-  if (seeded) {
-    get_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
-    get_carry<!scan>(row, pitch, p.c0 + j + 1 * W, s1);
-  } else {
-    { state x; load(e, j + 0 * W, x); s0 = x; }
-    if (scan) store(r, j + 0 * W, s0);
-    { state x; load(e, j + 1 * W, x); s1 = x; }
-    if (scan) store(r, j + 1 * W, s1);
-    e.x0 += d0;
-    e.x1 += d1;
-    r.y0 += d2;
-    r.y1 += d3;
-    --steps;
-  }
+  get_carry<!scan>(row, pitch, first + 0 * W, s0);
+  get_carry<!scan>(row, pitch, first + 1 * W, s1);
   for (; steps > 0; --steps) {
     { state x; load(e, j + 0 * W, x);
-      s0 = combine(s0, x, k0);
-      if (scan) store(r, j + 0 * W, s0); }
+      s0 = combine(s0, x, k0); const state& y = s0;
+      if (scan) store(r, j + 0 * W, y); }
     { state x; load(e, j + 1 * W, x);
-      s1 = combine(s1, x, k1);
-      if (scan) store(r, j + 1 * W, s1); }
+      s1 = combine(s1, x, k1); const state& y = s1;
+      if (scan) store(r, j + 1 * W, y); }
     e.x0 += d0;
     e.x1 += d1;
     r.y0 += d2;
     r.y1 += d3;
   }
-  put_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
-  put_carry<!scan>(row, pitch, p.c0 + j + 1 * W, s1);
+  put_carry<!scan>(row, pitch, first + 0 * W, s0);
+  put_carry<!scan>(row, pitch, first + 1 * W, s1);
+  (void)m;
 }
 
-// Some steps of one vector of columns, or of the first m, from column j of the piece on.
-template <bool scan, bool part>
-NOINLINE void strip(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, bool seeded) {
+// Some steps of at most one vector of columns, from column j of the piece on.
+template <bool scan>
+NOINLINE void strip(const piece& p, elements e, results r, ms_int steps, ms_int j, int m) {
   // Locals, since a store might change what `p` points to as far as the compiler knows.
-  const ms_int pitch = p.pitch, inner = p.g->inner;
+  const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
   u8* const row = p.carry;
   const ms_int d0 = p.g->inputs[0].axis;
   const ms_int d1 = p.g->inputs[1].axis;
   const ms_int d2 = p.g->outputs[0].axis;
   const ms_int d3 = p.g->outputs[1].axis;
-  (void)m;
   state s0;
   captures k0;
   load_captures(e, j + 0 * W, inner + W, k0);
-  if (seeded) {
-    get_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
-  } else {
-    { state x; part ? load_part(e, j, m, x) : load(e, j, x); s0 = x; }
-    if (scan) part ? store_part(r, j, m, s0) : store(r, j, s0);
-    e.x0 += d0;
-    e.x1 += d1;
-    r.y0 += d2;
-    r.y1 += d3;
-    --steps;
-  }
+  get_carry<!scan>(row, pitch, first + 0 * W, s0);
   for (; steps > 0; --steps) {
-    { state x; part ? load_part(e, j, m, x) : load(e, j, x);
-      s0 = combine(s0, x, k0);
-      if (scan) part ? store_part(r, j, m, s0) : store(r, j, s0); }
+    { state x; m == W ? load(e, j + 0 * W, x) : load_part(e, j, m, x);
+      s0 = combine(s0, x, k0); const state& y = s0;
+      if (scan) m == W ? store(r, j + 0 * W, y) : store_part(r, j, m, y); }
     e.x0 += d0;
     e.x1 += d1;
     r.y0 += d2;
     r.y1 += d3;
   }
-  put_carry<!scan>(row, pitch, p.c0 + j + 0 * W, s0);
+  put_carry<!scan>(row, pitch, first + 0 * W, s0);
+  (void)m;
 }
 
 // How many rows a panel goes down before the next one follows: less than the caches hold.
 static const ms_int ROWS = 64;
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
+  if (p.t0 >= p.t1) return;
   elements captured = {};
   pack_captures(p, captured);
+  ms_int t = p.t0;
+  if (!p.seeded) first_row(p, captured, scan), ++t;
   const ms_int count = p.c1 - p.c0, rows = whole_rows_lie_ready(p.g) ? ROWS : 1;
-  for (ms_int t = p.t0; t < p.t1; t += rows) {
-    const ms_int steps = least(rows, p.t1 - t), at = t;
-    const elements e = row_at(p, at, captured);
-    const results r = out_at(p, at);
-    const bool seeded = p.seeded || t > p.t0;
+  for (; t < p.t1; t += rows) {
+    const ms_int steps = least(rows, p.t1 - t);
+    const elements e = row_at(p, row_of(p, t), captured);
+    const results r = out_at(p, row_of(p, t));
     ms_int j = 0;
-    for (; j + 4 * W <= count; j += 4 * W) panel4<scan>(p, e, r, steps, j, W, seeded);
-    for (; j + 2 * W <= count; j += 2 * W) panel2<scan>(p, e, r, steps, j, W, seeded);
-    for (; j + W <= count; j += W) strip<scan, false>(p, e, r, steps, j, W, seeded);
-    if (j < count) strip<scan, true>(p, e, r, steps, j, (int)(count - j), seeded);
+    for (; j + 4 * W <= count; j += 4 * W) (scan ? panel4<true> : panel4<false>)(p, e, r, steps, j, W);
+    for (; j + 2 * W <= count; j += 2 * W) (scan ? panel2<true> : panel2<false>)(p, e, r, steps, j, W);
+    for (; j < count; j += W) (scan ? strip<true> : strip<false>)(p, e, r, steps, j, (int)least(W, count - j));
   }
 }
 
@@ -483,7 +456,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -501,18 +474,18 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   if (phase == 0 && !second) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
   } else if (phase == 0) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
-    span<false>(p);
+    span(p, false);
   } else if (!second) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = carries + 2 * c.carry, p.seeded = true;
     __builtin_memcpy(p.carry, after_first, c.carry);
-    span<true>(p);
+    span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
     combine_carries(p, after_first, of_second);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }

@@ -189,7 +189,7 @@ enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -223,94 +223,72 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return p.t0; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 4))[j] = ((f32*)p.g->inits[1].data)[p.w->init[1] + j * p.g->inits[1].inner + 0 * p.g->inits[1].lane];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 0) + p.c0, 1, (f32*)p.g->inits[0].data + p.w->init[0] + p.c0 * p.g->inits[0].inner + 0 * p.g->inits[0].lane, p.g->inits[0].inner, count);
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 4) + p.c0, 1, (f32*)p.g->inits[1].data + p.w->init[1] + p.c0 * p.g->inits[1].inner + 0 * p.g->inits[1].lane, p.g->inits[1].inner, count);
   return true;
 }
 NOINLINE void give_carry(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[0].data)[p.w->carry[0] + j * p.g->carries[0].inner + 0 * p.g->carries[0].lane] = ((f32*)(p.carry + p.pitch * 0))[j];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[1].data)[p.w->carry[1] + j * p.g->carries[1].inner + 0 * p.g->carries[1].lane] = ((f32*)(p.carry + p.pitch * 4))[j];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)p.g->carries[0].data + p.w->carry[0] + p.c0 * p.g->carries[0].inner + 0 * p.g->carries[0].lane, p.g->carries[0].inner, (f32*)(p.carry + p.pitch * 0) + p.c0, 1, count);
+  copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
 
 // Inclusive scan over the lanes of a register (Kogge-Stone).
-INLINE state scan_lanes(state t, const captures& k) {
+INLINE void scan_lanes(state& t, const captures& k) {
   t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
   t = shuffle<0, 1, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<6, 7, 0, 1, 2, 3, 4, 5>(t, t), t, k));
   t = shuffle<0, 1, 2, 3, 12, 13, 14, 15>(t, combine(shuffle<4, 5, 6, 7, 0, 1, 2, 3>(t, t), t, k));
-  return t;
 }
 
 // Inclusive scan over the runs4 of a register (Kogge-Stone).
-INLINE state scan_runs4(state t, const captures& k) {
+INLINE void scan_runs4(state& t, const captures& k) {
   t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t), t, k));
   t = shuffle<0, 9, 10, 11, 4, 13, 14, 15>(t, combine(shuffle<3, 0, 1, 2, 7, 4, 5, 6>(t, t), t, k));
   t = shuffle<0, 1, 10, 11, 4, 5, 14, 15>(t, combine(shuffle<2, 3, 0, 1, 6, 7, 4, 5>(t, t), t, k));
-  return t;
 }
 
 // Inclusive scan over the runs8 of a register (Kogge-Stone).
-INLINE state scan_runs8(state t, const captures& k) {
+INLINE void scan_runs8(state& t, const captures& k) {
   t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
   t = shuffle<0, 1, 10, 11, 12, 13, 14, 15>(t, combine(shuffle<6, 7, 0, 1, 2, 3, 4, 5>(t, t), t, k));
   t = shuffle<0, 1, 2, 3, 12, 13, 14, 15>(t, combine(shuffle<4, 5, 6, 7, 0, 1, 2, 3>(t, t), t, k));
-  return t;
 }
 
-INLINE void first_block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
-  const bool seeded = false;
+NOINLINE void block(const elements& e, const results& r, ms_int at, bool seeded, state& carry,
+  const captures& k, bool past) {
   state x0, x1, x2, x3;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
+  state own0;
+  if (!seeded) {
+    own0 = x0; scan_lanes(own0, k);
+  }
   transpose(x0, x1, x2, x3);
   x1 = combine(x0, x1, k);
   x2 = combine(x1, x2, k);
   x3 = combine(x2, x3, k);
-  const state t = scan_runs4(x3, k), before = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t);
+  state t = x3; scan_runs4(t, k);
+  const state before = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t);
   const state y = seeded ? combine(carry, before, k) : before;
   const state seed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, y);
   carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(y, y);
-  x0 = seeded ? combine(seed, x0, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x0, combine(seed, x0, k));
-  x1 = seeded ? combine(seed, x1, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x1, combine(seed, x1, k));
-  x2 = seeded ? combine(seed, x2, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x2, combine(seed, x2, k));
-  x3 = seeded ? combine(seed, x3, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x3, combine(seed, x3, k));
+  x0 = combine(seed, x0, k);
+  x1 = combine(seed, x1, k);
+  x2 = combine(seed, x2, k);
+  x3 = combine(seed, x3, k);
   transpose(x0, x1, x2, x3);
+  if (!seeded) { x0 = shuffle<8, 9, 10, 11, 4, 5, 6, 7>(x0, own0); }
   if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); }
 }
-INLINE void block(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
-  const bool seeded = true;
-  state x0, x1, x2, x3;
-  load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
-  transpose(x0, x1, x2, x3);
-  x1 = combine(x0, x1, k);
-  x2 = combine(x1, x2, k);
-  x3 = combine(x2, x3, k);
-  const state t = scan_runs4(x3, k), before = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(t, t);
-  const state y = seeded ? combine(carry, before, k) : before;
-  const state seed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, y);
-  carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(y, y);
-  x0 = seeded ? combine(seed, x0, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x0, combine(seed, x0, k));
-  x1 = seeded ? combine(seed, x1, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x1, combine(seed, x1, k));
-  x2 = seeded ? combine(seed, x2, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x2, combine(seed, x2, k));
-  x3 = seeded ? combine(seed, x3, k) : shuffle<0, 9, 10, 11, 12, 13, 14, 15>(x3, combine(seed, x3, k));
-  transpose(x0, x1, x2, x3);
-  if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); }
-}
-INLINE void pair(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {
-  const bool seeded = true;
+INLINE void pair(const elements& e, const results& r, ms_int at, state& carry,
+  const captures& k, bool past) {
   state x0, x1, x2, x3;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
   transpose(x0, x1, x2, x3);
@@ -323,12 +301,14 @@ INLINE void pair(const elements& e, const results& r, ms_int at, state& carry, c
   z2 = combine(z1, z2, k);
   x3 = combine(x2, x3, k);
   z3 = combine(z2, z3, k);
-  const state xt = scan_runs4(x3, k), xbefore = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(xt, xt);
-  const state zt = scan_runs4(z3, k), zbefore = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(zt, zt);
-  const state xy = seeded ? combine(carry, xbefore, k) : xbefore;
+  state xt = x3; scan_runs4(xt, k);
+  const state xbefore = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(xt, xt);
+  state zt = z3; scan_runs4(zt, k);
+  const state zbefore = shuffle<7, 4, 5, 6, 0, 1, 2, 3>(zt, zt);
+  const state xy = combine(carry, xbefore, k);
   const state xseed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, xy);
   carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(xy, xy);
-  const state zy = seeded ? combine(carry, zbefore, k) : zbefore;
+  const state zy = combine(carry, zbefore, k);
   const state zseed = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(carry, zy);
   carry = shuffle<0, 0, 0, 0, 0, 0, 0, 0>(zy, zy);
   x0 = combine(xseed, x0, k);
@@ -360,16 +340,15 @@ INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, 
   x5 = combine(x4, x5, k);
   x6 = combine(x5, x6, k);
   x7 = combine(x6, x7, k);
-  const state t = scan_runs8(x7, k);
+  state t = x7; scan_runs8(t, k);
   carry = seeded ? combine(carry, shuffle<7, 7, 7, 7, 7, 7, 7, 7>(t, t), k) : shuffle<7, 7, 7, 7, 7, 7, 7, 7>(t, t);
 }
 // Up to W elements.
-template <bool scan>
-NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry,
-                   const captures& k) {
+INLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry, const captures& k,
+                 bool scan) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
-  x = scan_lanes(x, k);
+  scan_lanes(x, k);
   const state y = seeded ? combine(carry, x, k) : x;
   if (scan) {
     const state& out = y;
@@ -377,37 +356,41 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
   }
   carry = spread(y, m - 1);
 }
+// What is left of a line.
+NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length, bool seeded, state& last,
+                   const captures& k, bool scan) {
+  for (ms_int m; i < length; i += m, seeded = true) {
+    m = least(W, length - i);
+    step(e, r, i, (int)m, seeded, last, k, scan);
+  }
+}
 
-NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
+NOINLINE void fold_line(const elements& given, ms_int length, bool seeded, state& last, const captures& k) {
+  const elements e = given;
   const ms_int size = 8 * W;
   ms_int i = 0;
   state carry = last;
   for (; i + size <= length; i += size, seeded = true) fold_block(e, i, seeded, carry, k);
   last = carry;
-  for (ms_int m; i < length; i += m, seeded = true) {
-    m = least(W, length - i);
-    step<false>(e, {}, i, (int)m, seeded, last, k);
-  }
+  rest(given, {}, i, length, seeded, last, k, false);
 }
 // Consecutive elements.
-NOINLINE void scan_line(const elements e, const results r, ms_int length, bool seeded, state& last,
+NOINLINE void scan_line(const elements& given, const results& wanted, ms_int length, bool seeded, state& last,
                         const captures& k, bool past) {
+  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+  const results r = wanted;
   const ms_int size = 4 * W;
   ms_int i = 0;
   state carry = last;
-  if (!seeded && length >= size) {
-    first_block(e, r, 0, carry, k, past);
-    i = size, seeded = true;
-  }
+  if (!seeded && size <= length) block(given, wanted, i, false, carry, k, past), i = size, seeded = true;
   if (seeded) {
-    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, i, carry, k, past);
-    for (; i + size <= length; i += size) block(e, r, i, carry, k, past);
+    state c = carry;  // without an address, and so in registers
+    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, i, c, k, past);
+    carry.s0 = c.s0; carry.s1 = c.s1;
+    if (i + size <= length) block(given, wanted, i, true, carry, k, past), i += size;
   }
   last.s0 = carry.s0; last.s1 = carry.s1;
-  for (ms_int m; i < length; i += m, seeded = true) {
-    m = least(W, length - i);
-    step<true>(e, r, i, (int)m, seeded, last, k);
-  }
+  rest(given, wanted, i, length, seeded, last, k, true);
 }
 
 static const ms_int TILE = 512;
@@ -432,7 +415,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
   copy_strided((f32*)p.g->outputs[1].data + p.w->out[1] + at * p.g->outputs[1].axis + 0, p.g->outputs[1].axis, (const f32*)r.y1 + 0, 1, count);
 }
 // A carry is the same in every lane.
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
   captures k;
   row_captures(p, k);
   state carry = {};
@@ -512,7 +495,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -530,18 +513,18 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   if (phase == 0 && !second) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
   } else if (phase == 0) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
-    span<false>(p);
+    span(p, false);
   } else if (!second) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = carries + 2 * c.carry, p.seeded = true;
     __builtin_memcpy(p.carry, after_first, c.carry);
-    span<true>(p);
+    span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
     combine_carries(p, after_first, of_second);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }

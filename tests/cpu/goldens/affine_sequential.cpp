@@ -45,7 +45,7 @@ enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -79,27 +79,21 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return p.t0; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 4))[j] = ((f32*)p.g->inits[1].data)[p.w->init[1] + j * p.g->inits[1].inner + 0 * p.g->inits[1].lane];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 0) + p.c0, 1, (f32*)p.g->inits[0].data + p.w->init[0] + p.c0 * p.g->inits[0].inner + 0 * p.g->inits[0].lane, p.g->inits[0].inner, count);
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 4) + p.c0, 1, (f32*)p.g->inits[1].data + p.w->init[1] + p.c0 * p.g->inits[1].inner + 0 * p.g->inits[1].lane, p.g->inits[1].inner, count);
   return true;
 }
 NOINLINE void give_carry(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[0].data)[p.w->carry[0] + j * p.g->carries[0].inner + 0 * p.g->carries[0].lane] = ((f32*)(p.carry + p.pitch * 0))[j];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[1].data)[p.w->carry[1] + j * p.g->carries[1].inner + 0 * p.g->carries[1].lane] = ((f32*)(p.carry + p.pitch * 4))[j];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)p.g->carries[0].data + p.w->carry[0] + p.c0 * p.g->carries[0].inner + 0 * p.g->carries[0].lane, p.g->carries[0].inner, (f32*)(p.carry + p.pitch * 0) + p.c0, 1, count);
+  copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
 INLINE void read(const piece& p, ms_int at, ms_int j, state& x) {
@@ -137,8 +131,8 @@ template <bool scan> static void column(const piece& p, ms_int j) {
   ((f32*)(p.carry + p.pitch * 0))[j] = c.s0;
   ((f32*)(p.carry + p.pitch * 4))[j] = c.s1;
 }
-template <bool scan> NOINLINE void span(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) column<scan>(p, j);
+INLINE void span(const piece& p, bool scan) {
+  for (ms_int j = p.c0; j < p.c1; ++j) scan ? column<true>(p, j) : column<false>(p, j);
 }
 
 // The cut depends on the shape alone.
@@ -178,7 +172,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }

@@ -189,7 +189,7 @@ enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -223,27 +223,21 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return p.t0; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 0))[j] = ((f32*)p.g->inits[0].data)[p.w->init[0] + j * p.g->inits[0].inner + 0 * p.g->inits[0].lane];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)(p.carry + p.pitch * 4))[j] = ((f32*)p.g->inits[1].data)[p.w->init[1] + j * p.g->inits[1].inner + 0 * p.g->inits[1].lane];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 0) + p.c0, 1, (f32*)p.g->inits[0].data + p.w->init[0] + p.c0 * p.g->inits[0].inner + 0 * p.g->inits[0].lane, p.g->inits[0].inner, count);
+  copy_strided<f32>((f32*)(p.carry + p.pitch * 4) + p.c0, 1, (f32*)p.g->inits[1].data + p.w->init[1] + p.c0 * p.g->inits[1].inner + 0 * p.g->inits[1].lane, p.g->inits[1].inner, count);
   return true;
 }
 NOINLINE void give_carry(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[0].data)[p.w->carry[0] + j * p.g->carries[0].inner + 0 * p.g->carries[0].lane] = ((f32*)(p.carry + p.pitch * 0))[j];
-  }
-  for (ms_int j = p.c0; j < p.c1; ++j) {
-    ((f32*)p.g->carries[1].data)[p.w->carry[1] + j * p.g->carries[1].inner + 0 * p.g->carries[1].lane] = ((f32*)(p.carry + p.pitch * 4))[j];
-  }
+  const ms_int count = p.c1 - p.c0;
+  copy_strided<f32>((f32*)p.g->carries[0].data + p.w->carry[0] + p.c0 * p.g->carries[0].inner + 0 * p.g->carries[0].lane, p.g->carries[0].inner, (f32*)(p.carry + p.pitch * 0) + p.c0, 1, count);
+  copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
 // Where each lane of the row before stands.
@@ -253,38 +247,18 @@ template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j
   s.s1 = part ? load_few<false, f32v>(a.s1 + j, m) : load_float32(a.s1 + j);
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
-template <bool scan, bool first, bool keep, bool part>
+template <bool scan, bool keep, bool part>
 INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
   state l, x;
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
   load_captures(e, j, p.g->inner + W, k);
-  if (!first) load_above<!scan, part>(a, j, m, l);
-  const state y = first ? x : combine(l, x, k);
+  load_above<!scan, part>(a, j, m, l);
+  const state y = combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return y;
 }
-template <bool scan, bool first, bool keep>
-NOINLINE void sweep(const piece& p, const elements e, const results r, const above a, bool past) {
-  const ms_int count = p.c1 - p.c0;
-  ms_int j = 0;
-  if (scan && past) {
-    for (; j + 2 * W <= count; j += 2 * W) {
-      const state y0 = columns<scan, first, keep, false>(p, e, a, j + 0 * W, W);
-      const state y1 = columns<scan, first, keep, false>(p, e, a, j + 1 * W, W);
-      stream(r, j, y0, y1);
-    }
-  }
-  for (; j + W <= count; j += W) {
-    const state y = columns<scan, first, keep, false>(p, e, a, j, W);
-    if (scan) store(r, j, y);
-  }
-  if (j < count) {
-    const state y = columns<scan, first, keep, true>(p, e, a, j, (int)(count - j));
-    if (scan) store_part(r, j, (int)(count - j), y);
-  }
-}
-INLINE bool aligned(const piece&, const results& r) { return (u64)r.y0 % 64 == 0 && (u64)r.y1 % 64 == 0; }
+INLINE bool aligned(const results& r) { return (u64)r.y0 % 64 == 0 && (u64)r.y1 % 64 == 0; }
 INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
@@ -309,6 +283,22 @@ INLINE results out_at(const piece& p, ms_int t) {
   r.y1 = (f32*)p.g->outputs[1].data + p.w->out[1] + t * p.g->outputs[1].axis + p.c0 * 1;
   return r;
 }
+INLINE ms_int row_of(const piece& p, ms_int t) { return t; }
+// The first row, where nothing comes before.
+NOINLINE void first_row(const piece& p, const elements& captured, bool scan) {
+  const ms_int count = p.c1 - p.c0, at = row_of(p, p.t0);
+  const elements e = row_at(p, at, captured);
+  const results r = out_at(p, at);
+  for (ms_int j = 0; j < count; j += W) {
+    const int m = (int)least(W, count - j);
+    state x;
+    m == W ? load(e, j, x) : load_part(e, j, m, x);
+    put_carry<true>(p.carry, p.pitch, p.c0 + j, x);
+    if (!scan) continue;
+    const state y = x;
+    m == W ? store(r, j, y) : store_part(r, j, m, y);
+  }
+}
 // From one row to the next.
 INLINE void move_down(const piece& p, elements& e, results& r, ms_int step) {
   e.x0 += step * p.g->inputs[0].axis;
@@ -326,37 +316,51 @@ NOINLINE void keep_carries(const piece& p, const above& a) {
   }
 }
 
-template <bool scan> NOINLINE void span(const piece& p) {
+// Rows t to p.t1.
+template <bool scan, bool keep>
+NOINLINE void sweep(const piece& p, const elements& captured, ms_int t, bool past) {
+  const ms_int count = p.c1 - p.c0, step = 1;
+  const bool ready = whole_rows_lie_ready(p.g);
+  elements e = row_at(p, row_of(p, t), captured);
+  results r = out_at(p, row_of(p, t));
+  above a = carries_of(p);
+  while (t < p.t1) {
+    ms_int j = 0;
+    if (scan && keep && past) {
+      for (; j + 2 * W <= count; j += 2 * W) {
+        const state y0 = columns<scan, keep, false>(p, e, a, j + 0 * W, W);
+        const state y1 = columns<scan, keep, false>(p, e, a, j + 1 * W, W);
+        stream(r, j, y0, y1);
+      }
+    }
+    for (; j + W <= count; j += W) {
+      const state y = columns<scan, keep, false>(p, e, a, j, W);
+      if (scan) store(r, j, y);
+    }
+    if (j < count) {
+      const state y = columns<scan, keep, true>(p, e, a, j, (int)(count - j));
+      if (scan) store_part(r, j, (int)(count - j), y);
+    }
+    if (!keep) a = results_of(r);
+    move_down(p, e, r, step);
+    if (++t < p.t1 && !ready) e = row_at(p, row_of(p, t), captured);
+  }
+  if (!keep) keep_carries(p, a);
+}
+NOINLINE void span(const piece& p, bool scan) {
+  if (p.t0 >= p.t1) return;
   elements captured = {};
   pack_captures(p, captured);
-  const above own = carries_of(p);
-  const ms_int step = 1;
-  const bool ready = whole_rows_lie_ready(p.g);
-  ms_int t = p.t0, at = t;
-  if (t >= p.t1) return;
-  elements e = row_at(p, at, captured);
-  results r = out_at(p, at);
-  bool past = p.stream;
-  if (scan && past) past = aligned(p, r) && aligned(p, out_at(p, at + step));
-  const auto next = [&] {
-    ++t, at += step;
-    move_down(p, e, r, step);
-    if (!ready && t < p.t1) e = row_at(p, at, captured);
-  };
-  if (!p.seeded) sweep<scan, true, true>(p, e, r, own, past), next();
+  ms_int t = p.t0;
+  if (!p.seeded) first_row(p, captured, scan), ++t;
+  if (t == p.t1) return;
+  const ms_int at = row_of(p, p.t0);
+  const bool past = scan && p.stream && aligned(out_at(p, at)) && aligned(out_at(p, at + (1)));
   // What a tail writes in pieces cannot be read back in one load at once: short rows keep their carries.
   const ms_int count = p.c1 - p.c0;
-  if (scan && !past && t < p.t1 && (count % W == 0 || count >= 16 * W)) {
-    above before = own;
-    for (; t < p.t1; next()) {
-      sweep<scan, false, false>(p, e, r, before, false);
-      before = results_of(r);
-    }
-    keep_carries(p, before);
-    return;
-  }
-  for (; t < p.t1; next()) sweep<scan, false, true>(p, e, r, own, past);
-  if (scan && past) stream_fence();
+  if (scan && !past && (count % W == 0 || count >= 16 * W)) return sweep<true, false>(p, captured, t, false);
+  (scan ? sweep<true, true> : sweep<false, true>)(p, captured, t, past);
+  if (past) stream_fence();
 }
 
 // The row of carries that follows from two, one after the other.
@@ -409,7 +413,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -427,18 +431,18 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   if (phase == 0 && !second) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
   } else if (phase == 0) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
-    span<false>(p);
+    span(p, false);
   } else if (!second) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = carries + 2 * c.carry, p.seeded = true;
     __builtin_memcpy(p.carry, after_first, c.carry);
-    span<true>(p);
+    span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
     combine_carries(p, after_first, of_second);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }

@@ -14,7 +14,7 @@ enum { INPUTS = @inputs, OUTPUTS = @outputs, INITS = @inits, CARRIES = @carries 
 struct walk {
   ms_int coordinate[MS_MAX_OUTER], in[INPUTS], out[OUTPUTS + 1], init[INITS], carry[CARRIES];
 };
-INLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+NOINLINE void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
   for (int i = 0; i < INPUTS; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
   for (int i = 0; i < OUTPUTS; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
   if (g->has_init) for (int i = 0; i < INITS; ++i) w.init[i] += steps * g->inits[i].outer[axis];
@@ -48,7 +48,7 @@ struct piece {
 };
 INLINE ms_int steps_before(const piece& p) { return @steps_before; }
 
-template <class T> INLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
+template <class T> NOINLINE void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
 }
 """
@@ -57,9 +57,11 @@ INIT = """\
 // Puts the init into the carries; whether there is one.
 NOINLINE bool take_init(const piece& p) {
   if (!p.g->has_init) return false;
+  const ms_int count = p.c1 - p.c0;
 @take  return true;
 }
 NOINLINE void give_carry(const piece& p) {
+  const ms_int count = p.c1 - p.c0;
 @give}
 """
 
@@ -101,7 +103,7 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
              scratch + task * c.carry, scratch + c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   for (ms_int o = first; o < last; ++o, advance(g, w)) {
     p.seeded = take_init(p);
-    span<@results>(p);
+    span(p, @results);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -126,18 +128,18 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, past_caches(g)};
   if (phase == 0 && !second) {
     p.seeded = take_init(p);
-    span<true>(p);
+    span(p, true);
   } else if (phase == 0) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
-    span<false>(p);
+    span(p, false);
   } else if (!second) {
     p.t0 = n1, p.t1 = n1 + n2, p.carry = carries + 2 * c.carry, p.seeded = true;
     __builtin_memcpy(p.carry, after_first, c.carry);
-    span<true>(p);
+    span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
     combine_carries(p, after_first, of_second);
-    span<true>(p);
+    span(p, true);
     if (g->want_carry) give_carry(p);
   }
 }
@@ -154,7 +156,7 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, false};
   if (phase == 0) {
     if (!second) p.seeded = take_init(p);
-    span<false>(p);
+    span(p, false);
   } else {
     p.carry = carries + 2 * c.carry;
     combine_carries(p, carries, carries + c.carry);
@@ -194,13 +196,12 @@ def walk(spec: KernelSpec) -> str:
     for leaf in spec.carried:
         item = item_type(spec.state[leaf].dtype)
         for index, lane in enumerate(spec.lanes[leaf]):
-            row = f"({item}*)(p.carry + p.pitch * {carry_offsets(spec)[lane]})"
+            row = f"({item}*)(p.carry + p.pitch * {carry_offsets(spec)[lane]}) + p.c0"
             for lines, array, offset in ((take, "inits", "init"), (give, "carries", "carry")):
                 at = f"p.g->{array}[{leaf}]"
-                lines.append("  for (ms_int j = p.c0; j < p.c1; ++j) {")
-                data = f"(({item}*){at}.data)[p.w->{offset}[{leaf}] + j * {at}.inner + {index} * {at}.lane]"
-                lines.append(f"    ({row})[j] = {data};" if lines is take else f"    {data} = ({row})[j];")
-                lines.append("  }")
+                data = f"({item}*){at}.data + p.w->{offset}[{leaf}] + p.c0 * {at}.inner + {index} * {at}.lane"
+                ends = (f"{row}, 1", f"{data}, {at}.inner") if lines is take else (f"{data}, {at}.inner", f"{row}, 1")
+                lines.append(f"  copy_strided<{item}>({', '.join(ends)}, count);\n")
     before = "p.g->n - p.t1" if spec.reverse else "p.t0"
     text = fill(
         WALK,
@@ -210,7 +211,7 @@ def walk(spec: KernelSpec) -> str:
         carries=arity,
         steps_before=before,
     )
-    return text + fill(INIT, take="\n".join([*take, ""]), give="\n".join([*give, ""]))
+    return text + fill(INIT, take="".join(take), give="".join(give) or "  (void)count;\n")
 
 
 def tasks(spec: KernelSpec) -> str:

@@ -59,8 +59,10 @@ INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v las
 }
 // Whole rows, one after the other in memory.
 template <bool scan>
-NOINLINE void line(const elements e, const results r, ms_int total, ms_int inner, const grid& s, bool seeded,
+NOINLINE void line(const elements& given, const results& wanted, ms_int total, ms_int inner, const grid& s, bool seeded,
                    state& last, const captures& k) {
+  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+  const results r = wanted;
   const ms_int step = s.rows * inner;
   const i32v behind = last_row(s, s.rows, inner);
   state carry = last, next;
@@ -114,7 +116,7 @@ NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) 
   const ms_int inner = p.g->inner;
 @unpack  (void)p, (void)r, (void)at, (void)count, (void)inner;
 }
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
   const ms_int inner = p.g->inner;
   const grid s = grid_of(inner);
   elements captured = {};
@@ -136,7 +138,7 @@ template <bool scan> NOINLINE void span(const piece& p) {
       e = pack(p, at, count);
 @buffers
     }
-    line<scan>(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
+    (@line)(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
     if (scan && !in_place) unpack(p, r, at, count);
   }
   put_carry<true>(p.carry, p.pitch, 0, arrange(carry, s.home));
@@ -230,6 +232,7 @@ class NarrowText:
             pack="".join(pack),
             unpack="".join(unpack),
             arranged=self._arranged(),
+            line="scan ? line<true> : line<false>" if spec.want_results else "line<false>",
             point="\n".join(point),
             buffers="\n".join(buffers),
             tile_at="p.g->n - t - count" if spec.reverse else "t",

@@ -14,52 +14,46 @@ from monoscan.lowering.render.state import INLINE_LIMIT, StateText, weight
 
 PANEL = """\
 // Some steps of @columns, from column j of the piece on.
-template <bool scan@part>
-NOINLINE void @name(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, bool seeded) {
+template <bool scan>
+NOINLINE void @name(const piece& p, elements e, results r, ms_int steps, ms_int j, int m) {
   // Locals, since a store might change what `p` points to as far as the compiler knows.
-  const ms_int pitch = p.pitch, inner = p.g->inner;
+  const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
   u8* const row = p.carry;
 @strides
-  (void)m;
   state @states;
   captures @captures;
-@read
-  if (seeded) {
-@get
-  } else {
-@first
-@down
-    --steps;
-  }
+@begin
   for (; steps > 0; --steps) {
 @step
 @down
   }
-@put
+@end
+  (void)m;
 }
 """
 
 SPAN = """\
 // How many rows a panel goes down before the next one follows: less than the caches hold.
 static const ms_int ROWS = 64;
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
+  if (p.t0 >= p.t1) return;
   elements captured = {};
   pack_captures(p, captured);
+  ms_int t = p.t0;
+  if (!p.seeded) first_row(p, captured, scan), ++t;
   const ms_int count = p.c1 - p.c0, rows = whole_rows_lie_ready(p.g) ? ROWS : 1;
-  for (ms_int t = p.t0; t < p.t1; t += rows) {
-    const ms_int steps = least(rows, p.t1 - t), at = @start;
-    const elements e = row_at(p, at, captured);
-    const results r = out_at(p, at);
-    const bool seeded = p.seeded || t > p.t0;
+  for (; t < p.t1; t += rows) {
+    const ms_int steps = least(rows, p.t1 - t);
+    const elements e = row_at(p, row_of(p, t), captured);
+    const results r = out_at(p, row_of(p, t));
     ms_int j = 0;
-@wide    for (; j + W <= count; j += W) strip<scan, false>(p, e, r, steps, j, W, seeded);
-    if (j < count) strip<scan, true>(p, e, r, steps, j, (int)(count - j), seeded);
+@wide    for (; j < count; j += W) (@strip)(p, e, r, steps, j, (int)least(W, count - j));
   }
 }
 """
 
 WIDE = """\
-    for (; j + @vectors * W <= count; j += @vectors * W) panel@vectors<scan>(p, e, r, steps, j, W, seeded);
+    for (; j + @vectors * W <= count; j += @vectors * W) (@panel)(p, e, r, steps, j, W);
 """
 
 
@@ -81,61 +75,42 @@ class PanelsText:
 
     def loop(self) -> str:
         """All of it, in order."""
-        span = fill(
-            SPAN,
-            start="p.g->n - 1 - t" if self.spec.reverse else "t",
-            wide="".join(fill(WIDE, vectors=vectors) for vectors in self.wide),
-        )
+        wide = [fill(WIDE, vectors=vectors, panel=self._called(f"panel{vectors}")) for vectors in self.wide]
         panels = [self._panel(f"panel{vectors}", vectors) for vectors in self.wide]
+        span = fill(SPAN, wide="".join(wide), strip=self._called("strip"))
         return "\n".join([self.rows.access(), *panels, self._panel("strip", 1), span])
 
+    def _called(self, name: str) -> str:
+        return f"scan ? {name}<true> : {name}<false>" if self.spec.want_results else f"{name}<false>"
+
     def _panel(self, name: str, vectors: int) -> str:
+        number, spec, outputs = range(vectors), self.spec, self.rows.outputs
         single = vectors == 1
-        number = range(vectors)
-        names = [f"e.x{leaf}" for leaf in self.spec.tree], [f"r.y{leaf}" for leaf, _ in self.rows.outputs]
-        arrays = [f"p.g->inputs[{leaf}]" for leaf in self.spec.tree]
-        arrays += [f"p.g->outputs[{i}]" for i in range(len(self.rows.outputs))]
-        step = "-" if self.spec.reverse else ""
-        strides = [f"  const ms_int d{i} = {step}{array}.axis;" for i, array in enumerate(arrays)]
-        down = [f"    {pointer} += d{i};" for i, pointer in enumerate(names[0] + names[1])]
-        loads = [self._load(k, single) for k in number]
+        pointers = [*(f"e.x{leaf}" for leaf in spec.tree), *(f"r.y{leaf}" for leaf, _ in outputs)]
+        arrays = [f"inputs[{leaf}]" for leaf in spec.tree] + [f"outputs[{i}]" for i in range(len(outputs))]
+        sign = "-" if spec.reverse else ""
+        begin = [f"  load_captures(e, j + {k} * W, inner + W, k{k});" for k in number]
+        begin += [f"  get_carry<!scan>(row, pitch, first + {k} * W, s{k});" for k in number]
         return fill(
             PANEL,
             name=name,
-            part=", bool part" if single else "",
-            columns="one vector of columns, or of the first m" if single else f"{vectors} vectors of columns",
-            strides="\n".join(strides),
+            columns="at most one vector of columns" if single else f"{vectors} vectors of columns",
+            strides="\n".join(f"  const ms_int d{i} = {sign}p.g->{array}.axis;" for i, array in enumerate(arrays)),
             states=", ".join(f"s{k}" for k in number),
             captures=", ".join(f"k{k}" for k in number),
-            read="\n".join(f"  load_captures(e, j + {k} * W, inner + W, k{k});" for k in number),
-            get="\n".join(f"    get_carry<!scan>(row, pitch, p.c0 + j + {k} * W, s{k});" for k in number),
-            first="\n".join(line for k in number for line in self._first(k, loads[k], single)),
-            step="\n".join(line for k in number for line in self._step(k, loads[k], single)),
-            put="\n".join(f"  put_carry<!scan>(row, pitch, p.c0 + j + {k} * W, s{k});" for k in number),
-            down="\n".join(down),
+            begin="\n".join(begin),
+            step="\n".join(self._step(k, single) for k in number),
+            down="\n".join(f"    {pointer} += d{i};" for i, pointer in enumerate(pointers)),
+            end="\n".join(f"  put_carry<!scan>(row, pitch, first + {k} * W, s{k});" for k in number),
         )
 
-    def _load(self, k: int, single: bool) -> str:
-        return "part ? load_part(e, j, m, x) : load(e, j, x);" if single else f"load(e, j + {k} * W, x);"
-
-    def _store(self, k: int, value: str, single: bool) -> str:
+    def _step(self, k: int, single: bool) -> str:
+        load, store = f"load(e, j + {k} * W, x)", f"store(r, j + {k} * W, y)"
         if single:
-            return f"if (scan) part ? store_part(r, j, m, {value}) : store(r, j, {value});"
-        return f"if (scan) store(r, j + {k} * W, {value});"
-
-    def _first(self, k: int, load: str, single: bool) -> list[str]:
-        """The first element is the state itself."""
-        lines = [f"    {{ state x; {load} s{k} = x; }}"]
-        if self.spec.inclusive:
-            lines.append(f"    {self._store(k, f's{k}', single)}")
-        elif self.spec.identity is not None:
-            lines.append(f"    {self._store(k, f'state{self.text.identity()}', single)}")
-        return lines
-
-    def _step(self, k: int, load: str, single: bool) -> list[str]:
-        lines = [f"    {{ state x; {load}"]
-        if not self.spec.inclusive:
-            lines.append(f"      const state before = s{k};")
-        lines.append(f"      s{k} = combine(s{k}, x, k{k});")
-        lines.append(f"      {self._store(k, f's{k}' if self.spec.inclusive else 'before', single)} }}")
-        return lines
+            load, store = f"m == W ? {load} : load_part(e, j, m, x)", f"m == W ? {store} : store_part(r, j, m, y)"
+        before = f"const state y = s{k}; " if not self.spec.inclusive else ""
+        after = f" const state& y = s{k};" if self.spec.inclusive else ""
+        return f"""\
+    {{ state x; {load};
+      {before}s{k} = combine(s{k}, x, k{k});{after}
+      if (scan) {store}; }}"""

@@ -28,7 +28,7 @@ NOINLINE elements pack(const piece& p, ms_int at, ms_int count) {
 NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) {
 @unpack}
 // A carry is the same in every lane.
-template <bool scan> NOINLINE void span(const piece& p) {
+NOINLINE void span(const piece& p, bool scan) {
   captures k;
   row_captures(p, k);
   state carry = {};

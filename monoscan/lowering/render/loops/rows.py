@@ -24,19 +24,17 @@ registers. Below it two blocks of runs of 4 side by side do: each hides the othe
 
 SCAN = """\
 // Inclusive scan over the @what of a register (Kogge-Stone).
-INLINE state scan_@what(state t, const captures& k) {
-@rounds  return t;
-}
+@how void scan_@what(state& t, const captures& k) {
+@rounds}
 """
 
 STEP = """\
 // Up to W elements.
-template <bool scan>
-NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry,
-                   const captures& k) {
+INLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& carry, const captures& k,
+                 bool scan) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
-  x = scan_lanes(x, k);
+  scan_lanes(x, k);
   const state y = seeded ? combine(carry, x, k) : x;
   if (scan) {
 @out
@@ -44,63 +42,80 @@ NOINLINE void step(const elements& e, const results& r, ms_int at, int m, bool s
   }
   carry = spread(y, @last);
 }
-"""
-
-LINE = """\
-// Consecutive elements.
-NOINLINE void scan_line(const elements e, const results r, ms_int length, bool seeded, state& last,
-                        const captures& k, bool past) {
-  const ms_int size = @length * W;
-  ms_int i = 0;
-  state carry = last;
-  if (!seeded && length >= size) {
-    first_block(e, r, @first_at, carry, k, past);
-    i = size, seeded = true;
-  }
-  if (seeded) {
-@pairs    for (; i + size <= length; i += size) block(e, r, @block_at, carry, k, past);
-  }
-  @keep
+// What is left of a line.
+NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length, bool seeded, state& last,
+                   const captures& k, bool scan) {
   for (ms_int m; i < length; i += m, seeded = true) {
     m = least(W, length - i);
-    step<true>(e, r, @step_at, (int)m, seeded, last, k);
+    step(e, r, @step_at, (int)m, seeded, last, k, scan);
   }
 }
 """
 
-PAIRS = """\
-    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, @pair_at, carry, k, past);
+LINE = """\
+// Consecutive elements.
+NOINLINE void scan_line(const elements& given, const results& wanted, ms_int length, bool seeded, state& last,
+                        const captures& k, bool past) {
+  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+  const results r = wanted;
+  const ms_int size = @length * W;
+  ms_int i = 0;
+  state carry = last;
+@blocks  rest(given, wanted, i, length, seeded, last, k, true);
+}
 """
 
-HEAD = """\
-INLINE void @name(const elements& e, const results& r, ms_int at, state& carry, const captures& k, bool past) {"""
+BLOCKS = """\
+  for (; i + size <= length; i += size, seeded = true) block(e, r, @block_at, seeded, carry, k, past);
+  @keep_last
+"""
+
+PAIRS = """\
+  if (!seeded && size <= length) block(given, wanted, @block_at, false, carry, k, past), i = size, seeded = true;
+  if (seeded) {
+    state c = carry;  // without an address, and so in registers
+    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, @pair_at, c, k, past);
+    @keep_carry
+    if (i + size <= length) block(given, wanted, @block_at, true, carry, k, past), i += size;
+  }
+  @keep_last
+"""
 
 CALLED = """\
-NOINLINE state combine_called(const state& l, const state& r, const captures& k) { return combine(l, r, k); }
+NOINLINE void combine_into(state& y, const state& l, const state& r, const captures& k) { y = combine(l, r, k); }
+INLINE state combine_called(const state& l, const state& r, const captures& k) {
+  state y;  // not a value returned: that is copied in pieces, for which the next load would wait
+  combine_into(y, l, r, k);
+  return y;
+}
 """
 
 FOLD = """\
-NOINLINE void fold_line(const elements e, ms_int length, bool seeded, state& last, const captures& k) {
+NOINLINE void fold_line(const elements& given, ms_int length, bool seeded, state& last, const captures& k) {
+  const elements e = given;
   const ms_int size = @length * W;
   ms_int i = 0;
   state carry = last;
   for (; i + size <= length; i += size, seeded = true) fold_block(e, @block_at, seeded, carry, k);
   last = carry;
-  for (ms_int m; i < length; i += m, seeded = true) {
-    m = least(W, length - i);
-    step<false>(e, {}, @step_at, (int)m, seeded, last, k);
-  }
+  rest(given, {}, i, length, seeded, last, k, false);
 }
 """
 
 
-def _scan(what: str, order: patterns.Pattern) -> str:
+def _block_function(how: str, name: str, lines: list[str]) -> str:
+    carried = "bool seeded, state& carry" if name == "block" else "state& carry"
+    start = f"{how} void {name}(const elements& e, const results& r, ms_int at, {carried},"
+    return "\n".join([start, "  const captures& k, bool past) {", *(f"  {line}" for line in lines), "}"])
+
+
+def _scan(what: str, order: patterns.Pattern, how: str = "INLINE") -> str:
     rounds, steps = [], 1
     while steps < len(order):
         moved = f"shuffle<{arguments(patterns.rotate(order, steps))}>(t, t)"
         rounds.append(f"  t = shuffle<{arguments(patterns.keep(order, steps))}>(t, combine({moved}, t, k));\n")
         steps *= 2
-    return fill(SCAN, what=what, rounds="".join(rounds))
+    return fill(SCAN, what=what, how=how, rounds="".join(rounds))
 
 
 class RowsText:
@@ -114,31 +129,38 @@ class RowsText:
     def __init__(self, spec: KernelSpec, text: StateText) -> None:
         self.spec = spec
         self.text = text
-        heavy, small = weight(spec) >= HEAVY, len(text.lanes) <= 4
-        self.length = 8 if heavy and small else 4
-        self.paired = small and not heavy
-        self.fold_length = 8 if len(text.lanes) <= 2 and not heavy else 4
-        self.seldom = "combine_called" if heavy else "combine"  # where time is not spent: less to compile
+        self.heavy, small = weight(spec) >= HEAVY, len(text.lanes) <= 4
+        self.length = 8 if self.heavy and small else 4
+        self.paired = small and not self.heavy
+        self.fold_length = 8 if len(text.lanes) <= 2 and not self.heavy else 4
+        self.seldom = "combine_called" if self.heavy else "combine"  # where time is not spent: less to compile
         self.lanes = list(range(spec.width))[:: -1 if spec.reverse else 1]
+        self.owns = max(1, self.length // spec.width)  # registers in which the elements of run 0 lie
+        self.seeded = not spec.inclusive and spec.identity is None  # always: there is an init
 
     def loop(self) -> str:
         """All of it, in order."""
-        parts = [CALLED if self.seldom != "combine" else "", self._seldom(_scan("lanes", self.lanes))]
+        lanes = _scan("lanes", self.lanes, "NOINLINE" if self.heavy else "INLINE")
+        parts = [CALLED if self.heavy else "", self._seldom(lanes)]
         lengths = {self.fold_length, self.length} if self.spec.want_results else {self.fold_length}
         parts += [_scan(f"runs{n}", patterns.runs(self.spec.width, n, self.spec.reverse)) for n in sorted(lengths)]
         if self.spec.want_results:
-            parts += [self._block(seeded=False), self._block(seeded=True), self._pair() if self.paired else ""]
+            parts += [self._block(), self._pair() if self.paired else ""]
         parts += [self._fold_block(), self._step(), self._line()]
         return "\n".join([*parts, span_text(self.spec)])
 
     def _load(self, names: list[str], at: str) -> list[str]:
+        loads = " ".join(f"load(e, {at} + {i} * W, {name});" for i, name in enumerate(names))
+        return [f"state {', '.join(names)};", loads]
+
+    def _to_runs(self, names: list[str]) -> list[str]:
         """Registers in the order of memory, transposed so that each lane holds a run."""
-        lines = [f"state {', '.join(names)};"]
-        lines.append(" ".join(f"load(e, {at} + {i} * W, {name});" for i, name in enumerate(names)))
-        lines += self._transpose(names)
-        if len(names) == 8:
-            lines += self._swap(names, *patterns.halves(self.spec.width))
-        return lines
+        swap = self._swap(names, *patterns.halves(self.spec.width)) if len(names) == 8 else []
+        return [*self._transpose(names), *swap]
+
+    def _to_memory(self, names: list[str]) -> list[str]:
+        swap = self._swap(names, *patterns.unhalves(self.spec.width)) if len(names) == 8 else []
+        return [*swap, *self._transpose(names)]
 
     def _transpose(self, names: list[str]) -> list[str]:
         return [f"transpose({', '.join(names[quad : quad + 4])});" for quad in range(0, len(names), 4)]
@@ -150,25 +172,25 @@ class RowsText:
             lines.append(f"{{ const state p = {a}, q = {b}; {ab} }}")
         return lines
 
-    def _store(self, names: list[str], at: str) -> list[str]:
-        lines = self._swap(names, *patterns.unhalves(self.spec.width)) if len(names) == 8 else []
-        lines += self._transpose(names)
+    def _store(self, names: list[str], at: str) -> str:
         group = self.text.group
         groups = [names[i : i + group] for i in range(0, len(names), group)]
         stream = " ".join(f"stream(r, {at} + {i * group} * W, {', '.join(g)});" for i, g in enumerate(groups))
         store = " ".join(f"store(r, {at} + {i} * W, {name});" for i, name in enumerate(names))
-        return [*lines, f"if (past) {{ {stream} }} else {{ {store} }}"]
+        return f"if (past) {{ {stream} }} else {{ {store} }}"
 
     def _fold_runs(self, names: list[str]) -> list[str]:
         return [f"{b} = combine({a}, {b}, k);" for a, b in pairwise(names)]
 
-    def _seed(self, last: str, prefix: str) -> list[str]:
-        """What comes before each run of the block, given the carry; the carry behind it."""
+    def _seed(self, last: str, prefix: str, sure: bool) -> list[str]:
+        """What comes before each run of the block, given the carry; the carry behind it. `sure`: there is one."""
         order = patterns.runs(self.spec.width, self.length, self.spec.reverse)
         before = f"shuffle<{arguments(patterns.rotate(order, 1))}>({prefix}t, {prefix}t)"
+        whole = f"combine(carry, {prefix}before, k)"
         return [
-            f"const state {prefix}t = scan_runs{self.length}({last}, k), {prefix}before = {before};",
-            f"const state {prefix}y = seeded ? combine(carry, {prefix}before, k) : {prefix}before;",
+            f"state {prefix}t = {last}; scan_runs{self.length}({prefix}t, k);",
+            f"const state {prefix}before = {before};",
+            f"const state {prefix}y = {whole if sure else f'seeded ? {whole} : {prefix}before'};",
             f"const state {prefix}seed = shuffle<{arguments(patterns.keep(order, 1))}>(carry, {prefix}y);",
             f"carry = shuffle<{arguments(patterns.everywhere(order, 0))}>({prefix}y, {prefix}y);",
         ]
@@ -176,17 +198,38 @@ class RowsText:
     def _seldom(self, text: str) -> str:
         return text.replace("combine(", f"{self.seldom}(")
 
-    def _block(self, seeded: bool) -> str:
-        length = self.length
-        memory = [f"x{i}" for i in range(length)]
+    def _block(self) -> str:
+        """One block. Without a carry, run 0 has nothing before it: its elements are scanned on their own."""
+        memory = [f"x{i}" for i in range(self.length)]
         names = memory[::-1] if self.spec.reverse else memory
-        keep = arguments(patterns.keep(patterns.runs(self.spec.width, length, self.spec.reverse), 1))
-        lines = [*self._load(memory, "at"), *self._fold_runs(names), *self._seed(names[-1], "")]
-        lines += self._finish(names, "seed", keep) + self._store(memory, "at")
-        first = f"const bool seeded = {'true' if seeded else 'false'};"
-        head = HEAD.replace("@name", "block" if seeded else "first_block")
-        text = "\n".join([head, *(f"  {line}" for line in [first, *lines]), "}"])
-        return text if seeded else self._seldom(text)
+        lines = [*self._load(memory, "at"), *self._own(names), *self._to_runs(memory), *self._fold_runs(names)]
+        lines += [*self._seed(names[-1], "", self.seeded), *self._finish(names, "seed"), *self._to_memory(memory)]
+        lines += [*self._keep_own(names), self._store(memory, "at")]
+        return _block_function("NOINLINE" if self.paired else "INLINE", "block", lines)
+
+    def _own(self, names: list[str]) -> list[str]:
+        """The elements of run 0, scanned before the transposition mixes them with the others."""
+        if self.seeded:
+            return []
+        last = arguments(patterns.everywhere(self.lanes, self.spec.width - 1))
+        before = [f"shuffle<{last}>(own{i}, own{i})" for i in range(self.owns - 1)]
+        lines = [f"own{i} = {names[i]}; scan_lanes(own{i}, k);" for i in range(self.owns)]
+        lines += [f"own{i} = combine({b}, own{i}, k);" for i, b in enumerate(before, 1)]
+        if not self.spec.inclusive:
+            moved, keep = (arguments(f(self.lanes, 1)) for f in (patterns.rotate, patterns.keep))
+            starts = [self._identity(), *before]
+            shifted = [f"shuffle<{moved}>(own{i}, own{i})" for i in range(self.owns)]
+            lines += [f"own{i} = shuffle<{keep}>({starts[i]}, {shifted[i]});" for i in range(self.owns)][::-1]
+        declared = ", ".join(f"own{i}" for i in range(self.owns))
+        return [f"state {declared};", "if (!seeded) {", *(f"  {line}" for line in lines), "}"]
+
+    def _keep_own(self, names: list[str]) -> list[str]:
+        if self.seeded:
+            return []
+        first = self.lanes[: self.length]
+        pattern = arguments([self.spec.width + lane if lane in first else lane for lane in range(self.spec.width)])
+        kept = " ".join(f"{names[i]} = shuffle<{pattern}>({names[i]}, own{i});" for i in range(self.owns))
+        return [f"if (!seeded) {{ {kept} }}"]
 
     def _pair(self) -> str:
         """Two blocks side by side: each hides the other's latency."""
@@ -196,39 +239,32 @@ class RowsText:
         at = [f"at + {length} * W", "at"] if back else ["at", f"at + {length} * W"]
         lines = []
         for m, a in zip(memory, at, strict=True):
-            lines += self._load(m, a)
+            lines += [*self._load(m, a), *self._to_runs(m)]
         for x, z in zip(self._fold_runs(names[0]), self._fold_runs(names[1]), strict=True):
             lines += [x, z]
-        seeds = [self._seed(names[0][-1], "x"), self._seed(names[1][-1], "z")]
-        lines += [seeds[0][0], seeds[1][0], *seeds[0][1:], *seeds[1][1:]]
+        seeds = [self._seed(n[-1], p, True) for n, p in zip(names, "xz", strict=True)]
+        lines += [*seeds[0][:2], *seeds[1][:2], *seeds[0][2:], *seeds[1][2:]]
         for n, m, a, p in zip(names, memory, at, "xz", strict=True):
-            lines += self._finish(n, f"{p}seed", None) + self._store(m, a)
-        lines = ["const bool seeded = true;", *lines]
-        return "\n".join([HEAD.replace("@name", "pair"), *(f"  {line}" for line in lines), "}"])
+            lines += [*self._finish(n, f"{p}seed"), *self._to_memory(m), self._store(m, a)]
+        return _block_function("INLINE", "pair", lines)
 
-    def _finish(self, names: list[str], seed: str, keep: str | None) -> list[str]:
+    def _finish(self, names: list[str], seed: str) -> list[str]:
         """Each element's result: what comes before its run, then the fold within the run."""
-        lines = []
-        for name in names if self.spec.inclusive else names[:-1]:
-            whole = f"combine({seed}, {name}, k)"
-            own = f"seeded ? {whole} : shuffle<{keep}>({name}, {whole})"
-            lines.append(f"{name} = {own if keep else whole};")
-        if not self.spec.inclusive:
-            lines += [f"{b} = {a};" for a, b in list(pairwise(names))[::-1]]
-            own = f"seeded ? {seed} : shuffle<{keep}>({self._identity()}, {seed})"
-            lines.append(f"{names[0]} = {own if keep else seed};")
-        return lines
+        seeded = [f"{name} = combine({seed}, {name}, k);" for name in names]
+        if self.spec.inclusive:
+            return seeded
+        return [*seeded[:-1], *(f"{b} = {a};" for a, b in list(pairwise(names))[::-1]), f"{names[0]} = {seed};"]
 
     def _identity(self) -> str:
-        return f"state{self.text.identity()}" if self.spec.identity is not None else "seed"
+        return f"state{self.text.identity()}"
 
     def _fold_block(self) -> str:
         length = self.fold_length
         order = patterns.runs(self.spec.width, length, self.spec.reverse)
         memory = [f"x{i}" for i in range(length)]
         names = memory[::-1] if self.spec.reverse else memory
-        lines = [*self._load(memory, "at"), *self._fold_runs(names)]
-        lines.append(f"const state t = scan_runs{length}({names[-1]}, k);")
+        lines = [*self._load(memory, "at"), *self._to_runs(memory), *self._fold_runs(names)]
+        lines.append(f"state t = {names[-1]}; scan_runs{length}(t, k);")
         total = f"shuffle<{arguments(patterns.everywhere(order, self.spec.width - 1))}>(t, t)"
         lines.append(f"carry = seeded ? combine(carry, {total}, k) : {total};")
         head = "INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {"
@@ -242,18 +278,23 @@ class RowsText:
             start = f"state{self.text.identity()}" if self.spec.identity is not None else "carry"
             keep = arguments(patterns.keep(self.lanes, 1))
             out = f"    const state out = shuffle<{keep}>(seeded ? carry : {start}, {moved});"
-        return fill(self._seldom(STEP), out=out, last="W - m" if self.spec.reverse else "m - 1")
+        back = self.spec.reverse
+        at = "length - i - m" if back else "i"
+        return fill(self._seldom(STEP), out=out, last="W - m" if back else "m - 1", step_at=at)
 
     def _line(self) -> str:
         back = self.spec.reverse
         at = {
-            "first_at": "length - size" if back else "0",
             "block_at": "length - i - size" if back else "i",
             "pair_at": "length - i - 2 * size" if back else "i",
-            "step_at": "length - i - m" if back else "i",
         }
         text = fill(FOLD, length=self.fold_length, **at)
         if self.spec.want_results:
-            keep = " ".join(f"last.s{lane} = carry.s{lane};" for lane in self.spec.lanes_of(self.spec.carried))
-            text += fill(LINE.replace("@pairs", PAIRS if self.paired else ""), length=self.length, keep=keep, **at)
+            line = LINE.replace("@blocks", PAIRS if self.paired else BLOCKS)
+            at |= {"keep_carry": self._keep("carry", "c"), "keep_last": self._keep("last", "carry")}
+            text += fill(line, length=self.length, **at)
         return text
+
+    def _keep(self, to: str, source: str) -> str:
+        """The carried lanes alone: the others need not be computed."""
+        return " ".join(f"{to}.s{lane} = {source}.s{lane};" for lane in self.spec.lanes_of(self.spec.carried))

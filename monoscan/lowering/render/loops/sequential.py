@@ -34,8 +34,8 @@ template <bool scan> static void column(const piece& p, ms_int j) {
   }
 @put
 }
-template <bool scan> NOINLINE void span(const piece& p) {
-  for (ms_int j = p.c0; j < p.c1; ++j) column<scan>(p, j);
+INLINE void span(const piece& p, bool scan) {
+  for (ms_int j = p.c0; j < p.c1; ++j) scan ? column<true>(p, j) : column<false>(p, j);
 }
 """
 

@@ -19,34 +19,16 @@ template <bool whole, bool part> INLINE void load_above(const above& a, ms_int j
 @load_above
 }
 // W columns of one row, or the first m. `keep`: into the row of carries too.
-template <bool scan, bool first, bool keep, bool part>
+template <bool scan, bool keep, bool part>
 INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
   state l, x;
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
   load_captures(e, j, p.g->inner + W, k);
-  if (!first) load_above<!scan, part>(a, j, m, l);
-  const state y = first ? x : combine(l, x, k);
+  load_above<!scan, part>(a, j, m, l);
+  const state y = combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return @out;
-}
-template <bool scan, bool first, bool keep>
-NOINLINE void sweep(const piece& p, const elements e, const results r, const above a, bool past) {
-  const ms_int count = p.c1 - p.c0;
-  ms_int j = 0;
-  if (scan && past) {
-    for (; j + @group * W <= count; j += @group * W) {
-@lines
-    }
-  }
-  for (; j + W <= count; j += W) {
-    const state y = columns<scan, first, keep, false>(p, e, a, j, W);
-    if (scan) store(r, j, y);
-  }
-  if (j < count) {
-    const state y = columns<scan, first, keep, true>(p, e, a, j, (int)(count - j));
-    if (scan) store_part(r, j, (int)(count - j), y);
-  }
 }
 """
 
@@ -67,6 +49,22 @@ INLINE results out_at(const piece& p, ms_int t) {
   results r = {};
 @outs  return r;
 }
+INLINE ms_int row_of(const piece& p, ms_int t) { return @start; }
+// The first row, where nothing comes before.
+NOINLINE void first_row(const piece& p, const elements& captured, bool scan) {
+  const ms_int count = p.c1 - p.c0, at = row_of(p, p.t0);
+  const elements e = row_at(p, at, captured);
+  const results r = out_at(p, at);
+  for (ms_int j = 0; j < count; j += W) {
+    const int m = (int)least(W, count - j);
+    state x;
+    m == W ? load(e, j, x) : load_part(e, j, m, x);
+    put_carry<true>(p.carry, p.pitch, p.c0 + j, x);
+    if (!scan) continue;
+    const state y = @first;
+    m == W ? store(r, j, y) : store_part(r, j, m, y);
+  }
+}
 """
 
 SPAN = """\
@@ -75,27 +73,42 @@ INLINE void move_down(const piece& p, elements& e, results& r, ms_int step) {
 @down}
 INLINE above carries_of(const piece& p) { return {@own}; }
 @chain
-template <bool scan> NOINLINE void span(const piece& p) {
+// Rows t to p.t1.
+template <bool scan, bool keep>
+NOINLINE void sweep(const piece& p, const elements& captured, ms_int t, bool past) {
+  const ms_int count = p.c1 - p.c0, step = @step;
+  const bool ready = whole_rows_lie_ready(p.g);
+  elements e = row_at(p, row_of(p, t), captured);
+  results r = out_at(p, row_of(p, t));
+  above a = carries_of(p);
+  while (t < p.t1) {
+    ms_int j = 0;
+    if (scan && keep && past) {
+      for (; j + @group * W <= count; j += @group * W) {
+@lines
+      }
+    }
+    for (; j + W <= count; j += W) {
+      const state y = columns<scan, keep, false>(p, e, a, j, W);
+      if (scan) store(r, j, y);
+    }
+    if (j < count) {
+      const state y = columns<scan, keep, true>(p, e, a, j, (int)(count - j));
+      if (scan) store_part(r, j, (int)(count - j), y);
+    }
+@rest
+    move_down(p, e, r, step);
+    if (++t < p.t1 && !ready) e = row_at(p, row_of(p, t), captured);
+  }
+@kept}
+NOINLINE void span(const piece& p, bool scan) {
+  if (p.t0 >= p.t1) return;
   elements captured = {};
   pack_captures(p, captured);
-  const above own = carries_of(p);
-  const ms_int step = @step;
-  const bool ready = whole_rows_lie_ready(p.g);
-  ms_int t = p.t0, at = @start;
-  if (t >= p.t1) return;
-  elements e = row_at(p, at, captured);
-  results r = out_at(p, at);
-  bool past = p.stream;
-  if (scan && past) past = aligned(p, r) && aligned(p, out_at(p, at + step));
-  const auto next = [&] {
-    ++t, at += step;
-    move_down(p, e, r, step);
-    if (!ready && t < p.t1) e = row_at(p, at, captured);
-  };
-  if (!p.seeded) sweep<scan, true, true>(p, e, r, own, past), next();
-@chained  for (; t < p.t1; next()) sweep<scan, false, true>(p, e, r, own, past);
-  if (scan && past) stream_fence();
-}
+  ms_int t = p.t0;
+  if (!p.seeded) first_row(p, captured, scan), ++t;
+  if (t == p.t1) return;
+@sweeps}
 """
 
 CHAIN = """\
@@ -111,15 +124,21 @@ NOINLINE void keep_carries(const piece& p, const above& a) {
 CHAINED = """\
   // What a tail writes in pieces cannot be read back in one load at once: short rows keep their carries.
   const ms_int count = p.c1 - p.c0;
-  if (scan && !past && t < p.t1 && (count % W == 0 || count >= 16 * W)) {
-    above before = own;
-    for (; t < p.t1; next()) {
-      sweep<scan, false, false>(p, e, r, before, false);
-      before = results_of(r);
-    }
-    keep_carries(p, before);
-    return;
-  }
+  if (scan && !past && (count % W == 0 || count >= 16 * W)) return sweep<true, false>(p, captured, t, false);
+"""
+
+PAST = """\
+  const ms_int at = row_of(p, p.t0);
+  const bool past = scan && p.stream && aligned(out_at(p, at)) && aligned(out_at(p, at + (@step)));
+"""
+
+SCANS = """\
+  (scan ? sweep<true, true> : sweep<false, true>)(p, captured, t, past);
+  if (past) stream_fence();
+"""
+
+FOLDS = """\
+  sweep<false, true>(p, captured, t, false);
 """
 
 
@@ -138,7 +157,7 @@ class SweepText:
 
     def loop(self) -> str:
         """All of it, in order."""
-        return self._columns() + self._aligned() + self.access() + self._span()
+        return self._columns() + (self._aligned() if self.outputs else "") + self.access() + self._span()
 
     def chains(self) -> bool:
         """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
@@ -161,32 +180,24 @@ class SweepText:
             if SIZES[spec.dtypes[lane]] < 4:  # carries of their own are padded: a whole vector may be read
                 few = f"{name}({at})"
             load.append(f"  {guard}s.s{lane} = part ? {few} : {name}({at});")
-        if spec.inclusive:
-            out = "y"
-        else:
-            start = f"state{self.text.identity()}" if spec.identity is not None else "x"
-            out = f"first ? {start} : l"
-        group = range(self.text.group)
-        lines = [f"      const state y{i} = columns<scan, first, keep, false>(p, e, a, j + {i} * W, W);" for i in group]
-        lines.append(f"      stream(r, j, {', '.join(f'y{i}' for i in group)});")
-        return fill(
-            COLUMNS, pointers=pointers, load_above="\n".join(load), out=out, group=len(group), lines="\n".join(lines)
-        )
+        out = "y" if spec.inclusive else "l"
+        return fill(COLUMNS, pointers=pointers, load_above="\n".join(load), out=out)
 
     def _aligned(self) -> str:
         tests = []
         for leaf, _ in self.outputs:
             if self.spec.state[leaf].lanes == 1:
                 tests.append(f"(u64)r.y{leaf} % 64 == 0")
-        return f"INLINE bool aligned(const piece&, const results& r) {{ return {' && '.join(tests) or 'false'}; }}\n"
+        return f"INLINE bool aligned(const results& r) {{ return {' && '.join(tests) or 'false'}; }}\n"
 
     def access(self) -> str:
-        """Where the rows of elements and results stand."""
-        captures, captured = capture_columns(self.spec)
+        """Where the rows of elements and results stand, and the first row."""
+        spec = self.spec
+        captures, captured = capture_columns(spec)
         rows, ready, size = self._rows()
         outs = []
         for index, (leaf, dtype) in enumerate(self.outputs):
-            a, item, k = f"p.g->outputs[{index}]", item_type(dtype), self.spec.state[leaf].lanes
+            a, item, k = f"p.g->outputs[{index}]", item_type(dtype), spec.state[leaf].lanes
             outs.append(f"  r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + t * {a}.axis + p.c0 * {k};\n")
         return fill(
             ACCESS,
@@ -196,6 +207,8 @@ class SweepText:
             rows=rows,
             ready=ready,
             outs="".join(outs),
+            start="p.g->n - 1 - t" if spec.reverse else "t",
+            first="x" if spec.inclusive or spec.identity is None else f"state{self.text.identity()}",
         )
 
     def _span(self) -> str:
@@ -207,13 +220,20 @@ class SweepText:
         for lane in self.text.lanes:
             item, at = item_type(spec.dtypes[lane]), carry_offsets(spec)[lane]
             own.append(f"(const {item}*)(p.carry + p.pitch * {at}) + p.c0")
+        group = range(self.text.group)
+        lines = [f"        const state y{i} = columns<scan, keep, false>(p, e, a, j + {i} * W, W);" for i in group]
+        lines.append(f"        stream(r, j, {', '.join(f'y{i}' for i in group)});")
+        chains = self.chains()
         return fill(
             SPAN,
             down="".join(down) + ("" if self.outputs else "  (void)r;\n"),
             own=", ".join(own),
             chain=self._chain(),
-            chained=CHAINED if self.chains() else "",
-            start="p.g->n - 1 - t" if spec.reverse else "t",
+            group=len(group),
+            lines="\n".join(lines),
+            rest="    if (!keep) a = results_of(r);" if chains else "",
+            kept="  if (!keep) keep_carries(p, a);\n" if chains else "",
+            sweeps=PAST + (CHAINED if chains else "") + SCANS if spec.want_results else FOLDS,
             step="-1" if spec.reverse else "1",
         )
 

@@ -48,6 +48,11 @@ class Compiler:
         return f"{program} {stat.st_size} {stat.st_mtime_ns} {self.command[1:]} {self.sanitize}"
 
     @property
+    def gnu(self) -> bool:
+        """Whether it is GCC, which has other ways than Clang to compile faster."""
+        return sys.platform == "linux" and "clang" not in os.path.basename(os.path.realpath(self.command[0]))
+
+    @property
     def sanitizer_flags(self) -> tuple[str, ...]:
         """The flags for ``sanitize``."""
         if not self.sanitize:
