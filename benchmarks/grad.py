@@ -136,10 +136,11 @@ def _case_bars(case: Case) -> tuple[Bar, ...]:
         return None if ratio is None else ratio - 1
 
     def arrays_at_peak(results: Results) -> float | None:
+        """To a thousandth: the loss and its constants are scalars, a few bytes each."""
         found = results.find(case.key, MONOSCAN)
         if found is None or found.peak_bytes is None:
             return None
-        return (found.peak_bytes + found.input_bytes) / (found.input_bytes / 2)
+        return round((found.peak_bytes + found.input_bytes) / (found.input_bytes / 2), 3)
 
     return (
         Bar("forward and backward faster than jax associative_scan" + where, 8, faster(JAX_SCAN)),
