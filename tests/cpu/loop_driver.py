@@ -56,22 +56,32 @@ def store_dtype(name: str) -> str:
 
 @functools.cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="monoscan-kernels-"))
+    """One for all processes of a run, so that they share what is compiled."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return Path(tempfile.mkdtemp(prefix="monoscan-kernels-"))
+    folder = Path(tempfile.gettempdir()) / f"monoscan-kernels-{run}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 @functools.cache
 def compile_source(source: str) -> ctypes.CDLL:
     """The shared library of a kernel's source."""
     path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
+    if path.exists():
+        return ctypes.CDLL(str(path))
+    made = path.with_suffix(f".{os.getpid()}")
     command = [
         COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
         "-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *FLAGS, "-include", str(HEADER),
-        "-x", "c++", "-", "-o", str(path), "-lm",
+        "-x", "c++", "-", "-o", str(made), "-lm",
     ]  # fmt: skip
     plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(command, input=source, text=True, capture_output=True, check=False, env=plain)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
+    made.replace(path)  # whole, whoever else looks
     return ctypes.CDLL(str(path))
 
 
