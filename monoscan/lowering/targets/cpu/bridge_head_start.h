@@ -10,8 +10,7 @@
 
 namespace monoscan {
 
-// Where the two threads meet. The stream's thread must not go back to sleep before MLX has
-// queued what follows, nor the caller fall asleep before the stream's thread has seen it.
+// Where the two threads meet.
 class HeadStart {
  public:
   // The stream's thread, in its turn: returns when the work is done.
@@ -24,9 +23,6 @@ class HeadStart {
       } else if (!spin.again()) {
         done_.wait(false, std::memory_order_acquire);
       }
-    }
-    Spin linger(std::chrono::microseconds(3));
-    while (linger.again()) {
     }
   }
 
@@ -53,7 +49,7 @@ class HeadStart {
   };
 
   bool arrives() const {
-    Spin spin(std::chrono::microseconds(100));
+    Spin spin(std::chrono::microseconds(60));
     while (!arrived_.load(std::memory_order_acquire)) {
       if (!spin.again()) return false;
     }
@@ -61,7 +57,7 @@ class HeadStart {
   }
 
   // Where the stream has other work, or no core of its own, the next starts do not wait.
-  static constexpr int kPause = 16;
+  static constexpr int kPause = 4;
   static inline std::atomic<int> pause_{0};
 
   std::atomic<bool> arrived_{false};

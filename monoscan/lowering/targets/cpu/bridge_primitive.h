@@ -9,6 +9,12 @@ namespace monoscan {
 // Beyond this, waking a thread is a small part of the whole, and async_eval is to return.
 constexpr size_t kHeadStartBytes = size_t{1} << 24;
 
+// Keeps the stream's thread from going back to sleep while the caller queues what follows:
+// a task that queues itself lets all others through.
+inline void stay_awake(mx::Stream stream, Spin spin) {
+  if (spin.again()) mx::scheduler::enqueue(stream, [stream, spin] { stay_awake(stream, spin); });
+}
+
 class Scan : public mx::Primitive {
  public:
   Scan(mx::Stream stream, std::shared_ptr<Config> config) : Primitive(stream), config_(std::move(config)) {}
@@ -37,7 +43,10 @@ class Scan : public mx::Primitive {
     mx::cpu::CommandEncoder& encoder = mx::cpu::get_command_encoder(stream());
     if (!early) return encoder.dispatch([run = std::move(run)] { (*run)(); });
     auto start = std::make_shared<HeadStart>();
-    encoder.dispatch([start] { start->join(); });
+    encoder.dispatch([start, stream = stream()] {
+      start->join();
+      stay_awake(stream, Spin(std::chrono::microseconds(12)));
+    });
     start->lead([&] { run->with_helper(); });
   }
 
