@@ -33,9 +33,7 @@ class HeadStart {
       Finish finish{done_};
       work();
     }
-    int pause = pause_.load(std::memory_order_relaxed);
-    if (pause == 0 && !arrives()) pause = kPause;
-    pause_.store(std::max(0, pause - 1), std::memory_order_relaxed);
+    wait();
   }
 
  private:
@@ -56,9 +54,16 @@ class HeadStart {
     return true;
   }
 
-  // Where the stream has other work, or no core of its own, the next starts do not wait.
-  static constexpr int kPause = 4;
-  static inline std::atomic<int> pause_{0};
+  // Where the stream has other work, or no core of its own, fewer and fewer starts wait.
+  void wait() const {
+    int skip = skip_.load(std::memory_order_relaxed);
+    if (skip > 0) return skip_.store(skip - 1, std::memory_order_relaxed);
+    int late = arrives() ? 0 : std::min(late_.load(std::memory_order_relaxed) + 1, 6);
+    late_.store(late, std::memory_order_relaxed);
+    skip_.store(late == 0 ? 0 : 1 << late, std::memory_order_relaxed);
+  }
+  static inline std::atomic<int> skip_{0};
+  static inline std::atomic<int> late_{0};
 
   std::atomic<bool> arrived_{false};
   std::atomic<bool> done_{false};
