@@ -108,9 +108,11 @@ LARGE_KEYS = _keys(AFFINE_CASES + LENGTH_CASES, lambda case: _size(case) >= LARG
 LINEAR_KEYS = _keys(LENGTH_CASES, lambda case: case.raised_cache == (len(cache_settings(case.shape)) > 1))
 
 
-def mean_ratio(keys: list[str], other: str | tuple[str, ...]) -> Callable[[Results], float | None]:
-    """Geometric mean of the speed-up of `monoscan` over the better of others."""
-    return lambda results: mean_of(results.ratios(keys, peers.AUTO, other), len(keys))
+def mean_ratio(
+    keys: list[str], other: str | tuple[str, ...], mine: str = peers.AUTO
+) -> Callable[[Results], float | None]:
+    """Geometric mean of the speed-up over the better of others."""
+    return lambda results: mean_of(results.ratios(keys, mine, other), len(keys))
 
 
 def least_ratio(
@@ -165,6 +167,11 @@ BARS = (
     Bar("the same, cache raised where large", 6, mean_ratio(SEVEN_RAISED_KEYS, peers.JAX_SCAN)),
     Bar("faster than jax associative_scan, worst of 7", 1, least_ratio(SEVEN_KEYS, peers.JAX_SCAN)),
     Bar("faster than jax lax.scan of the states alone, mean of 7", 3, mean_ratio(SEVEN_KEYS, peers.JAX_LOOP)),
+    Bar(
+        "linear_recurrence faster than jax lax.scan, mean of 7",
+        3,
+        mean_ratio(SEVEN_KEYS, peers.JAX_LOOP, peers.RECURRENCE),
+    ),
     Bar("faster than jax lax.scan of both leaves, mean of 7", 3, mean_ratio(SEVEN_KEYS, peers.JAX_LOOP_PAIRS)),
     Bar("faster than the better mlx-scan, mean of 7", 13, mean_ratio(SEVEN_KEYS, MLX_SCAN)),
     Bar("faster than the better mlx-scan, worst of 7", 8, least_ratio(SEVEN_KEYS, MLX_SCAN)),
