@@ -61,50 +61,36 @@ def _peer(name: str, package: str, call: Callable[[Arrays, int, str], Call], wha
     )
 
 
+def _asked(library: Any, states: Callable[[Any, Any], Any], what: str) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """The states, the gradient of their loss, or that and the loss; MLX and JAX have the same transformations."""
+
+    def loss(a: Any, b: Any) -> Any:
+        h = states(a, b)
+        return (h * h).sum() / 2
+
+    def both(a: Any, b: Any) -> tuple[Any, ...]:
+        value, gradients = library.value_and_grad(loss, argnums=(0, 1))(a, b)
+        return value, *gradients
+
+    if what == FORWARD:
+        return lambda a, b: (states(a, b),)
+    return both if what == BOTH else library.grad(loss, argnums=(0, 1))
+
+
 def _on_mlx(states: Callable[[Any, int], Callable[..., mx.array]]) -> Callable[[Arrays, int, str], Call]:
-    """A timed call of `states(monoscan, axis)`, of the gradient of their loss, or of that and the loss."""
+    """A timed call on `states(monoscan, axis)`."""
 
     def build(arrays: Arrays, axis: int, what: str) -> Call:
-        scanned = states(import_module("monoscan"), axis)
-
-        def loss(a: mx.array, b: mx.array) -> mx.array:
-            h = scanned(a, b)
-            return (h * h).sum() / 2
-
-        if what == FORWARD:
-            return mlx_call(lambda a, b: (scanned(a, b),), arrays, compiled=True)
-        if what == "":
-            return mlx_call(mx.grad(loss, argnums=(0, 1)), arrays, compiled=True)
-
-        def both(a: mx.array, b: mx.array) -> tuple[mx.array, ...]:
-            value, gradients = mx.value_and_grad(loss, argnums=(0, 1))(a, b)
-            return value, *gradients
-
-        return mlx_call(both, arrays, compiled=True)
+        return mlx_call(_asked(mx, states(import_module("monoscan"), axis), what), arrays, compiled=True)
 
     return build
 
 
 def _on_jax(states: Callable[[Any, Any, int], Any]) -> Callable[[Arrays, int, str], Call]:
-    """A timed call of `states(a, b, axis)`, of the gradient of their loss, or of that and the loss."""
+    """A timed call on `states(a, b, axis)`."""
 
     def build(arrays: Arrays, axis: int, what: str) -> Call:
-        jax = import_module("jax")
-
-        def loss(a: Any, b: Any) -> Any:
-            h = states(a, b, axis)
-            return (h * h).sum() / 2
-
-        if what == FORWARD:
-            return jax_call(lambda a, b: (states(a, b, axis),), arrays)
-        if what == "":
-            return jax_call(jax.grad(loss, argnums=(0, 1)), arrays)
-
-        def both(a: Any, b: Any) -> tuple[Any, ...]:
-            value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(a, b)
-            return value, *gradients
-
-        return jax_call(both, arrays)
+        return jax_call(_asked(import_module("jax"), lambda a, b: states(a, b, axis), what), arrays)
 
     return build
 

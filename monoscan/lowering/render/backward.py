@@ -17,7 +17,7 @@ from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.loops.driver import WALK, fill
 from monoscan.lowering.render.loops.walk_back import ACCESS, COLUMN, STEP, SWEEP, TASKS
 from monoscan.lowering.render.prelude import scalar_prelude, storage, vector_prelude
-from monoscan.lowering.render.spec import SIZES
+from monoscan.lowering.render.spec import SIZES, mask_bytes
 
 
 def render_backward(spec: BackwardSpec) -> str:
@@ -67,8 +67,7 @@ class BackwardText:
 
     def _mask_bytes(self) -> int:
         step = self.adjoint.step
-        names = {instr.dtype for instr in step.code} | {leaf.dtype for leaf in step.outputs}
-        return min((max(4, SIZES[name]) for name in names if name != "bool"), default=4)
+        return mask_bytes({instr.dtype for instr in step.code} | {leaf.dtype for leaf in step.outputs})
 
     def _prelude(self) -> str:
         step, types = self.adjoint.step, dict(self.dialect.types)

@@ -9,10 +9,7 @@ import attrs
 from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.walk_back import LOOP
-from monoscan.lowering.render.prelude import item_type
-
-FROM_HALF = {"float16": "from_half", "bfloat16": "from_bfloat"}
-TO_HALF = {"float16": "to_half", "bfloat16": "to_bfloat"}
+from monoscan.lowering.render.prelude import FROM_HALF, TO_HALF, item_type
 
 
 @attrs.frozen

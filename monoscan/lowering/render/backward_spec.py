@@ -8,7 +8,7 @@ import attrs
 
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.render.base import CLike
-from monoscan.lowering.render.spec import HALF, SIZES
+from monoscan.lowering.render.spec import HALF, vector_lanes
 
 
 @attrs.frozen
@@ -35,16 +35,13 @@ class BackwardSpec:
         step = self.adjoint.step
         used = {step.dtypes[a] for instr in step.code for a in instr.args} | {instr.dtype for instr in step.code}
         used |= {leaf.dtype for leaf in step.outputs}
-        widest = max((max(SIZES[name], 4) for name in used), default=4)
-        return max(4, self.vector_bytes // widest) if self.vector_bytes else 1
+        return vector_lanes(used, self.vector_bytes) if self.vector_bytes else 1
 
 
 def unsupported(spec: BackwardSpec) -> str | None:
     """Why there is no kernel for it, or ``None`` if there is."""
-    step = spec.adjoint.step
-    for instr in step.code:
-        operands = [step.dtypes[a] for a in instr.args]
-        if not CLike().supports(instr, operands):
-            return f"no CPU code for {instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+    missing = CLike().missing(spec.adjoint.step)
+    if missing:
+        return f"no CPU code for {missing}"
     names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
     return next((f"no CPU code for {name}" for name in names if name not in (*CLike.types, *HALF)), None)

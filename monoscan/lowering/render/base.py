@@ -80,6 +80,14 @@ class CLike:
             return True
         return instr.op in self._table(instr.dtype)
 
+    def missing(self, program: Program) -> str | None:
+        """The first instruction that cannot be written, in words for the user; None if all can."""
+        for instr in program.code:
+            operands = [program.dtypes[a] for a in instr.args]
+            if not self.supports(instr, operands):
+                return f"{instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+        return None
+
     def literal(self, value: Any, dtype: str) -> str:
         """A constant."""
         if dtype == "bool":

@@ -13,7 +13,7 @@ from monoscan.lowering.render.loops.rows import RowsText
 from monoscan.lowering.render.loops.sequential import SequentialText
 from monoscan.lowering.render.loops.sweep import SweepText
 from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
-from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout
+from monoscan.lowering.render.spec import HALF, KernelSpec, Layout, mask_bytes
 from monoscan.lowering.render.state import StateText
 
 _BY_COLUMN: dict[Layout, type[PanelsText | SweepText | NarrowText]] = {
@@ -38,16 +38,11 @@ def _sequential(spec: KernelSpec) -> str:
     return "\n".join([*parts, driver.tasks(spec)])
 
 
-def _mask_bytes(spec: KernelSpec) -> int:
-    sizes = [max(4, SIZES[name]) for name in spec.values if name != "bool"]
-    return min(sizes, default=4)
-
-
 def _vector(spec: KernelSpec) -> str:
-    mask_bytes = _mask_bytes(spec)
-    text = StateText(spec, CVector(mask_bytes == 4))
+    mask = mask_bytes(spec.values)
+    text = StateText(spec, CVector(mask == 4))
     called = functions(spec.program(spec.tree), dict(text.dialect.types), spec.width)
-    parts = [vector_prelude(spec.width, mask_bytes), called, text.text(), driver.walk(spec)]
+    parts = [vector_prelude(spec.width, mask), called, text.text(), driver.walk(spec)]
     if spec.layout is Layout.ROWS:
         parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
     else:
@@ -59,11 +54,9 @@ def _vector(spec: KernelSpec) -> str:
 def unsupported(spec: KernelSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
     leaves = spec.tree if spec.layout is not Layout.SEQUENTIAL else spec.carried
-    program = spec.program(leaves)
-    for instr in program.code:
-        operands = [program.dtypes[a] for a in instr.args]
-        if not CLike().supports(instr, operands):
-            return f"no CPU code for {instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+    missing = CLike().missing(spec.program(leaves))
+    if missing:
+        return f"no CPU code for {missing}"
     if len(spec.dtypes) > MAX_LANES:
         return f"an element has {len(spec.dtypes)} lanes; kernels hold {MAX_LANES}"
     return _unsupported_storage(spec)

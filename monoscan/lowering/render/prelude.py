@@ -108,6 +108,10 @@ CONVERSIONS = {
 }
 """For each storage dtype: the register type, its load from ``p`` and its stored form."""
 
+FROM_HALF = {"float16": "from_half", "bfloat16": "from_bfloat"}
+TO_HALF = {"float16": "to_half", "bfloat16": "to_bfloat"}
+"""The same of halves in scalar code: what is called."""
+
 HALVES = """\
 INLINE f32v from_half(u16v x) {
 #if defined(__F16C__) && !defined(__clang__)

@@ -22,6 +22,16 @@ HALF = frozenset({"float16", "bfloat16"})
 Scalar = float | int | bool
 
 
+def vector_lanes(dtypes: Iterable[str], vector_bytes: int) -> int:
+    """Lanes of a vector that holds any of these: one register of the widest, and 4 at least."""
+    return max(4, vector_bytes // max((max(SIZES[name], 4) for name in dtypes), default=4))
+
+
+def mask_bytes(dtypes: Iterable[str]) -> int:
+    """Bytes of a mask's lanes: those of the narrowest number, and 4 at least."""
+    return min((max(4, SIZES[name]) for name in dtypes if name != "bool"), default=4)
+
+
 class Layout(str, enum.Enum):
     """The loop that walks the data."""
 
@@ -127,8 +137,7 @@ class KernelSpec:
     @cached_property
     def width(self) -> int:
         """Lanes of a vector: one register of the widest value, and 4 at least."""
-        widest = max((max(SIZES[name], 4) for name in self.values), default=4)
-        return max(4, self.vector_bytes // widest)
+        return vector_lanes(self.values, self.vector_bytes)
 
     def _closure(self, needs: object) -> tuple[int, ...]:
         assert callable(needs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monoscan.lowering.render.c import CScalar
 from monoscan.lowering.render.loops.driver import fill
-from monoscan.lowering.render.prelude import item_type
+from monoscan.lowering.render.prelude import FROM_HALF, TO_HALF, item_type
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.render.state import carry_offsets
 
@@ -109,7 +109,7 @@ class SequentialText:
         a = f"p.g->inputs[{index}]"
         at = f"p.w->in[{index}] + j * {a}.inner + {lane} * {a}.lane" + (f" + at * {a}.axis" if axis else "")
         item = f"((const {item_type(dtype)}*){a}.data)[{at}]"
-        return {"float16": f"from_half({item})", "bfloat16": f"from_bfloat({item})"}.get(dtype, item)
+        return f"{FROM_HALF[dtype]}({item})" if dtype in FROM_HALF else item
 
     def _access(self) -> str:
         spec, read, write = self.spec, [], []
@@ -121,7 +121,7 @@ class SequentialText:
             a = f"p.g->outputs[{number}]"
             for index, lane in enumerate(spec.lanes[leaf]):
                 place = f"p.w->out[{number}] + at * {a}.axis + j * {a}.inner + {index}"
-                value = {"float16": f"to_half(y.s{lane})", "bfloat16": f"to_bfloat(y.s{lane})"}.get(dtype, f"y.s{lane}")
+                value = f"{TO_HALF[dtype]}(y.s{lane})" if dtype in TO_HALF else f"y.s{lane}"
                 write.append(f"  (({item_type(dtype)}*){a}.data)[{place}] = {value};")
         return "\n".join(
             [

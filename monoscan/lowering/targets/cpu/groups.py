@@ -75,14 +75,12 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
         results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
         emit=tuple(leaves.index(i) for i in emit),
         want_results=problem.options.results,
-        layout=_loop(problem, leaves, lead),
         reverse=problem.options.reverse,
         inclusive=problem.options.inclusive,
         identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
         vector_bytes=vector_bytes(),
     )
-    if spec.layout is Layout.SWEEP:
-        spec = attrs.evolve(spec, layout=_by_column(_inner(problem, leaves, lead), spec.width))
+    spec = attrs.evolve(spec, layout=_loop(problem, _inner(problem, leaves, lead), spec.width))
     if _too_large(spec):
         spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
     return Group(leaves, emit, lead, spec, _aligned(problem, spec))
@@ -117,10 +115,12 @@ def _element_dtype(problem: Problem, leaf: int) -> str:
     return stored if stored == promoted else promoted
 
 
-def _loop(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> Layout:
+def _loop(problem: Problem, inner: int, width: int) -> Layout:
     if problem.options.strategy == "sequential":
         return Layout.SEQUENTIAL
-    return Layout.ROWS if _inner(problem, leaves, lead) == 1 else Layout.SWEEP
+    if inner < width:
+        return Layout.ROWS if inner == 1 else Layout.NARROW
+    return Layout.PANELS if inner <= PANEL_VECTORS * width else Layout.SWEEP
 
 
 def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
@@ -136,12 +136,6 @@ def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
             break
         inner, pattern = inner * lead[axis], spread
     return inner
-
-
-def _by_column(inner: int, width: int) -> Layout:
-    if inner < width:
-        return Layout.NARROW
-    return Layout.PANELS if inner <= PANEL_VECTORS * width else Layout.SWEEP
 
 
 def _padded(problem: Problem, leaf: int) -> Shape:
