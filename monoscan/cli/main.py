@@ -124,14 +124,17 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     from monoscan.cli import files
-    from monoscan.lowering.pictures import html
+    from monoscan.lowering.pictures import html, svg
+    from monoscan.lowering.pictures.network import TREES
 
     plan = _plan(arguments)
-    if arguments.svg is not None:
-        files.write("explain", arguments.svg, html.network(plan))
+    drawn = None if arguments.svg is None else html.network(plan)
+    if drawn is not None:
+        files.write("explain", arguments.svg, svg.draw(drawn))
     print(plan)
-    if arguments.svg is not None:
-        print(f"  network   {arguments.svg}")
+    if drawn is not None:
+        whole = f", drawn down to single elements: {drawn.work:,} combines, depth {drawn.depth}"
+        print(f"  network   {arguments.svg}{whole if drawn.strategy in TREES else ''}")
     return 0
 
 

@@ -201,6 +201,16 @@ def test_svg(capsys: Captured, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["scan.svg"]
 
 
+def test_what_is_printed_of_a_network_is_what_is_drawn(capsys: Captured, tmp_path: Path) -> None:
+    picture = tmp_path / "scan.svg"
+    _, out, _ = run(capsys, "explain", "Affine", "--shape", "8", "--strategy", "blelloch", "--svg", str(picture))
+    assert "17 combines, depth 3" in out  # what runs: Hillis-Steele's steps, at so few elements
+    assert "drawn down to single elements: 11 combines, depth 4" in out
+    assert "11 combines" in picture.read_text()
+    _, out, _ = run(capsys, "explain", "Affine", "--shape", "8", "--strategy", "hillis_steele", "--svg", str(picture))
+    assert "drawn" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

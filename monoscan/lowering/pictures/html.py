@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from monoscan.lowering.pictures.network import DRAWN, LONGEST, record
+from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
 from monoscan.lowering.pictures.svg import draw
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def page(plan: Plan) -> str:
     return f'<div style="font-size:90%">{_section(plan, "")}</div>'
 
 
-def network(plan: Plan, strategy: str | None = None) -> str:
-    """The network of a plan as SVG.
+def network(plan: Plan, strategy: str | None = None) -> Network:
+    """The network of a plan, its tree down to single elements.
 
     Args:
         plan: The plan.
@@ -31,7 +31,7 @@ def network(plan: Plan, strategy: str | None = None) -> str:
     """
     options = plan.problem.options
     length = plan.problem.layout.length
-    return draw(record(strategy or plan.strategy, length, reverse=options.reverse, inclusive=options.inclusive))
+    return record(strategy or plan.strategy, length, reverse=options.reverse, inclusive=options.inclusive)
 
 
 def _section(plan: Plan, title: str) -> str:
@@ -56,4 +56,4 @@ def _reason(reason: Reason, taken: bool) -> str:
 def _picture(plan: Plan) -> str:
     """The network, of what is short enough and made of combines that can be seen."""
     shown = plan.problem.options.results and plan.problem.layout.init is None and plan.combine != "kernel"
-    return network(plan) if shown and plan.strategy in DRAWN and plan.problem.layout.length <= LONGEST else ""
+    return draw(network(plan)) if shown and plan.strategy in DRAWN and plan.problem.layout.length <= LONGEST else ""

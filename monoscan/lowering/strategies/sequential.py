@@ -1,4 +1,4 @@
-"""The fold in order, one combine a step: the most accurate, and the reference."""
+"""The fold in order, one combine a step: the reference for the others."""
 
 from __future__ import annotations
 

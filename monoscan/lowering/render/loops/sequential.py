@@ -1,4 +1,4 @@
-"""A scalar loop in exact fold order, over any strides: the most accurate, and the reference."""
+"""A scalar loop in exact fold order, over any strides: the reference for the others."""
 
 from __future__ import annotations
 
