@@ -17,13 +17,13 @@ ORDERED = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
 
 
 def require(
-    operator: Semigroup, given: tuple[str, ...], allowed: AbstractSet[str], why: str, leaves: range | None = None
+    operator: Semigroup, stored: tuple[str, ...], allowed: AbstractSet[str], why: str, leaves: range | None = None
 ) -> None:
     """Refuses leaves of other dtypes.
 
     Args:
         operator (Semigroup): Whose leaves they are.
-        given (tuple(str)): The dtype of each leaf.
+        stored (tuple(str)): The dtype of each leaf.
         allowed (set(str)): The dtypes that the operator takes.
         why (str): What the message says about the reason, as ``"its identity is -inf"``.
         leaves (range, optional): The leaves to look at. Default: all of them.
@@ -32,12 +32,17 @@ def require(
         ScanTypeError: A leaf has another dtype.
     """
     names = tree.flatten(operator.template)[0]
-    for i in leaves or range(len(given)):
-        if given[i] not in allowed:
-            raise errors.ScanTypeError(
-                f"[{operator.name}] takes {_words(allowed)} only, since {why}; leaf {names[i]} is {given[i]}. "
-                f"Cast it first, as in {names[i]}.astype(mx.{_example(allowed)})."
-            )
+    for i in leaves or range(len(stored)):
+        name, dtype = names[i], stored[i]
+        if dtype in allowed:
+            continue
+        if dtype in dtypes.COMPLEX:  # what rules out integers need not be what rules these out
+            reason, way = f", since {why}" if "complex" in why else "", _PARTS.format(name)
+        else:
+            reason, way = f", since {why}", f"Cast it first, as in {name}.astype(mx.{_example(allowed)})."
+        raise errors.ScanTypeError(
+            f"[{operator.name}] takes {_words(allowed)} only{reason}; leaf {name} is {dtype}. {way}"
+        )
 
 
 def _words(allowed: AbstractSet[str]) -> str:
@@ -48,6 +53,59 @@ def _words(allowed: AbstractSet[str]) -> str:
 def _example(allowed: AbstractSet[str]) -> str:
     preferred = ("float32", "int32", "bool_")
     return next(name for name in preferred if name.removesuffix("_") in allowed)
+
+
+def given(call: str, name: str, value: Any) -> mx.array:
+    """An input of ``embed``, which must be an array.
+
+    Raises:
+        TreeError: It is something else.
+    """
+    if isinstance(value, mx.array):
+        return value
+    number = isinstance(value, (bool, int, float))
+    way = f"Spread it: mx.full(shape, {value!r})." if number else "Convert it with mx.array(...)."
+    if isinstance(value, (tuple, list)) and any(isinstance(each, mx.array) for each in value):
+        way = "Give each array as an argument of its own."
+    raise errors.TreeError(f"[{call}] {name} must be an array; got {tree.describe(value)}. {way}")
+
+
+def floats(call: str, **inputs: Any) -> tuple[mx.array, ...]:
+    """Inputs of ``embed`` by name, which must be arrays; halves become float32.
+
+    Raises:
+        TreeError: One is no array.
+    """
+    return tuple(accumulating(given(call, name, value)) for name, value in inputs.items())
+
+
+def real(call: str, name: str, value: Any) -> mx.array:
+    """An input of ``embed``, which must be an array of real numbers.
+
+    Raises:
+        TreeError: It is no array.
+        ScanTypeError: It is complex.
+    """
+    x = given(call, name, value)
+    if dtypes.name_of(x.dtype) in dtypes.COMPLEX:
+        raise errors.ScanTypeError(f"[{call}] {name} must be real; got complex64. {_PARTS.format(name)}")
+    return x
+
+
+_PARTS = "Its parts are mx.real({0}), mx.imag({0}) and mx.abs({0})."
+
+
+def accumulating(x: mx.array) -> mx.array:
+    """The array, in float32 if it is of halves: an element that adds up is not rounded to half on its way."""
+    return x.astype(mx.float32) if dtypes.name_of(x.dtype) in dtypes.HALF else x
+
+
+def counting(x: mx.array) -> mx.array:
+    """The array as counts: halves in float32, narrow integers and bool in int32, which do not wrap so soon."""
+    return x.astype(mx.int32) if dtypes.name_of(x.dtype) in _NARROW else accumulating(x)
+
+
+_NARROW = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
 
 
 def fill(like: mx.array, value: Any) -> mx.array:

@@ -62,7 +62,7 @@ class KalmanFilter(Monoid):
         """Elements from observations ``y = emission x + N(0, noise)``, one step each.
 
         The model is one matrix each, or one for each step along ``axis``; entry ``k`` of
-        ``transition`` and ``process`` leads into step ``k``.
+        ``transition`` and ``process`` leads into step ``k``. Halves become float32.
 
         Args:
             y (array): Observations, shape ``(..., p)``, with time along ``axis``.
@@ -79,6 +79,8 @@ class KalmanFilter(Monoid):
         Raises:
             ScanError: The shapes do not agree; the message names the argument.
         """
+        given = {"y": y, "transition": transition, "process": process, "emission": emission, "noise": noise}
+        y, transition, process, emission, noise = domain.floats("KalmanFilter.embed", **given)
         axis = models.axis_of_time("KalmanFilter.embed", y, axis)
         _check_model("KalmanFilter.embed", transition, process)
         models.expect("KalmanFilter.embed", "emission", emission, (y.shape[-1], transition.shape[-1]))
@@ -93,6 +95,7 @@ class KalmanFilter(Monoid):
 
     def prior(self, mean: mx.array, covariance: mx.array) -> FilterElement:
         """The element of a state that is known before the first step: the ``init`` of a scan."""
+        mean, covariance = domain.floats("KalmanFilter.prior", mean=mean, covariance=covariance)
         nothing = mx.zeros_like(covariance)
         return nothing, mean, covariance, mx.zeros_like(mean), nothing
 
@@ -155,7 +158,9 @@ class KalmanSmoother(Monoid):
     def embed(
         self, mean: mx.array, covariance: mx.array, transition: mx.array, process: mx.array, *, axis: int = 0
     ) -> SmootherElement:
-        """Elements from the filter's answer and the model.
+        """Elements from the filter's answer and the model, up to the end: the last step has none after it.
+
+        Halves become float32.
 
         Args:
             mean (array): Filtered means, shape ``(..., d)``, with time along ``axis``.
@@ -170,6 +175,8 @@ class KalmanSmoother(Monoid):
         Raises:
             ScanError: The shapes do not agree; the message names the argument.
         """
+        given = {"mean": mean, "covariance": covariance, "transition": transition, "process": process}
+        mean, covariance, transition, process = domain.floats("KalmanSmoother.embed", **given)
         axis = models.axis_of_time("KalmanSmoother.embed", mean, axis)
         _check_model("KalmanSmoother.embed", transition, process)
         models.expect("KalmanSmoother.embed", "covariance", covariance, (mean.shape[-1], mean.shape[-1]))

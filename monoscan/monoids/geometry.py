@@ -53,7 +53,8 @@ def _one(like: mx.array) -> mx.array:
 
 
 def _unit(q: mx.array) -> mx.array:
-    return q / mx.sqrt((q * q).sum(axis=-1, keepdims=True))
+    wide = domain.accumulating(q)  # a half has no square of 300
+    return (wide / mx.sqrt((wide * wide).sum(axis=-1, keepdims=True))).astype(q.dtype)
 
 
 @final

@@ -72,7 +72,12 @@ class OnlineSoftmax(Monoid):
     template = ("max", "total")
 
     def embed(self, x: mx.array) -> Scaled:
-        """Pairs ``(x, 1)``, and the identity where ``x`` is -inf."""
+        """Pairs ``(x, 1)``, and the identity where ``x`` is -inf; halves become float32.
+
+        Raises:
+            TreeError: ``x`` is no array.
+        """
+        (x,) = domain.floats("OnlineSoftmax.embed", x=x)
         return x, mx.where(x == -mx.inf, 0, 1).astype(x.dtype)
 
     def project(self, element: Scaled) -> mx.array:

@@ -103,7 +103,12 @@ class MinMax(Monoid):
     template = ("low", "high")
 
     def embed(self, x: mx.array) -> Pair:
-        """Each value is both."""
+        """Each value is both.
+
+        Raises:
+            TreeError: ``x`` is no array.
+        """
+        x = domain.given("MinMax.embed", "x", x)
         return x, x
 
     def combine(self, left: Pair, right: Pair) -> Pair:
@@ -182,8 +187,18 @@ class _ArgExtreme(Monoid):
         """Whether ``x`` beats ``y``."""
 
     def embed(self, x: mx.array, index: mx.array | None = None, *, axis: int = 0) -> Pair:
-        """Pairs ``(x, index)``; the index defaults to the position along ``axis``."""
-        if index is None:
+        """Pairs ``(x, index)``; the index defaults to the position along ``axis``.
+
+        Positions are counted from 0 in each call: a chunk of a longer sequence needs its own
+        ``index``, as ``mx.arange(start, stop)``.
+
+        Raises:
+            TreeError: An input is no array.
+        """
+        x = domain.given(f"{self.name}.embed", "x", x)
+        if index is not None:
+            index = domain.given(f"{self.name}.embed", "index", index)
+        else:
             axis %= x.ndim
             position = mx.arange(x.shape[axis], dtype=mx.int32)
             index = mx.broadcast_to(position.reshape(-1, *(1,) * (x.ndim - axis - 1)), x.shape)

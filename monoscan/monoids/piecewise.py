@@ -40,7 +40,12 @@ class MaxSubarray(Monoid):
     template = ("total", "prefix", "suffix", "best")
 
     def embed(self, x: mx.array) -> Runs:
-        """Each value is a run of its own."""
+        """Each value is a run of its own; halves become float32.
+
+        Raises:
+            TreeError: ``x`` is no array.
+        """
+        (x,) = domain.floats("MaxSubarray.embed", x=x)
         return x, x, x, x
 
     def project(self, element: Runs) -> mx.array:

@@ -18,26 +18,51 @@ _NAMES = ("n", "mean", "m2", "m3", "m4")
 _WHY = "it holds averages"
 
 
-def _counted(x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
-    """How much each value counts, and the value as a float."""
-    values = x if names.name_of(x.dtype) in names.FLOATS else x.astype(mx.float32)
-    return mx.ones(x.shape, mx.int32) if weight is None else weight, values
+def _counted(call: str, x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
+    """How much each value counts, and the value as a float that is not a half."""
+    values = domain.real(call, "x", x)
+    values = domain.accumulating(values) if names.name_of(x.dtype) in names.FLOATS else values.astype(mx.float32)
+    counts = mx.ones(x.shape, mx.int32) if weight is None else domain.counting(domain.real(call, "weight", weight))
+    return counts, values
 
 
-def _shares(left: mx.array, right: mx.array, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
-    """The share of each side in the count of both; an empty pair has none."""
+@attrs.frozen
+class _Sides:
+    """Two sides by weight: the lighter one, whose share is a half at most, moves the mean of the heavier one.
+
+    Args:
+        heavier: Whether the left side weighs as much as the right one, or more.
+        weight: That of the heavier side.
+        share: That of the lighter side in both.
+        empty: Whether the lighter side is empty; nothing of it, NaN neither, may be seen then.
+    """
+
+    heavier: mx.array
+    weight: mx.array
+    share: mx.array
+    empty: mx.array
+
+    def mean(self, left: mx.array, right: mx.array) -> mx.array:
+        """The mean of both: each product is in range, so it is finite where the two means are."""
+        near, far = mx.where(self.heavier, left, right), mx.where(self.heavier, right, left)
+        return mx.where(self.empty, near, near + (far * self.share - near * self.share))
+
+    def shares(self) -> tuple[mx.array, mx.array]:
+        """The shares of the left and of the right side."""
+        rest = 1 - self.share
+        return mx.where(self.heavier, rest, self.share), mx.where(self.heavier, self.share, rest)
+
+    def beside(self, value: mx.array) -> mx.array:
+        """What is added to the sums of both sides, unless one is empty."""
+        return mx.where(self.empty, 0, value)
+
+
+def _sides(left: mx.array, right: mx.array, dtype: mx.Dtype) -> _Sides:
     n_l, n_r = left.astype(dtype), right.astype(dtype)
-    total = n_l + n_r
-    total = mx.where(total == 0, 1, total)
-    return n_l / total, n_r / total
-
-
-def _select(left: Averages, right: Averages, merged: Averages) -> Averages:
-    """``merged``, and the other side whole where one side is empty: identities keep every bit."""
-    only_right, only_left = left[0] == 0, right[0] == 0
-    return tuple(
-        mx.where(only_right, r, mx.where(only_left, l, m)) for l, r, m in zip(left, right, merged, strict=True)
-    )
+    heavier, total = mx.abs(n_l) >= mx.abs(n_r), n_l + n_r
+    lighter = mx.where(heavier, n_r, n_l)
+    share = lighter / mx.where(total == 0, 1, total)
+    return _Sides(heavier, mx.where(heavier, n_l, n_r), share, lighter == 0)
 
 
 @final
@@ -63,8 +88,13 @@ class Mean(Monoid):
     template = _NAMES[:2]
 
     def embed(self, x: mx.array, weight: mx.array | None = None) -> Averages:
-        """Pairs ``(1, x)``, or ``(weight, x)``; integers become float32."""
-        return _counted(x, weight)
+        """Pairs ``(1, x)``, or ``(weight, x)``; integers and halves become float32, narrow counts int32.
+
+        Raises:
+            TreeError: An input is no array.
+            ScanTypeError: An input is complex.
+        """
+        return _counted("Mean.embed", x, weight)
 
     def project(self, element: Averages) -> mx.array:
         """The mean; NaN of nothing."""
@@ -72,8 +102,7 @@ class Mean(Monoid):
         return mx.where(n == 0, mx.nan, mean)
 
     def combine(self, left: Averages, right: Averages) -> Averages:
-        _, share = _shares(left[0], right[0], left[1].dtype)
-        return _select(left, right, (left[0] + right[0], left[1] + (right[1] - left[1]) * share))
+        return left[0] + right[0], _sides(left[0], right[0], left[1].dtype).mean(left[1], right[1])
 
     def identity(self, like: Averages) -> Averages:
         return mx.zeros_like(like[0]), mx.zeros_like(like[1])
@@ -131,13 +160,18 @@ class Moments(Monoid):
         return _NAMES[: self.order + 1]
 
     def embed(self, x: mx.array, weight: mx.array | None = None) -> Averages:
-        """Elements of one value each, counted once or ``weight`` times; integers become float32."""
-        n, mean = _counted(x, weight)
+        """Elements of one value each, counted once or ``weight`` times; integers and halves become float32.
+
+        Raises:
+            TreeError: An input is no array.
+            ScanTypeError: An input is complex.
+        """
+        n, mean = _counted(f"{self.name}.embed", x, weight)
         return n, mean, *(mx.zeros_like(mean),) * (self.order - 1)
 
     def project(self, element: Averages) -> Averages:
         """Mean, population variance, skewness and excess kurtosis, up to the order; NaN of nothing."""
-        count, mean, m2, *higher = element
+        count, mean, m2, *higher = (domain.accumulating(leaf) for leaf in element)
         n = count.astype(mean.dtype)
         variance = m2 / n
         standard = (mx.rsqrt(variance) ** k * m / n for k, m in enumerate(higher, 3))
@@ -145,17 +179,18 @@ class Moments(Monoid):
         return mx.where(n == 0, mx.nan, mean), variance, *shifted
 
     def combine(self, left: Averages, right: Averages) -> Averages:
-        p, q = _shares(left[0], right[0], left[1].dtype)
+        sides = _sides(left[0], right[0], left[1].dtype)
         d = right[1] - left[1]
-        n_l = left[0].astype(d.dtype)
-        merged = [left[0] + right[0], left[1] + d * q, left[2] + right[2] + d * d * n_l * q]
+        square = d * (d * (sides.weight * sides.share))  # in this order nothing overflows before the moment does
+        merged = [left[0] + right[0], sides.mean(left[1], right[1]), left[2] + right[2] + sides.beside(square)]
         if self.order > 2:
+            p, q = sides.shares()
             cross = 3 * d * (p * right[2] - q * left[2])
-            merged.append(left[3] + right[3] + d * d * d * n_l * q * (p - q) + cross)
+            merged.append(left[3] + right[3] + sides.beside(d * (square * (p - q)) + cross))
         if self.order > 3:
-            cross = 6 * d * d * (p * p * right[2] + q * q * left[2]) + 4 * d * (p * right[3] - q * left[3])
-            merged.append(left[4] + right[4] + d * d * d * d * n_l * q * (p * p - p * q + q * q) + cross)
-        return _select(left, right, tuple(merged))
+            cross = 6 * (d * (d * (p * p * right[2] + q * q * left[2]))) + 4 * d * (p * right[3] - q * left[3])
+            merged.append(left[4] + right[4] + sides.beside(d * (d * (square * (p * p - p * q + q * q))) + cross))
+        return tuple(merged)
 
     def identity(self, like: Averages) -> Averages:
         return tuple(mx.zeros_like(leaf) for leaf in like)

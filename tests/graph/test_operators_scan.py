@@ -171,11 +171,77 @@ def test_attention_of_one_query_in_one_pass() -> None:
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 @pytest.mark.parametrize("operator", [ms.Mean(), ms.OnlineSoftmax(), ms.MaxSubarray()], ids=lambda op: op.name)
 def test_halves_are_rounded_once(operator: ms.Mean | ms.OnlineSoftmax | ms.MaxSubarray, name: str) -> None:
-    x = mx.array(np.random.default_rng(2).normal(size=200)).astype(getattr(mx, name))
-    result = ms.scan(operator, operator.embed(x))
-    wide = ms.scan(operator, operator.embed(x.astype(mx.float32)))
+    """Elements of halves that somebody made himself: whatever is stored in halves is rounded to them."""
+    x = mx.array(np.random.default_rng(2).normal(size=200))
+    halves = tuple(leaf.astype(getattr(mx, name)) for leaf in operator.embed(x))
+    result = ms.scan(operator, halves)
+    wide = ms.scan(operator, tuple(leaf.astype(mx.float32) for leaf in halves))
     for half, exact in zip(result, wide, strict=True):
+        assert half.dtype == getattr(mx, name)
         assert mx.array_equal(half, exact.astype(half.dtype)).item()
+
+
+_EYE = mx.eye(2)
+EMBEDDED: dict[str, tuple[ms.Semigroup, Any]] = {
+    "Mean": (ms.Mean(), lambda x: ms.Mean().embed(x, x)),
+    "Moments": (ms.Moments(4), ms.Moments(4).embed),
+    "OnlineSoftmax": (ms.OnlineSoftmax(), ms.OnlineSoftmax().embed),
+    "MaxSubarray": (ms.MaxSubarray(), ms.MaxSubarray().embed),
+    "Tuple": (ms.Tuple(ms.Mean(), ms.MaxSubarray()), ms.Tuple(ms.Mean(), ms.MaxSubarray()).embed),
+    "Struct": (ms.Struct(a=ms.Moments(2)), ms.Struct(a=ms.Moments(2)).embed),
+    "Dual": (ms.Dual(ms.Mean()), ms.Dual(ms.Mean()).embed),
+    "Maybe": (ms.Maybe(ms.Mean()), lambda x: ms.Maybe(ms.Mean()).embed(x > 0, x)),
+    "Segmented": (ms.Segmented(ms.Mean()), lambda x: ms.Segmented(ms.Mean()).embed(x > 0, x)),
+    "KalmanFilter": (ms.KalmanFilter(), lambda x: ms.KalmanFilter().embed(
+        x[:, None], _EYE.astype(x.dtype), _EYE.astype(x.dtype), _EYE[:1].astype(x.dtype), mx.ones((1, 1), x.dtype))),
+    "KalmanSmoother": (ms.KalmanSmoother(), lambda x: ms.KalmanSmoother().embed(
+        mx.stack([x, x], axis=-1), mx.broadcast_to(_EYE.astype(x.dtype), (len(x), 2, 2)), _EYE.astype(x.dtype),
+        _EYE.astype(x.dtype))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [mx.float16, mx.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_elements_of_halves_are_the_same_as_of_float32(name: str, half: mx.Dtype) -> None:
+    operator, embed = EMBEDDED[name]
+    x = mx.array(np.random.default_rng(2).normal(size=20)).astype(half)
+    got, want = tree.flatten(embed(x))[0], tree.flatten(embed(x.astype(mx.float32)))[0]
+    assert not {mx.float16, mx.bfloat16} & {leaf.dtype for leaf in got}
+    assert all(mx.array_equal(a, b).item() for a, b in zip(got, want, strict=True))
+    operator.check(tuple(str(leaf.dtype).removeprefix("mlx.core.") for leaf in got))
+
+
+def test_a_softmax_of_many_halves_has_its_total() -> None:
+    softmax = ms.OnlineSoftmax()
+    high, total = ms.fold(softmax, softmax.embed(mx.zeros((70_000,), mx.float16)))
+    assert (high.item(), total.item()) == (0.0, 70_000.0)
+
+
+def test_the_best_run_of_halves_may_be_more_than_a_half_holds() -> None:
+    best = ms.MaxSubarray()
+    assert best.project(ms.fold(best, best.embed(mx.full((100,), 1000.0, mx.float16)))).item() == 100_000.0
+
+
+def test_moments_of_many_halves() -> None:
+    x = np.random.default_rng(0).normal(size=100_000).astype(np.float16)
+    moments = ms.Moments(2)
+    mean, variance = moments.project(ms.scan(moments, moments.embed(mx.array(x))))
+    assert np.isfinite(np.array(variance)).all()
+    np.testing.assert_allclose(variance[-1].item(), x.astype(float).var(), rtol=1e-4)
+    np.testing.assert_allclose(mean[-1].item(), x.astype(float).mean(), atol=1e-5)
+
+
+def test_moments_of_elements_in_halves_are_divided_by_counts_above_their_range() -> None:
+    moments = ms.Moments(2)
+    element = (mx.array(100_000), mx.array(1.0, mx.float16), mx.array(50_000.0, mx.float16))
+    assert [answer.item() for answer in moments.project(element)] == [1.0, pytest.approx(0.5, rel=1e-3)]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "sequential", "blelloch"])
+def test_running_means_of_opposites_are_finite(strategy: str) -> None:
+    mean = ms.Mean()
+    got = mean.project(ms.scan(mean, mean.embed(mx.array([3e38, -3e38, 3e38])), strategy=strategy))
+    np.testing.assert_allclose(np.array(got), [3e38, 0, 1e38], rtol=1e-6)
 
 
 def test_refused_dtypes_reach_the_caller() -> None:
