@@ -31,7 +31,7 @@ def plan(problem: Problem) -> Plan:
     | 1 | ``strategy`` is forced | that, or an error that names the missing fact |
     | 2 | length 0 or 1, or an empty batch | at most one combine |
     | 3 | a ``Tuple`` or ``Struct`` | one fused kernel if each part would be a kernel, else each part by its own row |
-    | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan |
+    | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init`` |
     | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
     | 6 | a true identity | Blelloch, with the identity placed |
     | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements Brent-Kung |
@@ -73,13 +73,16 @@ def _row_parts(problem: Problem) -> Answer:
     if not problem.operator.parts:
         return "not a Tuple or Struct"
     parts = tuple(plan(problem.part(i)) for i in range(len(problem.operator.parts)))
-    if all(part.strategy == "kernel" for part in parts) and kernel_unsupported(problem) is None:
+    fusing = len({native.in_order(part.problem) for part in parts}) == 1  # one loop folds all in the same order
+    if fusing and all(part.strategy == "kernel" for part in parts) and kernel_unsupported(problem) is None:
         return "kernel", "each part would be a kernel: one loop for all", ()
     return "parts", "each part by its own row", parts
 
 
 def _row_native(problem: Problem) -> Answer:
     reason = "a function of whole slices" if problem.slices else native.unsupported(problem)
+    if reason is None and kernel_unsupported(problem) is None:
+        reason = native.better_fused(problem)
     return reason or ("native", f"mx.{problem.facts.native}", ())
 
 

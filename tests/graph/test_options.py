@@ -469,3 +469,70 @@ def test_elements_are_never_changed() -> None:
         mx.eval(ms.scan(ms.Sum(), x, strategy=strategy))
     assert tree.flatten(x)[0][0] is x
     assert mx.array_equal(x, y)
+
+
+# ------------------------------------------------------------------------------- init comes first
+
+
+def in_order(operation: np.ufunc, x: np.ndarray, init: object, inclusive: bool) -> np.ndarray:
+    """The fold in order in the elements' own dtype."""
+    state, out = x.dtype.type(init), []
+    for value in x:
+        out.append(state)
+        with np.errstate(over="ignore", invalid="ignore"):
+            state = operation(state, value)
+    return np.array([*out[1:], state] if inclusive else out)
+
+
+FIRST = {
+    "a product after zero": (ms.Product(), np.multiply, [2.0] * 200, 0.0),
+    "a product after something small": (ms.Product(), np.multiply, [1e30, 1e30, 1e-30], 1e-30),
+    "a sum after its opposite": (ms.Sum(), np.add, [3e38, 3e38, -3e38], -3e38),
+    "a sum after what it rounds away": (ms.Sum(), np.add, [1.0] * 9, 2.0**24),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("strategy", ["auto", "native", "sequential"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize("columns", [None, 3])
+def test_init_comes_before_the_first_float(
+    name: str, strategy: str, reverse: bool, inclusive: bool, columns: int | None
+) -> None:
+    operator, operation, values, init = FIRST[name]
+    ordered = np.array(values, np.float32)
+    want = in_order(operation, ordered, init, inclusive)
+    x = mx.array(ordered[::-1].copy() if reverse else ordered)
+    x = x if columns is None else mx.broadcast_to(x[:, None], (len(values), columns))
+    y, carry = ms.scan(
+        operator, x, init=init, reverse=reverse, inclusive=inclusive, return_carry=True, strategy=strategy
+    )
+    got = np.array(y)[::-1] if reverse else np.array(y)
+    np.testing.assert_array_equal(got if columns is None else got[:, 1], want)
+    np.testing.assert_array_equal(np.array(carry).ravel()[0], in_order(operation, ordered, init, True)[-1])
+
+
+@pytest.mark.parametrize("operator", [ms.Sum(), ms.Product(), ms.LogSumExp()], ids=lambda m: m.name)
+@pytest.mark.parametrize("strategy", ["auto", "native"])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16])
+@pytest.mark.parametrize(("shape", "axis"), [((100,), 0), ((100, 3), 0), ((2, 100), 1), ((100, 20), 0)])
+def test_chained_calls_have_the_bits_of_one_call(
+    operator: ms.Monoid, strategy: str, dtype: mx.Dtype, shape: tuple[int, ...], axis: int
+) -> None:
+    x = mx.array(1 + RNG.normal(size=shape) / 8).astype(dtype)
+    for reverse, inclusive in ((False, True), (True, True), (False, False), (True, False)):
+        options = {"reverse": reverse, "inclusive": inclusive, "return_carry": True, "strategy": strategy}
+        whole, last = ms.scan(operator, x, axis, **options)
+        pieces = mx.split(x, [37], axis)
+        first, carry = ms.scan(operator, pieces[reverse], axis, **options)
+        second, final = ms.scan(operator, pieces[not reverse], axis, init=carry, **options)
+        joined = mx.concatenate([second, first] if reverse else [first, second], axis)
+        np.testing.assert_array_equal(np.array(joined), np.array(whole))
+        np.testing.assert_array_equal(np.array(final), np.array(last))
+
+
+def test_what_is_exact_stays_a_native_scan_with_an_init() -> None:
+    for operator, x in ((ms.Sum(), mx.arange(9)), (ms.Max(), mx.ones((9,)))):
+        assert ms.explain(operator, x, init=1).strategy == "native"
+    assert ms.scan(ms.Sum(), mx.arange(5), init=10).tolist() == [10, 11, 13, 16, 20]

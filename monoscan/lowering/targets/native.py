@@ -10,7 +10,7 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.problem import Problem
-from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.strategies.slices import Leaves, cut
 from monoscan.lowering.targets.cpu.attach import attach
 
 if TYPE_CHECKING:
@@ -56,6 +56,25 @@ def unsupported(problem: Problem) -> str | None:
     return None
 
 
+def better_fused(problem: Problem) -> str | None:
+    """Why a kernel should run this rather than MLX; ``None`` where there is no reason."""
+    if problem.facts.associativity == "exact":
+        return None
+    if not problem.options.results:
+        return "MLX's reductions group floats anew, and may overflow where the fold in order does not"
+    if problem.layout.init is not None and problem.facts.native in ("cumsum", "cumprod"):
+        return "MLX's scans take no init, which comes first with floats"
+    return None
+
+
+def in_order(problem: Problem) -> bool:
+    """Whether a kernel stands in for MLX's scan and keeps its order: chained calls then have the bits of one call."""
+    if problem.operator.parts:
+        return all(in_order(problem.part(i)) for i in range(len(problem.operator.parts)))
+    chosen = problem.options.strategy == "auto" and problem.options.results
+    return chosen and unsupported(problem) is None and better_fused(problem) is not None
+
+
 def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None) -> tuple[Leaves, Leaves]:
     """The result leaf and the carry leaf, as the caller sees them."""
     problem, layout, scan = plan.problem, plan.problem.layout, plan.scan
@@ -89,13 +108,35 @@ def _run(name: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int) ->
     combine, dtype = _COMBINES[name], dtypes.by_name(scan.state[0].dtype)
     x = arrays[0].astype(dtype)
     seed = arrays[1].astype(dtype) if len(arrays) > 1 else None
+    # What is exact commutes with the scan; floats would overflow before an init that came behind.
+    behind = seed is not None and (name in ("cummax", "cummin") or dtypes.is_exact(scan.state[0].dtype))
+    led = x if seed is None or behind else _led(scan, combine, seed, x, axis)
+    if scan.want_results:
+        y = _SCANS[name](led, axis=axis, reverse=scan.reverse, inclusive=scan.inclusive or led is not x)
+    else:
+        y = _FOLDS[name](led, axis=axis, keepdims=True).astype(dtype)
+    y = combine(seed, y) if seed is not None and behind else y
     if not scan.want_results:
-        total = _FOLDS[name](x, axis=axis, keepdims=True).astype(dtype)
-        return [(total if seed is None else combine(seed, total)).squeeze(axis)]
-    y = _SCANS[name](x, axis=axis, reverse=scan.reverse, inclusive=scan.inclusive)
-    y = y if seed is None else combine(seed, y)
+        return [y.squeeze(axis)]
     carry = [_total(scan, combine, x, y, axis).squeeze(axis)] if scan.want_carry else []
     return [y.astype(dtypes.by_name(scan.results[0])), *carry]
+
+
+def _led(
+    scan: AlignedScan, combine: Callable[[mx.array, mx.array], mx.array], seed: mx.array, x: mx.array, axis: int
+) -> mx.array:
+    """The elements led by an ``init``: their inclusive scan, or their fold, is the one that was asked for."""
+    n = x.shape[axis]
+    without_first, without_last = (cut([x], axis, at, at + n - 1)[0] for at in (1, 0))
+    if scan.reverse:
+        without_first, without_last = without_last, without_first
+    first = cut([x], axis, n - 1, n)[0] if scan.reverse else cut([x], axis, 0, 1)[0]
+    head, tail = (combine(seed, first), without_first) if scan.inclusive else (seed, without_last)
+    lead = list(mx.broadcast_shapes(head.shape, first.shape))
+    head = mx.broadcast_to(head, lead)
+    lead[axis] = n - 1
+    tail = mx.broadcast_to(tail, lead)
+    return mx.concatenate([tail, head] if scan.reverse else [head, tail], axis)
 
 
 def _total(

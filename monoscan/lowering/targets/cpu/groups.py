@@ -11,6 +11,7 @@ from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.cost import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.targets import native
 from monoscan.lowering.targets.cpu.machine import vector_bytes
 
 Shape = tuple[int, ...]
@@ -117,6 +118,8 @@ def _element_dtype(problem: Problem, leaf: int) -> str:
 
 def _loop(problem: Problem, inner: int, width: int) -> Layout:
     if problem.options.strategy == "sequential":
+        return Layout.SEQUENTIAL
+    if inner < width and native.in_order(problem):
         return Layout.SEQUENTIAL
     if inner < width:
         return Layout.ROWS if inner == 1 else Layout.NARROW
