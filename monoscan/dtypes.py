@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
+import numpy as np
 
 HALF = frozenset({"float16", "bfloat16"})
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -36,6 +39,18 @@ def itemsize(name: str) -> int:
     return _BY_NAME[name].size
 
 
+def constant(value: complex, name: str) -> mx.array:
+    """A scalar array of a number that the dtype `holds`; MLX itself takes integers up to the range of int64."""
+    if name == "uint64":
+        return mx.array(np.array(value, np.uint64))
+    return mx.array(float(value) if name in FLOATS and isinstance(value, int) else value, _BY_NAME[name])
+
+
+def number(value: Any) -> Any:
+    """NumPy's scalars as Python's; anything else as it is."""
+    return value.item() if isinstance(value, (np.number, np.bool_)) else value
+
+
 def is_exact(name: str) -> bool:
     """Whether + and * are associative on the machine: integers (which wrap) and bool."""
     return name == "bool" or name in INTEGERS
@@ -57,8 +72,12 @@ def highest(name: str) -> float | int | bool:
 
 def holds(name: str, value: complex) -> bool:
     """Whether a Python number has a place in a dtype, up to the rounding of floats."""
-    if name in COMPLEX or (name in FLOATS and not isinstance(value, complex)):
-        return True
-    if isinstance(value, (float, complex)):
-        return False
-    return lowest(name) <= value <= highest(name)
+    if isinstance(value, complex):
+        return name in COMPLEX
+    if name in FLOATS | COMPLEX:
+        return isinstance(value, float) or -_BEYOND_FLOATS < value < _BEYOND_FLOATS
+    return not isinstance(value, float) and lowest(name) <= value <= highest(name)
+
+
+_BEYOND_FLOATS = 1 << 1023
+"""Python's integers become floats up to here."""

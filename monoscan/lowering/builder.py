@@ -7,18 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monoscan.lowering import constants
 from monoscan.lowering.ir import Instr, Leaf, Op, Program, eliminate_dead_code
 
 Ids = npt.NDArray[np.int64]
 """An array of value numbers: what stands for an MLX array while shapes are executed."""
-
-# Exact on the machine's own scalars, so folding them cannot change a bit of the outcome.
-_FOLDS: dict[Op, Any] = {
-    Op.ADD: np.add, Op.SUB: np.subtract, Op.MUL: np.multiply, Op.NEG: np.negative, Op.ABS: np.abs,
-    Op.FLOORDIV: np.floor_divide, Op.REM: np.remainder, Op.MIN: np.minimum, Op.MAX: np.maximum,
-    Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less, Op.LE: np.less_equal, Op.GT: np.greater, Op.GE: np.greater_equal,
-    Op.NOT: np.logical_not, Op.AND: np.bitwise_and, Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor,
-}  # fmt: skip
 
 
 class Builder:
@@ -52,14 +45,12 @@ class Builder:
         return self._known[key]
 
     def const(self, value: Any, dtype: str) -> int:
-        """The number of a constant, rounded to its dtype."""
-        kind = np.dtype("bool" if dtype == "bool" else dtype).type
-        with np.errstate(all="ignore"):
-            return self.emit(Op.CONST, (), dtype, kind(value).item())
+        """The number of a constant, cast to its dtype."""
+        return self.emit(Op.CONST, (), dtype, constants.cast(value, dtype))
 
     def value_of(self, number: int) -> Any:
         """The value of a constant, or ``None``."""
-        instr = self._instr(number)
+        instr = self.instr(number)
         return instr.param if instr is not None and instr.op is Op.CONST else None
 
     def elementwise(self, op: Op, arrays: list[Ids], dtype: str) -> Ids:
@@ -74,7 +65,8 @@ class Builder:
         numbers = tuple(int(number) for ids in results for number in ids.flat)
         return eliminate_dead_code(Program(self.inputs, outputs, tuple(self.code), numbers, arity))
 
-    def _instr(self, number: int) -> Instr | None:
+    def instr(self, number: int) -> Instr | None:
+        """The instruction that yields a value, or ``None`` for an input lane."""
         return self.code[number - self._first] if number >= self._first else None
 
     def _fold(self, op: Op, args: tuple[int, ...], dtype: str) -> int | None:
@@ -88,8 +80,5 @@ class Builder:
             return None
         if op is Op.CAST:
             return self.const(values[0], dtype)
-        if op not in _FOLDS or dtype == "complex64":
-            return None
-        kinds = [np.dtype(self.dtypes[a]).type for a in args]
-        with np.errstate(all="ignore"):
-            return self.const(_FOLDS[op](*(kind(v) for kind, v in zip(kinds, values, strict=True))), dtype)
+        folded = constants.fold(op, values, self.dtypes[args[0]])
+        return None if folded is None else self.const(folded, dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.builder import Ids
+from monoscan.lowering.builder import Builder, Ids
 from monoscan.lowering.call import Call, Untraceable
 from monoscan.lowering.ir import Op
 
@@ -55,28 +55,49 @@ def arange(call: Call) -> Ids:
     return np.array([call.builder.const(start + i * step, call.dtype) for i in range(count)], dtype=np.int64)
 
 
-def _index(call: Call, number: int, size: int) -> tuple[int | None, int]:
-    """An index as a constant if it is one, and as a value that counts from the front."""
-    value = call.builder.value_of(number)
-    if value is not None:
-        return int(value) % size, number
-    dtype = call.builder.dtypes[number]
-    if dtype in dtypes.UNSIGNED:
-        return None, number
-    negative = call.builder.emit(Op.LT, (number, call.builder.const(0, dtype)), "bool")
-    wrapped = call.builder.emit(Op.ADD, (number, call.builder.const(size, dtype)), dtype)
-    return None, call.builder.emit(Op.SELECT, (negative, wrapped, number), dtype)
+def _place(index: int, size: int) -> int:
+    """A place in an axis: negative indices count from its end, what lies outside is clamped."""
+    return min(max(index + size if index < 0 else index, 0), size - 1)
+
+
+def _dynamic_place(builder: Builder, number: int, size: int) -> int:
+    """`_place` as a value of the program, without the steps that the index shows to be idle."""
+    if not dtypes.holds(builder.dtypes[number], size):
+        number = builder.emit(Op.CAST, (number,), "int32")
+    dtype = builder.dtypes[number]
+    low, high = _bounds(builder, number)
+    if low < 0:
+        negative = builder.emit(Op.LT, (number, builder.const(0, dtype)), "bool")
+        wrapped = builder.emit(Op.ADD, (number, builder.const(size, dtype)), dtype)
+        number = builder.emit(Op.SELECT, (negative, wrapped, number), dtype)
+        if low < -size:
+            number = builder.emit(Op.MAX, (number, builder.const(0, dtype)), dtype)
+    return number if high < size else builder.emit(Op.MIN, (number, builder.const(size - 1, dtype)), dtype)
+
+
+def _bounds(builder: Builder, number: int) -> tuple[int, int]:
+    """Between which integers an index lies, as far as its dtype and clipping by constants say."""
+    instr, dtype = builder.instr(number), builder.dtypes[number]
+    if instr is not None and instr.op in (Op.MIN, Op.MAX):
+        for index, limit in (instr.args, instr.args[::-1]):
+            value = builder.value_of(limit)
+            if value is not None:
+                low, high = _bounds(builder, index)
+                extreme = min if instr.op is Op.MIN else max
+                return extreme(low, value), extreme(high, value)
+    return int(dtypes.lowest(dtype)), int(dtypes.highest(dtype))
 
 
 def _lookup(call: Call, number: int, table: Ids) -> Ids:
     """Row ``number`` of a table of lanes: by position if it is known, else by `Op.LOOKUP`."""
-    position, dynamic = _index(call, number, len(table))
-    if position is not None:
-        row: Ids = table[position]
+    value = call.builder.value_of(number)
+    if value is not None:
+        row: Ids = table[_place(int(value), len(table))]
         return row
+    place = _dynamic_place(call.builder, number, len(table))
     columns = table.reshape(len(table), -1).T
     dtype = call.builder.dtypes[int(table.flat[0])]
-    found = [call.builder.emit(Op.LOOKUP, (dynamic, *(int(v) for v in column)), dtype) for column in columns]
+    found = [call.builder.emit(Op.LOOKUP, (place, *(int(v) for v in column)), dtype) for column in columns]
     return np.array(found, dtype=np.int64).reshape(table.shape[1:])
 
 
@@ -128,7 +149,7 @@ def scatter(call: Call, x: Ids, *rest: Ids) -> Ids:
             raise Untraceable("a scatter to an index that depends on the element")
         target = [slice(0, size) for size in updates.shape[len(grid[0].shape) if grid else 0 :]]
         for axis, value in zip(axes, where, strict=True):
-            start = int(value) % x.shape[axis]
+            start = _place(int(value), x.shape[axis])
             target[axis] = slice(start, start + target[axis].stop)
         op, update = UPDATES[kind], updates[place]
         result[tuple(target)] = update if op is None else call.each(op, result[tuple(target)], update)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes
 from monoscan.lowering.ir import Instr, Op, Program
@@ -45,10 +44,30 @@ def _binary(function: Callable[[mx.array, mx.array], mx.array]) -> Callable[...,
     return lambda instr, x, y: function(x, y)
 
 
-def _const(instr: Instr) -> mx.array:
-    if instr.dtype == "uint64":  # mx.array takes Python integers up to the range of int64
-        return mx.array(np.array(instr.param, np.uint64))
-    return mx.array(instr.param, dtypes.by_name(instr.dtype))
+def _cast(instr: Instr, x: mx.array) -> mx.array:
+    if instr.dtype == "uint32" and dtypes.name_of(x.dtype) in dtypes.FLOATS:
+        x = x.astype(mx.int64)  # MLX's own gives one answer in vectors and another in the tail
+    return x.astype(dtypes.by_name(instr.dtype))
+
+
+def _divide_whole(instr: Instr, x: mx.array, y: mx.array) -> mx.array:
+    if instr.dtype not in dtypes.SIGNED:
+        return mx.floor_divide(x, y)
+    return mx.where(y == -1, -x, mx.floor_divide(x, _not_minus_one(y)))
+
+
+def _remainder(instr: Instr, x: mx.array, y: mx.array) -> mx.array:
+    return mx.remainder(x, _not_minus_one(y) if instr.dtype in dtypes.SIGNED else y)
+
+
+def _not_minus_one(y: mx.array) -> mx.array:
+    """MLX dies of SIGFPE where the lowest integer is divided by -1."""
+    return mx.where(y == -1, 1, y)
+
+
+def _shift(function: Callable[[mx.array, mx.array], mx.array]) -> Callable[..., mx.array]:
+    """By a count modulo the width in which the machine shifts: beyond it, C++ leaves shifts undefined."""
+    return lambda instr, x, y: function(x, y & (63 if dtypes.itemsize(instr.dtype) == 8 else 31))
 
 
 def _lookup(instr: Instr, index: mx.array, *table: mx.array) -> mx.array:
@@ -63,16 +82,16 @@ def _logic(logical: Callable[..., mx.array], bitwise: Callable[..., mx.array]) -
 
 
 ARRAYS: Arithmetic[mx.array] = {
-    Op.CONST: _const,
-    Op.CAST: lambda instr, x: x.astype(dtypes.by_name(instr.dtype)),
+    Op.CONST: lambda instr: dtypes.constant(instr.param, instr.dtype),
+    Op.CAST: _cast,
     Op.SELECT: lambda instr, condition, x, y: mx.where(condition, x, y),
     Op.LOOKUP: _lookup,
     Op.ADD: _binary(mx.add),
     Op.SUB: _binary(mx.subtract),
     Op.MUL: _binary(mx.multiply),
     Op.DIV: _binary(mx.divide),
-    Op.FLOORDIV: _binary(mx.floor_divide),
-    Op.REM: _binary(mx.remainder),
+    Op.FLOORDIV: _divide_whole,
+    Op.REM: _remainder,
     Op.POW: _binary(mx.power),
     Op.NEG: _unary(mx.negative),
     Op.ABS: _unary(mx.abs),
@@ -110,12 +129,12 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.LE: _binary(mx.less_equal),
     Op.GT: _binary(mx.greater),
     Op.GE: _binary(mx.greater_equal),
-    Op.NOT: _unary(mx.logical_not),
+    Op.NOT: lambda instr, x: mx.logical_not(x) if instr.dtype == "bool" else mx.bitwise_invert(x),
     Op.AND: _logic(mx.logical_and, mx.bitwise_and),
     Op.OR: _logic(mx.logical_or, mx.bitwise_or),
     Op.XOR: _logic(mx.not_equal, mx.bitwise_xor),
-    Op.SHL: _binary(mx.left_shift),
-    Op.SHR: _binary(mx.right_shift),
+    Op.SHL: _shift(mx.left_shift),
+    Op.SHR: _shift(mx.right_shift),
     Op.CONJ: _unary(mx.conj),
     Op.REAL: _unary(mx.real),
     Op.IMAG: _unary(mx.imag),

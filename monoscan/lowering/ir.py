@@ -22,9 +22,9 @@ class Op(enum.Enum):
     """Every scalar operation that a program may contain."""
 
     CONST = "const"  # param: the value
-    CAST = "cast"  # to the instruction's dtype
+    CAST = "cast"  # to the instruction's dtype; integers wrap, floats are cut towards zero
     SELECT = "select"  # condition, if_true, if_false
-    LOOKUP = "lookup"  # index, then the table's lanes in order
+    LOOKUP = "lookup"  # index, which tracing keeps inside the table, then the table's lanes in order
     # arithmetic
     ADD = "add"
     SUB = "sub"

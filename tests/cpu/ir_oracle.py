@@ -11,14 +11,6 @@ from monoscan.lowering.ir import Instr, Op, Program
 Values = list[np.ndarray]
 
 
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if a.dtype.kind == "f":
-        return a / b
-    wide = np.where(b == 0, 1, b).astype(object)
-    quotient = abs(a.astype(object)) // abs(wide) * np.where((a < 0) != (b < 0), -1, 1)
-    return np.where(b == 0, 0, _wrap(quotient, a.dtype)).astype(a.dtype)
-
-
 def _floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind == "f":
         return np.floor(a / b)
@@ -30,6 +22,24 @@ def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind == "f":
         return np.mod(a, b)
     return np.where(b == 0, a, np.mod(a.astype(object), np.where(b == 0, 1, b).astype(object))).astype(a.dtype)
+
+
+def _power(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    modulus = 1 << (8 * a.dtype.itemsize)
+    powers = np.vectorize(lambda x, n: pow(int(x), int(n), modulus) if n >= 0 else 0, otypes=[object])(a, b)
+    return _wrap(powers, a.dtype)
+
+
+def _cast(a: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats are cut to an int32, or to 64 bits; what that does not hold becomes its lowest value; then integers wrap."""
+    if a.dtype.kind != "f" or dtype.kind not in "iu":
+        return a.astype(dtype)
+    whole = np.vectorize(int, otypes=[object])
+    edge = 2.0**63 if dtype.itemsize == 8 or dtype == np.uint32 else 2.0**31
+    cut = whole(np.where((a >= -edge) & (a < edge), a, -edge))
+    if dtype == np.uint64:
+        cut = np.where(a >= edge, whole(np.where((a >= edge) & (a < 2 * edge), a, 0.0)), cut)
+    return _wrap(cut, dtype)
 
 
 def _wrap(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -61,15 +71,18 @@ def _logic(boolean: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
 
 
 TABLE: dict[Op, Callable[..., np.ndarray]] = {
-    Op.ADD: np.add, Op.SUB: np.subtract, Op.MUL: np.multiply, Op.DIV: _divide, Op.FLOORDIV: _floor_divide,
+    Op.ADD: np.add, Op.SUB: np.subtract, Op.MUL: np.multiply, Op.DIV: np.divide, Op.FLOORDIV: _floor_divide,
     Op.REM: _remainder, Op.NEG: np.negative, Op.ABS: np.abs, Op.SIGN: lambda a: (a > 0) * 1 - (a < 0) * 1,
     Op.MIN: _extreme(np.less), Op.MAX: _extreme(np.greater), Op.SQRT: np.sqrt, Op.RSQRT: lambda a: 1 / np.sqrt(a),
     Op.EXP: np.exp, Op.LOG: np.log, Op.LOG1P: np.log1p, Op.EXPM1: np.expm1, Op.TANH: np.tanh,
     Op.FLOOR: np.floor, Op.CEIL: np.ceil, Op.ROUND: np.rint, Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less,
     Op.LE: np.less_equal, Op.GT: np.greater, Op.GE: np.greater_equal, Op.NOT: np.invert, Op.AND: np.bitwise_and,
     Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor, Op.SHL: _shift(True), Op.SHR: _shift(False),
-    Op.SELECT: np.where, Op.LOOKUP: _lookup, Op.LOGADDEXP: np.logaddexp,
+    Op.SELECT: np.where, Op.LOOKUP: _lookup, Op.LOGADDEXP: np.logaddexp, Op.POW: _power,
 }  # fmt: skip
+
+
+ARITHMETIC = {Op.ADD, Op.SUB, Op.MUL, Op.FLOORDIV, Op.REM, Op.POW, Op.ABS, Op.SIGN, Op.MIN, Op.MAX}
 
 
 def run(program: Program, lanes: Values) -> Values:
@@ -86,7 +99,9 @@ def _apply(instr: Instr, args: Values) -> np.ndarray:
     if instr.op is Op.CONST:
         return np.asarray(instr.param).astype(dtype)
     if instr.op is Op.CAST:
-        return args[0].astype(dtype)
+        return _cast(args[0], dtype)
+    if instr.dtype == "bool" and args[-1].dtype.kind == "b" and instr.op in ARITHMETIC:  # as integers, then the truth
+        return np.asarray(TABLE[instr.op](*(arg.astype(np.int8) for arg in args))) != 0
     return np.asarray(TABLE[instr.op](*args)).astype(dtype)
 
 

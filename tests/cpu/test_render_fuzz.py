@@ -19,7 +19,10 @@ FLOAT_OPS = [
 ]  # fmt: skip
 INT_OPS = [
     Op.ADD, Op.SUB, Op.MUL, Op.MIN, Op.MAX, Op.NEG, Op.ABS, Op.SIGN, Op.AND, Op.OR, Op.XOR, Op.NOT, Op.SHL, Op.SHR,
-    Op.DIV, Op.FLOORDIV, Op.REM,
+    Op.FLOORDIV, Op.REM, Op.POW,
+]  # fmt: skip
+BOOL_OPS = [
+    Op.AND, Op.OR, Op.XOR, Op.NOT, Op.ADD, Op.SUB, Op.MUL, Op.FLOORDIV, Op.REM, Op.POW, Op.ABS, Op.SIGN, Op.MIN, Op.MAX,
 ]  # fmt: skip
 COMPARES = [Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE]
 UNARY = {Op.SQRT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.ROUND, Op.SIGN, Op.NOT}
@@ -49,18 +52,11 @@ class Generator:
             for _ in range(leaf.lanes):
                 index = rng.randrange(len(dtypes))
                 if dtypes[index] != leaf.dtype:
-                    index = self.cast(index, leaf.dtype, dtypes, code)
+                    code.append(Instr(Op.CAST, (index,), leaf.dtype))
+                    dtypes.append(leaf.dtype)
+                    index = len(dtypes) - 1
                 results.append(index)
         return Program(inputs, leaves, tuple(code), tuple(results), arity)
-
-    def cast(self, index: int, dtype: str, dtypes: list[str], code: list[Instr]) -> int:
-        if dtypes[index] in FLOATS and dtype not in (*FLOATS, "bool"):  # out of range is undefined: compare instead
-            code.append(Instr(Op.GT, (index, index), "bool"))
-            dtypes.append("bool")
-            index = len(dtypes) - 1
-        code.append(Instr(Op.CAST, (index,), dtype))
-        dtypes.append(dtype)
-        return len(dtypes) - 1
 
     def instruction(self, dtypes: list[str]) -> Instr:
         rng = self.random
@@ -78,7 +74,9 @@ class Generator:
             return Instr(Op.CONST, (), dtype, True if dtype == "bool" else rng.choice([0, 1, 3, 100]))
         if choice < 0.45 and dtype == "int32":
             return Instr(Op.LOOKUP, (a, *rng.choices(same, k=3)), dtype)
-        ops = [Op.AND, Op.OR, Op.XOR, Op.NOT] if dtype == "bool" else FLOAT_OPS if dtype in FLOATS else INT_OPS
+        if choice < 0.5:
+            return Instr(Op.CAST, (a,), rng.choice([*INTS, *FLOATS, "bool"]))
+        ops = BOOL_OPS if dtype == "bool" else FLOAT_OPS if dtype in FLOATS else INT_OPS
         op = rng.choice(ops)
         return Instr(op, (a,) if op in UNARY else (a, b), dtype)
 

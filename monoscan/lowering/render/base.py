@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from monoscan.lowering.ir import COMPARISONS, Instr, Op, Program
+from monoscan.lowering.render.casts import whole
 
 UNSIGNED = frozenset({"uint8", "uint16", "uint32", "uint64"})
 INTEGERS = UNSIGNED | {"int8", "int16", "int32", "int64"}
 FLOATS = frozenset({"float32", "float64"})
 WIDE = frozenset({"int64", "uint64"})
 
-WRAPPING = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.NOT, Op.SHL, Op.ABS, Op.POW, Op.DIV, Op.FLOORDIV})
+WRAPPING = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.NOT, Op.SHL, Op.ABS, Op.POW, Op.FLOORDIV})
 
 Table = Mapping[Op, str]
 
@@ -33,7 +34,8 @@ class CLike:
     """A scalar dialect of C.
 
     A template's ``{0}``, ``{1}`` are arguments, ``{T}`` the result's type and ``{U}`` the
-    unsigned type in which integers of that width wrap.
+    unsigned type in which integers of that width wrap; ``{n}`` negates a bool, which is
+    logic throughout: what stands for true is no number that could be compared or added.
     """
 
     types: ClassVar[Mapping[str, str]] = {
@@ -63,14 +65,19 @@ class CLike:
         Op.AND: "{0} & {1}", Op.OR: "{0} | {1}", Op.XOR: "{0} ^ {1}", Op.NOT: "~{0}",
         Op.SHL: "({T})(({U}){0} << ({1} & {last_bit}))", Op.SHR: "({T})({0} >> ({1} & {last_bit}))",
         Op.MIN: "{0} < {1} ? {0} : {1}", Op.MAX: "{0} > {1} ? {0} : {1}", Op.SIGN: "({T})sign({0})",
-        Op.ABS: "({T})absolute({0})", Op.DIV: "({T})divide({0}, {1})", Op.FLOORDIV: "({T})floor_divide({0}, {1})",
+        Op.ABS: "({T})absolute({0})", Op.FLOORDIV: "({T})floor_divide({0}, {1})",
         Op.REM: "({T})remainder({0}, {1})", Op.POW: "({T})power({0}, {1})",
         Op.FLOOR: "{0}", Op.CEIL: "{0}", Op.ROUND: "{0}",
     }  # fmt: skip
     bools: ClassVar[Table] = {
-        Op.AND: "{0} & {1}", Op.OR: "{0} | {1}", Op.XOR: "{0} ^ {1}", Op.NOT: "!{0}",
-        Op.MIN: "{0} & {1}", Op.MAX: "{0} | {1}", Op.ADD: "{0} | {1}", Op.MUL: "{0} & {1}",
+        Op.AND: "{0} & {1}", Op.OR: "{0} | {1}", Op.XOR: "{0} ^ {1}", Op.NOT: "{n}{0}",
+        Op.ADD: "{0} | {1}", Op.SUB: "{0} ^ {1}", Op.MUL: "{0} & {1}", Op.FLOORDIV: "{0} & {1}",
+        Op.REM: "{0} & {n}{1}", Op.POW: "{0} | {n}{1}", Op.MIN: "{0} & {1}", Op.MAX: "{0} | {1}",
+        Op.ABS: "{0}", Op.SIGN: "{0}", Op.FLOOR: "{0}", Op.CEIL: "{0}", Op.ROUND: "{0}",
+        Op.EQ: "{n}({0} ^ {1})", Op.NE: "{0} ^ {1}", Op.LT: "{n}{0} & {1}", Op.LE: "{n}{0} | {1}",
+        Op.GT: "{0} & {n}{1}", Op.GE: "{0} | {n}{1}",
     }  # fmt: skip
+    negation: ClassVar[str] = "!"
 
     def supports(self, instr: Instr, operands: Sequence[str]) -> bool:
         """Whether an instruction on operands of these dtypes can be written."""
@@ -110,7 +117,10 @@ class CLike:
 
     def cast(self, text: str, source: str, target: str) -> str:
         """A value in another dtype."""
-        return f"({text} != 0)" if target == "bool" else f"({self.types[target]}){text}"
+        if target == "bool":
+            return f"({text} != 0)"
+        text, _ = whole(text, source, target)
+        return f"({self.types[target]}){text}"
 
     def select(self, condition: str, if_true: str, if_false: str, dtype: str) -> str:
         """One of two values."""
@@ -126,7 +136,8 @@ class CLike:
 
     def comparison(self, op: Op, args: Sequence[str], dtype: str) -> str:
         """A bool from two values of one dtype."""
-        return f"({self.compare[op].format(*args)})"
+        table = self.bools if dtype == "bool" else self.compare
+        return f"({table[op].format(*args, n=self.negation)})"
 
     def narrow(self, text: str, dtype: str) -> str:
         """An integer brought back into its width."""
@@ -146,7 +157,7 @@ class CLike:
             return self.comparison(instr.op, args, operands[0])
         wide = instr.dtype in WIDE
         text = self._table(instr.dtype)[instr.op].format(
-            *args, T=self.types[instr.dtype], U=self.wrapping[wide], last_bit=63 if wide else 31
+            *args, T=self.types[instr.dtype], U=self.wrapping[wide], last_bit=63 if wide else 31, n=self.negation
         )
         return self.narrow(text, instr.dtype) if instr.op in WRAPPING else text
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from monoscan.lowering.ir import Op, Program
 from monoscan.lowering.render.base import WIDE, CLike
+from monoscan.lowering.render.casts import whole
 from monoscan.lowering.render.spec import SIZES
 
 SMALL = {"int8": 24, "int16": 16}
@@ -53,7 +54,7 @@ class CVector(CLike):
         "uint32": "u32v", "int64": "i64v", "uint64": "u64v", "float32": "f32v", "float64": "f64v",
     }  # fmt: skip
     wrapping = ("u32v", "u64v")
-    bools: ClassVar[Mapping[Op, str]] = {**CLike.bools, Op.NOT: "~{0}"}
+    negation = "~"
 
     def __init__(self, narrow_values: bool) -> None:
         self.mask_bytes = 4 if narrow_values else 8
@@ -67,12 +68,11 @@ class CVector(CLike):
     def cast(self, text: str, source: str, target: str) -> str:
         if target == "bool":
             return self._as_mask(f"({text} != 0)", source)
+        text, source = whole(text, source, target)
         wanted = self.types[target]
         held = self.types[source]
         if source == "bool":
             text, held = f"({text} & 1)", f"i{8 * self.mask_bytes}v"
-        if target in SMALL_UNSIGNED and held.startswith("f"):
-            text, held = f"__builtin_convertvector({text}, i32v)", "i32v"
         if held[1:] == wanted[1:] and "f" not in held + wanted:
             text = f"({wanted}){text}"
         elif held != wanted:
@@ -86,7 +86,7 @@ class CVector(CLike):
         return f"{condition} ? {if_true} : {if_false}"
 
     def comparison(self, op: Op, args: Sequence[str], dtype: str) -> str:
-        return self._as_mask(f"({self.compare[op].format(*args)})", dtype)
+        return self._as_mask(super().comparison(op, args, dtype), dtype)
 
     def narrow(self, text: str, dtype: str) -> str:
         if dtype in SMALL:

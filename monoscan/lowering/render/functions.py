@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from monoscan.lowering.ir import Instr, Op, Program
 from monoscan.lowering.render.base import kind
+from monoscan.lowering.render.casts import conversions
 from monoscan.lowering.render.maths import maths
 
 EXTREMES = """\
@@ -92,7 +93,6 @@ DOUBLE_ITEMS = {
 INTEGER_ITEMS = {
     Op.SIGN: ("sign", "(x > 0) - (x < 0)"),
     Op.ABS: ("absolute", "x < 0 ? ({T})(0 - (u64)x) : x"),
-    Op.DIV: ("divide", "divide_items(x, y)"),
     Op.FLOORDIV: ("floor_divide", "floor_divide_items(x, y)"),
     Op.REM: ("remainder", "remainder_items(x, y)"),
     Op.POW: ("power", "power_items(x, y)"),
@@ -141,7 +141,7 @@ def functions(program: Program, types: dict[str, str], width: int | None) -> str
         width: Lanes of a vector, or None for scalars.
     """
     code = program.code
-    parts = [EXTREMES, "" if width is None else _extremes(width) + MAP]
+    parts = [EXTREMES, "" if width is None else _extremes(width) + MAP, conversions(program, width)]
     if any(instr.dtype == "float32" and instr.op in VECTORISED for instr in code):
         parts.append(maths(width))
     if any(kind(instr.dtype) == "int" and instr.op in INTEGER_ITEMS for instr in code):
