@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from monoscan import tree
+from monoscan.lowering import restart
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.targets import graph, native, trivial
@@ -26,6 +27,16 @@ def execute(
     """
     if plan.parts:
         return _parts(plan, leaves, captures, init)
+    results, carry = _run(plan, leaves, captures, init)
+    if plan.problem.before is not None:
+        results = restart.run(plan.problem, leaves, captures, results)
+    return results, carry
+
+
+def _run(
+    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
+    """Whatever the plan's strategy is."""
     if plan.strategy == "trivial":
         return trivial.run(plan.problem, leaves, captures, init)
     if plan.combine == "native":

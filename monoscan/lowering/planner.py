@@ -12,7 +12,6 @@ from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import STRATEGIES, Problem
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
-from monoscan.monoids.base import restarts
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
 
@@ -124,11 +123,6 @@ def _check_identity(problem: Problem) -> None:
     if problem.operator.has_identity or (layout.empty and layout.length):
         return
     where = f"[{options.call}] {problem.operator.name}"
-    if not options.inclusive and restarts(problem.operator) and not problem.operator.parts:
-        raise errors.IdentityError(
-            f"{where} has no identity, and an exclusive scan gives one at the head of each segment. Use an inner "
-            "operator with an identity (Maybe(operator) adjoins one)."
-        )
     if layout.init is not None:
         return
     if not options.inclusive:

@@ -12,6 +12,7 @@ from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.ir import Leaf, Program
 from monoscan.lowering.layout import Layout, closure
+from monoscan.lowering.restart import trace_before
 from monoscan.lowering.trace import Traced, trace_combine
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.facts import Facts
@@ -61,6 +62,7 @@ class Problem:
         traced: The program of ``combine``, or why there is none.
         options: The options.
         slices: ``combine`` takes whole slices along the axis, as JAX's does.
+        before: What ``before`` traces to, where an exclusive scan has to ask it.
     """
 
     captures: Captures
@@ -70,6 +72,7 @@ class Problem:
     traced: Traced
     options: Options
     slices: bool = False
+    before: Traced | None = None
 
     @property
     def operator(self) -> Semigroup:
@@ -143,14 +146,17 @@ def pose(
     leaves = element(captures.root, stored, layout)
     key = (captures.key, structure, leaves)
     traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
-    return Problem(
-        captures, structure, stored, attrs.evolve(layout, depends=dependencies(traced, len(stored))), traced, asked
-    )
+    before = None
+    if captures.root.restarts and asked.results and not asked.inclusive:
+        before = _TRACES.get(("before", *key), lambda: trace_before(captures, structure, leaves, asked.call))
+    layout = attrs.evolve(layout, depends=dependencies(traced, len(stored), before))
+    return Problem(captures, structure, stored, layout, traced, asked, before=before)
 
 
-def dependencies(traced: Traced, number: int) -> tuple[tuple[int, ...], ...]:
-    """What each leaf depends on: all leaves, where ``combine`` could not be traced."""
-    if traced.program is None:
+def dependencies(traced: Traced, number: int, before: Traced | None = None) -> tuple[tuple[int, ...], ...]:
+    """What each leaf depends on, by ``combine`` and by ``before``: all leaves, where one could not be traced."""
+    programs = [each.program for each in (traced, before) if each is not None]
+    if any(program is None for program in programs):
         return (tuple(range(number)),) * number
-    reads = traced.program.depends
+    reads = [frozenset[int]().union(*each) for each in zip(*(p.depends for p in programs if p), strict=True)]
     return closure([frozenset(i % number for i in each if i < 2 * number) for each in reads])

@@ -54,16 +54,27 @@ class Semigroup(ABC):
         """The answer that an element stands for. Default: the element itself."""
         return element
 
-    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
-        """An exclusive scan with the identity wherever an element starts afresh. Default: nowhere.
+    def before(self, total: Element, element: Element) -> Element:
+        """What an exclusive scan shows before an element. Default: all of ``total``.
+
+        An element that forgets what is on its left, as the head of a segment does, has the
+        identity there.
 
         Args:
-            elems: The elements, with their scan and batch axes.
-            before: Their exclusive scan.
-            like: One element, for ``identity``.
-            axis: The scan axis.
+            total (element): The product of what comes before it.
+            element (element): The element, to the right of ``total``.
         """
-        return before
+        return total
+
+    def after(self, element: Element, total: Element) -> Element:
+        """The mirror image of ``before``: what is shown after an element, to the left of ``total``."""
+        return total
+
+    @property
+    def restarts(self) -> bool:
+        """Whether ``before`` or ``after`` may show anything else than ``total``."""
+        kind = type(self)
+        return kind.before is not Semigroup.before or kind.after is not Semigroup.after
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         """What is true of the operator on leaves of these dtypes (names as ``"float32"``)."""
@@ -131,11 +142,6 @@ class Monoid(Semigroup):
     @property
     def has_identity(self) -> bool:
         return True
-
-
-def restarts(operator: Semigroup) -> bool:
-    """Whether ``restart`` does anything."""
-    return type(operator).restart is not Semigroup.restart
 
 
 def inverse_of(operator: Semigroup, element: Element) -> Element:

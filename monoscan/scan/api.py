@@ -11,11 +11,10 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.execute import execute
-from monoscan.lowering.identity import one_element
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, options, pose
-from monoscan.monoids.base import Semigroup, restarts
+from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
 from monoscan.scan import elements
 from monoscan.tree import Tree
@@ -224,9 +223,6 @@ def _run(
             carry = [c if c is None else c.astype(dtypes.by_name(name)) for c, name in pairs]
         structure = plan.problem.structure
         result = tree.unflatten(structure, results) if asked.results else None
-        if not asked.inclusive and restarts(operator):
-            like = tree.unflatten(structure, one_element(plan.problem))
-            result = operator.restart(elems, result, like, plan.problem.layout.axis)
         return result, tree.unflatten(structure, carry) if carry else None
 
 

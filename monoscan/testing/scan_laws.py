@@ -76,13 +76,9 @@ class ScanLaw:
 
     def applies(self, scans: Scans) -> bool:
         """Whether it is about these scans."""
-        if (self.shifts and _restarts(scans.operator)) or (self.name == "chaining" and not scans.cut):
+        if (self.shifts and scans.operator.restarts) or (self.name == "chaining" and not scans.cut):
             return False
         return scans.operator.has_identity or not self.needs_identity
-
-
-def _restarts(operator: Semigroup) -> bool:
-    return isinstance(operator, Segmented) or any(map(_restarts, operator.parts))
 
 
 def _flip(elems: Element) -> Element:

@@ -87,6 +87,19 @@ class Semidirect(Monoid):
     def identity(self, like: Element) -> Element:
         return parts.identity(self.actor, like[0]), parts.identity(self.acted, like[1])
 
+    def before(self, total: Element, element: Element) -> Element:
+        """Each part's own; the second part of the element is met as the first part of ``total`` has changed it."""
+        (n, m), (after_n, after_m) = total, element
+        return self.actor.before(n, after_n), self.acted.before(m, self.act(n, after_m))
+
+    def after(self, element: Element, total: Element) -> Element:
+        """Each part's own: an action keeps where segments start."""
+        return self.actor.after(element[0], total[0]), self.acted.after(element[1], total[1])
+
+    @property
+    def restarts(self) -> bool:
+        return self.actor.restarts or self.acted.restarts
+
     def inverse(self, element: Element) -> Element:
         """``(n', act(n', m'))`` of the inverses ``n'`` and ``m'``."""
         back = inverse_of(self.actor, element[0])
@@ -157,6 +170,18 @@ class Via(Monoid):
 
     def identity(self, like: Element) -> Element:
         return self.back(parts.identity(self.inner, self.to(like)))
+
+    def before(self, total: Element, element: Element) -> Element:
+        """As the inner operator's, there and back."""
+        return self.back(self.inner.before(self.to(total), self.to(element)))
+
+    def after(self, element: Element, total: Element) -> Element:
+        """As the inner operator's, there and back."""
+        return self.back(self.inner.after(self.to(element), self.to(total)))
+
+    @property
+    def restarts(self) -> bool:
+        return self.inner.restarts
 
     def inverse(self, element: Element) -> Element:
         """As the inner operator's, there and back."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import attrs
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.monoids import facts
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.combinators import parts
@@ -108,6 +108,20 @@ class Maybe(_Flagged):
     def identity(self, like: Flagged) -> Flagged:
         return mx.full(like[0].shape, False, mx.bool_), tree.map_leaves(mx.zeros_like, like[1])
 
+    def before(self, total: Flagged, element: Flagged) -> Flagged:
+        """The inner operator's, between values that are there."""
+        (seen, x), (valid, y) = total, element
+        return seen, _select(mx.logical_and(seen, valid), self.inner.before(x, y), x)
+
+    def after(self, element: Flagged, total: Flagged) -> Flagged:
+        """The inner operator's, between values that are there."""
+        (valid, x), (seen, y) = element, total
+        return seen, _select(mx.logical_and(seen, valid), self.inner.after(x, y), y)
+
+    @property
+    def restarts(self) -> bool:
+        return self.inner.restarts
+
     def facts(self, dtypes: Dtypes) -> Facts:
         return facts.maybe(self.inner.facts(dtypes[1:]))
 
@@ -158,25 +172,32 @@ class Segmented(_Flagged):
     def identity(self, like: Flagged) -> Flagged:
         return mx.full(like[0].shape, False, mx.bool_), parts.identity(self.inner, like[1])
 
-    def restart(self, elems: Flagged, before: Flagged, like: Flagged, axis: int) -> Flagged:
-        """The identity at every head of a segment: what comes before it belongs to another one."""
-        (heads, values), (flags, totals) = elems, before
-        inner = self.inner.restart(values, totals, like[1], axis)
-        leaves, structure = tree.flatten(inner)
-        neutral = tree.flatten(parts.identity(self.inner, like[1]))[0]
-        shapes = (leaf.shape for leaf in neutral)
-        rows = zip(leaves, neutral, shapes, strict=True)
-        placed = [_placed(heads, leaf, e.astype(leaf.dtype), len(event), axis) for leaf, e, event in rows]
-        return mx.logical_and(flags, mx.logical_not(heads)), tree.unflatten(structure, placed)
+    def before(self, total: Flagged, element: Flagged) -> Flagged:
+        """The identity before the head of a segment: what comes before it belongs to another one.
+
+        Raises:
+            IdentityError: The inner operator has no identity.
+        """
+        if not self.inner.has_identity:
+            raise errors.IdentityError(
+                f"[before] {self.name} has no identity, and an exclusive scan gives one at the head of each segment. Use "
+                "an inner operator with an identity (Maybe(operator) adjoins one)."
+            )
+        (started, x), (head, y) = total, element
+        shown = _select(head, parts.identity(self.inner, x), self.inner.before(x, y))
+        return mx.logical_and(started, mx.logical_not(head)), shown
+
+    def after(self, element: Flagged, total: Flagged) -> Flagged:
+        """The inner operator's, unless ``total`` starts a segment, which the element does not reach."""
+        (_, x), (head, y) = element, total
+        return head, _select(head, y, self.inner.after(x, y))
+
+    @property
+    def restarts(self) -> bool:
+        return True
 
     def facts(self, dtypes: Dtypes) -> Facts:
         return facts.segmented(self.inner.facts(dtypes[1:]))
-
-
-def _placed(heads: mx.array, before: mx.array, neutral: mx.array, event: int, axis: int) -> mx.array:
-    """The identity at the heads, what comes before elsewhere."""
-    condition = align(heads, axis, before.ndim - event)
-    return mx.where(condition[(..., *(None,) * event)], neutral, before)
 
 
 def _masked(valid: mx.array, leaf: mx.array, event: int, axis: int) -> mx.array:

@@ -70,6 +70,18 @@ class Dual(Monoid):
     def identity(self, like: Element) -> Element:
         return parts.identity(self.inner, like)
 
+    def before(self, total: Element, element: Element) -> Element:
+        """What the inner operator shows after the element."""
+        return self.inner.after(element, total)
+
+    def after(self, element: Element, total: Element) -> Element:
+        """What the inner operator shows before the element."""
+        return self.inner.before(total, element)
+
+    @property
+    def restarts(self) -> bool:
+        return self.inner.restarts
+
     def inverse(self, element: Element) -> Element:
         """As the inner operator's."""
         return inverse_of(self.inner, element)

@@ -91,10 +91,17 @@ class Tuple(Monoid):
     def identity(self, like: Element) -> Element:
         return tuple(parts.identity(part, each) for part, each in zip(self.parts, like, strict=True))
 
-    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
+    def before(self, total: Element, element: Element) -> Element:
         """Each part's own."""
-        rows = zip(self.parts, elems, before, like, strict=True)
-        return tuple(part.restart(x, y, e, axis) for part, x, y, e in rows)
+        return tuple(part.before(x, y) for part, x, y in zip(self.parts, total, element, strict=True))
+
+    def after(self, element: Element, total: Element) -> Element:
+        """Each part's own."""
+        return tuple(part.after(x, y) for part, x, y in zip(self.parts, element, total, strict=True))
+
+    @property
+    def restarts(self) -> bool:
+        return any(part.restarts for part in self.parts)
 
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
@@ -188,9 +195,17 @@ class Struct(Monoid):
     def identity(self, like: Element) -> Element:
         return {key: parts.identity(part, like[key]) for key, part in self.items}
 
-    def restart(self, elems: Element, before: Element, like: Element, axis: int) -> Element:
+    def before(self, total: Element, element: Element) -> Element:
         """Each part's own."""
-        return {key: part.restart(elems[key], before[key], like[key], axis) for key, part in self.items}
+        return {key: part.before(total[key], element[key]) for key, part in self.items}
+
+    def after(self, element: Element, total: Element) -> Element:
+        """Each part's own."""
+        return {key: part.after(element[key], total[key]) for key, part in self.items}
+
+    @property
+    def restarts(self) -> bool:
+        return any(part.restarts for part in self.parts)
 
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
