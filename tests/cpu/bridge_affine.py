@@ -133,10 +133,10 @@ def launch(
     code = kernel(lanes)
     event = () if lanes == 1 else (lanes,)
     leaves = [(mx.float32, ()), (mx.float32, event)]
-    ndims = [0, len(event), 0] + ([0, len(event)] if inits else [])
+    events = [(), event, ()] + ([(), event] if inits else [])
     return build.load().Launch(
         "Affine", schedule=code.schedule, task=code.task, axis=axis, rank=rank, elements=2, captures=1,
-        inits=2 if inits else 0, event_ndims=ndims, outputs=leaves, carries=leaves if carry else [],
+        inits=2 if inits else 0, whole=False, events=events, outputs=leaves, carries=leaves if carry else [],
         donors=donors, rules=Rules() if rules else None,
     )  # fmt: skip
 

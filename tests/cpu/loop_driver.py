@@ -24,7 +24,7 @@ FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O1").split()
 COMPILER = os.environ.get("CXX", "g++")
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
 WARNINGS += ["-Wno-unknown-warning-option", "-Wno-unused-function", "-Wno-unused-parameter"]
-MAX_OUTER = 8
+MAX_OUTER = 32
 NUMPY = {"bool": "uint8", "float16": "float16", "bfloat16": "uint16"}
 
 

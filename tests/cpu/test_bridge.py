@@ -85,7 +85,7 @@ def test_event_lanes_without_one_stride_are_copied() -> None:
     leaves = [(mx.float32, ()), (mx.float32, (2, 3))]
     run = build.load().Launch(
         "Affine", schedule=code.schedule, task=code.task, axis=0, rank=1, elements=2, captures=1,
-        event_ndims=[0, 2, 0], outputs=leaves,
+        events=[(), (2, 3), ()], outputs=leaves,
     )  # fmt: skip
     a, b, c = random(4), mx.contiguous(random(4, 3, 2)).swapaxes(1, 2), random(1)
     got = run([a, b, c])
@@ -279,7 +279,7 @@ def test_rules_are_released() -> None:
         rules = Mine()
         rules.plan = build.load().Launch(
             "Affine", schedule=code.schedule, task=code.task, axis=0, rank=1, elements=2, captures=1,
-            event_ndims=[0, 0, 0], outputs=[(mx.float32, ())] * 2, rules=rules,
+            events=[(), (), ()], outputs=[(mx.float32, ())] * 2, rules=rules,
         )  # fmt: skip
         plan: bridge.Launch = rules.plan
         return plan

@@ -171,7 +171,7 @@ def test_an_error_in_a_rule_reaches_the_caller(a: mx.array) -> None:
     code = kernel()
     run = build.load().Launch(
         "Broken", schedule=code.schedule, task=code.task, axis=1, rank=2, elements=2, captures=1,
-        event_ndims=[0, 0, 0], outputs=[(mx.float32, ())] * 2, rules=Broken(),
+        events=[(), (), ()], outputs=[(mx.float32, ())] * 2, rules=Broken(),
     )  # fmt: skip
     with pytest.raises(KeyError, match="no such rule"):
         mx.grad(lambda x: run([x, x, C])[1].sum())(a)

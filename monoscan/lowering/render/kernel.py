@@ -46,7 +46,7 @@ def _vector(spec: KernelSpec) -> str:
     if spec.layout is Layout.ROWS:
         parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
     else:
-        load = "load_captures(e, j, p.g->inner + W, k);"
+        load = "load_captures(e, j, padded(p.g->inner), k);"
         parts += [_BY_COLUMN[spec.layout](spec, text).loop(), driver.combine_carries("pack_captures(p, e);", load)]
     return "\n".join([*parts, driver.tasks(spec)])
 

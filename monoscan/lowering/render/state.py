@@ -135,7 +135,9 @@ struct elements {{ {" ".join(pointers)} }};
                 lines.append(f"  k.c{number}_{lane} = load_{dtype}(e.c{number} + {lane} * pitch + i);")
         body = "\n".join(lines) or "  (void)e, (void)i, (void)pitch, (void)k;"
         return f"""\
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) {{ return (items + W + 7) / 8 * 8; }}
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {{
 {body}
 }}

@@ -152,7 +152,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
   s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) { return (items + W + 7) / 8 * 8; }
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {
   (void)e, (void)i, (void)pitch, (void)k;
 }
@@ -317,7 +319,7 @@ NOINLINE void line(const elements& given, const results& wanted, ms_int total, m
   last = carry;
 }
 static const ms_int TILE = 256;
-INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 0 + (TILE * g->inner + W) * 16; }
+INLINE ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * 0 + padded(TILE * g->inner) * 16; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
   (void)e, (void)b;
@@ -325,18 +327,18 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
 INLINE bool direct(const ms_launch* g) { return g->inputs[0].inner == 1 && g->inputs[0].axis == 1 * g->inner && g->inputs[1].inner == 1 && g->inputs[1].axis == 1 * g->inner && g->outputs[0].inner == 1 && g->outputs[0].axis == 1 * g->inner && g->outputs[1].inner == 1 && g->outputs[1].axis == 1 * g->inner; }
 NOINLINE elements pack(const piece& p, ms_int at, ms_int count) {
   elements e = {};
-  u8* b = p.buffer + (p.g->inner + W) * 0;
+  u8* b = p.buffer + padded(p.g->inner) * 0;
   const ms_int inner = p.g->inner;
   e.x0 = (f32*)b;
   for (ms_int t = 0; t < count; ++t) {
     copy_strided((f32*)b + t * inner * 1 + 0, 1, (const f32*)p.g->inputs[0].data + p.w->in[0] + (at + t) * p.g->inputs[0].axis + 0 * p.g->inputs[0].lane, p.g->inputs[0].inner, inner);
   }
-  b += (TILE * inner + W) * 4;
+  b += padded(TILE * inner) * 4;
   e.x1 = (f32*)b;
   for (ms_int t = 0; t < count; ++t) {
     copy_strided((f32*)b + t * inner * 1 + 0, 1, (const f32*)p.g->inputs[1].data + p.w->in[1] + (at + t) * p.g->inputs[1].axis + 0 * p.g->inputs[1].lane, p.g->inputs[1].inner, inner);
   }
-  b += (TILE * inner + W) * 4;
+  b += padded(TILE * inner) * 4;
   return e;
 }
 NOINLINE void unpack(const piece& p, const results& r, ms_int at, ms_int count) {
@@ -353,7 +355,7 @@ NOINLINE void span(const piece& p, bool scan) {
   elements captured = {};
   pack_captures(p, captured);
   captures k;
-  load_captures(captured, 0, inner + W, k);
+  load_captures(captured, 0, padded(inner), k);
 
   state carry = {};
   if (p.seeded) get_carry<true>(p.carry, p.pitch, 0, carry), carry = arrange(carry, s.column);
@@ -370,8 +372,8 @@ NOINLINE void span(const piece& p, bool scan) {
       r.y1 = (f32*)p.g->outputs[1].data + p.w->out[1] + at * inner * 1;
     } else {
       e = pack(p, at, count);
-      r.y0 = (f32*)(p.buffer + (inner + W) * 0 + (TILE * inner + W) * 8);
-      r.y1 = (f32*)(p.buffer + (inner + W) * 0 + (TILE * inner + W) * 12);
+      r.y0 = (f32*)(p.buffer + padded(inner) * 0 + padded(TILE * inner) * 8);
+      r.y1 = (f32*)(p.buffer + padded(inner) * 0 + padded(TILE * inner) * 12);
     }
     (scan ? line<true> : line<false>)(e, r, count * inner, inner, s, p.seeded || t > p.t0, carry, k);
     if (scan && !in_place) unpack(p, r, at, count);
@@ -387,7 +389,7 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
-    load_captures(e, j, p.g->inner + W, k);
+    load_captures(e, j, padded(p.g->inner), k);
     put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
   }
 }
@@ -412,6 +414,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(g->inner > 1 && g->inner < W)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;

@@ -152,7 +152,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
   s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) { return (items + W + 7) / 8 * 8; }
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {
   (void)e, (void)i, (void)pitch, (void)k;
 }
@@ -240,7 +242,7 @@ NOINLINE void give_carry(const piece& p) {
   copy_strided<f32>((f32*)p.g->carries[1].data + p.w->carry[1] + p.c0 * p.g->carries[1].inner + 0 * p.g->carries[1].lane, p.g->carries[1].inner, (f32*)(p.carry + p.pitch * 4) + p.c0, 1, count);
 }
 
-INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8; }
+INLINE ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * 8; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
   (void)e, (void)b;
@@ -248,13 +250,13 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
 INLINE bool whole_rows_lie_ready(const ms_launch* g) { return g->inputs[0].inner == 1 && g->inputs[1].inner == 1; }
 NOINLINE elements row_at(const piece& p, ms_int t, elements e) {
   const ms_int count = p.c1 - p.c0;
-  u8* b = p.buffer + (p.g->inner + W) * 0;
+  u8* b = p.buffer + padded(p.g->inner) * 0;
   { const f32* const x = (const f32*)p.g->inputs[0].data + p.w->in[0] + t * p.g->inputs[0].axis + p.c0 * p.g->inputs[0].inner; e.x0 = x;
     if (!(p.g->inputs[0].inner == 1)) { e.x0 = (f32*)b; copy_strided((f32*)b + 0, 1, x + 0 * p.g->inputs[0].lane, p.g->inputs[0].inner, count); } }
-  b += (p.g->inner + W) * 4;
+  b += padded(p.g->inner) * 4;
   { const f32* const x = (const f32*)p.g->inputs[1].data + p.w->in[1] + t * p.g->inputs[1].axis + p.c0 * p.g->inputs[1].inner; e.x1 = x;
     if (!(p.g->inputs[1].inner == 1)) { e.x1 = (f32*)b; copy_strided((f32*)b + 0, 1, x + 0 * p.g->inputs[1].lane, p.g->inputs[1].inner, count); } }
-  b += (p.g->inner + W) * 4;
+  b += padded(p.g->inner) * 4;
   (void)b, (void)count;
   return e;
 }
@@ -293,10 +295,10 @@ NOINLINE void panel4(const piece& p, elements e, results r, ms_int steps, ms_int
   const ms_int d3 = p.g->outputs[1].axis;
   state s0, s1, s2, s3;
   captures k0, k1, k2, k3;
-  load_captures(e, j + 0 * W, inner + W, k0);
-  load_captures(e, j + 1 * W, inner + W, k1);
-  load_captures(e, j + 2 * W, inner + W, k2);
-  load_captures(e, j + 3 * W, inner + W, k3);
+  load_captures(e, j + 0 * W, padded(inner), k0);
+  load_captures(e, j + 1 * W, padded(inner), k1);
+  load_captures(e, j + 2 * W, padded(inner), k2);
+  load_captures(e, j + 3 * W, padded(inner), k3);
   get_carry<!scan>(row, pitch, first + 0 * W, s0);
   get_carry<!scan>(row, pitch, first + 1 * W, s1);
   get_carry<!scan>(row, pitch, first + 2 * W, s2);
@@ -338,8 +340,8 @@ NOINLINE void panel2(const piece& p, elements e, results r, ms_int steps, ms_int
   const ms_int d3 = p.g->outputs[1].axis;
   state s0, s1;
   captures k0, k1;
-  load_captures(e, j + 0 * W, inner + W, k0);
-  load_captures(e, j + 1 * W, inner + W, k1);
+  load_captures(e, j + 0 * W, padded(inner), k0);
+  load_captures(e, j + 1 * W, padded(inner), k1);
   get_carry<!scan>(row, pitch, first + 0 * W, s0);
   get_carry<!scan>(row, pitch, first + 1 * W, s1);
   for (; steps > 0; --steps) {
@@ -371,7 +373,7 @@ NOINLINE void strip(const piece& p, elements e, results r, ms_int steps, ms_int 
   const ms_int d3 = p.g->outputs[1].axis;
   state s0;
   captures k0;
-  load_captures(e, j + 0 * W, inner + W, k0);
+  load_captures(e, j + 0 * W, padded(inner), k0);
   get_carry<!scan>(row, pitch, first + 0 * W, s0);
   for (; steps > 0; --steps) {
     { state x; m == W ? load(e, j + 0 * W, x) : load_part(e, j, m, x);
@@ -414,7 +416,7 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
-    load_captures(e, j, p.g->inner + W, k);
+    load_captures(e, j, padded(p.g->inner), k);
     put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
   }
 }
@@ -439,6 +441,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(true)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;

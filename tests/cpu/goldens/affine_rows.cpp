@@ -152,7 +152,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
   s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) { return (items + W + 7) / 8 * 8; }
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {
   (void)e, (void)i, (void)pitch, (void)k;
 }
@@ -478,6 +480,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(g->inner == 1)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;

@@ -152,7 +152,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
   s.s1 = load_few<false, f32v>(e.x1 + i, m);
 }
 
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) { return (items + W + 7) / 8 * 8; }
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {
   (void)e, (void)i, (void)pitch, (void)k;
 }
@@ -252,14 +254,14 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   state l, x;
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
-  load_captures(e, j, p.g->inner + W, k);
+  load_captures(e, j, padded(p.g->inner), k);
   load_above<!scan, part>(a, j, m, l);
   const state y = combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
   return y;
 }
 INLINE bool aligned(const results& r) { return (u64)r.y0 % 64 == 0 && (u64)r.y1 % 64 == 0; }
-INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8; }
+INLINE ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * 8; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
   (void)e, (void)b;
@@ -267,13 +269,13 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
 INLINE bool whole_rows_lie_ready(const ms_launch* g) { return g->inputs[0].inner == 1 && g->inputs[1].inner == 1; }
 NOINLINE elements row_at(const piece& p, ms_int t, elements e) {
   const ms_int count = p.c1 - p.c0;
-  u8* b = p.buffer + (p.g->inner + W) * 0;
+  u8* b = p.buffer + padded(p.g->inner) * 0;
   { const f32* const x = (const f32*)p.g->inputs[0].data + p.w->in[0] + t * p.g->inputs[0].axis + p.c0 * p.g->inputs[0].inner; e.x0 = x;
     if (!(p.g->inputs[0].inner == 1)) { e.x0 = (f32*)b; copy_strided((f32*)b + 0, 1, x + 0 * p.g->inputs[0].lane, p.g->inputs[0].inner, count); } }
-  b += (p.g->inner + W) * 4;
+  b += padded(p.g->inner) * 4;
   { const f32* const x = (const f32*)p.g->inputs[1].data + p.w->in[1] + t * p.g->inputs[1].axis + p.c0 * p.g->inputs[1].inner; e.x1 = x;
     if (!(p.g->inputs[1].inner == 1)) { e.x1 = (f32*)b; copy_strided((f32*)b + 0, 1, x + 0 * p.g->inputs[1].lane, p.g->inputs[1].inner, count); } }
-  b += (p.g->inner + W) * 4;
+  b += padded(p.g->inner) * 4;
   (void)b, (void)count;
   return e;
 }
@@ -371,7 +373,7 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
-    load_captures(e, j, p.g->inner + W, k);
+    load_captures(e, j, padded(p.g->inner), k);
     put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
   }
 }
@@ -396,6 +398,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(true)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;

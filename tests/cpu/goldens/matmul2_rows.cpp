@@ -205,7 +205,9 @@ INLINE void load_part(const elements& e, ms_int i, int m, state& s) {
   { f32 b[W * 4] = {}; __builtin_memcpy(b + 0, e.x0 + i * 4, m * 4 * sizeof *b); load_float32_x4(b, s.s0, s.s1, s.s2, s.s3); }
 }
 
-// From rows, one a lane, `pitch` items apart and W longer than their content.
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded(ms_int items) { return (items + W + 7) / 8 * 8; }
+// From such rows, one a lane, `pitch` items apart.
 INLINE void load_captures(const elements& e, ms_int i, ms_int pitch, captures& k) {
   (void)e, (void)i, (void)pitch, (void)k;
 }
@@ -518,6 +520,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(g->inner == 1)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;

@@ -86,6 +86,7 @@ INLINE bool past_caches(const ms_launch* g) {
 }
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (!(@fits)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;
@@ -181,6 +182,10 @@ NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
 """
 
 
+FITS = {Layout.ROWS: "g->inner == 1", Layout.NARROW: "g->inner > 1 && g->inner < W"}
+"""The launches that a loop is made for; the others take any."""
+
+
 def fill(text: str, **values: object) -> str:
     """Replaces ``@name`` by a value, the longest names first."""
     for name in sorted(values, key=len, reverse=True):
@@ -229,6 +234,7 @@ def tasks(spec: KernelSpec) -> str:
     return fill(
         TASKS,
         parts=parts,
+        fits=FITS.get(spec.layout, "true"),
         dispatch=dispatch if can_part else "  (void)phase;\n  whole_rows(g, c, task);\n",
         width=spec.width,
         ns=f"{nanoseconds(spec):.3g}",

@@ -100,7 +100,7 @@ INLINE state rest(const elements& e, ms_int done, ms_int total, ms_int inner, ms
 
 SPAN = """\
 static const ms_int TILE = 256;
-INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * @captured + (TILE * g->inner + W) * @buffer; }
+INLINE ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * @captured + padded(TILE * g->inner) * @buffer; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
 @captures  (void)e, (void)b;
@@ -108,7 +108,7 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
 INLINE bool direct(const ms_launch* g) { return @direct; }
 NOINLINE elements pack(const piece& p, ms_int at, ms_int count) {
   elements e = {};
-  u8* b = p.buffer + (p.g->inner + W) * @captured;
+  u8* b = p.buffer + padded(p.g->inner) * @captured;
   const ms_int inner = p.g->inner;
 @pack  return e;
 }
@@ -122,7 +122,7 @@ NOINLINE void span(const piece& p, bool scan) {
   elements captured = {};
   pack_captures(p, captured);
   captures k;
-  load_captures(captured, 0, inner + W, k);
+  load_captures(captured, 0, padded(inner), k);
 @arranged
   state carry = {};
   if (p.seeded) get_carry<true>(p.carry, p.pitch, 0, carry), carry = arrange(carry, s.column);
@@ -209,14 +209,14 @@ class NarrowText:
                 start = f"(const {item}*){a}.data + p.w->in[{leaf}] + (at + t) * {a}.axis + {lane} * {a}.lane"
                 to = f"({item}*)b + t * inner * {k} + {lane}"
                 pack.append(f"    copy_strided({to}, {k}, {start}, {a}.inner, inner);\n")
-            pack.append(f"  }}\n  b += (TILE * inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
+            pack.append(f"  }}\n  b += padded(TILE * inner) * {k * SIZES[spec.elements[leaf]]};\n")
             size += k * SIZES[spec.elements[leaf]]
         outputs = zip(spec.emit, spec.results, strict=False) if spec.want_results else ()
         for index, (leaf, dtype) in enumerate(outputs):
             k, item, a = spec.state[leaf].lanes, item_type(dtype), f"p.g->outputs[{index}]"
             direct.append(f"g->outputs[{index}].inner == {k} && g->outputs[{index}].axis == {k} * g->inner")
             point.append(f"      r.y{leaf} = ({item}*){a}.data + p.w->out[{index}] + at * inner * {k};")
-            start = f"p.buffer + (inner + W) * {self.captured} + (TILE * inner + W) * {size}"
+            start = f"p.buffer + padded(inner) * {self.captured} + padded(TILE * inner) * {size}"
             buffers.append(f"      r.y{leaf} = ({item}*)({start});")
             to = f"({item}*){a}.data + p.w->out[{index}] + (at + t) * {a}.axis"
             row = f"(const {item}*)r.y{leaf} + t * inner * {k}"

@@ -89,7 +89,7 @@ class PanelsText:
         pointers = [*(f"e.x{leaf}" for leaf in spec.tree), *(f"r.y{leaf}" for leaf, _ in outputs)]
         arrays = [f"inputs[{leaf}]" for leaf in spec.tree] + [f"outputs[{i}]" for i in range(len(outputs))]
         sign = "-" if spec.reverse else ""
-        begin = [f"  load_captures(e, j + {k} * W, inner + W, k{k});" for k in number]
+        begin = [f"  load_captures(e, j + {k} * W, padded(inner), k{k});" for k in number]
         begin += [f"  get_carry<!scan>(row, pitch, first + {k} * W, s{k});" for k in number]
         return fill(
             PANEL,

@@ -24,7 +24,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   state l, x;
   captures k;
   part ? load_part(e, j, m, x) : load(e, j, x);
-  load_captures(e, j, p.g->inner + W, k);
+  load_captures(e, j, padded(p.g->inner), k);
   load_above<!scan, part>(a, j, m, l);
   const state y = combine(l, x, k);
   if (keep) put_carry<!scan>(p.carry, p.pitch, p.c0 + j, y);
@@ -33,7 +33,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
 """
 
 ACCESS = """\
-INLINE ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * @buffer; }
+INLINE ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * @buffer; }
 NOINLINE void pack_captures(const piece& p, elements& e) {
   u8* b = p.buffer;
 @captures  (void)e, (void)b;
@@ -41,7 +41,7 @@ NOINLINE void pack_captures(const piece& p, elements& e) {
 INLINE bool whole_rows_lie_ready(const ms_launch* g) { return @ready; }
 NOINLINE elements row_at(const piece& p, ms_int t, elements e) {
   const ms_int count = p.c1 - p.c0;
-  u8* b = p.buffer + (p.g->inner + W) * @captured;
+  u8* b = p.buffer + padded(p.g->inner) * @captured;
 @rows  (void)b, (void)count;
   return e;
 }
@@ -262,7 +262,7 @@ class SweepText:
             )
             lines.append(f"  {{ const {item}* const x = {start}; e.x{leaf} = x;\n")
             lines.append(f"    if (!({plain})) {{ e.x{leaf} = ({item}*)b; {copies} }} }}\n")
-            lines.append(f"  b += (p.g->inner + W) * {k * SIZES[spec.elements[leaf]]};\n")
+            lines.append(f"  b += padded(p.g->inner) * {k * SIZES[spec.elements[leaf]]};\n")
             ready.append(plain.replace("p.g", "g"))
             size += k * SIZES[spec.elements[leaf]]
         return "".join(lines), " && ".join(ready), size
@@ -278,6 +278,6 @@ def capture_columns(spec: KernelSpec) -> tuple[str, int]:
         for lane in range(leaf.lanes):
             start = f"(const {item}*){a}.data + p.w->in[{index}] + p.c0 * {a}.inner + {lane} * {a}.lane"
             lines.append(f"  copy_strided(({item}*)b, 1, {start}, {a}.inner, p.c1 - p.c0);\n")
-            lines.append(f"  b += (p.g->inner + W) * {SIZES[dtype]};\n")
+            lines.append(f"  b += padded(p.g->inner) * {SIZES[dtype]};\n")
         size += leaf.lanes * SIZES[dtype]
     return "".join(lines), size

@@ -85,11 +85,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
     captures = adjoint.program.captures
     elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
     inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-    events = (
-        [len(state[i].shape) for i in elements]
-        + [len(c.shape) for c in captures]
-        + [len(state[i].shape) for i in inits]
-    )
+    events = [*(state[i].shape for i in elements), *(c.shape for c in captures), *(state[i].shape for i in inits)]
     outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
     carries = [(dtypes.by_name(state[i].dtype), state[i].shape) for i in adjoint.live] if adjoint.seeded else []
     return build.load().Launch(
@@ -101,7 +97,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
         elements=len(elements),
         captures=len(captures),
         inits=len(inits),
-        event_ndims=events,
+        events=events,
         outputs=outputs,
         carries=carries,
         donors=_donors(spec),

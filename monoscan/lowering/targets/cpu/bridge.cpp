@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "bridge_attach.h"
+#include "bridge_fit.h"
 #include "bridge_primitive.h"
 
 namespace nb = nanobind;
@@ -22,8 +23,9 @@ using LeafSpec = std::pair<mx::Dtype, std::vector<int>>;
 class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
-         int inits, std::vector<int> event_ndims, const std::vector<LeafSpec>& outputs,
-         const std::vector<LeafSpec>& carries, std::vector<int> donors, nb::object rules)
+         int inits, bool whole, const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
+         const std::vector<LeafSpec>& carries, std::vector<int> donors, const std::vector<nb::bytes>& identity,
+         nb::object rules)
       : config_(std::make_shared<Config>()) {
     graveyard().clear();
     Config& c = *config_;
@@ -35,10 +37,12 @@ class Launch {
     c.elements = elements;
     c.captures = captures;
     c.inits = inits;
-    c.event_ndims = std::move(event_ndims);
+    c.whole = whole;
+    for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
     c.donors = donors.empty() ? std::vector<int>(c.outputs.size(), -1) : std::move(donors);
+    for (const nb::bytes& one : identity) c.identity.emplace_back(one.c_str(), one.size());
     c.rules = std::make_shared<Rules>(std::move(rules));
     check();
   }
@@ -67,13 +71,15 @@ class Launch {
 
   void check() const {
     const Config& c = *config_;
-    size_t inputs = c.event_ndims.size();
+    size_t inputs = c.events.size();
     if (c.schedule == nullptr || c.task == nullptr) throw c.fail("needs the addresses of a kernel");
     if (c.axis < 0 || c.axis >= c.rank) throw c.fail("needs its scan axis among its batch axes");
     if (c.elements < 1 || static_cast<size_t>(c.elements + c.captures + c.inits) != inputs) {
-      throw c.fail("needs one event_ndims entry for each element leaf, capture and init");
+      throw c.fail("needs one event shape for each element leaf, capture and init");
     }
     if (c.outputs.empty() && c.carries.empty()) throw c.fail("needs at least one output or carry");
+    if (!c.identity.empty() && c.identity.size() != c.carries.size()) throw c.fail("needs an identity for each carry");
+    if (c.inits > 0 && static_cast<size_t>(c.inits) < c.carries.size()) throw c.fail("needs an init for each carry");
     if (c.donors.size() != c.outputs.size()) throw c.fail("needs one donor (or -1) for each output");
     for (int donor : c.donors) {
       if (donor < -1 || donor >= c.elements) throw c.fail("can take the buffers of element leaves only");
@@ -126,18 +132,21 @@ PyType_Slot launch_slots[] = {
 NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, std::vector<int>,
-                    const std::vector<monoscan::LeafSpec>&, const std::vector<monoscan::LeafSpec>&, std::vector<int>,
+      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool,
+                    const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
+                    const std::vector<monoscan::LeafSpec>&, std::vector<int>, const std::vector<nb::bytes>&,
                     nb::object>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
-           "inits"_a = 0, "event_ndims"_a, "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(),
-           "donors"_a = std::vector<int>(), "rules"_a = nb::none())
+           "inits"_a = 0, "whole"_a = true, "events"_a, "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(),
+           "donors"_a = std::vector<int>(), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none())
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())
       .def_prop_ro("name", [](const Launch& l) { return l.config().name; })
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })
       .def_prop_ro("rank", [](const Launch& l) { return l.config().rank; });
   m.def("attach", &monoscan::attach, "primals"_a, "values"_a, "rules"_a, nb::kw_only(), "axis"_a, "rank"_a);
   m.def("is_zero", &monoscan::is_zero, "array"_a);
+  m.def("fit", &monoscan::fit, "array"_a, "like"_a, nb::kw_only(), "rank"_a);
+  m.def("shapeless", &monoscan::shapeless);
   m.def("threads", [] { return monoscan::pool().threads(); });
   m.def(
       "set_threads",

@@ -52,10 +52,12 @@ class Bridge(Protocol):
         elements: int,
         captures: int = 0,
         inits: int = 0,
-        event_ndims: Sequence[int],
+        whole: bool = True,
+        events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
         donors: Sequence[int] = (),
+        identity: Sequence[bytes] = (),
         rules: object = None,
     ) -> Launch:
         """Makes what a plan keeps and calls; it holds no arrays.
@@ -69,10 +71,14 @@ class Bridge(Protocol):
             elements: How many of the inputs are element leaves; they come first.
             captures: How many are captured arrays; they come next.
             inits: How many are leaves of the initial state; they come last.
-            event_ndims: The number of event axes of each input.
+            whole: Every element leaf has the scan axis in full; else some may have size 1 there,
+                for the same value at every step.
+            events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
             donors: For each output the input whose buffer it may take, or -1.
+            identity: The bytes of the identity's leaf of each carry, for an empty axis without
+                init; none if there is no identity.
             rules: ``vjp(primals, cotangents, argnums, outputs, *, axis, rank)`` returns one
                 array for each of ``argnums``; ``jvp(primals, tangents, argnums, *, axis,
                 rank)`` one for each output and carry. Under ``vmap`` axis and rank grow.
@@ -95,6 +101,14 @@ class Bridge(Protocol):
 
     def is_zero(self, array: mx.array) -> bool:
         """Whether an array is zeros by the way it was made, as ``mx.zeros_like`` makes them."""
+        ...
+
+    def fit(self, array: mx.array, like: mx.array, *, rank: int) -> mx.array:
+        """The sum over those of the first ``rank`` axes along which ``like`` has size 1 when it runs."""
+        ...
+
+    def shapeless(self) -> bool:
+        """Whether a function is being traced by ``mx.compile(..., shapeless=True)``."""
         ...
 
     def threads(self) -> int:

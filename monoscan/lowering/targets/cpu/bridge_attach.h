@@ -2,7 +2,9 @@
 // function, cannot infer shapes, so it has no place in a shapeless compile.
 #pragma once
 
-#include "bridge_scan.h"
+#include "bridge_config.h"
+#include "mlx/ops.h"
+#include "mlx/primitives.h"
 
 namespace monoscan {
 

@@ -6,8 +6,7 @@
 // 2. Axes behind the scan axis collapse into `inner` as far as every array allows; the
 //    others, collapsed where possible, become `outer`. Axes of size 1 are dropped.
 // 3. An input is copied only if its stride along the innermost axis is neither 0 nor one
-//    element, if its event has no single lane stride, or (all of them, in full) if more
-//    than MS_MAX_OUTER outer axes would remain. Along the scan axis any stride will do.
+//    element, or if its event has no single lane stride. Along the scan axis any stride will do.
 #pragma once
 
 #include <algorithm>
@@ -48,24 +47,21 @@ class Geometry {
     for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
     order_ = best_order();
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (across(operands_[i], order_) || !uniform(inputs[i])) copy(inputs[i], operands_[i], false);
-    }
-    cut();
-    if (outer_.size() <= MS_MAX_OUTER) return;
-    copies.clear();
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      operands_[i] = read(inputs[i], i < elements);
-      copy(inputs[i], operands_[i], true);
+      if (across(operands_[i], order_) || !uniform(inputs[i])) copy(inputs[i], operands_[i]);
     }
     cut();
   }
 
   std::vector<Copy> copies;
+  std::vector<mx::allocator::Data> buffers;  // where they go
 
   // Strides, one per batch axis, of a dense array in the chosen order.
   Steps dense(ms_int lanes, bool along) const { return dense(lanes, [&](int d) { return along || d != axis_; }); }
 
   const Operand& input(size_t i) const { return operands_[i]; }
+
+  // The axes that no kernel of this contract walks over.
+  int beyond() const { return std::max(0, static_cast<int>(outer_.size()) - MS_MAX_OUTER); }
 
   void fill(ms_launch& launch) const {
     launch.n = sizes_[axis_];
@@ -182,9 +178,8 @@ class Geometry {
     return steps;
   }
 
-  void copy(const mx::array& input, Operand& operand, bool full) {
-    bool along = input.shape(axis_) != 1 || (full && operand.along);
-    auto has = [&](int d) { return d == axis_ ? along : full || operand.steps[d] != 0; };
+  void copy(const mx::array& input, Operand& operand) {
+    auto has = [&](int d) { return operand.steps[d] != 0; };
     std::vector<ms_int> shape, strides;
     for (int d : order_) {
       if (!has(d)) continue;
@@ -197,9 +192,9 @@ class Geometry {
     }
     size_t items = 1;
     for (ms_int size : shape) items *= static_cast<size_t>(size);
-    const char* from = operand.data;
-    copies.push_back({from, operand.itemsize, shape, strides, allocate(items * operand.itemsize)});
-    operand.data = static_cast<char*>(copies.back().to.buffer().raw_ptr());
+    buffers.push_back(allocate(items * operand.itemsize));
+    const char* from = std::exchange(operand.data, raw(buffers.back()));
+    copies.push_back({from, operand.itemsize, std::move(shape), std::move(strides), operand.data});
     operand.lane = 1;
     operand.steps = dense(operand.lanes, has);
   }

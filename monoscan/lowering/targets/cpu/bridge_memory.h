@@ -55,6 +55,10 @@ inline mx::allocator::Data allocate(size_t bytes) {
   return data;
 }
 
+inline char* raw(const mx::allocator::Data& data) {
+  return static_cast<char*>(mx::allocator::Buffer(data.buffer()).raw_ptr());
+}
+
 inline ms_int find_last_level_cache() {
   ms_int fallback = ms_int{8} << 20;
 #ifdef __linux__
@@ -131,9 +135,9 @@ struct Copy {
   size_t itemsize;
   std::vector<ms_int> shape;
   std::vector<ms_int> strides;
-  mx::allocator::Data to;
+  char* to;
 
-  void run() const { walk(0, from, static_cast<char*>(mx::allocator::Buffer(to.buffer()).raw_ptr())); }
+  void run() const { walk(0, from, to); }
 
  private:
   char* walk(size_t dim, const char* source, char* target) const {
@@ -159,9 +163,8 @@ struct Copy {
 
   template <typename T>
   static void gather(const char* source, char* target, ms_int count, ms_int stride) {
-    const T* from = reinterpret_cast<const T*>(source);
-    T* to = reinterpret_cast<T*>(target);
-    for (ms_int i = 0; i < count; ++i) to[i] = from[i * stride];
+    const ms_int size = sizeof(T);
+    for (ms_int i = 0; i < count; ++i) std::memcpy(target + i * size, source + i * stride * size, sizeof(T));
   }
 };
 

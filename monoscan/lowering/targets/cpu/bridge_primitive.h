@@ -3,6 +3,9 @@
 
 #include "bridge_head_start.h"
 #include "bridge_scan.h"
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/ops.h"
+#include "mlx/primitives.h"
 
 namespace monoscan {
 
@@ -36,11 +39,11 @@ class Scan : public mx::Primitive {
       for (mx::array& out : outputs) out.set_data(mx::allocator::malloc(0));
       return;
     }
-    if (batch[config_->axis] == 0) throw config_->fail("has no carry on an empty axis; pass at least one element");
-    release_siblings(inputs, outputs);
-    bool early = may_start_early(inputs, outputs);  // before any buffer is donated
-    auto run = std::make_shared<Run>(config_, batch, inputs, outputs);
     mx::cpu::CommandEncoder& encoder = mx::cpu::get_command_encoder(stream());
+    if (batch[config_->axis] == 0) return encoder.dispatch(Nothing(config_, inputs, outputs));
+    std::vector<bool> wanted = release_siblings(inputs, outputs);
+    bool early = may_start_early(inputs, outputs);  // before any buffer is donated
+    auto run = std::make_shared<Run>(config_, batch, inputs, outputs, wanted);
     if (!early) return encoder.dispatch([run = std::move(run)] { (*run)(); });
     auto start = std::make_shared<HeadStart>();
     encoder.dispatch([start, stream = stream()] {
@@ -105,16 +108,32 @@ class Scan : public mx::Primitive {
 
   // Each output of a primitive holds its own references to the inputs, so with two outputs
   // none would ever be donatable. MLX drops them right after this evaluation in any case,
-  // unless a transformation is still looking at the graph.
-  static void release_siblings(const Arrays& inputs, Arrays& outputs) {
+  // unless a transformation is still looking at the graph. An output that is held by its
+  // siblings alone is nobody's: it leaves their company, and the answer says so.
+  static std::vector<bool> release_siblings(const Arrays& inputs, Arrays& outputs) {
+    std::vector<bool> wanted(outputs.size(), true);
     bool ours = false;
     for (const mx::array& out : outputs) {
-      if (out.is_tracer()) return;
+      if (out.is_tracer()) return wanted;
       ours = ours || &out.inputs() == &inputs;
     }
+    if (!ours || outputs.size() == 1) return wanted;
     for (mx::array& out : outputs) {
-      if (ours && &out.inputs() != &inputs) out.inputs().clear();
+      if (&out.inputs() != &inputs) out.inputs().clear();
+      out.siblings().clear();
     }
+    Arrays kept;
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      outputs[o].set_data(mx::allocator::malloc(0));  // what is donatable has data that nobody shares
+      wanted[o] = &outputs[o].inputs() == &inputs || !outputs[o].is_donatable();
+      if (wanted[o]) kept.push_back(outputs[o]);
+    }
+    for (size_t o = 0; o < kept.size(); ++o) {
+      Arrays siblings = kept;
+      siblings.erase(siblings.begin() + static_cast<std::ptrdiff_t>(o));
+      kept[o].set_siblings(std::move(siblings), static_cast<uint16_t>(o));
+    }
+    return wanted;
   }
 
   nb::object find(const char* rule) const {

@@ -1,171 +1,34 @@
-// One fused scan as an MLX primitive.
+// One evaluation of a fused scan.
 #pragma once
 
-#include <nanobind/nanobind.h>
-#include <nanobind/stl/vector.h>
-
 #include <memory>
-#include <mutex>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bridge_config.h"
 #include "bridge_geometry.h"
 #include "bridge_pool.h"
 #include "mlx/backend/common/utils.h"
-#include "mlx/backend/cpu/encoder.h"
-#include "mlx/ops.h"
-#include "mlx/primitives.h"
 
 namespace monoscan {
-
-namespace nb = nanobind;
-using Arrays = std::vector<mx::array>;
-
-// Python objects whose last owner may die on MLX's stream thread, which has no GIL: they
-// are handed in here and released by the next call that holds it.
-class Graveyard {
- public:
-  void bury(PyObject* object) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    objects_.push_back(object);
-    any_.store(true, std::memory_order_release);
-  }
-
-  void clear() {
-    if (!any_.load(std::memory_order_acquire)) return;
-    std::vector<PyObject*> objects;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      objects.swap(objects_);
-      any_.store(false, std::memory_order_release);
-    }
-    for (PyObject* object : objects) Py_DECREF(object);
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<PyObject*> objects_;
-  std::atomic<bool> any_{false};
-};
-
-inline Graveyard& graveyard() {
-  static Graveyard* yard = new Graveyard();
-  return *yard;
-}
-
-class Rules {
- public:
-  explicit Rules(nb::object rules) : object_(rules.is_none() ? nullptr : rules.release().ptr()) {}
-  Rules(const Rules&) = delete;
-  Rules& operator=(const Rules&) = delete;
-  ~Rules() { clear(); }
-
-  PyObject* get() const { return object_; }
-  void clear() {
-    if (object_ != nullptr) graveyard().bury(std::exchange(object_, nullptr));
-  }
-
- private:
-  PyObject* object_;
-};
-
-struct Leaf {
-  mx::Dtype dtype;
-  mx::Shape event;
-};
-
-// What a plan fixes: everything but the arrays and their sizes.
-struct Config {
-  std::string name;
-  ms_schedule_fn schedule;
-  ms_task_fn task;
-  int axis;
-  int rank;
-  int elements;
-  int captures;
-  int inits;
-  std::vector<int> event_ndims;  // one per input
-  std::vector<Leaf> outputs;
-  std::vector<Leaf> carries;
-  std::vector<int> donors;  // one per output; -1: none
-  std::shared_ptr<Rules> rules;
-
-  // The same scan with one more batch axis in front.
-  std::shared_ptr<Config> batched() {
-    std::lock_guard<std::mutex> lock(*mutex_);
-    if (batched_ == nullptr) {
-      batched_ = std::make_shared<Config>(*this);
-      batched_->axis += 1;
-      batched_->rank += 1;
-      batched_->mutex_ = std::make_shared<std::mutex>();
-    }
-    return batched_;
-  }
-
-  bool same(const Config& other) const {
-    return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
-        elements == other.elements && captures == other.captures && inits == other.inits && rules == other.rules;
-  }
-
-  mx::Shape batch_shape(const Arrays& inputs) const {
-    mx::Shape shape(rank, 1);
-    if (inputs.size() != event_ndims.size()) {
-      throw fail("takes " + std::to_string(event_ndims.size()) + " arrays; got " + std::to_string(inputs.size()));
-    }
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (static_cast<int>(inputs[i].ndim()) != rank + event_ndims[i]) {
-        throw fail("needs " + std::to_string(rank + event_ndims[i]) + " axes in array " + std::to_string(i) +
-                   "; got " + std::to_string(inputs[i].ndim()));
-      }
-      for (int d = 0; d < rank; ++d) {
-        int size = inputs[i].shape(d);
-        bool fits = size == 1 || size == shape[d] || (shape[d] == 1 && (d != axis || static_cast<int>(i) < elements));
-        if (!fits) {
-          throw fail("cannot broadcast axis " + std::to_string(d) + " of array " + std::to_string(i) + ", of size " +
-                     std::to_string(size) + ", to " + std::to_string(shape[d]));
-        }
-        if (size != 1) shape[d] = size;
-      }
-    }
-    return shape;
-  }
-
-  std::vector<mx::Shape> output_shapes(const mx::Shape& batch) const {
-    std::vector<mx::Shape> shapes;
-    shapes.reserve(outputs.size() + carries.size());
-    for (const Leaf& leaf : outputs) {
-      shapes.push_back(batch);
-      shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
-    }
-    for (const Leaf& leaf : carries) {
-      shapes.push_back(batch);
-      shapes.back().erase(shapes.back().begin() + axis);
-      shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
-    }
-    return shapes;
-  }
-
-  std::invalid_argument fail(const std::string& what) const {
-    return std::invalid_argument("[monoscan] " + name + " " + what + ".");
-  }
-
- private:
-  std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
-  std::shared_ptr<Config> batched_;
-};
 
 // One evaluation: built when MLX asks for it, run on the stream's thread.
 class Run {
  public:
-  Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs)
+  // Nobody reads the outputs that are not `wanted`.
+  Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs,
+      const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
     Geometry geometry(batch, config_->axis, inputs, config_->elements);
+    if (geometry.beyond()) throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) arrays_.push_back(geometry.place(geometry.input(i)));
-    for (size_t o = 0; o < outputs.size(); ++o) arrays_.push_back(output(geometry, batch, inputs, outputs, o));
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      arrays_.push_back(output(geometry, batch, inputs, outputs, o, wanted[o]));
+    }
     copies_ = std::move(geometry.copies);
+    buffers_ = std::move(geometry.buffers);
     geometry.fill(launch_);
     launch_.has_init = config_->inits > 0;
     launch_.want_carry = !config_->carries.empty();
@@ -174,6 +37,10 @@ class Run {
     launch_.inits = arrays_.data() + inits_from_;
     launch_.outputs = arrays_.data() + inputs.size();
     launch_.carries = launch_.outputs + config_->outputs.size();
+    config_->schedule(&launch_, &plan_);
+    if (plan_.phases < 1) {
+      throw config_->fail("was made for rows of another kind than rows of " + std::to_string(launch_.inner));
+    }
   }
 
   void operator()() { run(0); }
@@ -183,12 +50,15 @@ class Run {
  private:
   void run(int joining) {
     for (const Copy& copy : copies_) copy.run();
-    ms_schedule plan{};
-    config_->schedule(&launch_, &plan);
-    Scratch scratch(static_cast<size_t>(plan.scratch_bytes));
+    std::vector<mx::allocator::Data> unread;
+    for (auto [array, bytes] : unread_) {
+      unread.push_back(allocate(bytes));
+      arrays_[array].data = raw(unread.back());
+    }
+    Scratch scratch(static_cast<size_t>(plan_.scratch_bytes));
     launch_.scratch = scratch.get();
-    for (ms_int phase = 0; phase < plan.phases; ++phase) {
-      ms_int tasks = plan.tasks[phase];
+    for (ms_int phase = 0; phase < plan_.phases; ++phase) {
+      ms_int tasks = plan_.tasks[phase];
       if (tasks == 1) {
         config_->task(&launch_, phase, 0);
       } else {
@@ -197,7 +67,8 @@ class Run {
     }
   }
 
-  ms_array output(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs, size_t o) {
+  ms_array output(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs, size_t o,
+                  bool wanted) {
     mx::array& out = outputs[o];
     bool along = o < config_->outputs.size();
     const Leaf& leaf = along ? config_->outputs[o] : config_->carries[o - config_->outputs.size()];
@@ -205,6 +76,10 @@ class Run {
     operand.along = along;
     operand.lanes = product(leaf.event, 0);
     operand.steps = geometry.dense(operand.lanes, along);
+    if (!wanted) {
+      unread_.emplace_back(arrays_.size(), out.nbytes());
+      return geometry.place(operand);
+    }
     if (!along || !donate(geometry, batch, inputs, operand, out, config_->donors[o])) {
       mx::Strides strides = operand.steps;
       if (!along) strides.erase(strides.begin() + config_->axis);
@@ -237,7 +112,44 @@ class Run {
   size_t inits_from_;
   std::vector<ms_array> arrays_;
   std::vector<Copy> copies_;
+  std::vector<mx::allocator::Data> buffers_;
+  std::vector<std::pair<size_t, size_t>> unread_;  // arrays that nobody reads, and their bytes: memory while it runs
   ms_launch launch_{};
+  ms_schedule plan_{};
+};
+
+// A scan of no steps has no results, and its carry is the init, else the identity. No kernel runs.
+class Nothing {
+ public:
+  Nothing(std::shared_ptr<const Config> config, const Arrays& inputs, Arrays& outputs) : config_(std::move(config)) {
+    for (mx::array& out : outputs) out.set_data(mx::allocator::malloc(out.nbytes()));
+    for (size_t c = 0; c < config_->carries.size(); ++c) carry(c, inputs, outputs[config_->outputs.size() + c]);
+  }
+
+  void operator()() const {
+    for (const Copy& copy : copies_) copy.run();
+  }
+
+ private:
+  void carry(size_t c, const Arrays& inputs, mx::array& out) {
+    const Config& config = *config_;
+    mx::Strides strides(config.rank, 0);
+    mx::Strides event = mx::make_contiguous_strides(config.carries[c].event);
+    const char* from = config.inits > 0 ? nullptr : config.identity[c].data();
+    if (config.inits > 0) {
+      const mx::array& init = inputs[config.elements + config.captures + c];
+      for (int d = 0; d < config.rank; ++d) strides[d] = init.shape(d) == 1 ? 0 : init.strides(d);
+      event = mx::Strides(init.strides().begin() + config.rank, init.strides().end());
+      from = init.data<char>();
+    }
+    strides.erase(strides.begin() + config.axis);
+    strides.insert(strides.end(), event.begin(), event.end());
+    copies_.push_back({from, out.itemsize(), std::vector<ms_int>(out.shape().begin(), out.shape().end()),
+                       std::vector<ms_int>(strides.begin(), strides.end()), out.data<char>()});
+  }
+
+  std::shared_ptr<const Config> config_;
+  std::vector<Copy> copies_;
 };
 
 }  // namespace monoscan

@@ -12,11 +12,14 @@
 // array; lane is 1 in outputs and carries and may be anything in inputs. The axis and
 // outer strides are free: negative ones and gaps occur. An output's buffer may be that of
 // the input it was declared donatable from, with the same strides.
+//
+// What a kernel checks: that it has a loop for this `inner`. If not, its schedule has no phases.
 #pragma once
 
 typedef long long ms_int;  // 64 bits on every platform we build for
 
-#define MS_MAX_OUTER 8
+// Each outer axis doubles the rows at least: no memory holds the arrays that have more of them.
+#define MS_MAX_OUTER 32
 
 typedef struct {
   void* data;
@@ -44,7 +47,7 @@ typedef struct {
 
 // A tag, not a typedef: in C++ the kernel's function of the same name may stand beside it.
 struct ms_schedule {
-  ms_int phases;          // run in order, with a barrier between them
+  ms_int phases;          // run in order, with a barrier between them; 0: not made for such a launch
   ms_int tasks[4];        // tasks of each phase: independent of one another
   ms_int scratch_bytes;
 };

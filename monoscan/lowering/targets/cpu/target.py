@@ -124,8 +124,8 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
     """
     kernel = compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
-    events = [len(leaf.shape) for leaf in spec.state]
-    captures = [len(leaf.shape) for leaf in spec.combine.captures]
+    events = [leaf.shape for leaf in spec.state]
+    captures = [leaf.shape for leaf in spec.combine.captures]
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         own = attrs.evolve(
@@ -143,7 +143,7 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
         elements=len(state),
         captures=len(captures),
         inits=len(state) if seeded else 0,
-        event_ndims=events + captures + events * seeded,
+        events=events + captures + events * seeded,
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],

@@ -1,0 +1,181 @@
+// What a plan fixes, and the shapes that follow from it; and Python's rules, on threads without a GIL.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel.h"
+#include "mlx/array.h"
+
+namespace monoscan {
+
+namespace mx = mlx::core;
+namespace nb = nanobind;
+using Arrays = std::vector<mx::array>;
+
+// Python objects whose last owner may die on MLX's stream thread, which has no GIL: they
+// are handed in here and released by the next call that holds it.
+class Graveyard {
+ public:
+  void bury(PyObject* object) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    objects_.push_back(object);
+    any_.store(true, std::memory_order_release);
+  }
+
+  void clear() {
+    if (!any_.load(std::memory_order_acquire)) return;
+    std::vector<PyObject*> objects;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      objects.swap(objects_);
+      any_.store(false, std::memory_order_release);
+    }
+    for (PyObject* object : objects) Py_DECREF(object);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<PyObject*> objects_;
+  std::atomic<bool> any_{false};
+};
+
+inline Graveyard& graveyard() {
+  static Graveyard* yard = new Graveyard();
+  return *yard;
+}
+
+class Rules {
+ public:
+  explicit Rules(nb::object rules) : object_(rules.is_none() ? nullptr : rules.release().ptr()) {}
+  Rules(const Rules&) = delete;
+  Rules& operator=(const Rules&) = delete;
+  ~Rules() { clear(); }
+
+  PyObject* get() const { return object_; }
+  void clear() {
+    if (object_ != nullptr) graveyard().bury(std::exchange(object_, nullptr));
+  }
+
+ private:
+  PyObject* object_;
+};
+
+struct Leaf {
+  mx::Dtype dtype;
+  mx::Shape event;
+};
+
+// What a plan fixes: everything but the arrays and their sizes.
+struct Config {
+  std::string name;
+  ms_schedule_fn schedule;
+  ms_task_fn task;
+  int axis;
+  int rank;
+  int elements;
+  int captures;
+  int inits;
+  bool whole;
+  std::vector<mx::Shape> events;  // one per input
+  std::vector<Leaf> outputs;
+  std::vector<Leaf> carries;
+  std::vector<int> donors;            // one per output; -1: none
+  std::vector<std::string> identity;  // the bytes of one element, one per carry; none if there is no identity
+  std::shared_ptr<Rules> rules;
+
+  // The same scan with one more batch axis in front.
+  std::shared_ptr<Config> batched() {
+    std::lock_guard<std::mutex> lock(*mutex_);
+    if (batched_ == nullptr) {
+      batched_ = std::make_shared<Config>(*this);
+      batched_->axis += 1;
+      batched_->rank += 1;
+      batched_->mutex_ = std::make_shared<std::mutex>();
+    }
+    return batched_;
+  }
+
+  bool same(const Config& other) const {
+    return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
+        elements == other.elements && captures == other.captures && inits == other.inits && rules == other.rules;
+  }
+
+  // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.
+  mx::Shape batch_shape(const Arrays& inputs) const {
+    mx::Shape shape(rank, 1);
+    if (inputs.size() != events.size()) {
+      throw fail("takes " + std::to_string(events.size()) + " arrays; got " + std::to_string(inputs.size()));
+    }
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      check_axes(inputs[i], i);
+      for (int d = 0; d < rank; ++d) {
+        int size = inputs[i].shape(d);
+        if (!fits(i, d, size, shape[d], inputs[0].shape(d))) {
+          throw fail("cannot broadcast axis " + std::to_string(d) + " of array " + std::to_string(i) + ", of size " +
+                     std::to_string(size) + ", to " + std::to_string(shape[d]));
+        }
+        if (size != 1) shape[d] = size;
+      }
+    }
+    if (shape[axis] == 0 && !carries.empty() && inits == 0 && identity.empty()) {
+      throw fail("has no identity, and the fold of an empty axis is the identity. Give init=");
+    }
+    return shape;
+  }
+
+  std::vector<mx::Shape> output_shapes(const mx::Shape& batch) const {
+    std::vector<mx::Shape> shapes;
+    shapes.reserve(outputs.size() + carries.size());
+    for (const Leaf& leaf : outputs) {
+      shapes.push_back(batch);
+      shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
+    }
+    for (const Leaf& leaf : carries) {
+      shapes.push_back(batch);
+      shapes.back().erase(shapes.back().begin() + axis);
+      shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
+    }
+    return shapes;
+  }
+
+  std::invalid_argument fail(const std::string& what) const {
+    return std::invalid_argument("[monoscan] " + name + " " + what + ".");
+  }
+
+ private:
+  // Whether a size stands beside the others. Along the scan axis elements alone have more than 1.
+  bool fits(size_t i, int d, int size, int others, int first) const {
+    if (d != axis) return size == 1 || others == 1 || size == others;
+    if (static_cast<int>(i) >= elements) return size == 1;
+    return size == first || (!whole && (size == 1 || others == 1));
+  }
+
+  // What a kernel is made for: so many batch axes, and elements of this very shape.
+  void check_axes(const mx::array& input, size_t i) const {
+    const mx::Shape& event = events[i];
+    int wanted = rank + static_cast<int>(event.size());
+    if (static_cast<int>(input.ndim()) != wanted) {
+      throw fail("needs " + std::to_string(wanted) + " axes in array " + std::to_string(i) + "; got " +
+                 std::to_string(input.ndim()));
+    }
+    if (!std::equal(event.begin(), event.end(), input.shape().begin() + rank)) {
+      throw fail("was made for elements of another shape than those of array " + std::to_string(i) +
+                 ": event axes are fixed where a function is traced");
+    }
+  }
+
+  std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
+  std::shared_ptr<Config> batched_;
+};
+
+}  // namespace monoscan
