@@ -9,12 +9,14 @@ from pathlib import Path
 import mlx.core as mx
 
 import monoscan
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.failures import FAILURES
+from monoscan.lowering.targets.cpu import build, folders, kernels
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 
 def lines() -> list[str]:
     """The report, line by line."""
-    return [*_versions(), "", *_devices(), "", *_strategies()]
+    return [*_versions(), "", *_devices(), "", *_strategies(), "", *_cache()]
 
 
 def _versions() -> list[str]:
@@ -49,13 +51,35 @@ def _cpu_model() -> str:
 
 
 def _strategies() -> list[str]:
-    kernels = build.status()
-    word = "yes" if kernels.available else "no"
     lines = [
         "strategies",
         "  native         yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
-        f"  kernel (cpu)   {word}{': ' + kernels.reason if kernels.reason else ''}",
+        f"  kernel (cpu)   {kernels_here()}",
         "  kernel (gpu)   no: Metal and CUDA kernels are not written yet",
     ]
     portable = ("blelloch", "hillis_steele", "brent_kung", "sequential")
     return lines + [f"  {name:<14} yes: MLX array operations, on any device" for name in portable]
+
+
+def kernels_here() -> str:
+    """Whether kernels run, found out by building the bridge and compiling one."""
+    try:
+        build.load()
+    except BridgeUnavailable as failure:
+        return f"no: {failure.reason}"
+    try:
+        kernels.check_compiler()
+    except BridgeUnavailable as failure:
+        return f"only those compiled before: {failure.reason}"
+    failed = FAILURES.reasons("kernel")
+    return f"yes, but {len(failed)} failed in this process, the first so: {failed[0]}" if failed else "yes"
+
+
+def _cache() -> list[str]:
+    """Where compiled code is kept: the first place that will do."""
+    lines = ["compiled code"]
+    for place in folders.places_to_keep():
+        lines.append(f"  {place.folder}{f', not used: {place.unsafe}' if place.unsafe else ''}")
+        if place.unsafe is None:
+            return lines
+    return [*lines, "  kept for one process alone"]

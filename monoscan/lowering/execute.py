@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import mlx.core as mx
 
 from monoscan import tree
 from monoscan.lowering import restart
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.plan import Plan
+from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.targets import graph, native, trivial
 from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 
 def execute(
@@ -42,7 +45,11 @@ def _run(
     if plan.combine == "native":
         return native.run(plan, leaves, init)
     if plan.combine == "kernel":
-        return cpu.run(plan, leaves, captures, init)
+        try:
+            return cpu.run(plan, leaves, captures, init)
+        except BridgeUnavailable:  # remembered, so that no new plan holds this kernel
+            again = make_plan(attrs.evolve(plan.problem, captures=captures))
+        return execute(again, leaves, captures, init)
     return graph.run(plan, leaves, captures, init)
 
 

@@ -35,6 +35,9 @@ def plan(problem: Problem) -> Plan:
     | 6 | a true identity | Blelloch, with the identity placed |
     | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements Brent-Kung |
 
+    A kernel that cannot be built is found out when it first runs; the failure is remembered, and row 5
+    answers with it from then on.
+
     Raises:
         StrategyError: A forced strategy cannot run this scan.
         IdentityError: An exclusive scan, or an empty one, has neither identity nor ``init``.
@@ -56,6 +59,8 @@ def plan(problem: Problem) -> Plan:
             reasons.append(Reason(row, TITLES[row], f"would do, but row {taken[0]} comes first"))
     assert taken is not None, "row 7 takes everything"
     row, strategy, parts = taken
+    if row > 5:
+        _announce_if_not_built(problem)
     return make(problem, strategy, row, tuple(reasons), parts)
 
 
@@ -118,6 +123,11 @@ def kernel_unsupported(problem: Problem) -> str | None:
     return cpu.unsupported(problem) if problem.layout.items else "a leaf holds nothing"
 
 
+def _announce_if_not_built(problem: Problem) -> None:
+    if problem.options.device == "cpu" and problem.layout.items:
+        cpu.announce_if_not_built(problem)
+
+
 def _check_identity(problem: Problem) -> None:
     options, layout = problem.options, problem.layout
     if problem.operator.has_identity or (layout.empty and layout.length):
@@ -152,6 +162,8 @@ def _forced(problem: Problem) -> Plan:
             f"[{problem.options.call}] strategy={strategy!r} cannot run {problem.operator.name}: {missing}. "
             'Use strategy="auto"; explain() says what it chooses and why.'
         )
+    if strategy == "sequential":  # which would be a loop
+        _announce_if_not_built(problem)
     trivial = problem.layout.trivial
     return make(problem, "trivial" if trivial else strategy, 1, (Reason(1, TITLES[1], f"strategy={strategy!r}"),))
 

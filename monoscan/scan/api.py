@@ -11,6 +11,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.execute import execute
+from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, options, pose
@@ -181,6 +182,9 @@ def explain(
 ) -> Plan:
     """What `scan` would run with these arguments, and why: the plan, which prints.
 
+    Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
+    and of one that could not be built in this process why.
+
     Args:
         monoid (Semigroup): As in `scan`.
         elems (array or tree): As in `scan`.
@@ -246,7 +250,7 @@ def _prepare(
         elements.check_leaves(where, operator, elems, leaves, structure)
         start = elements.init_leaves(where, operator, structure, init, _names(stored))
     starts = None if start is None else tuple([tuple(x.shape) for x in start])
-    key = (captures.key, structure, shapes, stored, axis, starts, asked)
+    key = (captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
     plan = _PLANS.find(key)
     if plan is None:
         elements.check_leaves(where, operator, elems, leaves, structure)

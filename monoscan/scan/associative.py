@@ -13,6 +13,7 @@ from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.elementwise import trace_slices
 from monoscan.lowering.execute import execute
+from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.ir import Leaf
 from monoscan.lowering.layout import Layout, Shape
 from monoscan.lowering.plan import Plan
@@ -85,7 +86,7 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
     chosen = options("associative_scan", reverse, device=device_type(None))
-    key = (captures.key, structure, shapes, stored, axis, chosen)
+    key = (captures.key, structure, shapes, stored, axis, chosen, FAILURES.generation)
     plan = _PLANS.find(key)
     if plan is None:
         plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, chosen))

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -16,7 +17,8 @@ import mlx.core as mx
 import pytest
 from bridge_affine import ROOT, SOURCE, python
 
-from monoscan.lowering.targets.cpu import build, cache, compiler, kernels
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.targets.cpu import build, cache, compiler, folders, kernels
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 TINY = """
@@ -25,13 +27,12 @@ MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int task) { /* %s */
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and nothing remembered from other tests."""
-    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(tmp_path / "cache"))
-    kernels._compile.cache_clear()
-    cache._private_folder.cache_clear()
-    return tmp_path / "cache"
+def forget_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_KERNELS", Cache(16))
+
+
+def itself(path: Path) -> Path:
+    return path
 
 
 def test_the_bridge_is_there() -> None:
@@ -74,13 +75,13 @@ def test_importing_builds_nothing(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_kernel_is_compiled_once(folder: Path) -> None:
+def test_a_kernel_is_compiled_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = time.perf_counter()
     first = kernels.compile_kernel(TINY % "once")
     cold = time.perf_counter() - begin
     begin = time.perf_counter()
     assert kernels.compile_kernel(TINY % "once") is first
-    kernels._compile.cache_clear()
+    forget_kernels(monkeypatch)
     again = kernels.compile_kernel(TINY % "once")
     warm = time.perf_counter() - begin
     assert again == first
@@ -115,7 +116,7 @@ def test_a_second_process_waits_for_the_first(folder: Path) -> None:
         print("built", flush=True)
         time.sleep(0.5)
         path.write_bytes(b"whole")
-    assert cache.cached("slow.so", make).read_bytes() == b"whole"
+    assert cache.obtain("slow.so", make, lambda path: path).read_bytes() == b"whole"
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     settings = {**os.environ, "PYTHONPATH": ROOT}
@@ -129,7 +130,7 @@ def test_a_corrupt_library_is_built_again(folder: Path, damage: str) -> None:
     def make(path: Path) -> None:
         path.write_bytes(b"whole")
 
-    path = cache.cached("some.so", make)
+    path = cache.obtain("some.so", make, itself)
     checksum = path.with_name("some.so.sha256")
     if damage == "cut":
         path.write_bytes(b"who")
@@ -142,16 +143,16 @@ def test_a_corrupt_library_is_built_again(folder: Path, damage: str) -> None:
     else:
         path.unlink()
     assert cache.find("some.so") is None
-    assert cache.cached("some.so", make).read_bytes() == b"whole"
+    assert cache.obtain("some.so", make, itself).read_bytes() == b"whole"
     assert cache.find("some.so") == path
 
 
-def test_a_corrupt_kernel_is_never_loaded(folder: Path) -> None:
+def test_a_corrupt_kernel_is_never_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kernels.compile_kernel(TINY % "corrupt").path
     whole = path.read_bytes()
     path.unlink()  # not overwritten in place: this process has it mapped
     path.write_bytes(whole[: len(whole) // 2])
-    kernels._compile.cache_clear()
+    forget_kernels(monkeypatch)
     assert kernels.compile_kernel(TINY % "corrupt").path.read_bytes() == whole
 
 
@@ -159,43 +160,25 @@ def test_a_failed_build_leaves_nothing(folder: Path) -> None:
     with pytest.raises(BridgeUnavailable, match=r"the C\+\+ compiler failed: .*error"):
         kernels.compile_kernel("this is not C++")
     assert [p.suffix for p in folder.iterdir()] == [".lock"]
+    assert not list(Path(tempfile.gettempdir()).iterdir())
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    kernels._compile.cache_clear()
-    cache._private_folder.cache_clear()
+def test_a_cache_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write_text("not a folder")
+    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(folder / "cache"))
     path = kernels.compile_kernel(TINY % "private").path
-    assert path.parent.name.startswith("monoscan-")
+    assert path.parent == folders.private()
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    forget_kernels(monkeypatch)
     assert kernels.compile_kernel(TINY % "private").path == path
 
 
 def test_a_read_only_cache_still_serves_what_it_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kernels.compile_kernel(TINY % "kept").path
-    monkeypatch.setattr(cache, "_writable", lambda _: False)
-    kernels._compile.cache_clear()
+    monkeypatch.setattr(folders, "writable", lambda where: where != folder)
+    forget_kernels(monkeypatch)
     assert kernels.compile_kernel(TINY % "kept").path == path
-    assert kernels.compile_kernel(TINY % "new").path.parent != folder
-
-
-def test_a_cache_that_others_can_write_is_not_trusted(folder: Path) -> None:
-    folder.mkdir()
-    folder.chmod(0o777)
-    assert kernels.compile_kernel(TINY % "mine").path.parent != folder
-
-
-def test_private_folders_go_with_their_process() -> None:
-    done = python(
-        f"""
-        from monoscan.lowering.targets.cpu.kernels import compile_kernel
-        print(compile_kernel({TINY % "gone"!r}).path)
-        """,
-        MONOSCAN_CACHE_DIR="/dev/null/cache",
-    )
-    assert done.returncode == 0, done.stderr
-    assert not Path(done.stdout.strip()).parent.exists()
+    assert kernels.compile_kernel(TINY % "new").path.parent == folders.private()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +250,7 @@ def test_the_key_follows_what_the_bridge_is_made_from(monkeypatch: pytest.Monkey
 def test_the_key_of_a_kernel_follows_the_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kernels.compile_kernel(TINY % "here").path
     monkeypatch.setattr(kernels, "cpu_identity", lambda: "another machine")
-    kernels._compile.cache_clear()
+    forget_kernels(monkeypatch)
     assert kernels.compile_kernel(TINY % "here").path != path
 
 

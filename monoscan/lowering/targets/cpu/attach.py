@@ -29,7 +29,8 @@ def attach(
         rank: The number of batch axes, the scan axis among them.
         device: The type of the device that it runs on.
     """
-    if device != "cpu" or not build.status().available:
+    bridge = build.attempt() if device == "cpu" else None
+    if bridge is None:
         return transformable(scan, forward, arrays, axis, rank)
     values = forward([mx.stop_gradient(x) for x in arrays], axis, rank)
-    return build.load().attach(arrays, values, Rules(scan, rescan), axis=axis, rank=rank)
+    return bridge.attach(arrays, values, Rules(scan, rescan), axis=axis, rank=rank)

@@ -18,6 +18,7 @@ from monoscan.lowering.render.backward_spec import BackwardSpec, unsupported
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge import Launch
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.machine import vector_bytes
 
@@ -63,7 +64,10 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     spec = _spec(adjoint, arrays, prod(lead[axis + 1 :]) > 1 and len(adjoint.step.code) <= VECTOR_CODE)
     if unsupported(spec) or not prod(lead):
         return walk_back.backward(adjoint, arrays, axis, rank)
-    launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
+    try:
+        launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
+    except BridgeUnavailable:  # said and remembered where it failed
+        return walk_back.backward(adjoint, arrays, axis, rank)
     _, _, _, _, ends, init = adjoint.unpack(arrays)
     first = len(arrays) - len(ends) - len(init)
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]

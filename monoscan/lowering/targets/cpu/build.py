@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import importlib.machinery
 import importlib.util
 import os
 import platform
 import re
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -19,12 +20,28 @@ from typing import cast
 import attrs
 import mlx.core as mx
 
+from monoscan.lowering.failures import FAILURES, say
 from monoscan.lowering.targets.cpu import cache
 from monoscan.lowering.targets.cpu.bridge import Bridge
-from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable, Compiler, digest, find_compiler, finish
+from monoscan.lowering.targets.cpu.compiler import (
+    BridgeUnavailable,
+    Compiler,
+    digest,
+    find_compiler,
+    finish,
+    sanitizers,
+)
 
 HERE = Path(__file__).parent
 MODULE = "_monoscan_bridge"
+
+_FLAGS = (
+    # O1: the bridge holds no loop over elements, and O2 would take twice as long.
+    "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-DNB_DOMAIN=mlx", "-DNDEBUG",
+    "-DNB_COMPACT_ASSERTIONS",
+)  # fmt: skip
+_BUILD_SECONDS = 300
+_ENDS = 1 << 16
 
 
 @attrs.frozen
@@ -50,49 +67,40 @@ class Recipe:
     nanobind: Path
     nanobind_version: str
 
-    @cached_property
+    @property
     def mlx(self) -> Path:
         """The folder of the installed MLX."""
-        return Path(mx.__file__).parent
+        return mlx_folder()
 
     @property
     def flags(self) -> tuple[str, ...]:
         """How both sources are compiled."""
-        include = sysconfig.get_paths()["include"]
         folders = (
             HERE, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
-            self.nanobind / "ext" / "robin_map" / "include", include,
+            self.nanobind / "ext" / "robin_map" / "include", sysconfig.get_paths()["include"],
         )  # fmt: skip
-        return (
-            # O1: the bridge holds no loop over elements, and O2 would take twice as long.
-            "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-DNB_DOMAIN=mlx", "-DNDEBUG",
-            "-DNB_COMPACT_ASSERTIONS", *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags,
-        )  # fmt: skip
+        return (*_FLAGS, *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
 
     @property
     def link_flags(self) -> tuple[str, ...]:
         """How the objects are linked."""
         library = self.mlx / "lib"
-        undefined = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ()
-        return (
-            "-shared", *undefined, f"-L{library}", "-lmlx", f"-Wl,-rpath,{library}", *self.compiler.sanitizer_flags
-        )  # fmt: skip
+        return ("-shared", *_link_options(library), f"-L{library}", "-lmlx", *self.compiler.sanitizer_flags)
 
     @cached_property
     def name(self) -> str:
-        """The file's name, with a hash of all that it depends on."""
-        sources = [*sorted(HERE.glob("bridge*.h")), HERE / "bridge.cpp", HERE / "kernel.h"]
-        texts = [source.read_text(encoding="utf-8") for source in sources]
-        versions = [mlx_version(), self.nanobind_version, sys.version, platform.machine(), self.compiler.identity]
-        suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        return f"bridge-{digest([*texts, *versions, *self.flags, *self.link_flags])}{suffix}"
+        """The file's name, with a hash of all that it depends on: contents and versions, not where they lie."""
+        toolchain = [self.nanobind_version, self.compiler.identity, *_FLAGS, *self.compiler.sanitizer_flags]
+        return f"{stem()}-{digest(toolchain)[:8]}{sysconfig.get_config_var('EXT_SUFFIX')}"
 
     def check_internals(self) -> None:
         """Raises unless nanobind would find the types that MLX has registered."""
         text = self.compiler.run(
             [*self.flags, "-E", "-P", "-x", "c++", "-"], '#include "nb_internals.h"\nmonoscan_key = NB_INTERNALS_KEY;\n'
         )
-        expression = text.rpartition("monoscan_key")[2]
+        _, wrote, expression = text.rpartition("monoscan_key")
+        if not wrote:
+            raise BridgeUnavailable(f"{self.compiler.command[0]} reported success and wrote nothing")
         ours = "__nb_internals_" + "".join(re.findall(r'"([^"]*)"', expression)) + "_mlx__"
         theirs = registered_internals()
         if ours not in theirs:
@@ -105,21 +113,59 @@ class Recipe:
     def build(self, path: Path) -> None:
         """Compiles the bridge and nanobind side by side and links them."""
         self.check_internals()
-        print(f"monoscan: building the CPU bridge for mlx {mlx_version()} (once; about 10 s)", file=sys.stderr)
+        say(f"building the CPU bridge for mlx {mlx_version()} (once for each version of it; about 10 s)")
         sources = (HERE / "bridge.cpp", self.nanobind / "src" / "nb_combined.cpp")
         objects = [path.with_name(f"{source.stem}.o") for source in sources]
-        running: list[subprocess.Popen[str]] = []
-        for source, made in zip(sources, objects, strict=True):
-            running.append(self.compiler.start([*self.flags, "-c", source, "-o", made]))
-        failures = [failure for failure in map(_failure, running) if failure is not None]
-        if failures:
-            raise failures[0]
-        self.compiler.run([*objects, *self.link_flags, "-o", path])
+        with contextlib.ExitStack() as stack:
+            running = [
+                stack.enter_context(self.compiler.start([*self.flags, "-c", source, "-o", made], path.parent))
+                for source, made in zip(sources, objects, strict=True)
+            ]
+            for process in running:
+                finish(process, seconds=_BUILD_SECONDS)
+        self.compiler.run([*objects, *self.link_flags, "-o", path], scratch=path.parent)
 
 
 def mlx_version() -> str:
     """The version of the MLX that is loaded; its stub does not declare it."""
     return str(vars(mx)["__version__"])
+
+
+def mlx_folder() -> Path:
+    """The folder of the installed MLX."""
+    return Path(mx.__file__).parent
+
+
+def stem() -> str:
+    """The file's name without the compiler and nanobind: what the bridge does, and for which MLX and Python.
+
+    A bridge that another compiler made from the same serves where none can be built.
+    """
+    sources = [*sorted(HERE.glob("bridge*.h")), HERE / "bridge.cpp", HERE / "kernel.h"]
+    texts = [source.read_text(encoding="utf-8") for source in sources]
+    place = [str(mlx_folder())] if sys.platform == "darwin" else []
+    return (
+        f"bridge-{digest([*texts, mlx_version(), _mlx_build(), sys.version, platform.machine(), sanitizers(), *place])}"
+    )
+
+
+def _mlx_build() -> str:
+    """Tells builds of one version apart: the ends of the library hold its build number and its tables."""
+    for library in sorted((mlx_folder() / "lib").glob("libmlx.*")):
+        with open(library, "rb") as file:
+            head, size = file.read(_ENDS), file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _ENDS))
+            return f"{size} {hashlib.sha256(head + file.read()).hexdigest()}"
+    return ""
+
+
+def _link_options(library: Path) -> tuple[str, ...]:
+    """How libmlx is found at run time.
+
+    Python has loaded it by then. Elsewhere than on macOS its name is enough, so one bridge serves every environment
+    that holds this MLX.
+    """
+    return ("-undefined", "dynamic_lookup", f"-Wl,-rpath,{library}") if sys.platform == "darwin" else ()
 
 
 def find_recipe() -> Recipe:
@@ -134,7 +180,11 @@ def find_recipe() -> Recipe:
     spec = importlib.util.find_spec("nanobind")
     if spec is None or spec.origin is None:
         raise BridgeUnavailable("nanobind is not installed: pip install 'monoscan[cpu]'")
-    recipe = Recipe(compiler, Path(spec.origin).parent, importlib.import_module("nanobind").__version__)
+    try:
+        version = str(importlib.import_module("nanobind").__version__)
+    except (ImportError, AttributeError) as error:
+        raise BridgeUnavailable(f"the nanobind at {spec.origin} does not work: {error}") from error
+    recipe = Recipe(compiler, Path(spec.origin).parent, version)
     needed = {
         recipe.mlx / "include" / "mlx" / "primitives.h": f"the headers of mlx {mlx_version()} are not installed",
         recipe.nanobind / "src" / "nb_combined.cpp": "nanobind is installed without its sources",
@@ -160,40 +210,31 @@ def registered_internals(domain: str = "mlx") -> list[str]:
 
 @attrs.define
 class _Loader:
-    """Loads at most one bridge into the process, and remembers why a build failed."""
+    """Loads at most one bridge into the process."""
 
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     bridge: Bridge | None = None
     path: Path | None = None
-    failures: dict[str, BridgeUnavailable] = attrs.field(factory=dict)
 
     def load(self) -> Bridge:
         if self.bridge is not None:
             return self.bridge
         with self.lock:
             if self.bridge is None:
-                self.bridge = self._open(find_recipe())
+                self.path, self.bridge = _open()
             return self.bridge
-
-    def _open(self, recipe: Recipe) -> Bridge:
-        if recipe.name in self.failures:
-            raise self.failures[recipe.name]
-        try:
-            self.path = cache.cached(recipe.name, recipe.build)
-            return _import(self.path)
-        except BridgeUnavailable as failure:
-            self.failures[recipe.name] = failure
-            raise
 
     def status(self) -> Status:
         if self.bridge is not None:
             return Status(True, path=self.path)
         try:
             recipe = find_recipe()
-        except BridgeUnavailable as failure:
-            return Status(False, failure.reason)
-        if recipe.name in self.failures:
-            return Status(False, self.failures[recipe.name].reason)
+        except BridgeUnavailable as missing:
+            path = None if FAILURES.reason("bridge", missing.reason) else cache.find(f"{stem()}-*")
+            return Status(path is not None, "" if path else missing.reason, path)
+        failed = FAILURES.reason("bridge", recipe.name)
+        if failed is not None:
+            return Status(False, failed)
         path = cache.find(recipe.name)
         return Status(True, "" if path else "not built yet; the first kernel builds it", path)
 
@@ -210,30 +251,57 @@ def load() -> Bridge:
     return _LOADER.load()
 
 
+def attempt() -> Bridge | None:
+    """The bridge, built first if need be, or ``None`` where there can be none."""
+    try:
+        return _LOADER.load()
+    except BridgeUnavailable:
+        return None
+
+
 def status() -> Status:
     """Whether the bridge is available; builds and loads nothing."""
     return _LOADER.status()
 
 
-def _failure(process: subprocess.Popen[str]) -> BridgeUnavailable | None:
+def announce(reason: str) -> None:
+    """Says once why scans are slow here."""
+    FAILURES.say("bridge", f"no CPU kernels, so scans run as slower MLX array operations: {reason}")
+
+
+def _open() -> tuple[Path, Bridge]:
+    """The bridge from the cache, or built; what fails is remembered."""
     try:
-        finish(process)
+        recipe = find_recipe()
+    except BridgeUnavailable as missing:
+        known = FAILURES.reason("bridge", missing.reason)
+        found = None if known else cache.kept(f"{stem()}-*", _import)  # built when nothing was missing
+        if found is None:
+            FAILURES.record("bridge", missing.reason, missing.reason)
+            raise
+        return found
+    known = FAILURES.reason("bridge", recipe.name)
+    if known is not None:
+        raise BridgeUnavailable(known)
+    try:
+        return cache.obtain(recipe.name, recipe.build, _import)
     except BridgeUnavailable as failure:
-        return failure
-    return None
+        FAILURES.record("bridge", recipe.name, failure.reason)
+        announce(failure.reason)
+        raise
 
 
-def _import(path: Path) -> Bridge:
+def _import(path: Path) -> tuple[Path, Bridge]:
     loader = importlib.machinery.ExtensionFileLoader(MODULE, str(path))
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
     if spec is None:
-        raise BridgeUnavailable(f"{path} is not a module")
+        raise OSError(f"{path} is not a module")
     try:
         module = importlib.util.module_from_spec(spec)
         loader.exec_module(module)
-    except (ImportError, OSError) as error:
-        raise BridgeUnavailable(f"the built bridge does not load: {error}") from error
+    except ImportError as error:
+        raise OSError(str(error)) from error
     bridge = cast(Bridge, module)
     if not bridge.shares_types():
-        raise BridgeUnavailable(f"the built bridge does not share types with mlx {mlx_version()}")
-    return bridge
+        raise OSError(f"{path} does not share types with mlx {mlx_version()}")
+    return path, bridge

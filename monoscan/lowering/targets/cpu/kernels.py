@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
+from collections.abc import Hashable
 from pathlib import Path
+from threading import Lock
 
 import attrs
 
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.targets.cpu import cache
-from monoscan.lowering.targets.cpu.compiler import Compiler, cpu_identity, digest, find_compiler, native_flag
+from monoscan.lowering.targets.cpu.compiler import (
+    SECONDS,
+    BridgeUnavailable,
+    Compiler,
+    cpu_identity,
+    digest,
+    find_compiler,
+    native_flag,
+    sanitizers,
+)
 
 CONTRACT = Path(__file__).with_name("kernel.h")
+
+_FLAGS = (
+    "-std=c++17", native_flag(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions",
+    "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden", "-fPIC", "-shared", "-pipe",
+)  # fmt: skip
+# Expensive: it is also what clears the upper halves of the registers on the way out.
+_GNU_LEVEL = ("-O1", "-fstrict-aliasing", "-fexpensive-optimizations", "-fschedule-insns2", "-falign-loops")
+
+_NOTHING = """
+MS_EXPORT void ms_schedule(const ms_launch*, ms_schedule*) {}
+MS_EXPORT void ms_task(const ms_launch*, ms_int, ms_int) {}
+"""
+_CHECK_SECONDS = 20
+_CHECKING = Lock()
 
 
 @attrs.frozen
@@ -30,6 +58,9 @@ class Kernel:
     task: int
 
 
+_KERNELS: Cache[Kernel] = Cache(1024)
+
+
 def compile_kernel(source: str) -> Kernel:
     """Compiles a kernel against ``kernel.h``, or finds it in memory or on disk.
 
@@ -37,9 +68,42 @@ def compile_kernel(source: str) -> Kernel:
         source: C++ that defines ``ms_schedule`` and ``ms_task``; ``kernel.h`` is included.
 
     Raises:
-        BridgeUnavailable: There is no compiler, or it failed.
+        BridgeUnavailable: There is no compiler, or it failed, and no cache holds this kernel.
     """
-    return _compile(source, find_compiler())
+    return _KERNELS.get(source, lambda: _compile(source))
+
+
+def unavailable(source: str) -> str | None:
+    """Why there is no such kernel, as far as failures have shown it in this process."""
+    if not FAILURES.generation or _KERNELS.find(source) is not None:
+        return None
+    compiler, pattern = _compiler_and_file(source)
+    failed, broken = FAILURES.reason("kernel", source), FAILURES.reason("compiler", compiler)
+    return failed or (None if broken is None or cache.find(pattern) else broken)
+
+
+def check_compiler() -> None:
+    """Compiles a kernel that does nothing, past all caches; again only after another failure.
+
+    Raises:
+        BridgeUnavailable: That fails too. From then on nothing is compiled in this process.
+    """
+    with _CHECKING:
+        try:
+            _check(find_compiler(), FAILURES.generation)
+        except BridgeUnavailable as failure:
+            FAILURES.record("compiler", _compiler_and_file()[0], failure.reason)
+            raise
+
+
+@functools.lru_cache(maxsize=16)
+def _check(compiler: Compiler, generation: int) -> None:
+    _check_memory("compiler", compiler)
+    try:
+        with cache.scratch() as folder:
+            _run(compiler, _NOTHING, folder / "nothing.so", _CHECK_SECONDS)
+    except OSError as error:
+        raise BridgeUnavailable(f"no folder to compile in: {error}") from error
 
 
 def kernel_flags(compiler: Compiler) -> tuple[str, ...]:
@@ -48,11 +112,7 @@ def kernel_flags(compiler: Compiler) -> tuple[str, ...]:
     No fast-math and no contraction, so that kernels agree bit for bit with eager MLX;
     errno and traps, which nobody reads, would only keep loops from being vector code.
     """
-    return (
-        "-std=c++17", *_level(compiler), native_flag(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-        "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden", "-fPIC", "-shared",
-        "-pipe", *compiler.sanitizer_flags,
-    )  # fmt: skip
+    return (*_FLAGS, *_level(compiler), *compiler.sanitizer_flags)
 
 
 def _level(compiler: Compiler) -> tuple[str, ...]:
@@ -61,8 +121,7 @@ def _level(compiler: Compiler) -> tuple[str, ...]:
         return ("-O1",)
     if not compiler.gnu:
         return ("-O2",)
-    # Expensive: it is also what clears the upper halves of the registers on the way out.
-    return ("-O1", "-fstrict-aliasing", "-fexpensive-optimizations", "-fschedule-insns2", "-falign-loops")
+    return _GNU_LEVEL
 
 
 def _libraries(compiler: Compiler) -> tuple[str, ...]:
@@ -75,20 +134,90 @@ def _contract() -> str:
     return CONTRACT.read_text(encoding="utf-8")
 
 
-@functools.lru_cache(maxsize=1024)
-def _compile(source: str, compiler: Compiler) -> Kernel:
-    flags = kernel_flags(compiler)
+def _stem(source: str) -> str:
+    """The file's name without the compiler: what the kernel does, on this kind of machine."""
+    parts = [source, _contract(), cpu_identity(), sanitizers(), *_FLAGS, *_GNU_LEVEL]
+    return f"kernel-{digest(parts)}"
+
+
+def _name(source: str, compiler: Compiler) -> str:
+    return f"{_stem(source)}-{digest([compiler.identity, *kernel_flags(compiler)])[:8]}.so"
+
+
+def _compiler_and_file(source: str = "") -> tuple[Hashable, str]:
+    """The compiler, or why there is none, and which files would serve."""
+    try:
+        compiler = find_compiler()
+    except BridgeUnavailable as missing:
+        return missing.reason, f"{_stem(source)}-*"
+    return compiler, _name(source, compiler)
+
+
+def _compile(source: str) -> Kernel:
+    _check_memory("kernel", source)
+    try:
+        return _obtain(source)
+    except BridgeUnavailable as failure:
+        FAILURES.record("kernel", source, failure.reason)
+        with contextlib.suppress(BridgeUnavailable):
+            check_compiler()  # does it fail for this kernel, or for every one?
+        announce(failure.reason)
+        raise
+
+
+def announce(reason: str) -> None:
+    """Says once why a scan is slow."""
+    FAILURES.say("kernel", f"a scan without its kernel runs as slower MLX array operations: {reason}")
+
+
+def _obtain(source: str) -> Kernel:
+    try:
+        compiler = find_compiler()
+    except BridgeUnavailable:
+        kernel = cache.kept(f"{_stem(source)}-*", _load)  # as a compiler made it that is gone
+        if kernel is None:
+            raise
+        return kernel
 
     def build(path: Path) -> None:
-        compiler.run([*flags, "-include", CONTRACT, "-x", "c++", "-", "-o", path, *_libraries(compiler)], source)
+        _check_memory("kernel", source)  # another thread may have tried meanwhile
+        _check_memory("compiler", compiler)
+        try:
+            _run(compiler, source, path)
+        except BridgeUnavailable as failure:
+            FAILURES.record("kernel", source, failure.reason)  # before the next in line is let in
+            raise
 
-    key = digest([source, _contract(), compiler.identity, cpu_identity(), *flags])
-    return _load(cache.cached(f"kernel-{key}.so", build))
+    return cache.obtain(_name(source, compiler), build, _load)
+
+
+def _check_memory(kind: str, key: Hashable) -> None:
+    reason = FAILURES.reason(kind, key)
+    if reason is not None:
+        raise BridgeUnavailable(reason)
+
+
+def _run(compiler: Compiler, source: str, path: Path, seconds: float = SECONDS) -> None:
+    arguments: list[str | Path] = [
+        *kernel_flags(compiler),
+        "-include",
+        CONTRACT,
+        "-x",
+        "c++",
+        "-",
+        "-o",
+        path,
+        *_libraries(compiler),
+    ]
+    compiler.run(arguments, source, path.parent, seconds)
 
 
 def _load(path: Path) -> Kernel:
     library = ctypes.CDLL(os.fspath(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
-    return Kernel(path, _address(library, "ms_schedule"), _address(library, "ms_task"))
+    try:
+        return Kernel(path, _address(library, "ms_schedule"), _address(library, "ms_task"))
+    except AttributeError as error:
+        raise OSError(f"{path} is no kernel: {error}") from error
 
 
 def _address(library: ctypes.CDLL, name: str) -> int:

@@ -12,15 +12,17 @@ from monoscan import dtypes
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures
+from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec
-from monoscan.lowering.targets.cpu import build, groups
+from monoscan.lowering.targets.cpu import build, groups, kernels
 from monoscan.lowering.targets.cpu.bridge import Launch
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.groups import Group
-from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.rules import Rules
 from monoscan.lowering.targets.graph import aligned_arrays
+from monoscan.lowering.transforms import portable
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan import Plan
@@ -50,10 +52,32 @@ _RESCANS: Cache[Launch] = Cache(1024)
 
 def unsupported(problem: Problem) -> str | None:
     """Why no kernel runs this scan on this machine, or ``None`` if one does."""
+    return not_expressible(problem) or _not_built(problem)
+
+
+def not_expressible(problem: Problem) -> str | None:
+    """Why no kernel can be written for this scan, on any machine, or ``None`` if one can."""
     if problem.program is None:
         return f"not traceable: {problem.traced.reason}"
+    return groups.unsupported(problem)
+
+
+def announce_if_not_built(problem: Problem) -> None:
+    """Says once that a scan which could have a kernel has none, and why."""
+    reason = None if not_expressible(problem) else _not_built(problem)
+    if reason is not None:
+        (kernels if build.status().available else build).announce(reason)
+
+
+def _not_built(problem: Problem) -> str | None:
+    """Why this machine has no kernel for a scan: what is missing, or what failed in this process."""
     status = build.status()
-    return groups.unsupported(problem) if status.available else status.reason
+    if not status.available:
+        return status.reason
+    if not FAILURES.generation:
+        return None
+    reasons = (kernels.unavailable(render(group.spec)) for group in groups.groups(problem))
+    return next((reason for reason in reasons if reason), None)
 
 
 def source(problem: Problem) -> str:
@@ -61,11 +85,20 @@ def source(problem: Problem) -> str:
     return "\n".join(render(group.spec) for group in groups.groups(problem))
 
 
+def prepare(plan: Plan) -> Executable:
+    """Compiles the kernels of a plan, if that has not been done.
+
+    Raises:
+        BridgeUnavailable: One of them, or the bridge, cannot be built.
+    """
+    return _EXECUTABLES.get(plan, lambda: _compile(plan.problem))
+
+
 def run(
     plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
     """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
-    executable = _EXECUTABLES.get(plan, lambda: _compile(plan.problem))
+    executable = prepare(plan)
     if executable.direct is not None:
         return executable.direct(leaves), ()
     problem, layout = plan.problem, plan.problem.layout
@@ -122,7 +155,8 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
         rank: The number of batch axes, the scan axis among them.
         seeded: Whether there is an ``init``.
     """
-    kernel = compile_kernel(render(spec))
+    bridge = build.load()
+    kernel = kernels.compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
     events = [leaf.shape for leaf in spec.state]
     captures = [leaf.shape for leaf in spec.combine.captures]
@@ -132,9 +166,13 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
             spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
         )
         key = (again, own, axis, rank, seeded)
-        return _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded))(arrays)
+        try:
+            launch = _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded))
+        except BridgeUnavailable:  # said and remembered where it failed
+            return portable(again, arrays, axis, rank)
+        return launch(arrays)
 
-    return build.load().Launch(
+    return bridge.Launch(
         "monoscan",
         schedule=kernel.schedule,
         task=kernel.task,

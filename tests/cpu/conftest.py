@@ -1,0 +1,32 @@
+"""A process that remembers no failure and has an empty cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.failures import FAILURES
+from monoscan.lowering.targets.cpu import backward, build, kernels, target
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache for kernels, under a bridge that is loaded; nothing is known, in memory either, and nothing was said."""
+    build.attempt()  # from the cache of all tests
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("MONOSCAN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(FAILURES, "_reasons", {})
+    monkeypatch.setattr(FAILURES, "_said", set())
+    monkeypatch.setattr(kernels, "_KERNELS", Cache(64))
+    monkeypatch.setattr(target, "_RESCANS", Cache(64))
+    monkeypatch.setattr(backward, "_LAUNCHES", Cache(64))
+    kernels._check.cache_clear()
+    FAILURES.generation += 1  # plans are made anew, here and in the tests that follow
+    yield tmp_path / "cache"
+    FAILURES.generation += 1
