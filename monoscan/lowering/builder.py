@@ -76,6 +76,9 @@ class Builder:
         values = [self.value_of(a) for a in args]
         if op is Op.SELECT and values[0] is not None:
             return args[1] if values[0] else args[2]
+        condition = self.instr(args[0]) if op is Op.SELECT else None
+        if condition is not None and condition.op is Op.NOT:
+            return self.emit(op, (condition.args[0], args[2], args[1]), dtype)
         if not args or any(value is None for value in values):
             return None
         if op is Op.CAST:

@@ -1,23 +1,19 @@
 """Derivatives of programs, as programs: reverse and forward mode over one table of rules.
 
-`reverse` turns a ``combine`` into the program of its cotangents, `forward` into that of
-its tangents. The rules are linear in the cotangent, so one table serves both.
-
-A `Op.SELECT` hands the cotangent of a branch on under its condition, and the condition
-stays with it: a branch that was not taken yields an exact zero, even where its own
-derivative is infinite.
+`reverse` turns a ``combine`` into the program of its cotangents, `transposed` any program,
+and `forward` into that of its tangents. The rules are linear in the cotangent, so one table
+serves both. What was not chosen yields an exact zero (`Routed`).
 
 Source: Griewank and Walther, *Evaluating Derivatives* (SIAM, 2008), chapters 3 and 4.
 """
 
 from __future__ import annotations
 
-import attrs
-
 from monoscan import dtypes
 from monoscan.lowering.builder import Builder
-from monoscan.lowering.derivative_rules import OWN_CONJUGATE, RULES, Rule, Term, phase
+from monoscan.lowering.derivative_rules import FACTORS, OWN_CONJUGATE, PASSING, ROUTES, RULES, Rule, Term, phase
 from monoscan.lowering.ir import Instr, Leaf, Op, Program, eliminate_dead_code
+from monoscan.lowering.routed import Routed, chooses, chosen, root
 
 DIFFERENTIABLE = dtypes.FLOATS | dtypes.COMPLEX
 
@@ -32,31 +28,6 @@ def linear_over_complex(program: Program, live: tuple[int, ...]) -> bool:
             if parts and any(program.dtypes[a] == "complex64" for a in instr.args):
                 return False
     return True
-
-
-@attrs.frozen
-class Cotangent:
-    """A cotangent, and the condition under which it is not zero (``None``: always)."""
-
-    value: Term
-    condition: Term | None = None
-
-    def settled(self) -> Term:
-        """The value, zero where the condition fails."""
-        return self.value if self.condition is None else self.condition.where(self.value, self.value.const(0))
-
-    def under(self, condition: Term) -> Cotangent:
-        """The same under one more condition."""
-        both = condition if self.condition is None else self.condition.apply(Op.AND, condition)
-        return Cotangent(self.value, both)
-
-    def plus(self, other: Cotangent) -> Cotangent:
-        """The sum; it is zero where both are."""
-        if self.condition is None or other.condition is None:
-            return Cotangent(self.settled() + other.settled())
-        if self.condition.number == other.condition.number:
-            return Cotangent(self.value + other.value, self.condition)
-        return Cotangent(self.settled() + other.settled(), self.condition.apply(Op.OR, other.condition))
 
 
 class _Copy:
@@ -102,45 +73,73 @@ def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
         right one and each differentiable captured array.
     """
     live = differentiable(program.outputs) if live is None else live
-    arity = program.arity
-    copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in live))
-    cotangents: dict[int, Cotangent] = {}
-    for leaf, terms in zip(live, copy.extra(), strict=True):
+    wanted = (*live, *(i for i in differentiable(program.inputs) if i >= program.arity))
+    return _pulled(program, live, wanted, wary=False)
+
+
+def transposed(program: Program) -> Program:
+    """The cotangents of the inputs of any program.
+
+    Args:
+        program: The program.
+
+    Returns:
+        Program: Reads the inputs and then a cotangent for each differentiable output leaf;
+        yields a cotangent for each differentiable input leaf.
+    """
+    return _pulled(program, differentiable(program.outputs), differentiable(program.inputs), wary=True)
+
+
+def _pulled(program: Program, given: tuple[int, ...], wanted: tuple[int, ...], wary: bool) -> Program:
+    """The program from cotangents of these output leaves to those of these input leaves."""
+    copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in given))
+    cotangents: dict[int, Routed] = {}
+    for leaf, terms in zip(given, copy.extra(), strict=True):
         for value, term in zip(program.output_lanes[leaf], terms, strict=True):
-            _accumulate(cotangents, value, Cotangent(term))
-    for number in range(len(copy.values) - 1, program.num_lanes - 1, -1):
-        if number in cotangents:
-            _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
-    wanted = (*live, *(i for i in differentiable(program.inputs) if i >= arity))
+            _accumulate(cotangents, value, root(term, chooses(program), wary))
+    _walk_back(copy, cotangents)
     lanes = [_settled(copy, cotangents, value) for leaf in wanted for value in program.input_lanes[leaf]]
     return copy.finish([program.inputs[i] for i in wanted], lanes)
 
 
-def _settled(copy: _Copy, cotangents: dict[int, Cotangent], value: int) -> Term:
+def _walk_back(copy: _Copy, cotangents: dict[int, Routed]) -> None:
+    """Hands the cotangents of all results on to the inputs."""
+    program = copy.program
+    for number in range(len(program.dtypes) - 1, program.num_lanes - 1, -1):
+        if number in cotangents:
+            _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
+
+
+def _settled(copy: _Copy, cotangents: dict[int, Routed], value: int) -> Term:
     return cotangents[value].settled() if value in cotangents else copy.values[value].const(0)
 
 
-def _accumulate(cotangents: dict[int, Cotangent], value: int, part: Cotangent) -> None:
+def _accumulate(cotangents: dict[int, Routed], value: int, part: Routed) -> None:
     cotangents[value] = cotangents[value].plus(part) if value in cotangents else part
 
 
-def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[int, Cotangent]) -> None:
+def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[int, Routed]) -> None:
     """Hands the cotangent of a result on to the arguments."""
     whole, args = cotangents[number], [values[a] for a in instr.args]
-    if instr.op is Op.SELECT:
-        _accumulate(cotangents, instr.args[1], whole.under(args[0]))
-        _accumulate(cotangents, instr.args[2], whole.under(args[0].apply(Op.NOT)))
-    elif instr.op is Op.LOOKUP:
+    if instr.op is Op.LOOKUP:
         for i, lane in enumerate(instr.args[1:]):
             _accumulate(cotangents, lane, whole.under(args[0].apply(Op.EQ, i, dtype="bool")))
     elif instr.op is Op.CAST:
         if args[0].dtype in DIFFERENTIABLE:
-            _accumulate(cotangents, instr.args[0], attrs.evolve(whole, value=whole.value.cast(args[0].dtype)))
+            _accumulate(cotangents, instr.args[0], whole.through(whole.value.cast(args[0].dtype), passing=True))
     else:
-        for arg, rule in zip(instr.args, RULES.get(instr.op, ()), strict=False):
+        for place, rule in enumerate(RULES.get(instr.op, ())):
             part = _conjugated(instr.op, rule, whole.value, values[number], args)
             if part is not None:
-                _accumulate(cotangents, arg, attrs.evolve(whole, value=part))
+                _accumulate(cotangents, instr.args[place], _routed(instr.op, place, whole, part, args))
+
+
+def _routed(op: Op, place: int, whole: Routed, part: Term, args: list[Term]) -> Routed:
+    """What an operation makes of a derivative, at an argument's place: zero where that has no share."""
+    moved = whole.through(part, op in PASSING)
+    if op in FACTORS and (whole.wary or op is not Op.MUL):
+        moved = moved.times(FACTORS[op][place](*args))
+    return moved.under(ROUTES[op][place](*args)) if op in ROUTES else moved
 
 
 def _conjugated(op: Op, rule: Rule, g: Term, out: Term, args: list[Term]) -> Term | None:
@@ -163,47 +162,52 @@ def forward(program: Program) -> Program:
     """
     active = differentiable(program.inputs)
     copy = _Copy(program, program.inputs + tuple(program.inputs[i] for i in active))
-    tangents: dict[int, Term] = {}
+    tangents: dict[int, Routed] = {}
     for leaf, terms in zip(active, copy.extra(), strict=True):
-        tangents.update(zip(program.input_lanes[leaf], terms, strict=True))
+        lanes = program.input_lanes[leaf]
+        tangents.update(
+            (lane, root(term, chooses(program), wary=True)) for lane, term in zip(lanes, terms, strict=True)
+        )
     for number, instr in enumerate(program.code, program.num_lanes):
         tangent = _tangent(instr, number, copy.values, tangents)
         if tangent is not None:
             tangents[number] = tangent
     outputs = differentiable(program.outputs)
-    lanes = [copy.values[value] for value in program.results]
-    for leaf in outputs:
-        lanes += [tangents.get(value, copy.values[value].const(0)) for value in program.output_lanes[leaf]]
-    return copy.finish([*program.outputs, *(program.outputs[i] for i in outputs)], lanes)
+    results = [copy.values[value] for value in program.results]
+    results += [_settled(copy, tangents, value) for leaf in outputs for value in program.output_lanes[leaf]]
+    return copy.finish([*program.outputs, *(program.outputs[i] for i in outputs)], results)
 
 
-def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, Term]) -> Term | None:
+def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, Routed]) -> Routed | None:
     """The tangent of a result, or ``None`` where it is zero."""
     out, args = values[number], [values[a] for a in instr.args]
-    if out.dtype not in DIFFERENTIABLE or not any(a in tangents for a in instr.args):
+    moved = [tangents.get(a) for a in instr.args]
+    if out.dtype not in DIFFERENTIABLE or not any(moved):
         return None
-    moved = [
-        tangents.get(a, v.const(0)) if v.dtype in DIFFERENTIABLE else v for a, v in zip(instr.args, args, strict=True)
-    ]
     if instr.op is Op.SELECT:
-        return args[0].where(moved[1], moved[2])
+        return chosen(args[0], moved[1], moved[2])
     if instr.op is Op.LOOKUP:
-        return args[0].apply(Op.LOOKUP, *moved[1:], dtype=out.dtype)
-    if instr.op is Op.CAST:
-        return moved[0].cast(out.dtype)
-    if instr.op in (Op.CONJ, Op.REAL, Op.IMAG):
-        return moved[0].apply(instr.op, dtype=out.dtype)
-    if instr.op is Op.ABS and args[0].dtype == "complex64":
-        return (phase(args[0], out).apply(Op.CONJ) * moved[0]).apply(Op.REAL, dtype="float32").cast(out.dtype)
-    parts = [
-        rule(tangents[a], out, *args)
-        for a, rule in zip(instr.args, RULES.get(instr.op, ()), strict=False)
-        if a in tangents
-    ]
-    total: Term | None = None
-    for part in parts:
-        total = part if total is None or part is None else total + part
+        lanes = [t.settled() if t else out.const(0) for t in moved[1:]]
+        value = args[0].apply(Op.LOOKUP, *lanes, dtype=out.dtype)
+        return root(value, chooses=True, wary=True)
+    total: Routed | None = None
+    for place, tangent in enumerate(moved):
+        part = None if tangent is None else _pushed(instr.op, place, tangent.value, out, args)
+        if tangent is not None and part is not None:
+            share = _routed(instr.op, place, tangent, part, args)
+            total = share if total is None else total.plus(share)
     return total
+
+
+def _pushed(op: Op, place: int, tangent: Term, out: Term, args: list[Term]) -> Term | None:
+    """What one argument's tangent does to the result, or ``None`` where that is nothing."""
+    if op is Op.CAST:
+        return tangent.cast(out.dtype)
+    if op in (Op.CONJ, Op.REAL, Op.IMAG):
+        return tangent.apply(op, dtype=out.dtype)
+    if op is Op.ABS and args[0].dtype == "complex64":
+        return (phase(args[0], out).apply(Op.CONJ) * tangent).apply(Op.REAL, dtype="float32").cast(out.dtype)
+    return RULES[op][place](tangent, out, *args) if op in RULES else None
 
 
 def jacobian(program: Program, live: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], Program]:
@@ -223,10 +227,8 @@ def jacobian(program: Program, live: tuple[int, ...]) -> tuple[tuple[tuple[int, 
     copy = _Copy(program, program.inputs)
     pairs, entries = [], []
     for j, result in enumerate(results):
-        cotangents = {result: Cotangent(copy.values[result].const(1))}
-        for number in range(len(program.dtypes) - 1, program.num_lanes - 1, -1):
-            if number in cotangents:
-                _propagate(program.code[number - program.num_lanes], number, copy.values, cotangents)
+        cotangents = {result: Routed(copy.values[result].const(1))}
+        _walk_back(copy, cotangents)
         for i, left in enumerate(lefts):
             entry = _settled(copy, cotangents, left)
             if copy.builder.value_of(entry.number) != 0:

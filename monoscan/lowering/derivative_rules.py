@@ -1,4 +1,4 @@
-"""The table of derivatives: for each operation of the IR one rule an argument.
+"""The tables of derivatives: for each operation of the IR one rule an argument, and which arguments have a share at all.
 
 Ties of min and max go to the right operand, as in MLX.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
@@ -50,6 +51,11 @@ class Term:
     def __neg__(self) -> Term:
         return self.apply(Op.NEG)
 
+    @property
+    def known(self) -> Any:
+        """The value of a constant, else ``None``."""
+        return self.builder.value_of(self.number)
+
     def where(self, if_true: Term, if_false: Term) -> Term:
         """This condition's choice."""
         return Term(
@@ -61,6 +67,9 @@ class Term:
         return self.apply(Op.CAST, dtype=dtype)
 
 
+_FAR = 1000.0
+"""A distance at which the smaller of two terms has a weight of 0, in float64 too: beyond it, and at infinity, weights are constant."""
+
 Rule = Callable[..., "Term | None"]
 """``rule(g, out, *args)``: the cotangent of one argument, or ``None`` where it is zero."""
 
@@ -69,29 +78,23 @@ def _mul(g: Term, out: Term, x: Term, y: Term) -> Term:
     return g * y
 
 
-def _greater(g: Term, out: Term, x: Term, y: Term, op: Op, left: bool) -> Term:
-    wins = x.apply(op, y, dtype="bool")
-    return wins.where(g, g.const(0)) if left else wins.where(g.const(0), g)
+def _passed(g: Term, out: Term, *args: Term) -> Term:
+    return g
 
 
 def _pow_base(g: Term, out: Term, x: Term, y: Term) -> Term:
-    """0 where the exponent is, even at a base of 0."""
-    zero = y.apply(Op.EQ, 0.0, dtype="bool")
-    return g * y * x.apply(Op.POW, zero.where(y.const(1), y - 1.0))
+    return g * y * x.apply(Op.POW, y - 1.0)
 
 
 def _pow_exponent(g: Term, out: Term, x: Term, y: Term) -> Term:
-    """0 where a real base is not positive: there the logarithm does not exist."""
-    if x.dtype == "complex64":
-        return g * out * x.apply(Op.LOG)
-    positive = x.apply(Op.GT, 0.0, dtype="bool")
-    return positive.where(g * out * positive.where(x, x.const(1)).apply(Op.LOG), g.const(0))
+    return g * out * x.apply(Op.LOG)
 
 
-def _share(g: Term, out: Term, x: Term, y: Term) -> Term:
+def _weight(x: Term, y: Term) -> Term:
     """The weight of x in log(e^x + e^y); a half where they tie, as -inf and -inf do."""
     tie = x.apply(Op.EQ, y, dtype="bool")
-    return g * tie.where(x.const(0), x - y).apply(Op.SIGMOID)
+    apart = tie.where(x.const(0), x - y)
+    return apart.apply(Op.MAX, -_FAR).apply(Op.MIN, _FAR).apply(Op.SIGMOID)
 
 
 def _abs(g: Term, out: Term, x: Term) -> Term:
@@ -121,16 +124,17 @@ def _arc(g: Term, out: Term, x: Term) -> Term:
 
 
 RULES: dict[Op, tuple[Rule, ...]] = {
-    Op.ADD: (lambda g, out, x, y: g, lambda g, out, x, y: g),
-    Op.SUB: (lambda g, out, x, y: g, lambda g, out, x, y: -g),
+    Op.ADD: (_passed, _passed),
+    Op.SUB: (_passed, lambda g, out, x, y: -g),
     Op.MUL: (_mul, lambda g, out, x, y: g * x),
     Op.DIV: (lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out / y)),
-    Op.REM: (lambda g, out, x, y: g, lambda g, out, x, y: -(g * x.apply(Op.FLOORDIV, y))),
+    Op.REM: (_passed, lambda g, out, x, y: -(g * x.apply(Op.FLOORDIV, y))),
     Op.POW: (_pow_base, _pow_exponent),
     Op.NEG: (lambda g, out, x: -g,),
     Op.ABS: (_abs,),
-    Op.MIN: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.LT, left) for left in (True, False)),
-    Op.MAX: tuple(lambda g, out, x, y, left=left: _greater(g, out, x, y, Op.GT, left) for left in (True, False)),
+    Op.MIN: (_passed, _passed),
+    Op.MAX: (_passed, _passed),
+    Op.SELECT: (lambda g, out, *args: None, _passed, _passed),
     Op.SQRT: (lambda g, out, x: g * 0.5 / out,),
     Op.RSQRT: (lambda g, out, x: g * -0.5 * out / x,),
     Op.EXP: (lambda g, out, x: g * out,),
@@ -139,7 +143,7 @@ RULES: dict[Op, tuple[Rule, ...]] = {
     Op.LOG2: (lambda g, out, x: g / (x * math.log(2)),),
     Op.LOG10: (lambda g, out, x: g / (x * math.log(10)),),
     Op.LOG1P: (lambda g, out, x: g / (x + 1.0),),
-    Op.LOGADDEXP: (_share, lambda g, out, x, y: _share(g, out, y, x)),
+    Op.LOGADDEXP: (lambda g, out, x, y: g * _weight(x, y), lambda g, out, x, y: g * _weight(y, x)),
     Op.SIGMOID: (lambda g, out, x: g * (out * (out.const(1) - out)),),
     Op.ERF: (_erf,),
     Op.ERFINV: (_erfinv,),
@@ -157,7 +161,43 @@ RULES: dict[Op, tuple[Rule, ...]] = {
     Op.REAL: (lambda g, out, x: g.cast("complex64"),),
     Op.IMAG: (lambda g, out, x: g.cast("complex64") * 1j,),
 }
-"""The derivative of each operation by each argument. What is missing is piecewise constant."""
+"""The derivative of each operation by each argument. What is missing is piecewise constant, or in `derivative` itself."""
 
 OWN_CONJUGATE = frozenset({Op.ABS, Op.CONJ, Op.REAL, Op.IMAG})
 """Operations on the parts of a complex number: their rules conjugate by themselves."""
+
+PASSING = frozenset({Op.ADD, Op.SUB, Op.NEG, Op.MIN, Op.MAX, Op.CAST, Op.SELECT, Op.LOOKUP, Op.CONJ, Op.REAL, Op.IMAG})
+"""Operations whose rules multiply by nothing that may be infinite: there zero stays zero."""
+
+Route = Callable[..., "Term | None"]
+"""``route(*args)``: where an argument has a share in the result, or ``None`` for everywhere."""
+
+
+def _is(op: Op, x: Term, y: Term | float) -> Term:
+    return x.apply(op, y, dtype="bool")
+
+
+def _positive(x: Term, y: Term) -> Term | None:
+    return None if x.dtype == "complex64" else _is(Op.GT, x, 0.0)
+
+
+ROUTES: dict[Op, tuple[Route, ...]] = {
+    Op.SELECT: (lambda c, x, y: None, lambda c, x, y: c, lambda c, x, y: c.apply(Op.NOT)),
+    Op.MIN: (lambda x, y: _is(Op.LT, x, y), lambda x, y: _is(Op.LT, x, y).apply(Op.NOT)),
+    Op.MAX: (lambda x, y: _is(Op.GT, x, y), lambda x, y: _is(Op.GT, x, y).apply(Op.NOT)),
+    Op.POW: (lambda x, y: None, _positive),
+}
+"""Where each argument has a share in the result, and a derivative: an exponent has none where its base has no logarithm.
+Elsewhere the derivative by it is an exact zero, and so is all that lies behind it."""
+
+FACTORS: dict[Op, tuple[Route, ...]] = {
+    Op.MUL: (lambda x, y: _is(Op.NE, y, 0.0), lambda x, y: _is(Op.NE, x, 0.0)),
+    Op.ABS: (lambda x: _is(Op.NE, x, 0.0),),
+    Op.LOGADDEXP: (lambda x, y: _is(Op.NE, _weight(x, y), 0.0), lambda x, y: _is(Op.NE, _weight(y, x), 0.0)),
+    Op.POW: (lambda x, y: _is(Op.NE, y, 0.0), lambda x, y: None),
+}
+"""Where the factor that an operation multiplies a derivative by is other than zero: at zero an argument has no share
+either, as the base in x**0 and -inf in a sum of exponentials."""
+
+CHOICES = frozenset({*ROUTES, *FACTORS, Op.LOOKUP}) - {Op.MUL, Op.POW}
+"""Operations behind which a derivative may be zero though its argument has one."""

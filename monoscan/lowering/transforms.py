@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import mlx.core as mx
 
 from monoscan.lowering import adjoint, aligned, walk_back
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable
+from monoscan.lowering.ruled import listed, to_front
 from monoscan.lowering.strategies.slices import Leaves
 
 Forward = Callable[[Arrays, int, int], Leaves]
@@ -34,36 +34,25 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
 
     @call.vjp
     def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
-        return vjp(scan, _listed(primals), _listed(cotangents), _listed(outputs), axis, rank)
+        return vjp(scan, listed(primals), listed(cotangents), listed(outputs), axis, rank)
 
     @call.jvp
     def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
-        return jvp(scan, _listed(primals), _listed(tangents), axis, rank)
+        return jvp(scan, listed(primals), listed(tangents), axis, rank)
 
     @call.vmap
     def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
-        moved = to_front(_listed(inputs), _listed(axes))
+        moved = to_front(listed(inputs), listed(axes))
         outputs = transformable(scan, forward, moved, axis + 1, rank + 1)
         size = max(x.shape[0] for x in moved)
         return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
 
-    return _listed(call(*arrays))
+    return listed(call(*arrays))
 
 
 def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs a scan by array operations, with this library's rules for its derivatives."""
     return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
-
-
-def _listed(given: Any) -> list[Any]:
-    """MLX hands over a bare array where there is one."""
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def to_front(arrays: Arrays, axes: Sequence[int | None]) -> list[mx.array]:
-    """Mapped axes in front; an axis of size 1 where an array is not mapped."""
-    pairs = zip(arrays, axes, strict=True)
-    return [x[None] if axis is None or axis < 0 else mx.moveaxis(x, axis, 0) for x, axis in pairs]
 
 
 def vjp(

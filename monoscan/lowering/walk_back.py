@@ -9,14 +9,14 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned
+from monoscan.lowering import aligned, ruled
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.builder import Builder
 from monoscan.lowering.derivative import jacobian, linear_over_complex
 from monoscan.lowering.derivative_rules import Term
-from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Leaf, Op, Program
+from monoscan.lowering.routed import chooses
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
 
@@ -145,8 +145,7 @@ def _step(
     """The cotangents of the left operand, the right one and captured arrays, on whole arrays."""
     left = _lanes_in(adjoint, previous, adjoint.lefts)
     right = _lanes_in(adjoint, elements, adjoint.rights)
-    results = evaluate(adjoint.step, [*left, *right, *captures, *g], ARRAYS)
-    results = [mx.broadcast_to(y, g[0].shape) for y in results]
+    results = ruled.run(adjoint.step, [*left, *right, *captures, *g])
     state = adjoint.program.outputs
     a = sum(state[i].lanes for i in adjoint.live)
     b = a + sum(state[i].lanes for i in adjoint.gradients)
@@ -195,7 +194,7 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
         return tape.weights
     left = _lanes_in(adjoint, tape.previous, adjoint.lefts)
     right = _lanes_in(adjoint, tape.elements, adjoint.rights)
-    steps = evaluate(maps.entries, [*left, *right, *tape.captures], ARRAYS)
+    steps = ruled.run(maps.entries, [*left, *right, *tape.captures])
     wide = (*shape[:axis], n if tape.seeded else n - 1, *shape[axis + 1 :])
     known = {pair: mx.broadcast_to(step, wide) for pair, step in zip(maps.pairs, steps, strict=True)}
     gates = []
@@ -205,7 +204,7 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
         gates.append(mx.concatenate([inner, cut([inner], axis, 0, 1)[0]], axis))  # the last is nobody's operand
     xs = flip([*gates, *tape.weights], axis)
     scan = AlignedScan(maps.program, tuple(range(len(xs))), tuple(dtypes.name_of(x.dtype) for x in xs))
-    ys = aligned.run(scan, xs, axis, len(shape))
+    ys = aligned.run(scan, xs, axis, len(shape), ruled.combine(maps.program))
     return flip(ys[len(gates) :], axis)
 
 
@@ -236,10 +235,7 @@ def _maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
     pattern = _closed(set(pairs))
     if any(len(block) > MAX_BLOCK for block in _components(pattern, len(lanes))):
         return None
-    selected = any(
-        entries.code[v - entries.num_lanes].op is Op.SELECT for v in entries.results if v >= entries.num_lanes
-    )
-    return Maps(pairs, entries, tuple(sorted(pattern)), _composition(sorted(pattern), lanes, selected))
+    return Maps(pairs, entries, tuple(sorted(pattern)), _composition(sorted(pattern), lanes, chooses(program)))
 
 
 def _closed(pattern: set[Pair]) -> set[Pair]:
@@ -260,16 +256,19 @@ def _components(pattern: set[Pair], lanes: int) -> list[set[int]]:
     return blocks
 
 
-def _composition(pattern: list[Pair], lanes: list[str], selected: bool) -> Program:
+def _composition(pattern: list[Pair], lanes: list[str], choosing: bool) -> Program:
     """(J_r J_l, J_r w_l + w_r), on the entries of the pattern alone.
 
-    Where ``selected``, an entry of 0 may be a branch that was not taken, which keeps NaN and
-    infinities out too.
+    Where ``combine`` is ``choosing``, a factor of 0 may be what was not chosen, which keeps NaN
+    and infinities out too. All other products are products, for the sake of second derivatives.
     """
 
     def times(entry: Term, value: Term) -> Term:
         product = entry * value
-        return entry.apply(Op.EQ, 0.0, dtype="bool").where(entry, product) if selected else product
+        if not choosing:
+            return product
+        zero = _compared(Op.EQ, entry, 0.0).apply(Op.OR, _compared(Op.EQ, value, 0.0))
+        return zero.apply(Op.AND, _compared(Op.NE, product, product)).where(entry.const(0), product)
 
     leaves = tuple(Leaf(lanes[i]) for i, _ in pattern) + tuple(Leaf(name) for name in lanes)
     builder = Builder(leaves + leaves)
@@ -285,6 +284,10 @@ def _composition(pattern: list[Pair], lanes: list[str], selected: bool) -> Progr
         parts = [times(entry_r[i, j], left[offset + j]) for j in order if (i, j) in entry_r]
         results.append(_sum([*parts, right[offset + i]], left[0]))
     return Program(builder.inputs, leaves, tuple(builder.code), tuple(term.number for term in results), len(leaves))
+
+
+def _compared(op: Op, x: Term, y: Term | float) -> Term:
+    return x.apply(op, y, dtype="bool")
 
 
 def _sum(parts: list[Term], like: Term) -> Term:

@@ -117,11 +117,11 @@ def test_steps_have_derivative_zero(op: Op) -> None:
 
 def test_every_operation_has_a_rule_or_is_piecewise_constant() -> None:
     constant = {
-        Op.CONST, Op.CAST, Op.SELECT, Op.LOOKUP, Op.FLOORDIV, Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.NOT, Op.AND, Op.OR,
+        Op.CONST, Op.CAST, Op.LOOKUP, Op.FLOORDIV, Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.NOT, Op.AND, Op.OR,
         Op.XOR, Op.SHL, Op.SHR, *CONSTANT,
     }  # fmt: skip
     assert set(derivative_rules.RULES) | constant == set(Op)
-    assert set(derivative_rules.RULES) == {*UNARY, *BINARY, Op.CONJ, Op.REAL, Op.IMAG}
+    assert set(derivative_rules.RULES) == {*UNARY, *BINARY, Op.CONJ, Op.REAL, Op.IMAG, Op.SELECT}
 
 
 @pytest.mark.parametrize("op", HOLOMORPHIC, ids=lambda op: op.value)
@@ -272,6 +272,39 @@ def test_a_lookup_hands_its_cotangent_to_the_chosen_lane() -> None:
     np.testing.assert_array_equal([np.broadcast_to(x, (3,)) for x in results], [*np.zeros((3, 3)), *np.eye(3)])
     tangents = evaluate(forward(source), [*lanes, *np.zeros((3, 3)), *(k * np.ones(3) for k in (5.0, 6.0, 7.0))])
     np.testing.assert_array_equal(tangents[-1], [5, 6, 7])
+
+
+LOSERS: dict[Op, list[Instr]] = {
+    Op.MAX: [Instr(Op.CONST, (), "float64", 0.5), Instr(Op.MAX, (2, 3), "float64")],
+    Op.MIN: [Instr(Op.CONST, (), "float64", -0.5), Instr(Op.MIN, (2, 3), "float64")],
+    Op.ABS: [Instr(Op.ABS, (2,), "float64")],
+    Op.LOGADDEXP: [Instr(Op.LOG, (2,), "float64"), Instr(Op.LOGADDEXP, (1, 3), "float64")],
+    Op.POW: [Instr(Op.CONST, (), "float64", 0.0), Instr(Op.POW, (2, 3), "float64")],
+}
+"""``op(sqrt(left))`` with a share of zero at 0, where the root has an infinite derivative."""
+
+
+@pytest.mark.parametrize("op", LOSERS, ids=lambda op: op.value)
+def test_an_argument_without_a_share_leaks_nothing(op: Op) -> None:
+    source, at, one = program([Instr(Op.SQRT, (0,), "float64"), *LOSERS[op]]), [np.zeros(1), np.ones(1)], np.ones(1)
+    right = 1 if op is Op.LOGADDEXP else 0
+    assert [x.item() for x in backwards(source, at, one)] == [0, right]
+    assert forwards(source, at, [np.full(1, 5.0), np.full(1, 7.0)]) == 7 * right
+    tangents = evaluate(forward(reverse(source)), [*at, one, one, np.zeros(1), np.zeros(1)])[2:]
+    assert [x.item() for x in tangents] == [0, 0]
+    assert [x.item() for x in evaluate(jacobian(source, (0,))[1], at)] == [0]
+
+
+@pytest.mark.parametrize("op", [Op.MAX, Op.MIN], ids=lambda op: op.value)
+def test_a_missing_route_is_found(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(derivative_rules.ROUTES, op)
+    with pytest.raises(AssertionError):
+        test_an_argument_without_a_share_leaks_nothing(op)
+
+
+def test_a_program_without_choices_has_no_conditions() -> None:
+    found = reverse(traced(ms.MatrixAffine(), ((2, 2), (2,)))[0])
+    assert not any(instr.dtype == "bool" for instr in found.code)
 
 
 # ------------------------------------------------------------------------------------------- types

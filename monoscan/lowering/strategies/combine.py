@@ -94,12 +94,12 @@ def by_vmap(
         ]
         results = function(*squeezed)
         shapes = [tuple(mx.broadcast_shapes(a.shape, b.shape)) for a, b in zip(left, right, strict=True)]
-        return [_trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]
+        return [trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]
 
     return combine
 
 
-def _trim(y: mx.array, shape: Shape) -> mx.array:
+def trim(y: mx.array, shape: Shape) -> mx.array:
     """Undoes the broadcast of a result that does not depend on an axis: its rows are all the same."""
     if tuple(y.shape) == shape:
         return y
@@ -116,10 +116,19 @@ def leaves_of(result: tree.Tree, structure: tree.Structure) -> Leaves:
 def on_leaves(combine: Combine, events: Sequence[Shape]) -> Combine:
     """A ``combine`` of leaves as one of lanes."""
 
-    def on_lanes(left: Leaves, right: Leaves) -> Leaves:
+    def combine_lanes(left: Leaves, right: Leaves) -> Leaves:
         return split_lanes(combine(join_lanes(left, events), join_lanes(right, events)), events)
 
-    return on_lanes
+    return combine_lanes
+
+
+def on_lanes(combine: Combine, events: Sequence[Shape]) -> Combine:
+    """A ``combine`` of lanes as one of leaves."""
+
+    def combine_leaves(left: Leaves, right: Leaves) -> Leaves:
+        return join_lanes(combine(split_lanes(left, events), split_lanes(right, events)), events)
+
+    return combine_leaves
 
 
 def split_lanes(xs: Leaves, events: Sequence[Shape]) -> Leaves:

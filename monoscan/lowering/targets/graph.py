@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned
+from monoscan.lowering import aligned, ruled
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.identity import identity_constants, needs_identity, neutral
 from monoscan.lowering.problem import Problem
-from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_leaves
+from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
 from monoscan.lowering.strategies.portable import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 from monoscan.lowering.transforms import transformable
@@ -93,19 +93,27 @@ def _mapped(problem: Problem, captures: Captures, scan: AlignedScan, arrays: Seq
     return on_leaves(by_vmap(captures.rebuild, problem.structure, captured, problem.layout.event, rank), scan.events)
 
 
+def whole_combine(problem: Problem, captures: Captures) -> Combine:
+    """``combine`` on leaves of elements, outside of the rules for whole scans: MLX differentiates what runs it."""
+    if problem.program is not None:
+        flat = [c.reshape(-1) for c in captures.operands]
+        constants = [c[i] for c in flat for i in range(c.size)]
+        return on_lanes(ruled.combine(problem.program, constants), [leaf.shape for leaf in problem.element])
+    if problem.slices:
+        return by_slices(captures.root, problem.structure)
+    return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
+
+
 def _untraced(
     plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> tuple[Leaves, Leaves]:
-    """A function that the IR cannot express: MLX differentiates through the graph."""
+    """A function that the IR cannot express, or an identity that is not constant: MLX differentiates through the graph."""
     problem, options = plan.problem, plan.problem.options
     xs = prepare(problem, leaves)
     first = prepare_init(problem, init) if init is not None else None
     if first is None and needs_identity(problem, plan.strategy):
         first = identity(problem, captures)
-    if problem.slices:
-        combine = by_slices(captures.root, problem.structure)
-    else:
-        combine = by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
+    combine = whole_combine(problem, captures)
     ys, carry = run_strategy(
         plan.strategy, combine, xs, first, problem.layout.axis,
         seeded=init is not None, inclusive=options.inclusive, results=options.results,

@@ -9,7 +9,6 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.problem import Problem
-from monoscan.lowering.strategies.combine import by_vmap
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets import graph
 
@@ -33,7 +32,7 @@ def run(
         return _empty(problem)[0], carry
     total = graph.prepare(problem, leaves)
     if init is not None and first is not None:
-        total = by_vmap(captures.rebuild, problem.structure, captures.operands, layout.event)(first, total)
+        total = graph.whole_combine(problem, captures)(first, total)
     ys = total if options.inclusive or first is None else first
     results = graph.finish(problem, ys) if options.results else []
     return results, [layout.restore_carry(c, i) for i, c in enumerate(total)]
