@@ -53,6 +53,7 @@ def lines(operator: Semigroup, elems: Tree, seconds: float, **options: Any) -> I
         seconds: About how long to measure, all rows together.
         options: The other arguments of ``scan``.
     """
+    scan(operator, elems, **options)  # builds its kernel: the plan says what is timed, also where that failed
     plan = explain(operator, elems, **options)
     yield plan.summary()[0]
     entries = list(_entries(operator, elems, plan, options))

@@ -276,6 +276,33 @@ def test_missing_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         build.find_recipe()
 
 
+def test_a_python_that_does_not_know_its_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def minimal() -> dict[str, str]:
+        raise ModuleNotFoundError("No module named '_sysconfigdata__linux_x86_64-linux-gnu'")
+
+    monkeypatch.setattr(sysconfig, "get_paths", minimal)
+    with pytest.raises(BridgeUnavailable, match="Python's headers are missing"):
+        build.find_recipe()
+
+
+def test_another_module_called_nanobind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("raise RuntimeError('mine')", "pass", "__version__ = '1'"):
+        (tmp_path / "nanobind.py").write_text(text)
+        done = python(
+            f"""
+            import sys
+            sys.path.insert(0, {str(tmp_path)!r})
+            import mlx.core as mx, monoscan as ms
+            from monoscan.lowering.targets.cpu import build
+            print(ms.linear_recurrence(mx.ones(3), mx.ones(3)).tolist(), build.status().reason)
+            """,
+            MONOSCAN_CACHE_DIR=str(tmp_path / "cache"),
+        )
+        assert done.stdout.startswith("[1.0, 2.0, 3.0] "), done.stderr
+        assert "nanobind" in done.stdout
+        assert done.stderr.count("\n") == 1
+
+
 def test_the_source_of_the_test_kernel_compiles_without_warnings(tmp_path: Path) -> None:
     found = compiler.find_compiler()
     flags = [*kernels.kernel_flags(found), "-Wall", "-Werror", "-include", str(kernels.CONTRACT)]

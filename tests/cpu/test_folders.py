@@ -200,6 +200,13 @@ def test_what_loads_nowhere_is_a_failure(folder: Path) -> None:
     with pytest.raises(BridgeUnavailable, match=r"what the C\+\+ compiler made does not load: wrong ELF class"):
         obtain(load)
 
+    def never(path: Path) -> None:
+        raise AssertionError("built again, for every process")
+
+    with pytest.raises(BridgeUnavailable, match=r"there is no folder for compiled code: wrong ELF class"):
+        cache.obtain("some.so", never, load)
+    assert obtain() == b"whole"
+
 
 def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace = os.replace
@@ -223,7 +230,7 @@ def test_a_place_that_holds_a_folder_of_that_name(folder: Path) -> None:
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    with pytest.raises(BridgeUnavailable, match=r"compiled code can be kept nowhere: .*No such file"):
+    with pytest.raises(BridgeUnavailable, match=r"there is no folder for compiled code: .*No such file"):
         obtain()
 
 

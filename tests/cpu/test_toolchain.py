@@ -20,6 +20,7 @@ from bridge_affine import python
 
 import monoscan as ms
 from monoscan.cli import info
+from monoscan.cli.main import main
 from monoscan.errors import StrategyError
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.targets.cpu import backward, build, cache, compiler, kernels, target
@@ -172,6 +173,16 @@ def untraced_scale() -> mx.array:
     return ms.scan(operator, (mx.array(A), mx.array(B)))[1]
 
 
+def test_the_command_line_tells_what_will_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    broken(monkeypatch, folder, FULL)
+    assert main(["explain", "Affine", "--shape", "50"]) == 0
+    assert "strategy  blelloch (row 6)" in capsys.readouterr().out
+    assert main(["bench", "Affine", "--shape", "50", "--reverse", "--seconds", "0.1"]) == 0
+    assert "auto: blelloch" in capsys.readouterr().out
+    assert main(["info"]) == 0
+    assert "kernel (cpu)   only those compiled before: the C++ compiler failed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("call", [recurrence, pieces, slices, untraced_scale], ids=lambda call: call.__name__)
 def test_every_public_call(folder: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[], mx.array]) -> None:
     broken(monkeypatch, folder, FULL)
@@ -299,6 +310,7 @@ def test_an_interrupt_stops_the_compilers_of_the_bridge(tmp_path: Path) -> None:
 REPORT = """
 import mlx.core as mx, numpy as np, monoscan as ms
 from monoscan.cli import info
+from monoscan.cli.main import main
 a = mx.array([0.5, 2.0, -1.0])
 for _ in range(2):
     print(ms.linear_recurrence(a, a).tolist(), ms.scan(ms.Product(), a).tolist())

@@ -77,7 +77,7 @@ class Recipe:
         """How both sources are compiled."""
         folders = (
             HERE, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
-            self.nanobind / "ext" / "robin_map" / "include", sysconfig.get_paths()["include"],
+            self.nanobind / "ext" / "robin_map" / "include", python_headers(),
         )  # fmt: skip
         return (*_FLAGS, *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
 
@@ -91,7 +91,7 @@ class Recipe:
     def name(self) -> str:
         """The file's name, with a hash of all that it depends on: contents and versions, not where they lie."""
         toolchain = [self.nanobind_version, self.compiler.identity, *_FLAGS, *self.compiler.sanitizer_flags]
-        return f"{stem()}-{digest(toolchain)[:8]}{sysconfig.get_config_var('EXT_SUFFIX')}"
+        return f"{stem()}-{digest(toolchain)[:8]}{importlib.machinery.EXTENSION_SUFFIXES[0]}"
 
     def check_internals(self) -> None:
         """Raises unless nanobind would find the types that MLX has registered."""
@@ -136,13 +136,24 @@ def mlx_folder() -> Path:
     return Path(mx.__file__).parent
 
 
+def python_headers() -> Path:
+    """The folder that should hold Python.h."""
+    try:
+        return Path(sysconfig.get_paths()["include"])
+    except ImportError:  # a minimal Python does not know
+        return Path("/nonexistent")
+
+
 def stem() -> str:
     """The file's name without the compiler and nanobind: what the bridge does, and for which MLX and Python.
 
     A bridge that another compiler made from the same serves where none can be built.
     """
     sources = [*sorted(HERE.glob("bridge*.h")), HERE / "bridge.cpp", HERE / "kernel.h"]
-    texts = [source.read_text(encoding="utf-8") for source in sources]
+    try:
+        texts = [source.read_text(encoding="utf-8") for source in sources]
+    except OSError as error:  # as in an archive: nothing is built from it, and nothing found
+        return f"bridge-{error.errno}"
     place = [str(mlx_folder())] if sys.platform == "darwin" else []
     return (
         f"bridge-{digest([*texts, mlx_version(), _mlx_build(), sys.version, platform.machine(), sanitizers(), *place])}"
@@ -182,16 +193,16 @@ def find_recipe() -> Recipe:
         raise BridgeUnavailable("nanobind is not installed: pip install 'monoscan[cpu]'")
     try:
         version = str(importlib.import_module("nanobind").__version__)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # another module of that name may raise anything
         raise BridgeUnavailable(f"the nanobind at {spec.origin} does not work: {error}") from error
     recipe = Recipe(compiler, Path(spec.origin).parent, version)
     needed = {
         recipe.mlx / "include" / "mlx" / "primitives.h": f"the headers of mlx {mlx_version()} are not installed",
         recipe.nanobind / "src" / "nb_combined.cpp": "nanobind is installed without its sources",
-        Path(sysconfig.get_paths()["include"]) / "Python.h": "Python's headers are missing: install python3-dev",
+        python_headers() / "Python.h": "Python's headers are missing: install python3-dev",
     }
     for path, reason in needed.items():
-        if not path.exists():
+        if not os.path.exists(path):  # unlike the method of a path, no error where a folder may not be searched
             raise BridgeUnavailable(reason)
     return recipe
 

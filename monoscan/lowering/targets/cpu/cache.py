@@ -45,13 +45,16 @@ def obtain(name: str, build: Callable[[Path], None], load: Callable[[Path], Load
             found = kept(name, load)  # another process may have built it meanwhile
             if found is not None:
                 return found
+            useless = _held_everywhere(name)
+            if useless is not None:
+                return load(useless)  # which says why it does not load; building it again would take as long to say so
             made = folder / name
             build(made)
             if not made.is_file():
                 raise BridgeUnavailable("the C++ compiler reported success and wrote nothing")
             return _keep(made, load)
     except OSError as error:
-        raise BridgeUnavailable(f"compiled code can be kept nowhere: {error}") from error
+        raise BridgeUnavailable(f"there is no folder for compiled code: {error}") from error
 
 
 def kept(pattern: str, load: Callable[[Path], Loaded]) -> Loaded | None:
@@ -83,6 +86,17 @@ def _intact(pattern: str) -> Iterator[Path]:
             if place.unsafe is None:
                 found = place.folder.glob(pattern) if "*" in pattern else [place.folder / pattern]
                 yield from filter(intact, sorted(found, key=_age))
+
+
+def _held_everywhere(name: str) -> Path | None:
+    """One of the intact libraries, if there is one wherever it could be kept."""
+    path = None
+    for place in folders.places_to_keep():
+        if place.unsafe is None:
+            path = place.folder / name
+            if not intact(path):
+                return None
+    return path
 
 
 def _age(path: Path) -> float:
