@@ -140,3 +140,11 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.IMAG: _unary(mx.imag),
 }
 """The arithmetic of MLX arrays, of any shapes that broadcast."""
+
+
+def own_answers(program: Program) -> bool:
+    """Whether MLX leaves open what an operation gives somewhere, may read out of bounds there, or end the process."""
+    return any(instr.op in _OPEN or (instr.op is Op.CAST and instr.dtype == "uint32") for instr in program.code)
+
+
+_OPEN = frozenset({Op.LOOKUP, Op.FLOORDIV, Op.REM, Op.SHL, Op.SHR})

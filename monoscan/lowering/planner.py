@@ -8,6 +8,7 @@ import attrs
 
 from monoscan import errors
 from monoscan.lowering import cost
+from monoscan.lowering.interpret import own_answers
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import STRATEGIES, Problem
 from monoscan.lowering.targets import graph, native
@@ -204,7 +205,9 @@ def _combination(problem: Problem, strategy: str) -> Combination:
     if strategy in ("trivial", "parts"):
         return "none"
     program, items = problem.program, problem.layout.items
+    if program is None:
+        return "slices" if problem.slices else "vmap"
     scalars = all(not event for event in problem.layout.event)
-    if program is not None and (scalars or not items or items >= ELEMENTS_PER_OPERATION * len(program.code)):
+    if scalars or own_answers(program) or not items or items >= ELEMENTS_PER_OPERATION * len(program.code):
         return "lanes"
     return "slices" if problem.slices else "vmap"

@@ -101,6 +101,9 @@ def _arg_reduce(call: Call, x: Ids) -> Ids:
     best, index = rows[0], call.each(Op.CAST, np.broadcast_to(call.const(0), rows[0].shape))
     for i, row in enumerate(rows[1:], 1):
         better = call.each(Op.GT if kind else Op.LT, row, best, dtype="bool")
+        if source in dtypes.FLOATS:  # the first NaN wins
+            odd = [call.each(op, x, x, dtype="bool") for op, x in ((Op.NE, row), (Op.EQ, best))]
+            better = call.each(Op.OR, better, call.each(Op.AND, *odd, dtype="bool"), dtype="bool")
         best = call.each(Op.SELECT, better, row, best, dtype=source)
         index = call.each(Op.SELECT, better, call.const(i), index)
     return index.reshape(call.shape)
@@ -110,7 +113,7 @@ def _scan(call: Call, x: Ids) -> Ids:
     kind, axis, reverse, inclusive = call.arguments
     if not inclusive:
         raise Untraceable("an exclusive scan inside combine")
-    rows = list(np.moveaxis(x, axis, 0))[:: -1 if reverse else 1]
+    rows = list(np.moveaxis(call.each(Op.CAST, x), axis, 0))[:: -1 if reverse else 1]
     for i in range(1, len(rows)):
         rows[i] = call.each(_SCANS[kind], rows[i - 1], rows[i])
     return np.moveaxis(np.stack(rows[:: -1 if reverse else 1]), 0, axis)

@@ -135,6 +135,11 @@ def _record(where: str, function: Callable[..., tuple[mx.array, ...]], inputs: t
 
 def _reason(where: str, error: Exception) -> str:
     text = str(error)
+    if text == "std::bad_cast":
+        raise errors.ScanTypeError(
+            f"{where} uses a Python integer that MLX does not take: those from 2**63 on are written as arrays, "
+            "mx.array(np.array(value, np.uint64))."
+        ) from error
     if "Attempting to eval" in text or "Only length-1 arrays" in text:
         raise errors.TraceError(
             f"{where}: combine reads the value of an array (a Python if, while, bool(), float(), .item() or NumPy call); "
@@ -149,9 +154,10 @@ def _constants(records: list[Record]) -> list[mx.array]:
     return [array for record in records if record["type"] == "constants" for _, array in record["constants"]]
 
 
-def _address(array: mx.array) -> int:
-    view = np.asarray(array.reshape(-1).view(mx.uint8))
-    return int(view.__array_interface__["data"][0])
+def _memory(array: mx.array) -> tuple[int, object]:
+    """Where an array lies, and what holds it there: by a view of items of its own size, which is no copy."""
+    items = np.asarray(array.view({1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[array.itemsize]))
+    return int(items.__array_interface__["data"][0]), items
 
 
 def _check_constants(where: str, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
@@ -159,8 +165,10 @@ def _check_constants(where: str, records: list[Record], function: Callable[..., 
     again: list[Record] = []
     mx.export_function(again.append, function, *examples)
     with mx.stream(mx.cpu):
-        pairs = zip(_constants(records), _constants(again), strict=True)
-        old = [first for first, second in pairs if first.size and _address(first) == _address(second)]
+        constants = [array for array in _constants(records) if array.size]
+        before = [_memory(array) for array in constants]
+        after = [_memory(array) for array in _constants(again) if array.size]
+        old = [array for array, (x, _), (y, _) in zip(constants, before, after, strict=True) if x == y]
     if old:
         raise errors.TraceError(
             f"{where}: combine reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} that is neither an "

@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.monoids import domain
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
 
@@ -74,16 +75,21 @@ class CustomMonoid(_Functions, Monoid):
                 f"[{self.name}] identity has the tree {tree.describe(self.neutral)}; "
                 f"elements are {tree.describe(like)}."
             )
-        return tree.unflatten(structure, [self._filled(x, v) for x, v in zip(leaves, values, strict=True)])
+        rows = zip(tree.paths(structure), leaves, values, strict=True)
+        return tree.unflatten(structure, [self._filled(path, x, value) for path, x, value in rows])
 
-    def _filled(self, like: mx.array, value: Any) -> mx.array:
-        name = dtypes.name_of(like.dtype)
-        if name in dtypes.INTEGERS and isinstance(value, float) and not value.is_integer():
-            raise errors.ScanTypeError(
-                f"[{self.name}] its identity {value} is no {name}. Cast the elements, or give identity=lambda like: ..., "
-                "which can tell dtypes apart."
-            )
-        return mx.full(like.shape, value, like.dtype)
+    def _filled(self, path: str, like: mx.array, value: Any) -> mx.array:
+        name, value = dtypes.name_of(like.dtype), dtypes.number(value)
+        if not isinstance(value, (bool, int, float, complex)):
+            return mx.full(like.shape, value, like.dtype)
+        if isinstance(value, float) and value.is_integer() and name not in dtypes.FLOATS | dtypes.COMPLEX:
+            value = int(value)
+        if dtypes.holds(name, value):
+            return domain.fill(like, value)
+        raise errors.ScanTypeError(
+            f"[{self.name}] its identity {value!r:.40} is no {name}, the dtype of leaf {path or 'x'}. Cast the elements, or give "
+            "identity=lambda like: ..., which can tell dtypes apart."
+        )
 
 
 def monoid(

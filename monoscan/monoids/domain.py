@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
 
@@ -108,11 +107,9 @@ def counting(x: mx.array) -> mx.array:
 _NARROW = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
 
 
-def fill(like: mx.array, value: Any) -> mx.array:
-    """An array like another with one value throughout, also those above the range of int64."""
-    if like.dtype == mx.uint64:
-        value = mx.array(np.array(value, np.uint64))
-    return mx.full(like.shape, value, like.dtype)
+def fill(like: mx.array, value: complex) -> mx.array:
+    """An array like another with one number throughout."""
+    return mx.broadcast_to(dtypes.constant(value, dtypes.name_of(like.dtype)), like.shape)
 
 
 def lowest(like: mx.array) -> mx.array:
@@ -123,3 +120,12 @@ def lowest(like: mx.array) -> mx.array:
 def highest(like: mx.array) -> mx.array:
     """The identity of ``min``: inf, the largest integer, or True."""
     return fill(like, dtypes.highest(dtypes.name_of(like.dtype)))
+
+
+def places(index: mx.array, size: int) -> mx.array:
+    """Which of ``size`` places each index names: negative ones count from the end, what lies outside is clamped.
+
+    MLX's own gathers count from the end too, but read out of bounds.
+    """
+    index = index if dtypes.holds(dtypes.name_of(index.dtype), size) else index.astype(mx.int32)
+    return mx.clip(mx.where(index < 0, index + size, index), 0, size - 1)

@@ -27,7 +27,8 @@ class FiniteMap(Monoid):
     """Composition of maps of ``k`` states to themselves: a finite automaton, in parallel.
 
     Elements are integer vectors ``f`` of length ``k`` (event 1) with entries from 0 to k - 1;
-    ``combine`` follows the left map first: ``f_r[f_l]``. Identity (0, 1, ..., k - 1).
+    ``combine`` follows the left map first: ``f_r[f_l]``. Identity (0, 1, ..., k - 1). An entry
+    outside counts from the end if it is negative, and is clamped.
 
     Source: Ladner and Fischer, *Parallel prefix computation* (1980), section 3; Hillis and
     Steele, *Data parallel algorithms* (1986).
@@ -59,26 +60,39 @@ class FiniteMap(Monoid):
     def embed(self, symbols: mx.array, table: mx.array | None = None) -> mx.array:
         """The map of each symbol: row ``symbol`` of a table of ``k`` columns; without one, the maps themselves.
 
+        A symbol that has no row counts from the end if it is negative, and is clamped.
+
         Raises:
             ScanError: The maps have another length than ``k``.
         """
-        maps = symbols if table is None else mx.take(table, symbols, axis=0)
+        maps = symbols if table is None else mx.take(table, domain.places(symbols, len(table)), axis=0)
         self._expect_states(maps)
         return maps
 
     def project(self, element: mx.array, start: int = 0) -> mx.array:
-        """The state that is reached from ``start``."""
+        """The state that is reached from ``start``.
+
+        Raises:
+            ScanError: There is no such state.
+        """
+        if not 0 <= start < self.k:
+            raise errors.ScanError(f"[{self.name}] start must be a state, from 0 to {self.k - 1}; got {start!r}.")
         return element[..., start]
 
     def combine(self, left: mx.array, right: mx.array) -> mx.array:
         self._expect_states(left)
-        return mx.take_along_axis(right, left, axis=-1)
+        return mx.take_along_axis(right, domain.places(left, self.k), axis=-1)
 
     def identity(self, like: mx.array) -> mx.array:
         return mx.broadcast_to(mx.arange(self.k, dtype=like.dtype), like.shape)
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.INTEGERS, "a state is a whole number")
+        if not names.holds(dtypes[0], self.k - 1):
+            raise errors.ScanTypeError(
+                f"[{self.name}] names states up to {self.k - 1}; leaf f is {dtypes[0]}, which ends at "
+                f"{names.highest(dtypes[0])}. Cast it first, as in f.astype(mx.int32)."
+            )
 
     def _expect_states(self, maps: mx.array) -> None:
         if not maps.ndim or maps.shape[-1] != self.k:

@@ -210,10 +210,11 @@ def _init_label(where: str, name: str) -> str:
 
 
 def _init_leaf(label: str, x: Any, exact: str, rounded: str) -> mx.array:
+    x = dtypes.number(x)
     if isinstance(x, (bool, int, float, complex)):
         if not dtypes.holds(exact, x):
-            raise errors.ScanTypeError(f"{label} is {x!r}, which {exact} does not hold. Cast the elements first.")
-        return mx.array(x, dtypes.by_name(exact))
+            raise errors.ScanTypeError(f"{label} is {x!r:.40}, which {exact} does not hold. Cast the elements first.")
+        return dtypes.constant(x, exact)
     if not isinstance(x, mx.array):
         got = f"{type(x).__name__} {x!r:.40}"
         raise errors.TreeError(f"{label} must be an array; got {got}. Convert it with mx.array(...).")

@@ -35,6 +35,12 @@ def _by_mlx(instr: Instr, *args: Array) -> Array:
     return result
 
 
+def _cast(instr: Instr, x: Array) -> Array:
+    if instr.dtype == "uint32" and x.dtype.kind == "f":
+        x = x.astype(np.int64)  # NumPy's own gives one answer in vectors and another in the tail
+    return x.astype(numpy_dtype(instr.dtype))
+
+
 def _lookup(instr: Instr, index: Array, *table: Array) -> Array:
     grid = np.broadcast_arrays(index, *table)
     chosen: Array = np.take_along_axis(np.stack(grid[1:]), grid[0][None].astype(np.int64), axis=0)[0]
@@ -57,7 +63,7 @@ _PLAIN: dict[Op, Callable[..., Array]] = {
     Op.SQRT: np.sqrt,
     Op.FLOOR: np.floor,
     Op.CEIL: np.ceil,
-    Op.ROUND: np.rint,
+    Op.ROUND: lambda x: np.rint(x) if x.dtype.kind in "fc" else x,
     Op.EQ: np.equal,
     Op.NE: np.not_equal,
     Op.LT: np.less,
@@ -71,7 +77,7 @@ MACHINE: Arithmetic[Array] = {
     **dict.fromkeys(Op, _by_mlx),
     **{op: _plain(function) for op, function in _PLAIN.items()},
     Op.CONST: lambda instr: np.array(instr.param, numpy_dtype(instr.dtype)),
-    Op.CAST: lambda instr, x: x.astype(numpy_dtype(instr.dtype)),
+    Op.CAST: _cast,
     Op.SUB: lambda instr, x, y: np.logical_xor(x, y) if instr.dtype == "bool" else np.subtract(x, y),
     Op.LOOKUP: _lookup,
     Op.AND: _logic(np.logical_and, np.bitwise_and),

@@ -6,6 +6,8 @@ associative, and applies the operations to them. A scan of each row of pairs so 
 
 from __future__ import annotations
 
+from math import exp, fsum, log
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -67,3 +69,21 @@ def test_truth_values_are_ordered_in_every_loop(shape: tuple[int, int]) -> None:
         for strategy in ("kernel", "sequential", "hillis_steele"):
             got = ms.scan(operator, (mx.array(truth), mx.array(index)), axis=axis, strategy=strategy)[1]
             np.testing.assert_array_equal(np.array(got), np.stack(want, axis))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"reverse": True}, {"init": 0.5}, {"strategy": "kernel"}, {"strategy": "sequential"}]
+)
+def test_logarithms_of_float64_are_added_in_float64(options: dict[str, object]) -> None:
+    """MLX's exponential of float64 errs by 1e-7, and so does mx.logcumsumexp."""
+    x = [float(v) for v in np.random.default_rng(3).normal(0, 3, 200)]
+    elements = mx.array(x, mx.float64)
+    got = ms.scan(ms.LogSumExp(), elements, **options)
+    steps = x[::-1] if "reverse" in options else x
+    start = [0.5] if "init" in options else []
+    want = [max(x) + log(fsum(exp(v - max(x)) for v in (*start, *steps[: n + 1]))) for n in range(len(x))]
+    np.testing.assert_allclose(np.array(got), want[::-1] if "reverse" in options else want, rtol=0, atol=1e-13)
+    fold = ms.fold(ms.LogSumExp(), elements, **options).item()
+    assert abs(fold - want[-1]) < 1e-13
+    plan = ms.explain(ms.LogSumExp(), elements)
+    assert any("mx.logcumsumexp computes the exponentials of float64 to 1e-7" in reason.text for reason in plan.reasons)

@@ -11,6 +11,7 @@ import pytest
 from support import (
     AFFINE,
     COMPILED,
+    GRAPH,
     LENGTHS,
     MATMUL,
     MATRIX_AFFINE,
@@ -238,6 +239,33 @@ def test_init_may_widen_the_batch_of_a_native_scan(strategy: str) -> None:
 def test_an_init_of_scalars_needs_no_arrays() -> None:
     _, h = ms.scan(ms.Affine(), (mx.full((2, 3), 0.5), mx.ones((2, 3))), init=(1, 4))
     assert h.tolist() == [[3, 3, 3], [2.5, 2.5, 2.5]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "init"),
+    [("float32", np.float32(2)), ("float16", np.float64(2)), ("float32", np.int64(2)), ("int32", np.uint8(2)),
+     ("int8", np.int64(2)), ("uint64", np.uint64(2)), ("complex64", np.complex64(2)), ("int32", np.int32(2))],
+)  # fmt: skip
+def test_numpy_scalars_are_numbers(dtype: str, init: object) -> None:
+    x = mx.array([1, 0, 1]).astype(getattr(mx, dtype))
+    assert ms.scan(ms.Sum(), x, init=init).tolist() == [3, 3, 4]
+    assert ms.scan(ms.monoid(mx.add, identity=init), x, inclusive=False).tolist() == [2, 1, 1]
+
+
+def test_numpy_truth_values_are_numbers() -> None:
+    assert ms.scan(ms.Sum(), mx.array([1, 0]), init=np.bool_(True)).tolist() == [2, 2]
+    assert ms.scan(ms.All(), mx.array([True, False]), init=np.bool_(True)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("strategy", [*GRAPH, "auto", "native", "kernel", "sequential"])
+def test_the_upper_half_of_uint64_is_there_as_init_and_as_identity(strategy: str) -> None:
+    top, x = 2**64 - 1, mx.array(np.array([2**63, 6], np.uint64))
+    assert ms.scan(ms.Max(), x, init=top, strategy=strategy).tolist() == [top, top]
+    assert ms.scan(ms.Max(), x, init=2**63 + 1, strategy=strategy).tolist() == [2**63 + 1] * 2
+    assert ms.fold(ms.Max(), x, init=np.uint64(top), strategy=strategy).item() == top
+    if strategy != "native":
+        least = ms.monoid(mx.minimum, identity=top)
+        assert ms.scan(least, x, inclusive=False, strategy=strategy).tolist() == [top, 2**63]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

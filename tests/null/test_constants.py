@@ -5,12 +5,13 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
-from dtype_table import NAMES, Operation, casts, exact, operations, pairs, same
+from dtype_table import NAMES, Operation, casts, exact, operations, pairs, same, values
 
 from monoscan import dtypes
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Leaf
 from monoscan.lowering.trace import trace_function
+from monoscan.testing.machine import MACHINE
 
 
 def flat_pairs(name: str, limit: int) -> list[mx.array]:
@@ -19,7 +20,7 @@ def flat_pairs(name: str, limit: int) -> list[mx.array]:
     return [exact(side.ravel()[::step].copy(), name) for side in pairs(name)]
 
 
-def assert_same(name: str, operation: Operation, sides: list[mx.array], got: mx.array) -> None:
+def assert_same(name: str, operation: Operation, sides: list[mx.array], got: mx.array | np.ndarray) -> None:
     x, y = map(np.array, sides)
     want = operation.answer(*sides)
     assert str(np.array(got).dtype) == str(want.dtype), operation.name
@@ -29,13 +30,16 @@ def assert_same(name: str, operation: Operation, sides: list[mx.array], got: mx.
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_programs_on_arrays_compute_what_mlx_does(name: str) -> None:
+def test_programs_on_arrays_and_in_the_laws_compute_what_mlx_does(name: str) -> None:
     x, y = flat_pairs(name, 10_000)
     for operation in operations(name) + casts(name):
         program = trace_function("f", lambda x, y, f=operation.function: [f(x, y)], (Leaf(name), Leaf(name))).program
         assert program is not None
         (got,) = evaluate(program, [x, y], ARRAYS)
         assert_same(name, operation, [x, y], mx.broadcast_to(got, x.shape))
+        with np.errstate(all="ignore"):
+            (law,) = evaluate(program, [np.array(x), np.array(y)], MACHINE)
+        assert_same(name, operation, [x, y], np.broadcast_to(law, x.shape))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,3 +58,21 @@ def test_constants_are_exact(name: str) -> None:
         made = dtypes.constant(value, name)
         assert dtypes.name_of(made.dtype) == name
         assert made.item() == value
+
+
+REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reductions_of_awkward_values_are_mlx_s(name: str) -> None:
+    rng = np.random.default_rng(4)
+    for reduction in REDUCTIONS:
+        function = getattr(mx, reduction)
+        found = trace_function("f", lambda x, f=function: [f(x, axis=-1)], (Leaf(name, (3,)),))
+        assert found.program is not None, found.reason
+        x = exact(rng.choice(values(name), (60, 3)), name)
+        want = function(x, axis=-1)
+        got = mx.stack(evaluate(found.program, [x[:, i] for i in range(3)], ARRAYS), axis=-1).reshape(want.shape)
+        assert got.dtype == want.dtype
+        wrong = np.argwhere(~same(np.array(got), np.array(want)))
+        assert not wrong.size, f"{reduction} of {name}: {np.array(x)[wrong[0][0]]} {np.array(got)[wrong[0][0]]}"

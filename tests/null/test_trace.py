@@ -10,11 +10,11 @@ import pytest
 from support import numpy_of, random_array
 
 import monoscan as ms
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.lowering.captures import capture
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import MAX_LANES, Leaf, Op
-from monoscan.lowering.trace import Traced, trace_combine
+from monoscan.lowering.trace import Traced, trace_combine, trace_function
 
 RNG = np.random.default_rng(7)
 
@@ -130,3 +130,45 @@ def test_a_combine_that_stops_gradients_is_not_traced_and_keeps_them_stopped() -
 def traced_or_reason(operator: ms.Semigroup) -> str:
     found = trace_combine(operator, tree.LEAF, (Leaf("float32"),), capture(operator))
     return "" if found.program else found.reason
+
+
+def operations_of(function: Any, *leaves: Leaf) -> list[Op]:
+    program = trace_function("f", lambda *arrays: [function(*arrays)], leaves).program
+    assert program is not None
+    return [instr.op for instr in program.code]
+
+
+def test_an_index_is_kept_inside_its_table() -> None:
+    table, index = leaf("float32", 3), leaf("int32")
+    wrapped = [Op.CONST, Op.LT, Op.CONST, Op.ADD, Op.SELECT]
+    assert operations_of(mx.take, table, index) == [*wrapped, Op.MAX, Op.CONST, Op.MIN, Op.LOOKUP]
+    assert operations_of(mx.take, table, leaf("uint8")) == [Op.CONST, Op.MIN, Op.LOOKUP]
+    assert operations_of(mx.take, leaf("float32", 200), leaf("int8"))[0] is Op.CAST  # int8 cannot say 200
+
+
+def test_an_index_that_is_clipped_costs_no_more() -> None:
+    assert operations_of(lambda x, i: x[mx.clip(i, 0, 2)], leaf("float32", 3), leaf("int32")) == [
+        Op.CONST, Op.CONST, Op.MAX, Op.MIN, Op.LOOKUP,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("index", "place"), [(0, 0), (2, 2), (7, 2), (-1, 2), (-3, 0), (-9, 0)])
+def test_a_constant_index_is_a_place(index: int, place: int) -> None:
+    program = trace_function("f", lambda x: [mx.take(x, mx.array(index))], (leaf("float32", 3),)).program
+    assert program is not None
+    assert not program.code
+    assert program.results == (place,)
+
+
+def test_a_constant_of_any_layout_is_no_captured_array() -> None:
+    every_other = np.arange(8, dtype=np.int32)[::2]  # MLX keeps its strides
+    program = trace_function("f", lambda x: [x + mx.array(every_other)], (leaf("int32", 4),)).program
+    assert program is not None
+    assert [instr.param for instr in program.code if instr.op is Op.CONST] == [0, 2, 4, 6]
+
+
+def test_a_captured_array_of_any_layout_is_found() -> None:
+    held = mx.array(np.arange(20, dtype=np.int32).reshape(4, 5)).T
+    mx.eval(held)
+    with pytest.raises(errors.TraceError, match=r"reads an array of shape \(5, 4\)"):
+        trace_function("f", lambda x: [x + held], (leaf("int32", 5, 4),))

@@ -64,6 +64,8 @@ def better_fused(problem: Problem) -> str | None:
         return "MLX's reductions group floats anew, and may overflow where the fold in order does not"
     if problem.layout.init is not None and problem.facts.native in ("cumsum", "cumprod"):
         return "MLX's scans take no init, which comes first with floats"
+    if problem.facts.native == "logcumsumexp" and problem.accumulators[0] == "float64":
+        return "mx.logcumsumexp computes the exponentials of float64 to 1e-7"
     return None
 
 
