@@ -59,7 +59,7 @@ TABLE: dict[Op, Callable[..., Any]] = {
     Op.ROUND: np.rint, Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less, Op.LE: np.less_equal, Op.GT: np.greater,
     Op.GE: np.greater_equal, Op.NOT: np.invert, Op.AND: np.bitwise_and, Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor,
     Op.SHL: np.left_shift, Op.SHR: np.right_shift, Op.CONJ: np.conj, Op.REAL: np.real, Op.IMAG: np.imag,
-    Op.SELECT: np.where, Op.LOOKUP: _lookup,
+    Op.STOP: lambda a: a, Op.SELECT: np.where, Op.LOOKUP: _lookup,
 }  # fmt: skip
 
 

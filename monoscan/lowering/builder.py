@@ -73,6 +73,8 @@ class Builder:
         """A number that is known already, where the operation need not run."""
         if op is Op.CAST and self.dtypes[args[0]] == dtype:
             return args[0]
+        if op is Op.STOP and getattr(self.instr(args[0]), "op", None) in (Op.CONST, Op.STOP):
+            return args[0]
         values = [self.value_of(a) for a in args]
         if op is Op.SELECT and values[0] is not None:
             return args[1] if values[0] else args[2]

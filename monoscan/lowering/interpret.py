@@ -84,6 +84,7 @@ def _logic(logical: Callable[..., mx.array], bitwise: Callable[..., mx.array]) -
 ARRAYS: Arithmetic[mx.array] = {
     Op.CONST: lambda instr: dtypes.constant(instr.param, instr.dtype),
     Op.CAST: _cast,
+    Op.STOP: _unary(mx.stop_gradient),
     Op.SELECT: lambda instr, condition, x, y: mx.where(condition, x, y),
     Op.LOOKUP: _lookup,
     Op.ADD: _binary(mx.add),

@@ -23,6 +23,7 @@ class Op(enum.Enum):
 
     CONST = "const"  # param: the value
     CAST = "cast"  # to the instruction's dtype; integers wrap, floats are cut towards zero
+    STOP = "stop"  # the value as it is, without its derivative
     SELECT = "select"  # condition, if_true, if_false
     LOOKUP = "lookup"  # index, which tracing keeps inside the table, then the table's lanes in order
     # arithmetic

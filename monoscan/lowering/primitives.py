@@ -145,6 +145,10 @@ def _same(call: Call, x: Ids, *_: Ids) -> Ids:
     return x
 
 
+def _stop(call: Call, x: Ids) -> Ids:
+    return call.each(Op.STOP, x) if call.dtype in dtypes.FLOATS | dtypes.COMPLEX else x
+
+
 def _reshape(call: Call, x: Ids) -> Ids:
     return x.reshape(call.shape)
 
@@ -180,7 +184,7 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "Sqrt": lambda call, x: call.each(Op.RSQRT if call.arguments[0] else Op.SQRT, x),
     "Square": lambda call, x: call.each(Op.MUL, x, x),
     "Squeeze": _reshape,
-    "StopGradient": _same,
+    "StopGradient": _stop,
     "Transpose": lambda call, x: x.transpose(call.arguments[0]),
     "Unflatten": _reshape,
 }

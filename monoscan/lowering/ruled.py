@@ -17,6 +17,7 @@ from monoscan.lowering.derivative import DIFFERENTIABLE, forward, transposed
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Program
 from monoscan.lowering.strategies.combine import trim
+from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Combine, Leaves
 
 _transposed = lru_cache(maxsize=1024)(transposed)
@@ -82,14 +83,3 @@ def _same_shapes(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
 
 def _kept(arrays: list[mx.array], active: list[bool]) -> list[mx.array]:
     return [x for x, keep in zip(arrays, active, strict=True) if keep]
-
-
-def listed(given: Any) -> list[Any]:
-    """MLX hands over a bare array where there is one."""
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def to_front(arrays: Sequence[mx.array], axes: Sequence[int | None]) -> list[mx.array]:
-    """Mapped axes in front; an axis of size 1 where an array is not mapped."""
-    pairs = zip(arrays, axes, strict=True)
-    return [x[None] if axis is None or axis < 0 else mx.moveaxis(x, axis, 0) for x, axis in pairs]

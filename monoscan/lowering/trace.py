@@ -14,10 +14,10 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering import primitives
+from monoscan.lowering import primitives, stops
 from monoscan.lowering.builder import Builder, Ids
 from monoscan.lowering.call import MAX_VALUES, Call, Untraceable
-from monoscan.lowering.captures import Captures, names_reached
+from monoscan.lowering.captures import Captures
 from monoscan.lowering.ir import MAX_LANES, Leaf, Program
 from monoscan.monoids.base import Semigroup
 
@@ -33,6 +33,11 @@ class Traced:
 
     program: Program | None
     reason: str = ""
+
+    @property
+    def own_rules(self) -> bool:
+        """Whether the function holds one with derivatives of its own."""
+        return self.reason == stops.OWN_RULES
 
 
 def trace_combine(
@@ -81,8 +86,6 @@ def trace_combine(
         return Traced(None, records)
     outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
     _check_types(where, [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs], leaves, structure)
-    if "stop_gradient" in names_reached(captures.root):
-        return Traced(None, "mx.stop_gradient, which MLX leaves out of a trace")
     lanes = sum(leaf.lanes for leaf in leaves)
     if limit is not None and lanes > limit:
         return Traced(None, f"an element has {lanes} lanes, more than {limit}")
@@ -122,15 +125,23 @@ def _record(where: str, function: Callable[..., tuple[mx.array, ...]], inputs: t
     """MLX's records of a function, or why MLX cannot record it."""
     examples = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in inputs]
     records: list[Record] = []
+    drawing = ""
+
+    def drawn(*arrays: mx.array) -> tuple[mx.array, ...]:
+        nonlocal drawing
+        results = function(*arrays)
+        drawing = stops.draw(arrays, results)
+        return results
+
     try:
-        mx.export_function(records.append, function, *examples)
+        mx.export_function(records.append, drawn, *examples)
         if _constants(records):
             _check_constants(where, records, function, examples)
     except (errors.ScanError, IndexError, TypeError):
         raise
     except (ValueError, RuntimeError) as error:
-        return _reason(where, error)
-    return records
+        return stops.OWN_RULES if stops.has_own_rules(drawing) else _reason(where, error)
+    return stops.placed(records, drawing)
 
 
 def _reason(where: str, error: Exception) -> str:

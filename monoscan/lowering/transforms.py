@@ -9,7 +9,7 @@ import mlx.core as mx
 from monoscan.lowering import adjoint, aligned, walk_back
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable
-from monoscan.lowering.ruled import listed, to_front
+from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Leaves
 
 Forward = Callable[[Arrays, int, int], Leaves]

@@ -155,6 +155,7 @@ _MONOTONE = (
 BOUNDED: Arithmetic[Any] = {
     Op.CONST: lambda instr: bounded(MACHINE[Op.CONST](instr)),
     Op.CAST: _cast,
+    Op.STOP: lambda instr, x: x,
     Op.SELECT: _select,
     Op.LOOKUP: _lookup,
     Op.ADD: _sum,

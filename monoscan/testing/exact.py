@@ -242,6 +242,7 @@ def table(number: Callable[[float], Any]) -> Arithmetic[Any]:
     partial: dict[Op, Callable[..., Any]] = {
         Op.CONST: lambda instr: lift(instr.param, instr.dtype, number),
         Op.CAST: _cast(number),
+        Op.STOP: lambda instr, x: x,
         Op.ADD: _add,
         Op.SUB: _sub,
         Op.MUL: _mul,

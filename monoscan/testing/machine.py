@@ -78,6 +78,7 @@ MACHINE: Arithmetic[Array] = {
     **{op: _plain(function) for op, function in _PLAIN.items()},
     Op.CONST: lambda instr: np.array(instr.param, numpy_dtype(instr.dtype)),
     Op.CAST: _cast,
+    Op.STOP: lambda instr, x: x,
     Op.SUB: lambda instr, x, y: np.logical_xor(x, y) if instr.dtype == "bool" else np.subtract(x, y),
     Op.LOOKUP: _lookup,
     Op.AND: _logic(np.logical_and, np.bitwise_and),

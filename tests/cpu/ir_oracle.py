@@ -78,7 +78,7 @@ TABLE: dict[Op, Callable[..., np.ndarray]] = {
     Op.FLOOR: np.floor, Op.CEIL: np.ceil, Op.ROUND: np.rint, Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less,
     Op.LE: np.less_equal, Op.GT: np.greater, Op.GE: np.greater_equal, Op.NOT: np.invert, Op.AND: np.bitwise_and,
     Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor, Op.SHL: _shift(True), Op.SHR: _shift(False),
-    Op.SELECT: np.where, Op.LOOKUP: _lookup, Op.LOGADDEXP: np.logaddexp, Op.POW: _power,
+    Op.STOP: lambda a: a, Op.SELECT: np.where, Op.LOOKUP: _lookup, Op.LOGADDEXP: np.logaddexp, Op.POW: _power,
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def test_steps_have_derivative_zero(op: Op) -> None:
 
 def test_every_operation_has_a_rule_or_is_piecewise_constant() -> None:
     constant = {
-        Op.CONST, Op.CAST, Op.LOOKUP, Op.FLOORDIV, Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.NOT, Op.AND, Op.OR,
+        Op.CONST, Op.CAST, Op.STOP, Op.LOOKUP, Op.FLOORDIV, Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.NOT, Op.AND, Op.OR,
         Op.XOR, Op.SHL, Op.SHR, *CONSTANT,
     }  # fmt: skip
     assert set(derivative_rules.RULES) | constant == set(Op)

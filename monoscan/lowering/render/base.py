@@ -57,7 +57,7 @@ class CLike:
         Op.LOGADDEXP: "logaddexp({0}, {1})", Op.SIGMOID: "sigmoid({0})", Op.ERF: "erf({0})", Op.SIN: "sin({0})",
         Op.COS: "cos({0})", Op.TAN: "tan({0})", Op.ARCSIN: "arcsin({0})", Op.ARCCOS: "arccos({0})",
         Op.ARCTAN: "arctan({0})", Op.ARCTAN2: "arctan2({0}, {1})", Op.SINH: "sinh({0})", Op.COSH: "cosh({0})",
-        Op.TANH: "tanh({0})", Op.FLOOR: "floor({0})", Op.CEIL: "ceil({0})", Op.ROUND: "round({0})",
+        Op.TANH: "tanh({0})", Op.STOP: "{0}", Op.FLOOR: "floor({0})", Op.CEIL: "ceil({0})", Op.ROUND: "round({0})",
     }  # fmt: skip
     integers: ClassVar[Table] = {
         Op.ADD: "({T})(({U}){0} + ({U}){1})", Op.SUB: "({T})(({U}){0} - ({U}){1})",

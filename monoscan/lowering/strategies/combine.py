@@ -11,6 +11,7 @@ from monoscan import errors, tree
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Program
 from monoscan.lowering.layout import Shape
+from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.monoids.base import Semigroup
 
@@ -63,6 +64,7 @@ def by_vmap(
     captured: Sequence[mx.array],
     events: Sequence[Shape],
     shared: int = 0,
+    own_rules: bool = False,
 ) -> Combine:
     """The function under ``mx.vmap`` over the scan axis and each batch axis.
 
@@ -72,29 +74,21 @@ def by_vmap(
         captured: The captured arrays.
         events: The event shape of each leaf.
         shared: How many batch axes the captured arrays have, of full size or 1.
+        own_rules: Whether the function holds one with derivatives of its own.
     """
     number = len(events)
+    run = mapped.ruled if own_rules else mapped.run
 
-    def one(*arrays: mx.array) -> tuple[mx.array, ...]:
+    def one(*arrays: mx.array) -> list[mx.array]:
         left, right = tree.unflatten(structure, arrays[:number]), tree.unflatten(structure, arrays[number : 2 * number])
-        return tuple(leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure))
+        return leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure)
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
-        arrays = [*left, *right, *captured]
-        ranks = [a.ndim - len(event) for a, event in zip((*left, *right), (*events, *events), strict=True)]
-        leads = [a.shape[:rank] for a, rank in zip(arrays, (*ranks, *(shared for _ in captured)), strict=True)]
-        lead = tuple(mx.broadcast_shapes(*leads))
-        function: Callable[..., Sequence[mx.array]] = one
-        for axis in reversed(range(len(lead))):
-            if lead[axis] != 1:
-                mapped = tuple(None if not own or own[axis] == 1 else 0 for own in leads)
-                function = mx.vmap(function, in_axes=mapped, out_axes=(0,) * number)
-        squeezed = [
-            a.squeeze([i for i, size in enumerate(own) if size == 1]) for a, own in zip(arrays, leads, strict=True)
-        ]
-        results = function(*squeezed)
+        rank = left[0].ndim - len(events[0])
+        held = [c.reshape((1,) * (rank - shared) + c.shape) for c in captured]
+        results = run(one, [*left, *right, *held], rank)
         shapes = [tuple(mx.broadcast_shapes(a.shape, b.shape)) for a, b in zip(left, right, strict=True)]
-        return [trim(y.reshape(*lead, *event), s) for y, s, event in zip(results, shapes, events, strict=True)]
+        return [trim(y, shape) for y, shape in zip(results, shapes, strict=True)]
 
     return combine
 

@@ -101,7 +101,8 @@ def whole_combine(problem: Problem, captures: Captures) -> Combine:
         return on_lanes(ruled.combine(problem.program, constants), [leaf.shape for leaf in problem.element])
     if problem.slices:
         return by_slices(captures.root, problem.structure)
-    return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event)
+    rules = problem.traced.own_rules
+    return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event, own_rules=rules)
 
 
 def _untraced(
