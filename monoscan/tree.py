@@ -110,6 +110,11 @@ def paths(structure: Structure) -> list[str]:
     return [step + path for step, child in zip(steps, children, strict=True) for path in paths(child)]
 
 
+def shown(value: Any) -> str:
+    """What was given in place of something else, in a few words."""
+    return repr(value) if isinstance(value, (str, bool, int, float, complex)) else describe(value)
+
+
 def describe(tree: Tree) -> str:
     """A tree in one line, with each array as its dtype and shape."""
     kind = type(tree)

@@ -10,7 +10,7 @@ from monoscan import errors
 from monoscan.lowering import cost
 from monoscan.lowering.interpret import own_answers
 from monoscan.lowering.plan import Combination, Plan, Reason
-from monoscan.lowering.problem import STRATEGIES, Problem
+from monoscan.lowering.problem import Problem
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
 
@@ -150,10 +150,6 @@ def _check_identity(problem: Problem) -> None:
 
 def _forced(problem: Problem) -> Plan:
     strategy = problem.options.strategy
-    if strategy not in STRATEGIES:
-        raise errors.StrategyError(
-            f"[{problem.options.call}] strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}."
-        )
     if problem.operator.parts:
         parts = tuple(_forced(problem.part(i)) for i in range(len(problem.operator.parts)))
         return make(problem, "parts", 1, (Reason(1, TITLES[1], f"each part by {strategy}"),), parts)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from functools import cached_property
+from typing import Any
 
 import attrs
+import numpy as np
 
-from monoscan import dtypes, tree
+from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.ir import Leaf, Program
@@ -46,8 +48,45 @@ class Options:
     wanted: tuple[int, ...] | None = None
 
 
-options = functools.lru_cache(maxsize=1024)(Options)
-"""The options with these values: always the same object, so that keys compare by identity."""
+def options(
+    call: str = "scan",
+    reverse: bool = False,
+    inclusive: bool = True,
+    return_carry: bool = False,
+    results: bool = True,
+    strategy: str = "auto",
+    device: str = "cpu",
+    wanted: tuple[int, ...] | None = None,
+) -> Options:
+    """The options with these values: always the same object, so that keys compare by identity.
+
+    Raises:
+        ScanTypeError: A flag is neither True nor False.
+        StrategyError: There is no strategy of that name.
+    """
+    if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
+        reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
+        return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
+    return _options(call, reverse, inclusive, return_carry, results, strategy, device, wanted)
+
+
+@functools.lru_cache(maxsize=1024)
+def _options(call: str, *values: Any) -> Options:
+    chosen = Options(call, *values)
+    _strategy(call, chosen.strategy)
+    return chosen
+
+
+def _flag(call: str, name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
+    return bool(value)
+
+
+def _strategy(call: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in STRATEGIES:
+        raise errors.StrategyError(f"[{call}] strategy must be one of {', '.join(STRATEGIES)}; got {value!r:.60}.")
+    return value
 
 
 @attrs.frozen(eq=False)

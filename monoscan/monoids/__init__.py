@@ -1,5 +1,6 @@
 """What to combine: operators, combinators, and the bases to write new ones."""
 
+from monoscan.monoids import by_name as _by_name
 from monoscan.monoids.arithmetic import Product as Product
 from monoscan.monoids.arithmetic import Sum as Sum
 from monoscan.monoids.base import Monoid as Monoid
@@ -46,3 +47,5 @@ from monoscan.monoids.sequences import Bracket as Bracket
 from monoscan.monoids.sequences import FiniteMap as FiniteMap
 from monoscan.monoids.statistics import Mean as Mean
 from monoscan.monoids.statistics import Moments as Moments
+
+_by_name.register()

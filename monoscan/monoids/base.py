@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
+from attrs.exceptions import FrozenInstanceError
 
 from monoscan import errors, tree
 from monoscan.monoids import facts
@@ -13,6 +16,23 @@ from monoscan.monoids.facts import Facts
 
 Element = Any
 """One element: an array, or a tree of arrays."""
+
+
+def _explained(init: Callable[..., None]) -> Callable[..., None]:
+    """An ``__init__`` somebody wrote; where it sets a field, it is told how fields are declared."""
+
+    @functools.wraps(init)
+    def wrapped(self: Semigroup, *values: Any, **named: Any) -> None:
+        try:
+            init(self, *values, **named)
+        except FrozenInstanceError as error:
+            name = type(self).__name__
+            raise errors.ScanError(
+                f"[{name}] sets a field in an __init__ of its own, and operators are frozen. Declare fields instead, as in "
+                f"`@attrs.frozen class {name}` with `k: int` in its body; attrs writes the __init__."
+            ) from error
+
+    return wrapped
 
 
 @attrs.frozen
@@ -41,6 +61,12 @@ class Semigroup(ABC):
 
     event: ClassVar[int | tuple[int, ...]] = 0
     template: ClassVar[Any] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__dict__.get("__init__")
+        if own is not None and "__attrs_attrs__" not in cls.__dict__:  # not one that attrs has written
+            cls.__init__ = _explained(own)  # type: ignore[method-assign]
 
     @abstractmethod
     def combine(self, left: Element, right: Element) -> Element:

@@ -125,7 +125,7 @@ def monoid(
         CustomMonoid or CustomSemigroup: The operator.
 
     Raises:
-        ScanTypeError: ``combine`` is not callable.
+        ScanTypeError: ``combine`` is not callable, or another argument is of another type.
 
     Example:
         >>> import mlx.core as mx
@@ -136,5 +136,19 @@ def monoid(
     """
     if not callable(combine):
         raise errors.ScanTypeError(f"[monoid] combine must be callable; got {combine!r:.60}.")
+    for what, given in (("embed", embed), ("project", project), ("inverse", inverse)):
+        if given is not None and not callable(given):
+            raise errors.ScanTypeError(f"[monoid] {what} must be a function; got {given!r:.60}.")
+    for what, fact in (("commutative", commutative), ("idempotent", idempotent)):
+        if not isinstance(fact, bool):
+            raise errors.ScanTypeError(f"[monoid] {what} must be True or False; got {tree.shown(fact)}.")
+    if not callable(identity) and any(each is None or isinstance(each, str) for each in _scalars(identity)):
+        raise errors.ScanTypeError(
+            f"[monoid] identity must be a number for each leaf, or a function identity(like); got {tree.shown(identity)}."
+        )
     shared = (combine, event, embed, project, inverse, commutative, idempotent, name)
     return CustomSemigroup(*shared) if identity is None else CustomMonoid(*shared, identity)
+
+
+def _scalars(identity: Any) -> list[Any]:
+    return [] if identity is None else tree.flatten(identity)[0]

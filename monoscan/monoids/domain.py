@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes, errors, tree
 
 if TYPE_CHECKING:
     from monoscan.monoids.base import Semigroup
 
+Given = TypeVar("Given")
 ORDERED = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
 
 
@@ -66,7 +68,22 @@ def given(call: str, name: str, value: Any) -> mx.array:
     way = f"Spread it: mx.full(shape, {value!r})." if number else "Convert it with mx.array(...)."
     if isinstance(value, (tuple, list)) and any(isinstance(each, mx.array) for each in value):
         way = "Give each array as an argument of its own."
-    raise errors.TreeError(f"[{call}] {name} must be an array; got {tree.describe(value)}. {way}")
+    raise errors.TreeError(f"[{call}] {name} must be an array; got {tree.shown(value)}. {way}")
+
+
+def element(operator: Semigroup, given: Given) -> Given:
+    """What ``project`` was given, which must be an element of the operator.
+
+    Raises:
+        TreeError: It forms another tree, as raw input does.
+    """
+    template = operator.template
+    if tree.flatten_like(template, tree.flatten(given)[1]) is None:
+        kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else tree.describe(template)
+        raise errors.TreeError(
+            f"[{operator.name}.project] expects an element, {kind}, as scan and fold return; got {tree.describe(given)}."
+        )
+    return given
 
 
 def floats(call: str, **inputs: Any) -> tuple[mx.array, ...]:
@@ -105,6 +122,11 @@ def counting(x: mx.array) -> mx.array:
 
 
 _NARROW = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
+
+
+def whole(value: Any) -> Any:
+    """A NumPy integer as Python's; anything else as it is, for a validator to look at."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def fill(like: mx.array, value: complex) -> mx.array:

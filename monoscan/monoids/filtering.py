@@ -101,7 +101,8 @@ class KalmanFilter(Monoid):
 
     def project(self, element: FilterElement) -> Gaussian:
         """The mean and the covariance of the state, given the observations so far."""
-        return element[1], element[2]
+        _, mean, covariance, *_ = domain.element(self, element)
+        return mean, covariance
 
     def combine(self, left: FilterElement, right: FilterElement) -> FilterElement:
         (a_l, b_l, c_l, eta_l, j_l), (a_r, b_r, c_r, eta_r, j_r) = left, right
@@ -191,7 +192,8 @@ class KalmanSmoother(Monoid):
 
     def project(self, element: SmootherElement) -> Gaussian:
         """The mean and the covariance of the state, given all observations."""
-        return element[1], element[2]
+        _, mean, covariance, *_ = domain.element(self, element)
+        return mean, covariance
 
     def combine(self, left: SmootherElement, right: SmootherElement) -> SmootherElement:
         (e_l, g_l, l_l), (e_r, g_r, l_r) = left, right

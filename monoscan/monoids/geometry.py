@@ -8,6 +8,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes as names
+from monoscan import errors
 from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid
 
@@ -45,6 +46,9 @@ def cross(u: mx.array, v: mx.array) -> mx.array:
 
 
 def _entries(vector: mx.array, number: int) -> list[mx.array]:
+    if not vector.ndim or vector.shape[-1] != number:
+        what = "a quaternion (w, x, y, z)" if number == 4 else "a vector (x, y, z)"
+        raise errors.ScanError(f"[geometry] {what} has the shape (..., {number}); got {tuple(vector.shape)}.")
     return [vector[..., i : i + 1] for i in range(number)]
 
 
@@ -81,7 +85,7 @@ class Quaternion(Monoid):
 
     def project(self, element: mx.array) -> mx.array:
         """The rotation: the quaternion at length one."""
-        return _unit(element)
+        return _unit(domain.element(self, element))
 
     def combine(self, left: mx.array, right: mx.array) -> mx.array:
         return hamilton(left, right)
@@ -121,7 +125,7 @@ class Rigid3(Monoid):
 
     def project(self, element: Pose) -> Pose:
         """The rotation at length one, and the translation."""
-        q, t = element
+        q, t = domain.element(self, element)
         return _unit(q), t
 
     def combine(self, left: Pose, right: Pose) -> Pose:

@@ -82,7 +82,7 @@ class OnlineSoftmax(Monoid):
 
     def project(self, element: Scaled) -> mx.array:
         """The logarithm of the normaliser; ``exp(x - max) / total`` are more accurate probabilities."""
-        high, total = element
+        high, total = domain.element(self, element)
         return high + mx.log(total)
 
     def combine(self, left: Scaled, right: Scaled) -> Scaled:

@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes as names
+from monoscan import errors
 from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid, Semigroup
 from monoscan.monoids.facts import Facts
@@ -194,11 +195,16 @@ class _ArgExtreme(Monoid):
 
         Raises:
             TreeError: An input is no array.
+            ScanError: There is no such axis.
         """
         x = domain.given(f"{self.name}.embed", "x", x)
         if index is not None:
             index = domain.given(f"{self.name}.embed", "index", index)
         else:
+            if not -x.ndim <= axis < x.ndim:
+                raise errors.ScanError(
+                    f"[{self.name}.embed] x has shape {tuple(x.shape)} and no axis {axis} to count along; give axis= or index=."
+                )
             axis %= x.ndim
             position = mx.arange(x.shape[axis], dtype=mx.int32)
             index = mx.broadcast_to(position.reshape(-1, *(1,) * (x.ndim - axis - 1)), x.shape)
@@ -206,7 +212,7 @@ class _ArgExtreme(Monoid):
 
     def project(self, element: Pair) -> mx.array:
         """The index."""
-        return element[1]
+        return domain.element(self, element)[1]
 
     def combine(self, left: Pair, right: Pair) -> Pair:
         (x, i), (y, j) = left, right

@@ -50,7 +50,7 @@ class MaxSubarray(Monoid):
 
     def project(self, element: Runs) -> mx.array:
         """The best sum."""
-        return element[3]
+        return domain.element(self, element)[3]
 
     def combine(self, left: Runs, right: Runs) -> Runs:
         (t_l, p_l, s_l, b_l), (t_r, p_r, s_r, b_r) = left, right

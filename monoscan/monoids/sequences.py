@@ -17,7 +17,7 @@ Pair = tuple[mx.array, mx.array]
 
 
 def _positive(operator: FiniteMap, field: attrs.Attribute[int], k: int) -> None:
-    if not isinstance(k, int) or k < 1:
+    if type(k) is not int or k < 1:
         raise errors.ScanError(f"[FiniteMap] k must be a positive number of states; got {k!r}.")
 
 
@@ -48,7 +48,7 @@ class FiniteMap(Monoid):
         array([1, 1, 0, 1], dtype=int32)
     """
 
-    k: int = attrs.field(validator=_positive)
+    k: int = attrs.field(converter=domain.whole, validator=_positive)
 
     template = "f"
     event = 1
@@ -63,8 +63,17 @@ class FiniteMap(Monoid):
         A symbol that has no row counts from the end if it is negative, and is clamped.
 
         Raises:
+            TreeError: An input is no array.
+            ScanTypeError: Symbols of a table are no integers.
             ScanError: The maps have another length than ``k``.
         """
+        symbols = domain.given(f"{self.name}.embed", "symbols", symbols)
+        table = None if table is None else domain.given(f"{self.name}.embed", "table", table)
+        if table is not None and names.name_of(symbols.dtype) not in names.INTEGERS:
+            got = names.name_of(symbols.dtype)
+            raise errors.ScanTypeError(
+                f"[{self.name}.embed] symbols must be integers, the rows of the table; got {got}. Cast them with .astype."
+            )
         maps = symbols if table is None else mx.take(table, domain.places(symbols, len(table)), axis=0)
         self._expect_states(maps)
         return maps
@@ -73,11 +82,14 @@ class FiniteMap(Monoid):
         """The state that is reached from ``start``.
 
         Raises:
+            TreeError: ``element`` is no map.
             ScanError: There is no such state.
         """
-        if not 0 <= start < self.k:
-            raise errors.ScanError(f"[{self.name}] start must be a state, from 0 to {self.k - 1}; got {start!r}.")
-        return element[..., start]
+        if domain.whole(start) not in range(self.k):
+            raise errors.ScanError(f"[{self.name}] start must be a state, from 0 to {self.k - 1}; got {start!r:.60}.")
+        maps = domain.element(self, element)
+        self._expect_states(maps)
+        return maps[..., start]
 
     def combine(self, left: mx.array, right: mx.array) -> mx.array:
         self._expect_states(left)
@@ -121,12 +133,17 @@ class Bracket(Monoid):
     template = ("closes", "opens")
 
     def embed(self, x: mx.array) -> Pair:
-        """Positive numbers open, negative ones close, 0 does neither."""
+        """Positive numbers open, negative ones close, 0 does neither.
+
+        Raises:
+            TreeError: ``x`` is no array.
+        """
+        x = domain.real("Bracket.embed", "x", x)
         return (x < 0).astype(mx.int32), (x > 0).astype(mx.int32)
 
     def project(self, element: Pair) -> mx.array:
         """Whether all brackets are matched."""
-        closes, opens = element
+        closes, opens = domain.element(self, element)
         return mx.logical_and(closes == 0, opens == 0)
 
     def combine(self, left: Pair, right: Pair) -> Pair:

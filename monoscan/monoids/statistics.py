@@ -98,7 +98,7 @@ class Mean(Monoid):
 
     def project(self, element: Averages) -> mx.array:
         """The mean; NaN of nothing."""
-        n, mean = element
+        n, mean = domain.element(self, element)
         return mx.where(n == 0, mx.nan, mean)
 
     def combine(self, left: Averages, right: Averages) -> Averages:
@@ -116,7 +116,7 @@ class Mean(Monoid):
 
 
 def _known_order(moments: Moments, field: attrs.Attribute[int], order: int) -> None:
-    if order not in (2, 3, 4):
+    if type(order) is not int or order not in (2, 3, 4):
         raise errors.ScanError(f"[Moments] order must be 2, 3 or 4; got {order!r}. Mean() is the one of order 1.")
 
 
@@ -149,7 +149,7 @@ class Moments(Monoid):
         array([0, 1, 8.66667], dtype=float32)
     """
 
-    order: int = attrs.field(default=2, validator=_known_order)
+    order: int = attrs.field(default=2, converter=domain.whole, validator=_known_order)
 
     @property
     def name(self) -> str:
@@ -171,7 +171,7 @@ class Moments(Monoid):
 
     def project(self, element: Averages) -> Averages:
         """Mean, population variance, skewness and excess kurtosis, up to the order; NaN of nothing."""
-        count, mean, m2, *higher = (domain.accumulating(leaf) for leaf in element)
+        count, mean, m2, *higher = (domain.accumulating(leaf) for leaf in domain.element(self, element))
         n = count.astype(mean.dtype)
         variance = m2 / n
         standard = (mx.rsqrt(variance) ** k * m / n for k, m in enumerate(higher, 3))

@@ -52,7 +52,8 @@ def scan(
             the fold of what comes before, and the first holds ``init``, else the identity.
             Default: ``True``.
         init (array or tree, optional): An element without the scan axis, combined in front.
-            Default: ``None``.
+            Its batch axes broadcast with those of the elements: where it has more, so have
+            the results. Default: ``None``.
         return_carry (bool, optional): Return ``(result, carry)``; the carry is the last
             inclusive value, in the accumulation dtype (float32 for halves). Default: ``False``.
         strategy (str, optional): ``"auto"``, or one of ``"native"``, ``"kernel"``,
@@ -139,8 +140,8 @@ def linear_recurrence(
     Args:
         a (array): The gates.
         b (array): The inputs; batch axes broadcast against those of ``a``.
-        h0 (array, optional): The state before the first step, without the scan axis.
-            Default: ``None``, which is 0.
+        h0 (array, optional): The state before the first step, without the scan axis and with
+            no more axes than the inputs have without it. Default: ``None``, which is 0.
         axis (int, optional): The time axis. Default: ``0``.
         reverse (bool, optional): Run from the last step back: :math:`h_t = a_t h_{t+1} + b_t`.
             Default: ``False``.
@@ -210,8 +211,14 @@ def explain(
 
 
 def device_type(stream: Stream) -> str:
-    """``"cpu"`` or ``"gpu"``: the type of the device that a stream is on."""
+    """``"cpu"`` or ``"gpu"``: the type of the device that a stream is on.
+
+    Raises:
+        ScanTypeError: It is neither a stream nor a device.
+    """
     device = mx.default_device() if stream is None else getattr(stream, "device", stream)
+    if not isinstance(device, (mx.Device, mx.DeviceType)):
+        raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
     kind = device.type if isinstance(device, mx.Device) else device
     return "cpu" if kind == mx.cpu or kind == mx.DeviceType.cpu else "gpu"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.layout import Layout, Shape
@@ -24,14 +24,25 @@ def check_leaves(
     if template is not None and tree.flatten_like(template, structure) is None:
         got = f"a single array of shape {tuple(elems.shape)}" if isinstance(elems, mx.array) else tree.describe(elems)
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else f"a tree {tree.describe(template)}"
-        raise errors.TreeError(
-            f"{where} expects {kind}; got {got}. {operator.name}.embed builds elements from raw input."
-        )
+        raise errors.TreeError(f"{where} expects {kind}; got {got}. {_builder(operator, template, elems)}")
     for name, leaf in zip(names(operator, structure), leaves, strict=True):
         if not isinstance(leaf, mx.array):
             raise errors.TreeError(
                 f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
             )
+
+
+def _builder(operator: Semigroup, template: tree.Tree, given: Any) -> str:
+    """How to make elements of what was given."""
+    if type(operator).embed is not Semigroup.embed:
+        return f"{operator.name}.embed builds elements from raw input."
+    number = len(tree.flatten(template)[0])
+    if number == 1:
+        return "Tuple scans several arrays side by side; mx.stack and mx.array make one of several values."
+    if not isinstance(given, mx.array) or number not in (given.shape[:1] + given.shape[-1:]):
+        return f"Each leaf is an array of its own: {tree.describe(template)}."
+    parts = [f"x[{i}]" if given.shape[0] == number else f"x[..., {i}]" for i in range(number)]
+    return f"Take a stacked array apart: ({', '.join(parts)})."
 
 
 def _remedy(leaf: Any, leaves: list[Any]) -> str:
@@ -47,9 +58,14 @@ def axis_number(where: str, axis: Any) -> int:
     Raises:
         ScanTypeError: It is no whole number.
     """
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise errors.ScanTypeError(f"{where} axis must be an int; got {axis!r}.")
-    return index(axis)
+    if isinstance(axis, (mx.array, np.ndarray)):
+        raise errors.ScanTypeError(
+            f"{where} axis must be an int; got an array of shape {tuple(axis.shape)}. Elements of several leaves are one "
+            "argument, a tree as (a, b)."
+        )
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+        raise errors.ScanTypeError(f"{where} axis must be an int; got {axis!r:.60}.")
+    return int(axis)
 
 
 def names(operator: Semigroup, structure: tree.Structure) -> list[str]:
@@ -89,11 +105,18 @@ def lay_out(
     event_shapes = tuple(shape[len(shape) - event :] for shape, event in zip(shapes, events, strict=True))
     starts = None if init is None else _init_batches(where, called, init, event_shapes)
     _check_broadcast(where, called, batch, starts)
+    if starts is not None and where.startswith(STATE_CALL):
+        _check_state(where, axis, tuple(mx.broadcast_shapes(*batch)), starts[1])
     return Layout(shapes[0][axis], axis, batch, starts, event_shapes, ())
 
 
 def _no_axis(where: str, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int) -> str:
     behind = f" in front of its {event} event axes" if event else ""
+    if all(len(other) <= own for other, own in others):
+        return (
+            f"{where} leaf {name} has shape {shape} and no scan axis{behind}: that is one element, and a scan takes a "
+            f"sequence. mx.stack makes one of several elements, {name}[None] of one."
+        )
     lengths = [other[axis] for other, own in others if len(other) - own > max(axis, 0)]
     wanted = ", ".join(map(str, (lengths[0] if lengths else "n", *shape))) + ("" if shape else ",")
     return (
@@ -127,7 +150,7 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
         raise errors.ScanError(
             f"{where} axis {axis} is out of bounds for leaf {name} with shape {shape}"
             + (f", whose last {event} axes belong to one element" if event else "")
-            + f"; it must be in [{-len(shape)}, {free - event - 1 if event else free - 1}]."
+            + f"; it must be {'0' if event and free == 1 else f'in [{0 if event else -len(shape)}, {free - 1}]'}."
         )
     return position
 
@@ -135,6 +158,9 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
 def slice_axis(where: str, structure: tree.Structure, shapes: Sequence[Shape], axis: int) -> int:
     """The scan axis of whole slices, from the front, once it and the lengths are checked."""
     called = [path or "x" for path in tree.paths(structure)]
+    for name, shape in zip(called, shapes, strict=True):
+        if not shape:
+            raise errors.ScanError(_no_axis(where, name, shape, 0, [(each, 0) for each in shapes], axis))
     position = _axis(where, axis, called, shapes, [0] * len(shapes))
     _check_lengths(where, called, shapes, position)
     return position
@@ -162,6 +188,15 @@ def _init_batches(where: str, called: list[str], init: Sequence[Shape], events: 
             )
         batches.append(shape[:cut])
     return tuple(batches)
+
+
+def _check_state(where: str, axis: int, batch: Shape, state: Shape) -> None:
+    """A state has no more axes than the inputs: one that still has the time axis would be taken for many."""
+    if len(state) > len(batch):
+        raise errors.ScanError(
+            f"{where} h0 has shape {state}; expected {batch}, the shape of a and b without axis {axis}, or what broadcasts "
+            "with it. To start several states, give a or b their axis too, with mx.broadcast_to."
+        )
 
 
 def _check_broadcast(where: str, called: list[str], batch: Sequence[Shape], init: Sequence[Shape] | None) -> None:

@@ -59,10 +59,10 @@ Case = tuple[str, type[Exception], str, Callable[[], Any]]
 CASES: list[Case] = [
     # ------------------------------------------------------------------------------ the tree
     ("a single array where a tree is expected", ms.TreeError,
-     "[scan] Affine expects a tree (a, b); got a single array of shape (6,). Affine.embed",
+     "[scan] Affine expects a tree (a, b); got a single array of shape (6,). Each leaf is an array of its own: (a, b).",
      lambda: ms.scan(ms.Affine(), X)),
     ("a tree where a single array is expected", ms.TreeError,
-     "[scan] Sum expects a single array; got (float32(6,), float32(6,)). Sum.embed", lambda: ms.scan(ms.Sum(), (X, X))),
+     "[scan] Sum expects a single array; got (float32(6,), float32(6,)). Tuple scans several", lambda: ms.scan(ms.Sum(), (X, X))),
     ("too many leaves", ms.TreeError, "expects a tree (a, b); got (float32(6,), float32(6,), float32(6,))",
      lambda: ms.scan(ms.Affine(), (X, X, X))),
     ("a leaf that is a tree", ms.TreeError, "expects a tree (a, b); got (float32(6,), (float32(6,), float32(6,)))",

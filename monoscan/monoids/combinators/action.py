@@ -8,7 +8,7 @@ from typing import Any, final
 import attrs
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.monoids import facts
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
@@ -16,6 +16,11 @@ from monoscan.monoids.combinators.parts import Dtypes
 from monoscan.monoids.facts import Facts
 
 Event = int | tuple[int, ...] | None
+
+
+def _callable(composite: Semigroup, field: attrs.Attribute[Any], value: Any) -> None:
+    if not callable(value):
+        raise errors.ScanTypeError(f"[{type(composite).__name__}] {field.name} must be a function; got {value!r:.60}.")
 
 
 def _operator(composite: Semigroup, field: attrs.Attribute[Semigroup], value: Any) -> None:
@@ -43,7 +48,7 @@ class Semidirect(Monoid):
             an element. Default: as the parts say.
 
     Raises:
-        ScanTypeError: A part is no operator.
+        ScanTypeError: A part is no operator, or ``act`` no function.
 
     Example:
         >>> import mlx.core as mx
@@ -56,7 +61,7 @@ class Semidirect(Monoid):
 
     actor: Semigroup = attrs.field(validator=_operator)
     acted: Semigroup = attrs.field(validator=_operator)
-    act: Callable[[Element, Element], Element] = mx.multiply
+    act: Callable[[Element, Element], Element] = attrs.field(default=mx.multiply, validator=_callable)
     event: Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
 
     @property
@@ -78,7 +83,8 @@ class Semidirect(Monoid):
 
     def project(self, element: Element) -> tuple[Any, Any]:
         """The answer of each part."""
-        return self.actor.project(element[0]), self.acted.project(element[1])
+        n, m = parts.element(self, element, 2)
+        return self.actor.project(n), self.acted.project(m)
 
     def combine(self, left: Element, right: Element) -> Element:
         (n_l, m_l), (n_r, m_r) = left, right
@@ -142,7 +148,7 @@ class Via(Monoid):
             an element. Default: as the inner operator says.
 
     Raises:
-        ScanTypeError: ``inner`` is no operator.
+        ScanTypeError: ``inner`` is no operator, or ``to`` or ``back`` no function.
 
     Example:
         >>> import mlx.core as mx
@@ -153,8 +159,8 @@ class Via(Monoid):
     """
 
     inner: Semigroup = attrs.field(validator=_operator)
-    to: Callable[[Element], Element]
-    back: Callable[[Element], Element]
+    to: Callable[[Element], Element] = attrs.field(validator=_callable)
+    back: Callable[[Element], Element] = attrs.field(validator=_callable)
     event: Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
 
     @property

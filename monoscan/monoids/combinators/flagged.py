@@ -8,8 +8,9 @@ from typing import Any, ClassVar, final
 import attrs
 import mlx.core as mx
 
+from monoscan import dtypes as names
 from monoscan import errors, tree
-from monoscan.monoids import facts
+from monoscan.monoids import domain, facts
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.combinators import parts
 from monoscan.monoids.combinators.parts import Dtypes
@@ -49,7 +50,21 @@ class _Flagged(Monoid):
         return ("bool", *self.inner.promote(dtypes[1:]))
 
     def check(self, dtypes: Dtypes) -> None:
+        self._check_flag(dtypes[0], "; the two look swapped" if dtypes[1:] == ("bool",) else "")
         self.inner.check(dtypes[1:])
+
+    def _check_flag(self, dtype: str, why: str = "") -> None:
+        if dtype != "bool":
+            raise errors.ScanTypeError(
+                f"[{self.name}] takes pairs ({self.flag}, value), and {self.flag} must be bool; got {dtype}{why}. "
+                "Make it by a comparison, or by .astype(mx.bool_)."
+            )
+
+    def _flags(self, value: Any) -> mx.array:
+        """The flags that ``embed`` was given."""
+        flags = domain.given(f"{self.name}.embed", self.flag, value)
+        self._check_flag(names.name_of(flags.dtype))
+        return flags
 
     def events(self, structure: tree.Structure) -> tuple[int, ...]:
         expected = (self.flag, self.inner.template or self.inner.name)
@@ -88,7 +103,11 @@ class Maybe(_Flagged):
         """Pairs of ``valid`` and the inner operator's element, zero where it is not valid.
 
         ``axis`` is that of the scan, by which the batch axes of both are aligned.
+
+        Raises:
+            ScanTypeError: ``valid`` is not bool.
         """
+        valid = self._flags(valid)
         leaves, structure = tree.flatten(self.inner.embed(*raw))
         events = self.inner.events(structure)
         kept = [_masked(valid, leaf, event, axis) for leaf, event in zip(leaves, events, strict=True)]
@@ -96,7 +115,7 @@ class Maybe(_Flagged):
 
     def project(self, element: Flagged) -> tuple[mx.array, Any]:
         """Whether there was a value, and the inner operator's answer."""
-        valid, value = element
+        valid, value = parts.element(self, element, 2)
         return valid, self.inner.project(value)
 
     def combine(self, left: Flagged, right: Flagged) -> Flagged:
@@ -158,12 +177,16 @@ class Segmented(_Flagged):
         return self.inner.has_identity
 
     def embed(self, flag: mx.array, *raw: Any, **options: Any) -> Flagged:
-        """Pairs of ``flag`` and the inner operator's element."""
-        return flag, self.inner.embed(*raw, **options)
+        """Pairs of ``flag`` and the inner operator's element.
+
+        Raises:
+            ScanTypeError: ``flag`` is not bool.
+        """
+        return self._flags(flag), self.inner.embed(*raw, **options)
 
     def project(self, element: Flagged) -> Any:
         """The inner operator's answer."""
-        return self.inner.project(element[1])
+        return self.inner.project(parts.element(self, element, 2)[1])
 
     def combine(self, left: Flagged, right: Flagged) -> Flagged:
         (start_l, x), (start_r, y) = left, right

@@ -94,6 +94,20 @@ def identity(part: Semigroup, like: Element) -> Element:
     raise errors.IdentityError(f"[identity] {part.name} has no identity; Maybe({part.name}()) adds one.")
 
 
+def element(combinator: Semigroup, given: Any, number: int) -> Sequence[Any]:
+    """The parts' elements of what ``project`` was given.
+
+    Raises:
+        TreeError: It is no tuple of that many.
+    """
+    if not isinstance(given, (tuple, list)) or len(given) != number:
+        raise errors.TreeError(
+            f"[{combinator.name}.project] expects an element, a tuple of {number}, as scan and fold return; got "
+            f"{tree.describe(given)}."
+        )
+    return given
+
+
 def children(name: str, structure: tree.Structure, number: int, expected: Any) -> tuple[tree.Structure, ...]:
     """The structures of the parts' elements.
 

@@ -83,7 +83,8 @@ class Tuple(Monoid):
 
     def project(self, element: Element) -> Any:
         """The answer of each part."""
-        return tuple(part.project(each) for part, each in zip(self.parts, element, strict=True))
+        each = parts.element(self, element, len(self.parts))
+        return tuple(part.project(own) for part, own in zip(self.parts, each, strict=True))
 
     def combine(self, left: Element, right: Element) -> Element:
         return tuple(part.combine(x, y) for part, x, y in zip(self.parts, left, right, strict=True))
@@ -149,7 +150,11 @@ class Struct(Monoid):
 
     items: tuple[tuple[str, Semigroup], ...]
 
-    def __init__(self, **operators: Semigroup) -> None:
+    def __init__(self, *unnamed: Semigroup, **operators: Semigroup) -> None:
+        if unnamed:
+            raise errors.ScanError(
+                "[Struct] takes operators by name, as Struct(total=Sum()); Tuple takes them in order."
+            )
         if not operators:
             raise errors.ScanError("[Struct] expects at least one operator; got none.")
         items = tuple((key, parts.operator("Struct", each)) for key, each in operators.items())
@@ -187,6 +192,12 @@ class Struct(Monoid):
 
     def project(self, element: Element) -> dict[str, Any]:
         """The answer of each part."""
+        if not isinstance(element, dict) or set(element) != {key for key, _ in self.items}:
+            keys = ", ".join(key for key, _ in self.items)
+            raise errors.TreeError(
+                f"[{self.name}.project] expects an element, a dict with the keys {keys}, as scan and fold return; got "
+                f"{tree.describe(element)}."
+            )
         return {key: part.project(element[key]) for key, part in self.items}
 
     def combine(self, left: Element, right: Element) -> Element:
