@@ -18,7 +18,7 @@ import pytest
 from bridge_affine import ROOT, SOURCE, python
 
 from monoscan.lowering.cache import Cache
-from monoscan.lowering.targets.cpu import build, cache, compiler, folders, kernels
+from monoscan.lowering.targets.cpu import build, cache, compiler, folders, kernels, recipe
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 TINY = """
@@ -51,8 +51,8 @@ def test_a_warm_load_takes_milliseconds_and_says_nothing() -> None:
         """
         import time
         import mlx.core
-        from monoscan.lowering.targets.cpu import build
-        build.find_recipe().name
+        from monoscan.lowering.targets.cpu import build, recipe
+        recipe.find_recipe().name
         begin = time.perf_counter()
         build.load()
         print(time.perf_counter() - begin)
@@ -232,18 +232,18 @@ def test_arguments_in_cxx(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_key_follows_what_the_bridge_is_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = build.find_recipe().name
-    assert build.find_recipe().name == name
+    name = recipe.find_recipe().name
+    assert recipe.find_recipe().name == name
     names = {name}
     with monkeypatch.context() as patch:
         patch.setattr(mx, "__version__", "0.99.0")
-        names.add(build.find_recipe().name)
+        names.add(recipe.find_recipe().name)
     with monkeypatch.context() as patch:
         patch.setenv("MONOSCAN_SANITIZE", "thread")
-        names.add(build.find_recipe().name)
+        names.add(recipe.find_recipe().name)
     with monkeypatch.context() as patch:
         patch.setenv("CXX", "g++ -g")
-        names.add(build.find_recipe().name)
+        names.add(recipe.find_recipe().name)
     assert len(names) == 4
 
 
@@ -255,25 +255,25 @@ def test_the_key_of_a_kernel_follows_the_machine(folder: Path, monkeypatch: pyte
 
 
 def test_another_nanobind_is_found_out_before_building(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = build.find_recipe()
-    recipe.check_internals()
-    monkeypatch.setattr(build, "registered_internals", lambda: ["__nb_internals_nanobind_v99_mlx__"])
+    found = recipe.find_recipe()
+    found.check_internals()
+    monkeypatch.setattr(recipe, "registered_internals", lambda: ["__nb_internals_nanobind_v99_mlx__"])
     with pytest.raises(BridgeUnavailable, match=r"does not match mlx .*_v99_mlx__; install the nanobind"):
-        recipe.check_internals()
+        found.check_internals()
 
 
 def test_registered_internals_hold_no_reference() -> None:
-    assert [build.registered_internals() for _ in range(100)][-1] == build.registered_internals() != []
+    assert [recipe.registered_internals() for _ in range(100)][-1] == recipe.registered_internals() != []
 
 
 def test_missing_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(BridgeUnavailable, match=r"pip install 'monoscan\[cpu\]'"):
-        build.find_recipe()
+        recipe.find_recipe()
     monkeypatch.undo()
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     with pytest.raises(BridgeUnavailable, match="Python's headers are missing"):
-        build.find_recipe()
+        recipe.find_recipe()
 
 
 def test_a_python_that_does_not_know_its_headers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_a_python_that_does_not_know_its_headers(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sysconfig, "get_paths", minimal)
     with pytest.raises(BridgeUnavailable, match="Python's headers are missing"):
-        build.find_recipe()
+        recipe.find_recipe()
 
 
 def test_another_module_called_nanobind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

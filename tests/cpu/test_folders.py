@@ -230,7 +230,17 @@ def test_a_place_that_holds_a_folder_of_that_name(folder: Path) -> None:
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    with pytest.raises(BridgeUnavailable, match=r"there is no folder for compiled code: .*No such file"):
+    assert obtain() == b"whole"
+    assert sorted(p.suffix for p in folder.iterdir()) == [".lock", ".sha256", ".so"]
+
+
+def test_no_place_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    monkeypatch.setenv("MONOSCAN_CACHE_DIR", "/dev/null/cache")
+    with pytest.raises(BridgeUnavailable, match=r"there is no folder for compiled code: No usable temporary directory"):
         obtain()
 
 

@@ -23,7 +23,7 @@ from monoscan.cli import info
 from monoscan.cli.main import main
 from monoscan.errors import StrategyError
 from monoscan.lowering.cache import Cache
-from monoscan.lowering.targets.cpu import backward, build, cache, compiler, kernels, target
+from monoscan.lowering.targets.cpu import backward, build, cache, compiler, kernels, recipe, target
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
@@ -364,9 +364,9 @@ def test_a_cache_without_a_bridge_is_no_bridge(folder: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(build, "_LOADER", build._Loader())
     folder.mkdir()
-    (folder / f"{build.stem()}-00000000.so").write_bytes(b"no checksum")
+    (folder / f"{recipe.stem()}-00000000.so").write_bytes(b"no checksum")
     assert not build.status().available
-    damaged = folder / f"{build.stem()}-11111111.so"
+    damaged = folder / f"{recipe.stem()}-11111111.so"
     damaged.write_bytes(b"garbage")
     damaged.with_name(f"{damaged.name}.sha256").write_bytes(cache._checksum(b"garbage"))
     assert build.status().available
@@ -418,13 +418,13 @@ def test_a_process_without_stderr(tmp_path: Path) -> None:
 def test_one_bridge_serves_every_environment_with_the_same_mlx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if sys.platform == "darwin":
         pytest.skip("the bridge holds the path of libmlx there")
-    before = build.find_recipe().name
+    before = recipe.find_recipe().name
     elsewhere = tmp_path / "mlx"
-    elsewhere.symlink_to(build.mlx_folder())
-    monkeypatch.setattr(build, "mlx_folder", lambda: elsewhere)
-    assert build.find_recipe().name == before
+    elsewhere.symlink_to(recipe.mlx_folder())
+    monkeypatch.setattr(recipe, "mlx_folder", lambda: elsewhere)
+    assert recipe.find_recipe().name == before
     other = tmp_path / "other"
     (other / "lib").mkdir(parents=True)
     (other / "lib" / "libmlx.so").write_bytes(b"another build of the same version")
-    monkeypatch.setattr(build, "mlx_folder", lambda: other)
-    assert build.stem() not in before
+    monkeypatch.setattr(recipe, "mlx_folder", lambda: other)
+    assert recipe.stem() not in before

@@ -1,5 +1,5 @@
 // The Python face of the bridge. Compiled once on the user's machine, against the
-// installed MLX, by build.py.
+// installed MLX, as recipe.py says.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>

@@ -109,9 +109,20 @@ def _age(path: Path) -> float:
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A folder to build in, gone at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="monoscan-build-", ignore_cleanup_errors=True) as folder:
+    with _temporary_folder() as folder:
         os.chmod(folder, 0o700)  # whatever the umask
         yield Path(folder)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Among the system's temporary files, or where libraries are kept if there is no place for those."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="monoscan-build-", ignore_cleanup_errors=True)
+    except OSError:
+        place = next((place for place in folders.places_to_keep() if place.unsafe is None), None)
+        if place is None:
+            raise
+        return tempfile.TemporaryDirectory(prefix="build-", dir=place.folder, ignore_cleanup_errors=True)
 
 
 def _keep(made: Path, load: Callable[[Path], Loaded]) -> Loaded:

@@ -198,17 +198,8 @@ def _check_memory(kind: str, key: Hashable) -> None:
 
 
 def _run(compiler: Compiler, source: str, path: Path, seconds: float = SECONDS) -> None:
-    arguments: list[str | Path] = [
-        *kernel_flags(compiler),
-        "-include",
-        CONTRACT,
-        "-x",
-        "c++",
-        "-",
-        "-o",
-        path,
-        *_libraries(compiler),
-    ]
+    arguments: list[str | Path] = [*kernel_flags(compiler), "-include", CONTRACT, "-x", "c++", "-", "-o", path]
+    arguments += _libraries(compiler)
     compiler.run(arguments, source, path.parent, seconds)
 
 
