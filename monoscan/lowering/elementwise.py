@@ -1,23 +1,44 @@
 """Finds the element that a function of whole slices works on.
 
-`associative_scan` takes a function of slices, as JAX does. It is traced on slices of two
-positions along each leading axis. If every position of the outputs is the same program of
-the same position of the inputs, then that is the program of one element, and the scan can
-be planned as if the function had been written for one.
+`associative_scan` takes a function of slices, as JAX does. MLX records it on slices of the
+true shapes. An axis of the slices is a batch axis if every recorded primitive works along
+it position by position; the axes behind the last batch axis are those of an element, and
+its program is read off the same record. So what a function does with sizes, positions and
+masks is in the program, or makes an axis the element's own, or leaves no program at all.
+
+The scan axis is a batch axis too: the function is recorded at every length at which JAX
+would call it, and all records must yield one program. Nothing is assumed of the function
+but what JAX asks of it, that it is associative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Hashable, Sequence
+from math import prod
+from typing import Any
 
-import numpy as np
-
-from monoscan import tree
-from monoscan.lowering.builder import Ids
+from monoscan import dtypes, tree
+from monoscan.lowering import primitives
+from monoscan.lowering.builder import Builder, Ids
+from monoscan.lowering.call import Call, Untraceable
 from monoscan.lowering.captures import Captures
-from monoscan.lowering.ir import MAX_LANES, Instr, Leaf, Program
-from monoscan.lowering.trace import Traced, trace_combine
+from monoscan.lowering.factors import (
+    ALIKE,
+    Axis,
+    Factor,
+    Mixed,
+    Spread,
+    constant,
+    dense,
+    join,
+    own_axis,
+    size_of,
+    unrolled,
+)
+from monoscan.lowering.frames import Labels, frame_of
+from monoscan.lowering.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.roles import Role
+from monoscan.lowering.trace import Record, Traced, check_slices, constants_of, record_combine
 
 Shape = tuple[int, ...]
 
@@ -37,97 +58,160 @@ def trace_slices(
     Returns:
         tuple(int, Traced): How many leading axes are not event axes, and the program; 0
         and the reason where no choice of axes does it.
+
+    Raises:
+        ScanError: The function returns another tree, shape or dtype than it got.
     """
-    reason = "combine mixes positions along the leading axes"
-    for leading in range(min(len(shape) for shape in shapes), axis, -1):
-        if not _agree(shapes, leading, axis):
-            continue
-        probes = tuple(Leaf(d, _probe(shape, leading)) for d, shape in zip(dtypes, shapes, strict=True))
+    slices = [
+        tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
+        for length in lengths_of_slices(shapes[0][axis])
+    ]
+    role = _role(structure, slices[0], captures)
+    records = record_combine(role, structure, slices[0], captures)
+    if isinstance(records, str):
+        check_slices(role, captures.root, structure, slices[0])
+        return 0, Traced(None, records)
+    leading, traced = _fewest_event_axes(records, slices[0], axis, captures)
+    for other in slices[1:] if leading else ():
+        records = record_combine(_role(structure, other, captures), structure, other, captures)
+        if isinstance(records, str) or _program(records, other, leading, captures) != traced.program:
+            return 0, Traced(None, f"combine depends on how many positions there are along axis {axis}")
+    return leading, traced
+
+
+def _role(structure: tree.Structure, slices: tuple[Leaf, ...], captures: Captures) -> Role:
+    given = tree.describe(tree.unflatten(structure, slices))
+    hint = "It gets slices along the scan axis and must return their like."
+    return Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint)
+
+
+def lengths_of_slices(length: int) -> list[int]:
+    """The lengths of the slices that the recursion of JAX gives to a function, each once and the longest first."""
+    found = {1}
+    while length > 1:
+        found |= {length // 2, (length - 1) // 2}
+        length //= 2
+    return sorted(found - {0}, reverse=True)
+
+
+def _fewest_event_axes(
+    records: list[Record], slices: tuple[Leaf, ...], axis: int, captures: Captures
+) -> tuple[int, Traced]:
+    reason = f"combine mixes positions along axis {axis}, or one in front of it"
+    for leading in range(min(len(leaf.shape) for leaf in slices), axis, -1):
+        lanes = sum(prod(leaf.shape[leading:]) for leaf in slices)
+        if lanes > MAX_LANES:
+            return 0, Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
         try:
-            traced = trace_combine(captures.root, structure, probes, captures, "associative_scan", limit=None)
-        except Exception as error:  # the user's function may insist on the true sizes; running it will tell
-            reason = f"combine fails on other sizes: {error}"
-            continue
-        if traced.program is None:
-            return 0, traced
-        program = one_element(traced.program, leading)
+            program = _program(records, slices, leading, captures)
+        except Untraceable as why:
+            reason = str(why)
+            break
         if program is not None:
-            lanes = sum(leaf.lanes for leaf in program.outputs)
-            return (
-                (leading, Traced(program)) if lanes <= MAX_LANES else (0, Traced(None, f"an element has {lanes} lanes"))
-            )
+            return leading, Traced(program)
     return 0, Traced(None, reason)
 
 
-def _agree(shapes: Sequence[Shape], leading: int, axis: int) -> bool:
-    """Leaves share their leading sizes, up to sizes of 1 off the scan axis."""
-    sizes = [{shape[i] for shape in shapes} for i in range(leading)]
-    return all(len(each - {1}) <= 1 and (i != axis or len(each) == 1) for i, each in enumerate(sizes))
+def _program(records: list[Record], slices: tuple[Leaf, ...], leading: int, captures: Captures) -> Program | None:
+    """The program that runs at every position along the leading axes; ``None`` if positions differ."""
+    batch = _batch([leaf.shape for leaf in slices], leading)
+    if batch is None:
+        return None
+    element = tuple(Leaf(leaf.dtype, leaf.shape[leading:]) for leaf in slices)
+    builder = Builder(element + element + captures.leaves)
+    try:
+        results = _read(records, builder, slices + slices, batch)
+        rows = zip(results, slices, strict=True)
+        return builder.finish([_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices))
+    except Mixed:
+        return None
 
 
-def _probe(shape: Shape, leading: int) -> Shape:
-    return tuple(min(size, 2) if i < leading else size for i, size in enumerate(shape))
+def _batch(shapes: Sequence[Shape], leading: int) -> list[Factor] | None:
+    """The leading axes as factors; ``None`` if the leaves disagree on their sizes by more than sizes of 1."""
+    sizes = [max(shape[i] for shape in shapes) for i in range(leading)]
+    agree = all(shape[i] in (1, size) for shape in shapes for i, size in enumerate(sizes))
+    return [Factor(size, i) for i, size in enumerate(sizes)] if agree and 0 not in sizes else None
 
 
-def one_element(program: Program, leading: int) -> Program | None:
-    """The program that every position along the leading axes runs, or ``None`` if they differ."""
-    arity = program.arity
-    outputs = [
-        np.array(lanes, np.int64).reshape(leaf.shape)
-        for lanes, leaf in zip(program.output_lanes, program.outputs, strict=True)
+def _of_slice(ids: Ids, shape: Shape, batch: list[Factor]) -> Spread:
+    """A leaf of an element at every position of a slice."""
+    leading = tuple((factor,) if size != 1 else () for factor, size in zip(batch, shape, strict=False))
+    own = tuple(own_axis(size) for size in shape[len(batch) :])
+    return Spread(ids.reshape((1,) * len(batch) + ids.shape), leading + own)
+
+
+def _of_element(value: Spread, shape: Shape, batch: list[Factor]) -> Ids:
+    """The leaf of an element again."""
+    for axis, factor in zip(value.axes, batch, strict=False):
+        if axis not in ((), (factor,), (Factor(factor.size, ALIKE),)):
+            raise Mixed
+    kept = value.axes[: len(batch)] + tuple(dense(axis) for axis in value.axes[len(batch) :])
+    return value.fit(kept).reshape(shape[len(batch) :])
+
+
+def _read(records: list[Record], builder: Builder, slices: tuple[Leaf, ...], batch: list[Factor]) -> list[Spread]:
+    """The values that the recorded function returns."""
+    values: dict[str, Spread] = {}
+    outputs: list[str] = []
+    for record in records:
+        if record["type"] == "inputs":
+            ids = builder.leaves()
+            elements = [_of_slice(lanes, leaf.shape, batch) for lanes, leaf in zip(ids, slices, strict=False)]
+            captured = [constant(lanes) for lanes in ids[len(slices) :]]
+            names = [name for name, _, _ in record["inputs"]]
+            values.update(zip(names, elements + captured, strict=True))
+        elif record["type"] == "constants":
+            values.update((name, constant(ids)) for name, ids in constants_of(builder, record))
+        elif record["type"] == "outputs":
+            outputs = [name for name, _, _ in record["outputs"]]
+        elif record["type"] == "primitive":
+            results = _primitive(builder, record, [values[name] for name, _, _ in record["inputs"]])
+            values.update((name, y) for (name, _, _), y in zip(record["outputs"], results, strict=True))
+    return [values[name] for name in outputs]
+
+
+def _primitive(builder: Builder, record: Record, inputs: list[Spread]) -> list[Spread]:
+    """The results of one primitive."""
+    name, arguments = record["name"], list(record["arguments"])
+    primitives.check(name)
+    shapes = [tuple(shape) for _, shape, _ in record["outputs"]]
+    if name in _VIEWS:
+        if 0 in shapes[0]:
+            raise Untraceable(f"{name} of an empty array")
+        return [_VIEWS[name](inputs[0], arguments, shapes[0])]
+    frame = frame_of(name, arguments, [x.shape for x in inputs], shapes)
+    common = _common(inputs, frame.inputs)
+    arrays = [
+        x.fit([dense(axis) if label is None else common[label] for axis, label in zip(x.axes, labels, strict=True)])
+        for x, labels in zip(inputs, frame.inputs, strict=True)
     ]
-    inputs = [
-        np.array(lanes, np.int64).reshape(leaf.shape)
-        for lanes, leaf in zip(program.input_lanes, program.inputs, strict=True)
+    axes = [
+        tuple(own_axis(size) if label is None else common[label] for size, label in zip(shape, labels, strict=True))
+        for shape, labels in zip(shapes, frame.outputs, strict=True)
     ]
-    sizes = [max(ids.shape[i] for ids in outputs) for i in range(leading)]
-    found: Program | None = None
-    for place in product(*(range(size) for size in sizes)):
-        own = [_at(ids, place) for ids in inputs[: 2 * arity]] + inputs[2 * arity :]
-        element = _extract(program, own, [_at(ids, place) for ids in outputs])
-        if element is None or (found is not None and element.digest != found.digest):
-            return None
-        found = element
-    return found
+    if [tuple(map(size_of, each)) for each in axes] != shapes:
+        raise Untraceable(f"{name} of operands that broadcast")
+    sizes = [tuple(prod(unrolled(axis)) for axis in each) for each in axes]
+    arguments = frame.arguments(arrays) if frame.arguments else arguments
+    dtype = dtypes.name_of(record["outputs"][0][2])
+    results = primitives.lower(Call(name, builder, arrays, arguments, sizes[0], dtype))
+    return [Spread(ids.reshape(size), each) for ids, size, each in zip(results, sizes, axes, strict=True)]
 
 
-def _at(ids: Ids, place: Shape) -> Ids:
-    """The lanes of one position; an axis of size 1 serves all positions."""
-    return np.asarray(ids[tuple(min(i, size - 1) for i, size in zip(place, ids.shape, strict=False))])
+def _common(inputs: list[Spread], labels: list[Labels]) -> dict[Hashable, Axis]:
+    """The factors of the axes that operands share, by label."""
+    found: dict[Hashable, list[Axis]] = {}
+    for x, own in zip(inputs, labels, strict=True):
+        for axis, label in zip(x.axes, own, strict=True):
+            if label is not None:
+                found.setdefault(label, []).append(axis)
+    return {label: join(axes) for label, axes in found.items()}
 
 
-def _extract(program: Program, inputs: list[Ids], outputs: list[Ids]) -> Program | None:
-    """The part of a program between these lanes, numbered anew; ``None`` if it reads any other lane."""
-    numbers = {int(lane): i for i, lane in enumerate(lane for ids in inputs for lane in ids.flat)}
-    first = len(numbers)
-    code: list[Instr] = []
-    needed = sorted(_reached(program, [int(v) for ids in outputs for v in ids.flat]))
-    for number in needed:
-        if number < program.num_lanes:
-            if number not in numbers:
-                return None
-            continue
-        instr = program.code[number - program.num_lanes]
-        numbers[number] = first + len(code)
-        code.append(Instr(instr.op, tuple(numbers[a] for a in instr.args), instr.dtype, instr.param))
-    leaves = [Leaf(leaf.dtype, ids.shape) for leaf, ids in zip(program.inputs, inputs, strict=True)]
-    results = [Leaf(leaf.dtype, ids.shape) for leaf, ids in zip(program.outputs, outputs, strict=True)]
-    return Program(
-        tuple(leaves),
-        tuple(results),
-        tuple(code),
-        tuple(numbers[int(v)] for ids in outputs for v in ids.flat),
-        program.arity,
-    )
-
-
-def _reached(program: Program, values: list[int]) -> set[int]:
-    """All values that these depend on, themselves included."""
-    seen: set[int] = set()
-    while values:
-        number = values.pop()
-        if number not in seen:
-            seen.add(number)
-            if number >= program.num_lanes:
-                values.extend(program.code[number - program.num_lanes].args)
-    return seen
+_VIEWS: dict[str, Callable[[Spread, list[Any], Shape], Spread]] = {
+    **dict.fromkeys(("Broadcast", "Full"), lambda x, _, shape: x.broadcast(shape)),
+    **dict.fromkeys(("ExpandDims", "Flatten", "Reshape", "Squeeze", "Unflatten"), lambda x, _, shape: x.reshape(shape)),
+    "Transpose": lambda x, arguments, _: x.transpose(arguments[0]),
+}
+"""Primitives that move factors and compute nothing."""

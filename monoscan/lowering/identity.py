@@ -9,6 +9,7 @@ import mlx.core as mx
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.ir import Op
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.roles import Role
 from monoscan.lowering.trace import trace_function
 from monoscan.monoids.base import Semigroup
 
@@ -46,8 +47,11 @@ def one_element(problem: Problem) -> list[mx.array]:
 
 
 def _checked(problem: Problem, operator: Semigroup, like: Sequence[mx.array]) -> list[mx.array]:
-    where = f"[{problem.options.call}] {problem.operator.name}: identity must return an element"
-    element = operator.identity(tree.unflatten(problem.structure, list(like)))  # type: ignore[attr-defined]
+    given = tree.unflatten(problem.structure, list(like))
+    role = Role(f"[{problem.options.call}] {problem.operator.name}", "identity", f"one element, {tree.describe(given)}")
+    with role:
+        element = operator.identity(given)  # type: ignore[attr-defined]
+    where = f"{role.where}: identity must return an element"
     leaves = tree.flatten_like(element, problem.structure)
     if leaves is None:
         raise errors.TreeError(f"{where}, {tree.show(problem.structure)}; it returned {tree.describe(element)}.")

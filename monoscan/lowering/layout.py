@@ -30,6 +30,8 @@ class Layout:
         init: The batch shape of each leaf of ``init``, or ``None`` without one.
         event: The event shape of each leaf.
         depends: For each result leaf, the leaves that it depends on; itself among them.
+        joint: Whether the batch axes of the leaves are the same, up to sizes of 1. Those of
+            whole slices need not be.
     """
 
     length: int
@@ -38,6 +40,7 @@ class Layout:
     init: tuple[Shape, ...] | None
     event: tuple[Shape, ...]
     depends: tuple[tuple[int, ...], ...]
+    joint: bool = True
 
     @cached_property
     def rank(self) -> int:
@@ -76,7 +79,8 @@ class Layout:
     @property
     def items(self) -> int:
         """How many elements there are: the length times the batch."""
-        return self.length * prod(mx.broadcast_shapes(*self.batch, *(self.init or ())))
+        shapes = self.batch + (self.init or ())
+        return self.length * (prod(mx.broadcast_shapes(*shapes)) if self.joint else max(map(prod, shapes)))
 
     @cached_property
     def empty(self) -> bool:

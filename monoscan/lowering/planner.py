@@ -11,6 +11,7 @@ from monoscan.lowering import cost
 from monoscan.lowering.interpret import own_answers
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
 
@@ -34,7 +35,7 @@ def plan(problem: Problem) -> Plan:
     | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init`` |
     | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
     | 6 | a true identity | Blelloch, with the identity placed |
-    | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements Brent-Kung |
+    | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements, and on whole slices, Brent-Kung |
 
     A kernel that cannot be built is found out when it first runs; the failure is remembered, and row 5
     answers with it from then on.
@@ -102,6 +103,8 @@ def _row_blelloch(problem: Problem) -> Answer:
 
 
 def _row_portable(problem: Problem) -> Answer:
+    if problem.whole:
+        return "brent_kung", "whole slices, as JAX cuts them", ()
     if problem.layout.items <= HILLIS_STEELE_ITEMS:
         return "hillis_steele", f"up to {HILLIS_STEELE_ITEMS:,} elements: fewest array operations", ()
     return "brent_kung", f"past {HILLIS_STEELE_ITEMS:,} elements: O(n) work", ()
@@ -183,7 +186,7 @@ def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...],
         counted = (
             "reduce" if not problem.options.results and strategy not in ("native", "kernel", "sequential") else strategy
         )
-        each, depth = cost.work_and_depth(counted, problem.layout.length)
+        each, depth = cost.work_and_depth(counted, problem.layout.length, 1 if problem.whole else BASE)
         work, moved = each * cost.rows(problem), cost.moved_bytes(problem, strategy, each)
     combination = _combination(problem, strategy)
     scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None

@@ -33,6 +33,12 @@ _SCANS = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: Op.LOGADDEXP}
 _BITS = (Op.AND, Op.OR, Op.XOR, Op.SHL, Op.SHR)
 
 
+def check(name: str) -> None:
+    """Raises `Untraceable` for a primitive that is in no table."""
+    if name not in ELEMENTWISE and name not in _RULES:
+        raise Untraceable(f"the operation {name}")
+
+
 def lower(call: Call) -> list[Ids]:
     """The value numbers of a primitive's outputs.
 
@@ -43,8 +49,7 @@ def lower(call: Call) -> list[Ids]:
         raise Untraceable(f"{call.name} on more than {MAX_VALUES} lanes")
     if call.name in ELEMENTWISE:
         return [call.each(ELEMENTWISE[call.name], *call.inputs)]
-    if call.name not in _RULES:
-        raise Untraceable(f"the operation {call.name}")
+    check(call.name)
     result = _RULES[call.name](call, *call.inputs)
     return result if isinstance(result, list) else [result]
 

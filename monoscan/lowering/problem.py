@@ -120,6 +120,11 @@ class Problem:
         return operator
 
     @property
+    def whole(self) -> bool:
+        """``combine`` runs on whole slices alone, which may be of any length: as JAX cuts them, or not at all."""
+        return self.slices and self.program is None
+
+    @property
     def program(self) -> Program | None:
         """The traced program, if there is one."""
         return self.traced.program

@@ -19,6 +19,7 @@ from monoscan.lowering.builder import Builder, Ids
 from monoscan.lowering.call import MAX_VALUES, Call, Untraceable
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.roles import Role
 from monoscan.monoids.base import Semigroup
 
 Record = dict[str, Any]
@@ -46,7 +47,6 @@ def trace_combine(
     leaves: tuple[Leaf, ...],
     captures: Captures,
     call: str = "scan",
-    limit: int | None = MAX_LANES,
 ) -> Traced:
     """The program of an operator's ``combine``.
 
@@ -56,7 +56,6 @@ def trace_combine(
         leaves: The dtype (of accumulation) and the event shape of each leaf.
         captures: The operator with the arrays that it captures.
         call: The public call, for messages.
-        limit: The most lanes that an element may have.
 
     Returns:
         Traced: The program, or why ``combine`` is not traceable.
@@ -64,49 +63,61 @@ def trace_combine(
     Raises:
         ScanError: ``combine`` does what no strategy can run: it branches on an array's
             value, returns another tree, shape or dtype than it got, or reads an array
-            that cannot be found.
+            that cannot be found; or an operation of MLX in it refuses its operands.
     """
-    captured = captures.leaves
+    element = tree.describe(tree.unflatten(structure, leaves))
+    hint = "`event` says how many trailing axes belong to an element."
+    role = Role(f"[{call}] {operator.name}", "combine", f"one element, {element}", hint)
+    records = record_combine(role, structure, leaves, captures)
+    if isinstance(records, str):
+        return Traced(None, records)
+    lanes = sum(leaf.lanes for leaf in leaves)
+    if lanes > MAX_LANES:
+        return Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
+    if not all(leaf.lanes for leaf in leaves):
+        return Traced(None, "a leaf of an element is empty")
+    return _lower(records, leaves + leaves + captures.leaves, len(leaves))
+
+
+def record_combine(
+    role: Role, structure: tree.Structure, leaves: tuple[Leaf, ...], captures: Captures
+) -> list[Record] | str:
+    """MLX's records of ``combine`` on two such operands, or why a program cannot come of them.
+
+    Raises:
+        ScanError: As in `trace_combine`.
+    """
 
     def combine(*arrays: mx.array) -> tuple[mx.array, ...]:
         left, right = arrays[: len(leaves)], arrays[len(leaves) : 2 * len(leaves)]
         rebuilt = captures.rebuild(arrays[2 * len(leaves) :])
         result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
-        return _checked_tree(where, result, structure)
+        return _checked_tree(role.where, result, structure)
 
-    where = f"[{call}] {operator.name}"
-    try:
-        records = _record(where, combine, leaves + leaves + captured)
-    except ValueError as error:
-        if isinstance(error, errors.ScanError) or not str(error).startswith("["):
-            raise
-        element = tree.describe(tree.unflatten(structure, leaves))
-        raise errors.ScanError(f"{where}: combine fails on one element, {element}: {error}") from error
+    captured = captures.leaves
+    records = _record(role, combine, leaves + leaves + captured)
     if isinstance(records, str):
-        return Traced(None, records)
+        return records
     outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
-    _check_types(where, [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs], leaves, structure)
-    lanes = sum(leaf.lanes for leaf in leaves)
-    if limit is not None and lanes > limit:
-        return Traced(None, f"an element has {lanes} lanes, more than {limit}")
-    if not all(leaf.lanes for leaf in leaves):
-        return Traced(None, "a leaf of an element is empty")
+    got = [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs]
+    _check_types(role, got, leaves, structure)
     largest = max((leaf.lanes for leaf in captured), default=0)
     if largest > MAX_CAPTURED_LANES:
-        return Traced(None, f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}")
-    return _lower(records, leaves + leaves + captured, len(leaves))
+        return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}"
+    return records
 
 
-def check_slices(where: str, operator: Semigroup, structure: tree.Structure, slices: tuple[Leaf, ...]) -> None:
-    """Checks what a function of whole slices returns, where it was not traced.
+def check_slices(role: Role, operator: Semigroup, structure: tree.Structure, slices: tuple[Leaf, ...]) -> None:
+    """Checks what a function of whole slices returns, where it could not be recorded.
 
     Raises:
         ScanError: It returns another tree, shape or dtype than it got.
     """
     left, right = ([mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in slices] for _ in range(2))
-    result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
-    got = [Leaf(dtypes.name_of(y.dtype), tuple(y.shape)) for y in _checked_tree(where, result, structure)]
-    _check_types(where, got, slices, structure)
+    with role:
+        result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+    got = [Leaf(dtypes.name_of(y.dtype), tuple(y.shape)) for y in _checked_tree(role.where, result, structure)]
+    _check_types(role, got, slices, structure)
 
 
 def trace_function(name: str, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...]) -> Traced:
@@ -117,11 +128,12 @@ def trace_function(name: str, function: Callable[..., Sequence[mx.array]], input
         function: Takes an array for each leaf and returns a sequence of arrays.
         inputs: The leaves.
     """
-    records = _record(f"[trace] {name}", lambda *arrays: tuple(function(*arrays)), inputs)
+    role = Role(f"[trace] {name}", "it", ", ".join(map(tree.describe, inputs)))
+    records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
     return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, 0)
 
 
-def _record(where: str, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
+def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
     """MLX's records of a function, or why MLX cannot record it."""
     examples = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in inputs]
     records: list[Record] = []
@@ -133,32 +145,26 @@ def _record(where: str, function: Callable[..., tuple[mx.array, ...]], inputs: t
         drawing = stops.draw(arrays, results)
         return results
 
-    try:
-        mx.export_function(records.append, drawn, *examples)
-        if _constants(records):
-            _check_constants(where, records, function, examples)
-    except (errors.ScanError, IndexError, TypeError):
-        raise
-    except (ValueError, RuntimeError) as error:
-        return stops.OWN_RULES if stops.has_own_rules(drawing) else _reason(where, error)
+    with role:
+        try:
+            mx.export_function(records.append, drawn, *examples)
+        except (ValueError, RuntimeError) as error:
+            reason = stops.OWN_RULES if stops.has_own_rules(drawing) else _unrecorded(str(error))
+            if reason is None:
+                raise
+            return reason
+    if _constants(records):
+        _check_constants(role, records, function, examples)
     return stops.placed(records, drawing)
 
 
-def _reason(where: str, error: Exception) -> str:
-    text = str(error)
-    if text == "std::bad_cast":
-        raise errors.ScanTypeError(
-            f"{where} uses a Python integer that MLX does not take: those from 2**63 on are written as arrays, "
-            "mx.array(np.array(value, np.uint64))."
-        ) from error
-    if "Attempting to eval" in text or "Only length-1 arrays" in text:
-        raise errors.TraceError(
-            f"{where}: combine reads the value of an array (a Python if, while, bool(), float(), .item() or NumPy call); "
-            "it is traced once for all elements. Use mx.where(condition, x, y) to select."
-        ) from error
+def _unrecorded(text: str) -> str | None:
+    """Why MLX cannot record a function that runs."""
+    if "for primitive monoscan" in text:
+        return "it runs a scan of its own, which MLX does not record"
     if "uncaptured inputs" in text or "Unable to get state" in text or "not have a state" in text:
         return text.replace("[export_function] ", "").replace("[compile] ", "").rstrip(".")
-    raise error
+    return None
 
 
 def _constants(records: list[Record]) -> list[mx.array]:
@@ -171,8 +177,8 @@ def _memory(array: mx.array) -> tuple[int, object]:
     return int(items.__array_interface__["data"][0]), items
 
 
-def _check_constants(where: str, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
-    """An array that is there before ``combine`` runs keeps its address when it runs again."""
+def _check_constants(role: Role, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
+    """An array that is there before the function runs keeps its address when it runs again."""
     again: list[Record] = []
     mx.export_function(again.append, function, *examples)
     with mx.stream(mx.cpu):
@@ -180,12 +186,18 @@ def _check_constants(where: str, records: list[Record], function: Callable[..., 
         before = [_memory(array) for array in constants]
         after = [_memory(array) for array in _constants(again) if array.size]
         old = [array for array, (x, _), (y, _) in zip(constants, before, after, strict=True) if x == y]
-    if old:
+    if not old:
+        return
+    if any(record.get("name") == "RandomBits" for record in records):
         raise errors.TraceError(
-            f"{where}: combine reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} that is neither an "
-            "argument, nor made by combine, nor captured where it can be found; its gradient would be silently zero. "
-            "Hold it in a field of the operator, a closure, a default or a global that combine names."
+            f"{role.where}: {role.part} draws random numbers, and it must depend on its arguments alone: it is traced once "
+            "and run in any order. Draw them before the scan and pass them as a leaf of the elements."
         )
+    raise errors.TraceError(
+        f"{role.where}: {role.part} reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} "
+        "that is neither an argument, nor made by it, nor captured where it can be found; its gradient would be silently "
+        "zero. Hold it in a field of the operator, a closure, a default or a global that it names."
+    )
 
 
 def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[mx.array, ...]:
@@ -204,16 +216,17 @@ def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[m
     return tuple(leaves)
 
 
-def _check_types(where: str, got: Sequence[Leaf], leaves: Sequence[Leaf], structure: tree.Structure) -> None:
+def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], structure: tree.Structure) -> None:
+    kept, named = ("slices", "shape") if role.given.startswith("slices") else ("an element", "event shape")
     for path, leaf, returned in zip(tree.paths(structure), leaves, got, strict=True):
         if returned.shape != leaf.shape:
             raise errors.ScanError(
-                f"{where}: combine must keep the shape of an element; leaf {path or 'x'} has event shape {leaf.shape} "
-                f"and combine returned {returned.shape}. `event` says how many trailing axes belong to an element."
+                f"{role.where}: combine must keep the shape of {kept}; leaf {path or 'x'} has {named} {leaf.shape} and "
+                f"combine returned {returned.shape}. {role.hint}"
             )
         if returned.dtype != leaf.dtype:
             raise errors.ScanTypeError(
-                f"{where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
+                f"{role.where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
                 f"{returned.dtype}. Cast the elements before the scan, or the result with .astype."
             )
 
@@ -228,7 +241,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
                 names = [name for name, _, _ in record["inputs"]]
                 values.update(zip(names, builder.leaves(), strict=True))
             elif record["type"] == "constants":
-                values.update((name, _constant(builder, array)) for name, array in record["constants"])
+                values.update(constants_of(builder, record))
             elif record["type"] == "outputs":
                 outputs = record["outputs"]
             elif record["type"] == "primitive":
@@ -244,6 +257,11 @@ def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None
     call = Call(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
     results = primitives.lower(call)
     values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
+
+
+def constants_of(builder: Builder, record: Record) -> list[tuple[str, Ids]]:
+    """The names and the value numbers of a record's constants."""
+    return [(name, _constant(builder, array)) for name, array in record["constants"]]
 
 
 def _constant(builder: Builder, array: mx.array) -> Ids:

@@ -14,12 +14,10 @@ from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.elementwise import trace_slices
 from monoscan.lowering.execute import execute
 from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.ir import Leaf
 from monoscan.lowering.layout import Layout, Shape
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, options
-from monoscan.lowering.trace import check_slices
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.api import device_type
@@ -47,9 +45,12 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
     """All running totals under an associative function of whole slices, as in ``jax.lax.associative_scan``.
 
     ``fn`` gets slices along ``axis``, of any length, and must combine them position by
-    position. Where its trace shows that it works element by element, or on trailing axes
-    alone, it gets the plan and the speed of ``scan`` with ``monoid(fn, event=...)``.
-    Half-precision elements are combined in float32 and rounded once.
+    position; along other axes it may look at positions and sizes, slice, join and mask.
+    It is recorded on slices of the true shapes. Where the record shows that it works
+    element by element, or on trailing axes alone, it gets the plan and the speed of
+    ``scan`` with ``monoid(fn, event=...)``; else it is called as JAX calls it, on the
+    slices of an odd/even recursion. Half-precision elements are combined in float32 and
+    rounded once.
 
     Args:
         fn (callable): ``fn(left, right)``, associative; returns the tree, shapes and dtypes
@@ -57,7 +58,7 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
         elems (array or tree): Arrays of one length along ``axis``.
         reverse (bool, optional): Scan from the end: flip, scan, flip; ``fn`` then gets the
             later slices first. Default: ``False``.
-        axis (int, optional): The scan axis; a negative one counts from each leaf's end.
+        axis (int, optional): The scan axis; a negative one needs leaves of one rank.
             Default: ``0``.
 
     Returns:
@@ -72,6 +73,14 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
         >>> ms.associative_scan(mx.add, mx.array([1, 2, 3]))
         array([1, 3, 6], dtype=int32)
     """
+    plan, leaves, captures = prepare(fn, elems, reverse, axis)
+    return tree.unflatten(plan.problem.structure, execute(plan, leaves, captures, None)[0])
+
+
+def prepare(
+    fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool, axis: int
+) -> tuple[Plan, list[mx.array], Captures]:
+    """The plan of `associative_scan`, from the cache where the key is known, and the arrays to run it on."""
     if not callable(fn) or isinstance(fn, Semigroup):
         hint = f"; ms.scan takes operators such as {fn.name}" if isinstance(fn, Semigroup) else ""
         raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
@@ -90,7 +99,7 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
     plan = _PLANS.find(key)
     if plan is None:
         plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, chosen))
-    return tree.unflatten(structure, execute(plan, leaves, captures, None)[0])
+    return plan, leaves, captures
 
 
 def _plan(
@@ -107,9 +116,6 @@ def _plan(
     position = elements.slice_axis(where, structure, shapes, axis)
     exact = accumulators(operator, names)
     leading, traced = trace_slices(structure, exact, shapes, position, captures)
-    if not leading:
-        slices = tuple(Leaf(d, (*s[:position], 1, *s[position + 1 :])) for d, s in zip(exact, shapes, strict=True))
-        check_slices(where, operator, structure, slices)
     number = len(shapes)
     # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
     cut = leading or position + 1
@@ -120,5 +126,6 @@ def _plan(
         init=None,
         event=tuple(shape[cut:] for shape in shapes),
         depends=dependencies(traced, number) if leading else tuple((i,) for i in range(number)),
+        joint=bool(leading),
     )
     return make_plan(Problem(captures, structure, names, layout, traced, asked, slices=True))

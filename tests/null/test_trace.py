@@ -115,8 +115,17 @@ def test_combine_is_called_on_arrays_of_the_shape_of_one_element() -> None:
 
 def test_random_numbers_within_combine_are_refused() -> None:
     """A combine must be a function of its arguments; the key of MLX's generator is not one of them."""
-    with pytest.raises(ms.TraceError, match="uint32"):
+    with pytest.raises(ms.TraceError, match=r"combine draws random numbers.*pass them as a leaf of the elements"):
         traced(ms.monoid(lambda l, r: l + r + 0 * mx.random.uniform()), leaf())
+
+
+def test_random_numbers_that_are_a_leaf_of_the_elements_do_what_the_message_says() -> None:
+    gates = mx.random.uniform(shape=(4,))
+    walk, _ = ms.scan(ms.monoid(lambda l, r: (l[0] * r[1] + r[0], l[1] * r[1])), (mx.ones((4,)), gates))
+    want = [1.0]
+    for gate in gates.tolist()[1:]:
+        want.append(want[-1] * gate + 1)
+    np.testing.assert_allclose(numpy_of(walk), want, rtol=1e-5)
 
 
 def test_a_combine_that_stops_gradients_is_traced_and_keeps_them_stopped() -> None:

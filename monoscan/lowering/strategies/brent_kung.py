@@ -27,5 +27,7 @@ def brent_kung(combine: Combine, xs: Leaves, axis: int, base: int = BASE) -> Lea
         return hillis_steele(combine, xs, axis)
     pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
     odds = brent_kung(combine, pairs, axis, base)
-    between = combine(cut(odds, axis, 0, (n - 1) // 2), cut(xs, axis, 2, n, 2))
-    return interleave(join(axis, cut(xs, axis, 0, 1), between), odds, axis)
+    evens = cut(xs, axis, 0, 1)
+    if n > 2:
+        evens = join(axis, evens, combine(cut(odds, axis, 0, (n - 1) // 2), cut(xs, axis, 2, n, 2)))
+    return interleave(evens, odds, axis)

@@ -11,6 +11,7 @@ from monoscan import errors, tree
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Program
 from monoscan.lowering.layout import Shape
+from monoscan.lowering.roles import Role
 from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.monoids.base import Semigroup
@@ -38,9 +39,11 @@ def _as_wide(y: mx.array, left: mx.array, right: mx.array) -> mx.array:
 
 def by_slices(operator: Semigroup, structure: tree.Structure) -> Combine:
     """The function itself on whole slices, as JAX's ``associative_scan`` calls it."""
+    role = Role(f"[associative_scan] {operator.name}", "combine", "slices of another length")
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
-        result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+        with role:
+            result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
         return _same_shapes(operator, leaves_of(result, structure), left, right)
 
     return combine

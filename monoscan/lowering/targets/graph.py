@@ -13,6 +13,7 @@ from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.identity import identity_constants, needs_identity, neutral
 from monoscan.lowering.problem import Problem
+from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
 from monoscan.lowering.strategies.portable import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
@@ -40,7 +41,9 @@ def run(
     arrays = aligned_arrays(problem, leaves, captures, init)
 
     def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
-        combine = None if plan.combine == "lanes" else _mapped(problem, captures, scan, inputs, rank)
+        # under mx.vmap there are axes of which a function of slices knows nothing
+        by_program = plan.combine == "lanes" or (problem.slices and rank > layout.rank + 1)
+        combine = None if by_program else _mapped(problem, captures, scan, inputs, rank)
         return aligned.run(scan, inputs, axis, rank, combine)
 
     outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
@@ -117,7 +120,7 @@ def _untraced(
     combine = whole_combine(problem, captures)
     ys, carry = run_strategy(
         plan.strategy, combine, xs, first, problem.layout.axis,
-        seeded=init is not None, inclusive=options.inclusive, results=options.results,
+        seeded=init is not None, inclusive=options.inclusive, results=options.results, base=1 if problem.whole else BASE,
     )  # fmt: skip
     return finish(problem, ys), [problem.layout.restore_carry(c, i) for i, c in enumerate(carry)]
 

@@ -1,0 +1,73 @@
+"""A user's function at work: who runs it, on what, and what becomes of the errors in it."""
+
+from __future__ import annotations
+
+from dis import opmap
+from typing import Any
+
+import attrs
+
+from monoscan import errors
+
+
+@attrs.frozen
+class Role:
+    """Who runs a user's function, which one, and on what; as a context, the one rule for what it raises.
+
+    What the function itself raises passes unchanged. Where an operation of MLX refuses its
+    operands, which MLX says without a word of the scan, it is a `ScanError` that does.
+
+    Args:
+        where: The call and the operator.
+        part: What the function is to the operator.
+        given: What it gets.
+        hint: What its writer may have missed.
+    """
+
+    where: str
+    part: str
+    given: str
+    hint: str = ""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None or isinstance(error, errors.ScanError) or not _raised_by_mlx(error):
+            return
+        text = str(error)
+        if text == "std::bad_cast":
+            raise errors.ScanTypeError(
+                f"{self.where} uses a Python integer that MLX does not take: those from 2**63 on are written as arrays, "
+                "mx.array(np.array(value, np.uint64))."
+            ) from error
+        if "Attempting to eval" in text or "Only length-1 arrays" in text:
+            raise errors.TraceError(
+                f"{self.where}: {self.part} reads the value of an array (a Python if, while, bool(), float(), .item() or NumPy "
+                "call); it is traced once for all elements. Use mx.where(condition, x, y) to select."
+            ) from error
+        raise errors.ScanError(
+            f"{self.where}: {self.part} fails on {self.given}: {text}{self.hint and ' ' + self.hint}"
+        ) from error
+
+
+_WORDS = (
+    "[",
+    "too many indices for array",
+    "invalid axis",
+    "cannot index mlx",
+    "cannot perform",
+    "std::bad_cast",
+    "only length-1 arrays",
+)
+"""How MLX's messages begin: with the name of an operation, or, of Python's operators and indices, so."""
+
+
+def _raised_by_mlx(error: BaseException) -> bool:
+    """Whether an operation of MLX raised it, and no Python statement."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]:
+        return False
+    return str(error).lower().startswith(_WORDS)
