@@ -36,6 +36,7 @@ _FLAGS = (
     "-DNB_COMPACT_ASSERTIONS",
 )  # fmt: skip
 _BUILD_SECONDS = 300
+_LOOK_SECONDS = 30
 _ENDS = 1 << 16
 
 
@@ -75,9 +76,8 @@ class Recipe:
 
     def check_internals(self) -> None:
         """Raises unless nanobind would find the types that MLX has registered."""
-        text = self.compiler.run(
-            [*self.flags, "-E", "-P", "-x", "c++", "-"], '#include "nb_internals.h"\nmonoscan_key = NB_INTERNALS_KEY;\n'
-        )
+        source = '#include "nb_internals.h"\nmonoscan_key = NB_INTERNALS_KEY;\n'
+        text = self.compiler.run([*self.flags, "-E", "-P", "-x", "c++", "-"], source, seconds=_LOOK_SECONDS)
         _, wrote, expression = text.rpartition("monoscan_key")
         if not wrote:
             raise BridgeUnavailable(f"{self.compiler.command[0]} reported success and wrote nothing")
