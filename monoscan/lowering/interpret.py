@@ -13,6 +13,7 @@ from typing import TypeVar
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.lowering import double
 from monoscan.lowering.ir import Instr, Op, Program
 
 Value = TypeVar("Value")
@@ -38,6 +39,10 @@ def evaluate(program: Program, lanes: Sequence[Value], arithmetic: Arithmetic[Va
 
 def _unary(function: Callable[[mx.array], mx.array]) -> Callable[..., mx.array]:
     return lambda instr, x: function(x)
+
+
+def _double(single: Callable[..., mx.array], double: Callable[..., mx.array]) -> Callable[..., mx.array]:
+    return lambda instr, *args: (double if instr.dtype == "float64" else single)(*args)
 
 
 def _binary(function: Callable[[mx.array, mx.array], mx.array]) -> Callable[..., mx.array]:
@@ -101,18 +106,18 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.MAX: _binary(mx.maximum),
     Op.SQRT: _unary(mx.sqrt),
     Op.RSQRT: _unary(mx.rsqrt),
-    Op.EXP: _unary(mx.exp),
+    Op.EXP: _double(mx.exp, double.exp),
     Op.EXPM1: _unary(mx.expm1),
     Op.LOG: _unary(mx.log),
     Op.LOG2: _unary(mx.log2),
     Op.LOG10: _unary(mx.log10),
     Op.LOG1P: _unary(mx.log1p),
-    Op.LOGADDEXP: _binary(mx.logaddexp),
-    Op.SIGMOID: _unary(mx.sigmoid),
+    Op.LOGADDEXP: _double(mx.logaddexp, double.logaddexp),
+    Op.SIGMOID: _double(mx.sigmoid, double.sigmoid),
     Op.ERF: _unary(mx.erf),
     Op.ERFINV: _unary(mx.erfinv),
-    Op.SIN: _unary(mx.sin),
-    Op.COS: _unary(mx.cos),
+    Op.SIN: _double(mx.sin, double.sin),
+    Op.COS: _double(mx.cos, double.cos),
     Op.TAN: _unary(mx.tan),
     Op.ARCSIN: _unary(mx.arcsin),
     Op.ARCCOS: _unary(mx.arccos),
@@ -144,8 +149,13 @@ ARRAYS: Arithmetic[mx.array] = {
 
 
 def own_answers(program: Program) -> bool:
-    """Whether MLX leaves open what an operation gives somewhere, may read out of bounds there, or end the process."""
-    return any(instr.op in _OPEN or (instr.op is Op.CAST and instr.dtype == "uint32") for instr in program.code)
+    """Whether the program may differ from MLX's own operations: open cases, reads out of bounds, float64 by float32."""
+    return any(
+        instr.op in _OPEN or (instr.op is Op.CAST and instr.dtype == "uint32")
+        or (instr.op in _SINGLE and instr.dtype == "float64")
+        for instr in program.code
+    )  # fmt: skip
 
 
 _OPEN = frozenset({Op.LOOKUP, Op.FLOORDIV, Op.REM, Op.SHL, Op.SHR})
+_SINGLE = frozenset({Op.EXP, Op.SIGMOID, Op.LOGADDEXP, Op.SIN, Op.COS})

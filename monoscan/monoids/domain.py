@@ -150,4 +150,6 @@ def places(index: mx.array, size: int) -> mx.array:
     MLX's own gathers count from the end too, but read out of bounds.
     """
     index = index if dtypes.holds(dtypes.name_of(index.dtype), size) else index.astype(mx.int32)
+    if dtypes.name_of(index.dtype) in dtypes.UNSIGNED:
+        return mx.minimum(index, size - 1)
     return mx.clip(mx.where(index < 0, index + size, index), 0, size - 1)

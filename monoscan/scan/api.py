@@ -249,7 +249,7 @@ def _prepare(
         axis = elements.axis_number(where, axis)
     if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
         elements.check_leaves(where, operator, elems, leaves, structure)
-    captures = capture(operator, where)
+    captures = capture(operator)
     stored = tuple([x.dtype for x in leaves])
     shapes = tuple([x.shape for x in leaves])
     start = None
