@@ -51,7 +51,8 @@ def scan(
         inclusive (bool, optional): Whether position i includes element i. If not, it holds
             the fold of what comes before, and the first holds ``init``, else the identity.
             Default: ``True``.
-        init (array or tree, optional): An element without the scan axis, combined in front.
+        init (array or tree, optional): An element without the scan axis, combined in front; numbers, NumPy's too,
+            become arrays.
             Its batch axes broadcast with those of the elements: where it has more, so have
             the results. Default: ``None``.
         return_carry (bool, optional): Return ``(result, carry)``; the carry is the last
