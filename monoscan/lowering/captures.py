@@ -4,34 +4,45 @@ MLX detaches the constants of a traced function, so an array that ``combine`` fi
 field, a closure cell, a default, a global or a module would lose its gradient silently.
 `capture` walks the operator before tracing. It yields those arrays, a hashable key of
 everything else that the outcome depends on, and `Captures.rebuild` yields the operator
-again with other arrays in their places.
+again with other arrays in their places. An operator that is used again is not walked but
+compared with its `guard`.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 import types
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes
+from monoscan import dtypes, errors
+from monoscan.lowering.bytecode import names_of
+from monoscan.lowering.cache import Cache
+from monoscan.lowering.guards import Guard, content_of_buffer, guard, reference_to
 from monoscan.lowering.ir import Leaf
-from monoscan.lowering.object_graph import (
-    OPAQUE,
-    SCALARS,
-    children,
-    class_attribute,
-    function_parts,
-    is_compound,
-    names_for,
-    names_of,
-)
+from monoscan.lowering.library import is_library_class, is_library_code
+from monoscan.lowering.object_graph import CONSTRUCTORS, Names, Slot, Sort, by_parts, parts_of, sort_of
+from monoscan.lowering.rebuild import leading_to, rebuild, without_functions
+from monoscan.lowering.refusals import refusal
+from monoscan.lowering.static import is_a
 from monoscan.monoids.base import Semigroup
+
+
+@attrs.frozen(eq=False)
+class Key:
+    """What an operator is and reads, but for its arrays; one object for all that are equal in that.
+
+    Args:
+        parts: What makes it, by value.
+        names: The names that the code holds which the operator leads to.
+    """
+
+    parts: Hashable
+    names: Names
 
 
 @attrs.frozen
@@ -40,7 +51,7 @@ class Captures:
 
     root: Any
     arrays: tuple[Any, ...]
-    key: Hashable
+    key: Key
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -55,69 +66,90 @@ class Captures:
         )
 
     def stripped(self) -> Captures:
-        """The same without the arrays: each leaves its `Leaf`, so that plans hold none of them."""
+        """The same without the arrays: each leaves its `Leaf`, so that plans hold none of them, nor any function."""
         leaves = tuple(_leaf_of(array) for array in self.arrays)
-        replacements = {id(old): new for old, new in zip(self.arrays, leaves, strict=True)}
-        return Captures(_Rebuild(replacements, strip=True).visit(self.root), leaves, self.key)
+        return Captures(without_functions(self.rebuild(leaves)), leaves, self.key)
 
     def rebuild(self, arrays: Sequence[Any]) -> Any:
         """The root again, with these arrays in place of the captured ones."""
-        if not self.arrays:
-            return self.root
-        replacements = {id(old): new for old, new in zip(self.arrays, arrays, strict=True)}
-        return _Rebuild(replacements).visit(self.root)
+        return rebuild(self.root, self.arrays, arrays, self._leading) if self.arrays else self.root
+
+    @cached_property
+    def _leading(self) -> dict[int, Any]:
+        return leading_to(self.arrays, self.root, self.key.names)
 
 
-def capture(root: Any) -> Captures:
+@attrs.define(eq=False)
+class _Memory:
+    """What is known of a root from its last walk."""
+
+    root: Callable[[], Any]
+    key: Key
+    guard: Guard | None = None
+
+
+def capture(root: Any, where: str = "") -> Captures:
     """Finds the arrays that an operator or a function captures.
 
     Args:
         root: An operator, a function, or anything that holds some.
+        where: The call and the operator, for messages.
 
     Returns:
         Captures: The arrays in the order in which they were met, each once.
 
     Raises:
         ScanError: An operator's class has its own ``__init__`` and is no attrs class.
+        TraceError: It reads what can be no part of a key, as a clock.
     """
-    bare = _BARE.get(type(root))
-    if bare is not None:
-        return Captures(root, (), bare)
-    known = _STATIC.get(id(root))
-    if known is not None and known[0]() is root:
-        return Captures(root, (), known[1])
-    search = _Search()
-    key = search.visit(root)
-    if search.static:
-        _remember(root, key)
-    return Captures(root, tuple(search.arrays), key)
+    key = _BARE.get(type(root))
+    if key is not None:
+        return Captures(root, (), key)
+    memory = _MEMORIES.get(id(root))
+    if memory is not None and memory.root() is not root:
+        memory = None
+    if memory is not None and memory.guard is not None:
+        arrays = memory.guard(root)
+        if arrays is not None:
+            return Captures(root, arrays, memory.key)
+    return _walk(root, where, memory)
 
 
 def names_reached(root: Any) -> set[str]:
     """All names that the code which an operator or a function may run looks up."""
-    search = _Search()
-    search.visit(root)
-    return search.names
+    search, _ = _search(root, "")
+    return search.named
 
 
-_STATIC: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
-"""The keys of roots that cannot change: walked once in their life, which this does not prolong."""
-
-
-_BARE: dict[type, Hashable] = {}
+_KEYS: Cache[Key] = Cache(4096)
+_BARE: dict[type, Key] = {}
 """The keys of the library's own operators without fields, which are all alike."""
 
+_MEMORIES: dict[int, _Memory] = {}
+"""What is known of roots by their ``id``; an entry ends with its root, which it does not keep alive."""
 
-def _remember(root: Any, key: Hashable) -> None:
+
+def _walk(root: Any, where: str, memory: _Memory | None) -> Captures:
+    """Walks a root. One that is as it was at the last walk gets a guard, so that it need not be walked again."""
+    search, parts = _search(root, where)
     kind = type(root)
-    if isinstance(root, Semigroup) and kind.__module__.startswith("monoscan.") and not attrs.fields(kind):
+    key = _KEYS.get(parts, lambda: Key(parts, search.names))
+    if memory is not None and memory.key is key:
+        memory.guard = guard(root, search.names)
+    elif is_a(root, Semigroup) and is_library_class(kind) and not attrs.fields(kind):
         _BARE[kind] = key
-        return
+    else:
+        _remember(root, key)
+    return Captures(root, tuple(search.arrays), key)
+
+
+def _remember(root: Any, key: Key) -> None:
     number = id(root)
     try:
-        _STATIC[number] = (weakref.ref(root, lambda _: _STATIC.pop(number, None)), key)
+        reference = weakref.ref(root, lambda _: _MEMORIES.pop(number, None))
     except TypeError:  # no weak reference to it: it is walked at every call
         return
+    _MEMORIES[number] = _Memory(reference, key)
 
 
 def _leaf_of(array: Any) -> Leaf:
@@ -131,10 +163,7 @@ class _Identity:
 
     def __init__(self, value: Any) -> None:
         self._hash = id(value)
-        try:
-            self._refer: Callable[[], Any] = weakref.ref(value)
-        except TypeError:
-            self._refer = lambda: value
+        self._refer = reference_to(value) or (lambda: value)
 
     def __hash__(self) -> int:
         return self._hash
@@ -146,159 +175,106 @@ class _Identity:
         return mine is not None and mine is other._refer()
 
 
-def _kind_key(kind: type) -> Hashable:
-    """A class as part of a key; classes made at run time may hold arrays, and are not kept alive."""
-    return kind if kind.__module__.startswith(("builtins", "monoscan.")) else _Identity(kind)
+_EQUAL = frozenset((bool, int, bytes, type(None)))
+"""Types whose values count as they are: the quick way for most of what an operator holds."""
+
+
+def _search(root: Any, where: str) -> tuple[_Search, Hashable]:
+    """Walks until no more names turn up: a name found late may count for an object seen before."""
+    names: Names = {}
+    while True:
+        search = _Search(where, names)
+        key = search.visit(root)
+        if not search.late:
+            return search, key
+        names = search.names
 
 
 class _Search:
-    """Collects arrays and builds the key, in one walk."""
+    """Collects arrays and names and builds the key, in one walk."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str, names: Names) -> None:
         self.arrays: list[Any] = []
-        self.static = True
-        self.names: set[str] = set()
-        self._seen: dict[Any, int] = {}
+        self.names = dict(names)
+        self.named: set[str] = set()
+        self.late = False
+        self._where = where
+        self._open = False
+        self._certain = True
+        self._seen: dict[int, int] = {}
+        self._alive: list[Any] = []
 
-    def visit(self, value: Any, names: tuple[str, ...] = ()) -> Hashable:
+    def visit(self, value: Any) -> Any:
         kind = type(value)
-        if kind in SCALARS:
-            return kind, value
-        if kind is float or kind is complex:
-            return kind, repr(value)  # tells -0.0 from 0.0, and nan equals nan
-        if kind is mx.array or kind is Leaf:
+        sort = sort_of(value)
+        if sort is Sort.SCALAR:
+            if kind is str and value.isidentifier():
+                self._add((value,))  # getattr may take it
+            return (kind, repr(value)) if kind is float or kind is complex else (kind, value)  # -0.0 is not 0.0
+        if sort is Sort.ARRAY:
             return self._array(value)
-        if isinstance(value, OPAQUE):
-            return _kind_key(value) if isinstance(value, type) else value
-        names = names_for(value, names)
-        place = id(value), names
-        if place in self._seen:
-            return "seen", self._seen[place]
-        self._seen[place] = len(self._seen)
-        return self._compound(value, names)
+        if sort is Sort.BUFFER:
+            return content_of_buffer(value)
+        if sort is Sort.DESCRIPTOR:
+            return kind, value.__name__
+        refused = refusal(value) if self._certain else None
+        if refused:
+            raise errors.TraceError(
+                f"{self._where or '[capture]'}: combine reads {refused}, which is traced once and would keep its first "
+                "value. Read it before the call and hold the value in a field, a closure or a global."
+            )
+        if sort is Sort.LEAF:
+            return value
+        if id(value) in self._seen:
+            return "seen", self._seen[id(value)]
+        self._seen[id(value)] = len(self._seen)
+        self._alive.append(value)
+        return self._compound(value)
 
     def _array(self, value: Any) -> Hashable:
-        self.static = False
         for i, known in enumerate(self.arrays):
             if known is value:
                 return "array", i
         self.arrays.append(value)
         return mx.array, _leaf_of(value)
 
-    def _compound(self, value: Any, names: tuple[str, ...]) -> Hashable:
-        if isinstance(value, types.FunctionType):
-            parts = list(function_parts(value))
-            self.names.update(names_of(value.__code__))
-            self.static &= all(isinstance(part, OPAQUE) for (where, _), part in parts if where in ("cell", "global"))
-            return (value.__code__, *((how, self.visit(part, names)) for how, part in parts))
-        if isinstance(value, types.MethodType):
-            return types.MethodType, self.visit(value.__func__, names), self.visit(value.__self__, names)
-        if isinstance(value, functools.partial):
-            return functools.partial, self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
-        self.static = self.static and isinstance(value, (tuple, Semigroup))  # these are frozen
-        if hasattr(value, "__array_interface__"):
-            return type(value), value.shape, str(value.dtype), value.tobytes()
-        if is_compound(value):
-            found = children(value, names)
-            return (self._head(value), *((how, self.visit(part, names)) for names, how, part in found))
+    def _compound(self, value: Any) -> Hashable:
+        kind = type(value)
+        if kind is types.FunctionType:
+            self._code(value)
+        parts = parts_of(value, self.names)
+        self._open = self._open or bool(value.__dict__ if kind is types.FunctionType else parts.open)
+        key = [_head(value, bool(parts.children))]
+        for slot, part in parts.children:
+            known = type(part) in _EQUAL
+            key.append((slot, type(part), part) if known else (slot, self._child(slot, part)))
+        return tuple(key)
+
+    def _child(self, slot: Slot, part: Any) -> Any:
+        """A part. What a constructor reads, or an object written in C holds, may be read or not: it is never refused."""
+        certain = self._certain
+        self._certain = certain and slot[0] != "held" and slot[1] not in CONSTRUCTORS
+        if slot[0] not in ("class", "bases", "item") and is_a(part, type) and not is_library_class(part):
+            self._add(CONSTRUCTORS)
+        found = self.visit(part)
+        self._certain = certain
+        return found
+
+    def _code(self, function: types.FunctionType) -> None:
+        if not is_library_code(function.__code__):
+            names = names_of(function.__code__)
+            self.named.update(names.scope, names.attributes)
+            self._add(names.attributes)
+
+    def _add(self, names: Iterable[str]) -> None:
+        new = [name for name in names if name not in self.names]
+        self.names.update(dict.fromkeys(new))
+        self.late = self.late or (self._open and bool(new))
+
+
+def _head(value: Any, divided: bool) -> Any:
+    """How the key tells objects with equal parts apart: by class where that is all there is to them, else by identity."""
+    kind = type(value)
+    if not by_parts(value) and (not divided or reference_to(value) is not None):
         return _Identity(value)
-
-    def _head(self, value: Any) -> Hashable:
-        kind = type(value)
-        by_content = kind is dict or isinstance(value, (tuple, list)) or attrs.has(kind)
-        return _kind_key(kind) if by_content else _Identity(value)
-
-
-class _Rebuild:
-    """Builds the same object graph with other arrays; what holds none of them is kept as it is.
-
-    Args:
-        replacements: What takes the place of an array, by its ``id``.
-        strip: Leave out what no name leads to, since it may hold arrays too.
-    """
-
-    def __init__(self, replacements: dict[int, Any], strip: bool = False) -> None:
-        self._replacements = replacements
-        self._strip = strip
-        self._built: dict[Any, Any] = {}
-
-    def visit(self, value: Any, names: tuple[str, ...] = ()) -> Any:
-        kind = type(value)
-        if kind is mx.array or kind is Leaf:
-            return self._replacements.get(id(value), value)
-        if kind in SCALARS or kind in (float, complex) or isinstance(value, OPAQUE):
-            return value
-        names = names_for(value, names)
-        place = id(value), names
-        if place not in self._built:
-            self._built[place] = value  # ends the walk at a cycle
-            self._built[place] = self._compound(value, names)
-        return self._built[place]
-
-    def _compound(self, value: Any, names: tuple[str, ...]) -> Any:
-        if isinstance(value, types.FunctionType):
-            return self._function(value, names)
-        if isinstance(value, types.MethodType):
-            return types.MethodType(self.visit(value.__func__, names), self.visit(value.__self__, names))
-        if isinstance(value, functools.partial):
-            parts = self.visit(value.func), self.visit(value.args), self.visit(value.keywords)
-            return functools.partial(parts[0], *parts[1], **parts[2])
-        if not is_compound(value) or hasattr(value, "__array_interface__"):
-            return value
-        return self._container(value, names)
-
-    def _container(self, value: Any, names: tuple[str, ...]) -> Any:
-        found = children(value, names)
-        new = {how: self.visit(part, names) for names, how, part in found}
-        changed = {how: new[how] for _, how, part in found if new[how] is not part}
-        bare = self._strip and not attrs.has(type(value)) and bool(getattr(value, "__dict__", None))
-        if not changed and not bare:
-            return value
-        if isinstance(value, (tuple, list)):
-            items = [new["item", i] for i in range(len(value))]
-            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        clone = copy.copy(value)
-        self._built[id(value), names] = clone
-        if bare:
-            for name in [name for name in clone.__dict__ if ("field", name) not in new]:
-                del clone.__dict__[name]
-        self._change(clone, changed)
-        return clone
-
-    def _change(self, clone: Any, changed: dict[tuple[str, Any], Any]) -> None:
-        methods = {}
-        for (how, name), part in changed.items():
-            if how == "item":
-                clone[name] = part
-            elif how == "field":
-                object.__setattr__(clone, name, part)  # frozen classes refuse the ordinary way
-            else:
-                methods[name] = _like_attribute(class_attribute(type(clone), name), part)
-        if methods:
-            kind = type(clone)
-            body = {"__slots__": (), "__module__": kind.__module__, **methods}
-            own = types.new_class(kind.__name__, (kind,), exec_body=lambda space: space.update(body))
-            object.__setattr__(clone, "__class__", own)
-
-    def _function(self, value: types.FunctionType, names: tuple[str, ...]) -> Any:
-        parts = dict(function_parts(value))
-        cells = tuple(types.CellType() for _ in value.__closure__ or ())
-        scope = {name: value.__globals__[name] for name in (*names, "__builtins__") if name in value.__globals__}
-        clone = types.FunctionType(value.__code__, scope, value.__name__, None, cells or None)
-        self._built[id(value), names] = clone
-        new = {how: self.visit(part, names) for how, part in parts.items()}
-        if all(new[how] is parts[how] for how in parts if parts[how] is not value):
-            self._built[id(value), names] = value
-            return value
-        for i, cell in enumerate(cells):
-            if ("cell", i) in new:
-                cell.cell_contents = new["cell", i]
-        clone.__defaults__ = tuple(new["default", i] for i in range(len(value.__defaults__ or ()))) or None
-        clone.__kwdefaults__ = {name: new["keyword", name] for name in value.__kwdefaults__ or ()} or None
-        scope.update({name: part for (source, name), part in new.items() if source == "global"})
-        return clone
-
-
-def _like_attribute(attribute: Any, function: types.FunctionType) -> Any:
-    """The function as the kind of class entry, a property or a method, that it takes the place of."""
-    return type(attribute)(function) if isinstance(attribute, (property, staticmethod, classmethod)) else function
+    return kind if is_library_class(kind) else _Identity(kind)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
-
 from monoscan import errors
 from monoscan.lowering import cost
 from monoscan.lowering.interpret import own_answers
@@ -192,7 +190,7 @@ def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...],
     scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None
     return Plan(
         problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved,
-        attrs.evolve(problem, captures=problem.captures.stripped()), parts, scan,
+        problem.kept(), parts, scan,
     )  # fmt: skip
 
 

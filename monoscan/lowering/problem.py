@@ -149,6 +149,13 @@ class Problem:
         """The leaves of one element, in the accumulation dtype."""
         return element(self.operator, self.stored, self.layout)
 
+    def kept(self) -> Problem:
+        """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
+        kept = attrs.evolve(self, captures=self.captures.stripped())
+        for name in ("results", "accumulators", "facts", "element"):
+            object.__setattr__(kept, name, getattr(self, name))
+        return kept
+
     def part(self, number: int) -> Problem:
         """The problem of a product's part, on its own leaves."""
         structures = self.structure[-1]

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors
 from monoscan.lowering.aligned import capture_lanes
-from monoscan.lowering.captures import Captures
+from monoscan.lowering.captures import Captures, Key
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Leaf
 from monoscan.lowering.strategies.combine import by_vmap
@@ -39,7 +39,7 @@ class Before(Semigroup):
 
 def before(captures: Captures) -> Captures:
     """The same captured arrays, with ``before`` as what is combined."""
-    return attrs.evolve(captures, root=Before(captures.root), key=(Before, captures.key))
+    return attrs.evolve(captures, root=Before(captures.root), key=Key((Before, captures.key), captures.key.names))
 
 
 def trace_before(captures: Captures, structure: Structure, leaves: tuple[Leaf, ...], call: str) -> Traced:

@@ -250,7 +250,7 @@ def _prepare(
         axis = elements.axis_number(where, axis)
     if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
         elements.check_leaves(where, operator, elems, leaves, structure)
-    captures = capture(operator)
+    captures = capture(operator, where)
     stored = tuple([x.dtype for x in leaves])
     shapes = tuple([x.shape for x in leaves])
     start = None

@@ -86,8 +86,8 @@ def prepare(
         raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
     operator = Slices(fn)
     leaves, structure = tree.flatten(elems)
-    found = capture(fn)
-    captures = Captures(operator, found.arrays, (Slices, found.key))
+    found = capture(fn, f"[associative_scan] {operator.name}")
+    captures = Captures(operator, found.arrays, found.key)
     if any(type(leaf) is not mx.array for leaf in leaves) or not leaves:
         elements.check_leaves(f"[associative_scan] {operator.name}", operator, elems, leaves, structure)
     if type(axis) is not int:

@@ -226,8 +226,7 @@ def in_the_identity() -> ms.Semigroup:
 
 PLACES = [
     in_a_field, in_a_closure, beside_what_is_read, beside_a_scalar_that_is_read, in_a_module, in_a_dict, among_the_globals,
-    in_a_default, in_the_identity,
-    pytest.param(in_the_class, marks=pytest.mark.xfail(strict=True, reason="a plan keeps the class, and this one its closure")),
+    in_a_default, in_the_identity, in_the_class,
 ]  # fmt: skip
 
 

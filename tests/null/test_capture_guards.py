@@ -1,0 +1,446 @@
+"""What is walked and what is not: changes that are seen, code that is never run, values that are refused."""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+import gc
+import io
+import logging
+import math
+import os
+import random
+import sys
+import time
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import monoscan as ms
+from monoscan.lowering import captures
+from monoscan.lowering.captures import capture
+from monoscan.lowering.guards import MAX_SLOTS, guard
+from monoscan.lowering.library import is_library_class, is_library_code, is_library_module
+
+log = logging.getLogger(__name__)
+
+
+def settled(root: Any) -> Any:
+    """The key of a root that has been seen often enough to have a guard."""
+    for _ in range(3):
+        key = capture(root).key
+    return key
+
+
+def is_guarded(root: Any) -> bool:
+    memory = captures._MEMORIES[id(root)]
+    return memory.guard is not None and memory.guard(root) is not None
+
+
+def test_what_does_not_change_is_not_walked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = 0.5
+    operator = ms.monoid(lambda l, r: mx.maximum(l, r) * rate)
+    key = settled(operator)
+    assert is_guarded(operator)
+    monkeypatch.setattr(captures, "_walk", None)
+    assert capture(operator).key is key
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [(1, 1.0), (1, True), (0.0, -0.0), (0.5, 0.25), ("a", "b"), (mx.float32, mx.float16), ((1, 2), (1, 2.0)), ([1], [1, 1]),
+     ({"a": 1}, {"b": 1}), ({1: 1}, {True: 1}), (np.array([1.0]), np.array([2.0])), (np.float32(1), np.float64(1)),
+     (max, min), (mx.add, mx.maximum), (np, math), (int, float), (bytearray(b"a"), bytearray(b"b"))],
+)  # fmt: skip
+def test_a_guard_tells_values_apart(one: Any, two: Any) -> None:
+    held = types.SimpleNamespace(value=one)
+    operator = ms.monoid(lambda l, r: held.value)
+    first = settled(operator)
+    held.value = two
+    assert capture(operator).key is not first
+    second = settled(operator)
+    held.value = one
+    assert capture(operator).key is first
+    held.value = two
+    assert capture(operator).key is second
+
+
+def test_nan_does_not_change() -> None:
+    held = types.SimpleNamespace(value=float("nan"))
+    operator = ms.monoid(lambda l, r: l * held.value)
+    key = settled(operator)
+    held.value = -float("nan") * 0
+    assert capture(operator).key is key
+    assert is_guarded(operator)
+
+
+def test_numpy_arrays_count_by_content() -> None:
+    table = np.array([1.0, 2.0])
+    operator = ms.monoid(lambda l, r: l + r * float(table[0]))
+    first = settled(operator)
+    table[0] = 3.0
+    assert capture(operator).key is not first
+    table[0] = 1.0
+    assert capture(operator).key is first
+
+
+def test_numpy_arrays_of_objects_count_by_their_objects() -> None:
+    table = np.array([types.SimpleNamespace(value=1.0), None])
+    operator = ms.monoid(lambda l, r: l + r * table[0].value)
+    first = settled(operator)
+    table[0].value = 2.0
+    assert capture(operator).key is not first
+
+
+def test_a_global_may_come_to_hide_a_builtin(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = ms.monoid(lambda l, r: abs(l) + r)
+    first = settled(operator)
+    monkeypatch.setitem(globals(), "abs", mx.negative)
+    assert capture(operator).key is not first
+    monkeypatch.delitem(globals(), "abs")
+    assert capture(operator).key is first
+
+
+def test_a_global_may_go() -> None:
+    scope: dict[str, Any] = {"value": 2.0}
+    exec("def combine(l, r): return l + value * r", scope)
+    builtins.value = 3.0  # type: ignore[attr-defined]
+    try:
+        first = settled(scope["combine"])
+        del scope["value"]
+        assert capture(scope["combine"]).key is not first
+    finally:
+        del builtins.value  # type: ignore[attr-defined]
+
+
+def test_an_attribute_may_come_to_hide_that_of_the_class() -> None:
+    class Held:
+        value = 1.0
+
+    class Derived(Held):
+        pass
+
+    held = Derived()
+    operator = ms.monoid(lambda l, r: l + held.value * r)
+    keys = [settled(operator)]
+    Derived.value = 2.0
+    keys.append(settled(operator))
+    held.value = 3.0
+    keys.append(settled(operator))
+    assert len({*keys}) == 3
+
+
+def test_an_attribute_may_come_where_code_copes_without() -> None:
+    held = types.SimpleNamespace()
+    settings = types.ModuleType("settings")
+
+    def tried() -> Any:
+        try:
+            return settings.value
+        except AttributeError:
+            return 1.0
+
+    for operator, holder in (
+        (ms.monoid(lambda l, r: l + getattr(held, "value", 1.0) * r), held),
+        (ms.monoid(lambda l, r: l + tried() * r), settings),
+    ):
+        first = settled(operator)
+        holder.value = 2.0  # type: ignore[attr-defined]
+        assert capture(operator).key is not first
+
+
+def test_new_code_in_an_old_function_is_seen() -> None:
+    def combine(l: Any, r: Any) -> Any:
+        return l + r
+
+    def other(l: Any, r: Any) -> Any:
+        return l * r
+
+    first = settled(combine)
+    combine.__code__ = other.__code__
+    assert capture(combine).key is not first
+
+
+def test_a_cell_may_be_filled_later() -> None:
+    def make() -> tuple[Callable[..., Any], Callable[[Any], None]]:
+        def combine(l: Any, r: Any) -> Any:
+            return l + later * r
+
+        def fill(value: Any) -> None:
+            nonlocal later
+            later = value
+
+        if not make:
+            later = None
+        return combine, fill
+
+    combine, fill = make()
+    first = settled(combine)
+    assert is_guarded(combine)
+    fill(2.0)
+    assert capture(combine).key is not first
+
+
+def test_an_array_of_another_shape_is_seen() -> None:
+    w = mx.zeros((2,))
+
+    def change(new: mx.array) -> None:
+        nonlocal w
+        w = new
+
+    operator = ms.monoid(lambda l, r: l + w * r)
+    first = settled(operator)
+    change(mx.ones((2,)))
+    assert capture(operator).key is first
+    assert [a is w for a in capture(operator).arrays] == [True]
+    for other in (mx.zeros((3,)), mx.zeros((2,), mx.float16)):
+        change(other)
+        assert capture(operator).key is not first
+
+
+def test_functions_of_one_text_share_a_key_only_where_what_they_read_is_the_same() -> None:
+    text = compile("def combine(l, r): return held.op(l, r)", "text", "exec")
+    keys = []
+    for op in (mx.add, mx.maximum, mx.add):
+        scope: dict[str, Any] = {"held": type("Held", (), {"op": staticmethod(op)})}
+        exec(text, scope)
+        keys.append(capture(scope["combine"]).key)
+    assert len({*keys}) == 3
+
+    def scaled(rate: float) -> Callable[..., Any]:
+        return lambda l, r: l + rate * r
+
+    same = [capture(scaled(rate)).key for rate in (0.5, 0.5, 0.25)]
+    assert same[0] is same[1]
+    assert same[0] is not same[2]
+
+
+class Trap:
+    """Everything of this that may run, runs into an error."""
+
+    value = 0.5
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    @property
+    def made(self) -> Any:
+        raise ValueError
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise ValueError
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+    def __hash__(self) -> int:
+        raise ValueError
+
+    def __len__(self) -> int:
+        raise ValueError
+
+    def __iter__(self) -> Any:
+        raise ValueError
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __call__(self) -> Any:
+        raise ValueError
+
+
+class ListTrap(Trap, list[Any]):
+    pass
+
+
+class MetaTrap(type):
+    def __getattribute__(cls, name: str) -> Any:
+        raise KeyError(name)
+
+
+def test_no_code_of_the_users_is_run() -> None:
+    class Caught(metaclass=MetaTrap):
+        value = 1
+
+    lazy = ListTrap()
+    list.append(lazy, 0.5)
+    for trap in (Trap(), lazy, Caught, object.__new__(Caught)):
+
+        def combine(l: Any, r: Any, trap: Any = trap) -> Any:
+            return l + trap.value * r + trap.made
+
+        settled(combine)
+        assert is_guarded(combine)
+    list.append(lazy, 0.25)
+
+
+def test_a_getattr_that_raises_another_error_is_no_trouble() -> None:
+    class Config:
+        def __init__(self) -> None:
+            self.values = {"rate": 0.5}
+
+        def __getattr__(self, name: str) -> Any:
+            return self.__dict__["values"][name]
+
+    config = Config()
+    operator = ms.monoid(lambda l, r: l + r + config.rate * l * r)
+    x = mx.ones((3,))
+    assert ms.scan(operator, x, strategy="hillis_steele").tolist() == [1, 2.5, 4.75]
+    config.values["rate"] = 2.0
+    assert ms.scan(operator, x, strategy="hillis_steele").tolist() == [1, 4, 13]
+
+
+def generate() -> Any:
+    yield 1.0
+
+
+GENERATOR, RANDOM, ENVIRONMENT = generate(), random.Random(0), os.environ
+NUMPY, STREAM = np.random.default_rng(0), io.StringIO("0.5")
+
+
+def imports() -> Any:
+    from time import perf_counter
+
+    return perf_counter()
+
+
+def reads_a_file() -> Any:
+    with open("settings") as file:
+        return float(file.read())
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [(lambda: next(GENERATOR), "a Python generator"), (lambda: RANDOM.random(), "a random generator"),
+     (lambda: random.random(), "random.random"), (lambda: NUMPY.normal(), "a random generator"),
+     (lambda: np.random.rand(), "np.random.rand"), (lambda: float(os.environ["RATE"]), "os.environ"),
+     (lambda: ENVIRONMENT["RATE"], "the environment"), (lambda: os.getenv("RATE"), "os.getenv"),
+     (lambda: time.time(), "a clock"), (imports, "time.perf_counter"), (lambda: datetime.datetime.now().second, "a clock"),
+     (reads_a_file, "a file (open)"), (lambda: STREAM.read(), "a file"), (lambda: eval("RATE"), "eval")],
+)  # fmt: skip
+def test_what_nothing_tells_the_change_of_is_refused_by_name(read: Callable[[], Any], name: str) -> None:
+    operator = ms.monoid(lambda l, r: l + r * read(), name="mine")
+    with pytest.raises(ms.TraceError, match=r"\[scan\] mine: combine reads") as caught:
+        ms.scan(operator, mx.ones((3,)))
+    assert name in str(caught.value)
+    assert "Read it before the call" in str(caught.value)
+
+
+def test_what_is_only_near_is_not_refused() -> None:
+    class Config:
+        instance: Any = None
+
+        def __init__(self, path: str) -> None:
+            with open(path) as file:
+                self.rate = float(file.read())
+
+    config = object.__new__(Config)
+    config.rate = 0.5
+    Config.instance = config
+
+    def combine(l: Any, r: Any) -> Any:
+        log.debug("at %s", time.strftime)
+        return l + r + Config.instance.rate * l * r * math.pi
+
+    assert settled(combine) is capture(combine).key
+    assert is_guarded(combine)
+
+
+def test_an_error_leads_to_its_arguments_and_not_to_where_it_was_raised() -> None:
+    error = ValueError("mine", [0.5])
+
+    def combine(l: Any, r: Any) -> Any:
+        return l + r * error.args[1][0]
+
+    first = settled(combine)
+    file = io.StringIO("among the locals of this frame")
+    with pytest.raises(ValueError, match="mine"):
+        raise error
+    assert not file.closed
+    assert capture(combine).key is first
+    error.args[1][0] = 2.0
+    assert capture(combine).key is not first
+
+
+def test_more_than_a_guard_compares_is_walked_at_every_call() -> None:
+    held = [types.SimpleNamespace(value=float(i)) for i in range(MAX_SLOTS)]
+    operator = ms.monoid(lambda l, r: l + held[-1].value * r)
+    first = settled(operator)
+    assert guard(operator, first.names) is None
+    held[-1].value = 0.5
+    assert capture(operator).key is not first
+
+
+def test_a_long_list_of_numbers_is_one_comparison() -> None:
+    table = [float(i) for i in range(10 * MAX_SLOTS)]
+    operator = ms.monoid(lambda l, r: l + table[-1] * r)
+    first = settled(operator)
+    assert is_guarded(operator)
+    table[-1] = 0.5
+    assert capture(operator).key is not first
+
+
+def test_nothing_that_is_captured_is_kept_alive() -> None:
+    @attrs.define
+    class Slotted:
+        w: Any
+
+    class Held:
+        table = mx.array([1.0])
+
+    def make() -> tuple[ms.Semigroup, list[weakref.ref[Any]]]:
+        class Local:
+            scale = 1.0
+
+        held, slotted = Held(), Slotted(Local())
+        held.value, held.slotted = 0.5, slotted
+        Local.held = held
+        operator = ms.monoid(lambda l, r: l + r * held.value * held.slotted.w.scale * Local.held.value)
+        Local.operator = operator
+        return operator, [weakref.ref(each) for each in (held, slotted, Local, operator)]
+
+    operator, alive = make()
+    settled(operator)
+    assert is_guarded(operator)
+    number = id(operator)
+    del operator
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 4
+    assert number not in captures._MEMORIES
+
+
+def test_what_is_dropped_from_a_living_operator_is_not_kept_alive() -> None:
+    class Held:
+        value = 0.5
+
+    state = types.SimpleNamespace(held=Held())
+    operator = ms.monoid(lambda l, r: l + r * state.held.value)
+    settled(operator)
+    alive = weakref.ref(state.held)
+    state.held = types.SimpleNamespace(value=0.5)
+    assert alive() is None
+
+
+def test_whose_code_it_is() -> None:
+    def mine() -> None: ...
+
+    class Mine:
+        pass
+
+    assert not is_library_code(mine.__code__)
+    assert not is_library_class(Mine)
+    assert not is_library_module(types.ModuleType("settings"))
+    assert not is_library_module(sys.modules[__name__])
+    assert is_library_code(attrs.asdict.__code__)
+    assert all(map(is_library_class, (int, mx.array, np.ndarray, attrs.Attribute, logging.Logger, ms.Affine)))
+    assert all(map(is_library_module, (mx, mx.random, np, os, sys, time, logging, ms)))
