@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     laws.add_argument("operator", help=_OPERATOR)
     laws.add_argument("--seed", type=int, default=0, help="of the examples (default: 0)")
     laws.add_argument("--examples", type=int, default=100, help="for each law (default: 100)")
+    laws.add_argument("--dtype", choices=dtypes.NAMES, help="of the raw numbers (default: float32, then int32)")
+    laws.add_argument("--size", type=int, default=2, help="the length of event axes (default: 2)")
     return parser
 
 
@@ -187,7 +189,10 @@ def _laws(arguments: argparse.Namespace) -> int:
         from monoscan.testing import run_laws
     except ModuleNotFoundError as error:
         raise errors.ScanError(f'[laws] needs {error.name}: pip install "monoscan[test]".') from error
-    return run_laws(arguments.operator, seed=arguments.seed, examples=arguments.examples)
+    options: dict[str, Any] = {} if arguments.dtype is None else {"dtypes": (arguments.dtype,)}
+    return run_laws(
+        arguments.operator, seed=arguments.seed, examples=arguments.examples, size=arguments.size, **options
+    )
 
 
 if __name__ == "__main__":

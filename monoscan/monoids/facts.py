@@ -7,9 +7,17 @@ from typing import Literal
 
 import attrs
 
-from monoscan import dtypes
+from monoscan import dtypes, errors
 
 Associativity = Literal["exact", "rounding"]
+
+NATIVE = ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")
+"""The scans that MLX has."""
+
+
+def _is_native(facts: Facts, field: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is not None and value not in NATIVE:
+        raise errors.ScanError(f"[Facts] native is None or one of MLX's scans, {', '.join(NATIVE)}; got {value!r}.")
 
 
 @attrs.frozen
@@ -29,7 +37,7 @@ class Facts:
     idempotent: bool = False
     invertible: bool = False
     associativity: Associativity = "rounding"
-    native: str | None = None
+    native: str | None = attrs.field(default=None, validator=_is_native)
 
 
 def associativity(leaf_dtypes: Iterable[str]) -> Associativity:

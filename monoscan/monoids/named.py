@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 import monoscan.monoids as library
 from monoscan import errors
@@ -19,7 +22,8 @@ def operator(text: str) -> Semigroup:
     Args:
         text: An operator of this library, called or not, as ``Moments(2)`` or ``Affine``, or
             ``package.module:Name`` of an importable one (an operator, a class of one that
-            takes no arguments, or a function that returns one).
+            takes no arguments, or a function that returns one). Inside a call it is written
+            with dots: ``Segmented(package.module.Name())``.
 
     Raises:
         ScanError: There is none of that name.
@@ -35,6 +39,64 @@ def operator(text: str) -> Semigroup:
     if not isinstance(found, Semigroup):
         raise errors.ScanError(f"[operator] {text} is {type(found).__name__}, not an operator.")
     return found
+
+
+def text(given: Semigroup) -> str | None:
+    """What `operator` finds this operator by, or ``None`` if it has no such name."""
+    return next(_places(given), None) or _written(given)
+
+
+def _written(given: Any) -> str | None:
+    """An operator of this library as a call, if its arguments are literals and operators."""
+    kind = type(given)
+    place = next(_places(given), None) if isinstance(given, Semigroup) else None
+    if place is not None:
+        return _called(place)
+    if getattr(library, kind.__name__, None) is not kind:
+        return _literal(given)
+    if isinstance(given, library.Tuple):
+        arguments: list[tuple[str, Any]] = [("", part) for part in given.parts]
+    elif isinstance(given, library.Struct):
+        arguments = [(f"{key}=", part) for key, part in given.items]
+    else:
+        fields = [field for field in attrs.fields(kind) if getattr(given, field.name) != field.default]
+        required = {field.name for field in fields if field.default is attrs.NOTHING}
+        arguments = [("" if f.name in required else f"{f.name}=", getattr(given, f.name)) for f in fields]
+    written = [(start, _written(value)) for start, value in arguments]
+    if any(value is None for _, value in written):
+        return None
+    return f"{kind.__name__}({', '.join(f'{start}{value}' for start, value in written)})"
+
+
+def _called(place: str) -> str:
+    """A name as it is written inside a call."""
+    module, _, name = place.partition(":")
+    return f"{module}.{name}" + "()" * isinstance(getattr(sys.modules[module], name), type)
+
+
+def _literal(value: Any) -> str | None:
+    plain = isinstance(value, (bool, int, float, str)) or value is None
+    nested = isinstance(value, tuple) and all(_literal(each) is not None for each in value)
+    return repr(value) if plain or nested else None
+
+
+def _places(given: Semigroup) -> Iterator[str]:
+    """The names in the modules of an operator's class and function that stand for it."""
+    for source in (type(given), getattr(given, "function", None)):
+        module = sys.modules.get(getattr(source, "__module__", None) or "")
+        if module is None or module.__name__ == "__main__" or module.__name__.startswith("monoscan."):
+            continue
+        for name, value in vars(module).items():
+            if value is given or (value is type(given) and _made_alike(value, given)):
+                yield f"{module.__name__}:{name}"
+
+
+def _made_alike(kind: Any, given: Semigroup) -> bool:
+    """Whether the class without arguments makes this operator."""
+    try:
+        return bool(kind() == given)
+    except (TypeError, ValueError):
+        return False
 
 
 def _imported(text: str) -> Any:
@@ -68,7 +130,7 @@ def _is_operator_class(value: Any) -> bool:
 
 
 def _expression(text: str) -> Any:
-    """Calls of this library's names on literals: nothing else is evaluated."""
+    """Calls of this library's names, and of those of importable modules, on literals: nothing else is evaluated."""
     try:
         return _evaluate(ast.parse(text, mode="eval").body, text)
     except SyntaxError as error:
@@ -81,6 +143,9 @@ def _evaluate(node: ast.expr, text: str) -> Any:
         if found is None:
             raise errors.ScanError(f"[operator] there is no operator {node.id}; known are {', '.join(catalogue())}.")
         return found
+    if isinstance(node, ast.Attribute):
+        module, _, name = ast.unparse(node).rpartition(".")
+        return _imported(f"{module}:{name}")
     if isinstance(node, ast.Call):
         arguments = [_evaluate(argument, text) for argument in node.args]
         keywords = {keyword.arg: _evaluate(keyword.value, text) for keyword in node.keywords if keyword.arg}

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 
 from monoscan import errors
 from monoscan.monoids import named
-from monoscan.testing.check import DTYPES, check_laws
+from monoscan.testing.check import DTYPES, EXAMPLES, SIZE, check_laws
 from monoscan.testing.report import LawError
 
 _SILENT_FOR = 2.0
 
 
-def run_laws(target: str, seed: int = 0, examples: int = 100, dtypes: Sequence[str] = DTYPES) -> int:
+def run_laws(
+    target: str, seed: int = 0, examples: int = EXAMPLES, dtypes: Sequence[str] = DTYPES, size: int = SIZE
+) -> int:
     """Checks the laws of the operator that a name stands for, and prints what came of it.
 
     Args:
@@ -23,6 +25,7 @@ def run_laws(target: str, seed: int = 0, examples: int = 100, dtypes: Sequence[s
         seed (int, optional): Decides which examples are drawn. Default: ``0``.
         examples (int, optional): How many a law and level. Default: ``100``.
         dtypes (sequence(str), optional): As for `check_laws`.
+        size (int, optional): As for `check_laws`. Default: ``2``.
 
     Returns:
         int: 0 if all laws hold, 1 if one does not, 2 if there is no such operator or it
@@ -30,7 +33,9 @@ def run_laws(target: str, seed: int = 0, examples: int = 100, dtypes: Sequence[s
     """
     try:
         operator = named.operator(target)
-        report = check_laws(operator, dtypes=dtypes, seed=seed, examples=examples, target=target, progress=_progress())
+        report = check_laws(
+            operator, dtypes=dtypes, seed=seed, examples=examples, size=size, target=target, progress=_progress()
+        )
     except LawError as error:
         print(error)
         return 1

@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from monoscan import dtypes, errors, tree
 from monoscan.monoids.base import Element, Semigroup
-from monoscan.testing.values import array_of, arrays, below_infinity, numbers, tame
+from monoscan.testing.values import arrays, below_infinity, numbers, tame
 
 Elements = SearchStrategy[Element]
 Source = Callable[[Any, "Kind"], Elements]
@@ -135,7 +135,7 @@ def _structure(operator: Semigroup, kind: Kind) -> tree.Structure:
             return structure
     raise errors.ScanError(
         f"[laws] nothing says which tree the elements of {operator.name} form, and no tuple of up to {_MOST_LEAVES} "
-        "arrays works. Give the operator a `template`, or pass elements= a strategy that draws elements."
+        f"arrays of {kind.dtype} works. Give the operator a `template`, or pass elements= a strategy that draws elements."
     )
 
 
@@ -143,7 +143,7 @@ def _fits(operator: Semigroup, structure: tree.Structure, kind: Kind) -> bool:
     """Whether ``combine`` takes this tree and returns it."""
     try:
         shapes = [(kind.size,) * event for event in operator.events(structure)]
-        element = tree.unflatten(structure, [array_of(0, kind.dtype) * mx.ones(shape) for shape in shapes])
+        element = tree.unflatten(structure, [mx.ones(shape, dtypes.by_name(kind.dtype)) for shape in shapes])
         result, got = tree.flatten(operator.combine(element, element))
     except Exception:  # whatever a combine raises on the wrong tree, the tree does not fit
         return False

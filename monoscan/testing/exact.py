@@ -24,6 +24,10 @@ class OffDomain(ArithmeticError):
     """A value that the operator is not defined on; laws skip the example."""
 
 
+class TooLong(ArithmeticError):
+    """A number with more digits than are computed with; laws leave the example out, and say so."""
+
+
 class NotRational(ArithmeticError):
     """The operation leaves the rationals; `monoscan.testing.highprecision` can do it."""
 
@@ -36,6 +40,9 @@ class _Undefined:
 
 
 UNDEFINED: Any = _Undefined()
+
+MAX_BITS = 8192
+"""The most bits of a numerator or a denominator: four times what the library's own operators need of float32."""
 
 _IRRATIONAL = (TRANSCENDENTAL | {Op.SQRT, Op.RSQRT}) - {Op.POW}
 
@@ -93,17 +100,27 @@ def lift(value: Any, dtype: str, number: Callable[[float], Any] = rational) -> A
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes an operation spread `UNDEFINED`, and return it where it raises `OffDomain`."""
+    """Makes an operation spread `UNDEFINED`, return it where it raises `OffDomain`, and keep numbers short."""
 
     def operation(instr: Instr, *args: Any) -> Any:
         if any(arg is UNDEFINED for arg in args):
             return UNDEFINED
         try:
-            return function(instr, *args)
+            return _short(function(instr, *args))
         except OffDomain:
             return UNDEFINED
 
     return operation
+
+
+def _short(value: Any) -> Any:
+    if type(value) is Fraction and _length(value) > MAX_BITS:
+        raise TooLong(f"a number of more than {MAX_BITS} bits")
+    return value
+
+
+def _length(value: Fraction) -> int:
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
 def _is_float(instr: Instr) -> bool:
@@ -163,6 +180,8 @@ def _pow(instr: Instr, x: Any, y: Any) -> Any:
         return wrap(pow(x, y, 1 << 64), instr.dtype)
     if y != int(y):
         raise NotRational("power")
+    if type(x) is Fraction and (_length(x) - 1) * abs(y) > MAX_BITS:  # before it takes minutes to compute
+        raise TooLong(f"a power of more than {MAX_BITS} bits")
     return x ** int(y)
 
 

@@ -26,6 +26,9 @@ class Algebra(Protocol):
     def inverse(self, element: Element) -> Element:
         """The inverse of an element."""
 
+    def native(self, *elements: Element) -> Element:
+        """The last result of MLX's own scan of some elements."""
+
 
 Sides = Callable[..., tuple[Element, Element]]
 
@@ -39,12 +42,14 @@ class Law:
         statement: The equation, as a reader of a failure wants to see it.
         arity: How many elements it is about.
         sides: From an algebra and that many elements to the two sides.
+        machine: Whether it is about the machine's arithmetic alone.
     """
 
     name: str
     statement: str
     arity: int
     sides: Sides
+    machine: bool = False
 
 
 def _fold(m: Algebra, *elements: Element) -> Element:
@@ -88,4 +93,11 @@ LEFT_INVERSE = Law(
 )
 RIGHT_INVERSE = Law(
     "right-inverse", "combine(a, inverse(a)) == identity", 1, lambda m, a: (m.combine(a, m.inverse(a)), m.identity())
+)
+NATIVE = Law(
+    "native",
+    "the scan of MLX that facts name == fold(m, [a, b, c])",
+    3,
+    lambda m, a, b, c: (m.native(a, b, c), _fold(m, a, b, c)),
+    machine=True,
 )

@@ -117,6 +117,5 @@ def carriers(subject: Subject) -> tuple[Carrier, ...]:
     if subject.traced.program is None:
         return (UnboundedCarrier(subject),)
     model = ExactCarrier if exact.is_rational(subject.program) else DecimalCarrier
-    facts = subject.operator.facts(tuple(leaf.dtype for leaf in subject.leaves))
-    machine = BitwiseCarrier if facts.associativity == "exact" else BoundedCarrier
+    machine = BitwiseCarrier if subject.facts.associativity == "exact" else BoundedCarrier
     return model(subject), machine(subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import attrs
@@ -32,6 +33,16 @@ class MachineCarrier(Carrier):
     @abstractmethod
     def choose(self, condition: list[bool], yes: Lanes, no: Lanes) -> Lanes:
         """The one element or the other, example by example."""
+
+    @abstractmethod
+    def native(self, *elements: Lanes) -> Lanes:
+        """The last result of the scan of MLX that facts name; its error may be that of the fold."""
+
+    def _scanned(self, stacked: mx.array) -> mx.array:
+        name = self.subject.facts.native
+        with mx.stream(mx.cpu):
+            last: mx.array = getattr(mx, str(name))(stacked, axis=0)[-1]
+            return last
 
     def batch(self, words: Sequence[Word]) -> Lanes:
         """The elements that many words spell, as one element of arrays."""
@@ -78,6 +89,11 @@ class BoundedCarrier(MachineCarrier):
     def ratios(self, left: Lanes, right: Lanes) -> list[Any]:
         return [_ratio(x, y) for x, y in zip(left, right, strict=True)]
 
+    def native(self, *elements: Lanes) -> Lanes:
+        values = np.stack(np.broadcast_arrays(*(element[0].value for element in elements)))
+        found = np.array(self._scanned(array_of(values, self.subject.lane_dtypes[0])))
+        return (Bounded(found, reduce(self.combine, elements)[0].error),)
+
     def machine(self, element: Lanes) -> Lanes:
         return tuple(lane.value.item() for lane in element)
 
@@ -110,6 +126,9 @@ class BitwiseCarrier(MachineCarrier):
         mx.eval([*left, *right])
         pairs = [(np.array(x), np.array(y)) for x, y in zip(left, right, strict=True)]
         return [np.where((x == y) | ((x != x) & (y != y)), 0.0, np.inf) for x, y in pairs]
+
+    def native(self, *elements: Lanes) -> Lanes:
+        return (self._scanned(mx.stack(list(mx.broadcast_arrays(*(element[0] for element in elements))))),)
 
     def machine(self, element: Lanes) -> Lanes:
         return tuple(lane.item() for lane in element)

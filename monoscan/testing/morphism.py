@@ -24,7 +24,7 @@ from monoscan.testing.exact import is_rational
 from monoscan.testing.laws import Law
 from monoscan.testing.levels import DecimalCarrier, ExactCarrier
 from monoscan.testing.machine_levels import BoundedCarrier
-from monoscan.testing.report import LawError, describe
+from monoscan.testing.report import EMBEDDED, GIVEN, LawError, describe, verdict
 from monoscan.testing.search import draw, examine, simplest
 from monoscan.testing.subject import Lanes, Subject, subject_of
 
@@ -119,7 +119,12 @@ def check_homomorphism(
     for model in _morphisms(source, target, mapping, simplest(letters), dtype):
         outcome = examine(model, HOMOMORPHISM, drawn)
         if outcome.failure is not None:
-            raise LawError(describe(outcome.failure, dtype, None, seed))
+            origin = EMBEDDED if elements is None else GIVEN
+            raise LawError(describe(outcome.failure, dtype, origin, None))
+        if not outcome.checked:
+            raise errors.ScanError(
+                f"[laws] {model.name}, {model.level}: {verdict(outcome)}. Pass elements= that it maps."
+            )
 
 
 def _morphisms(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.testing.search import Failure
+from monoscan.testing import exact
+from monoscan.testing.laws import NATIVE
+from monoscan.testing.search import MAX_SECONDS, Failure, Outcome
+
+EMBEDDED, GIVEN = "Elements were built by embed().", "Elements are those that were given."
 
 _HINTS = {
-    "exact": "the exact law failed, so this is the formula, not rounding. Elements were built by embed().",
-    "60 digits": "the law failed at 60 digits, so this is the formula, not rounding. Elements were built by embed().",
+    "exact": "the exact law failed, so this is the formula, not rounding.",
+    "60 digits": "the law failed at 60 digits, so this is the formula, not rounding.",
     "bitwise": "facts() says that associativity is exact on these dtypes; here the machine's own arithmetic disagrees.",
     "unbounded": "combine cannot be traced, so this was checked in float64 to 6 digits only.",
 }
@@ -61,14 +65,26 @@ class Report:
         return "\n".join([f"[laws] {self.name}", *lines, *(f"Hint: {hint}" for hint in self.hints)])
 
 
-def describe(failure: Failure, dtype: str, target: str | None, seed: int) -> str:
+def verdict(outcome: Outcome) -> str:
+    """What a law without a counterexample comes to: never more than was looked at."""
+    left = []
+    if outcome.long:
+        left.append(f"{outcome.long} left out, numbers of more than {exact.MAX_BITS} bits")
+    if outcome.unseen:
+        left.append(f"{outcome.unseen} left after {MAX_SECONDS:.0f} s")
+    if outcome.checked:
+        return "; ".join(["holds", *left])
+    return f"not tested: {'; '.join(left)}" if left else "vacuous: every example was off the domain"
+
+
+def describe(failure: Failure, dtype: str, origin: str, reproduce: str | None) -> str:
     """The message of a failure.
 
     Args:
         failure: The smallest counterexample.
         dtype: What elements were drawn in.
-        target: The operator as the command line names it, if it can.
-        seed: The seed that leads to it.
+        origin: Where elements came from, as a sentence.
+        reproduce: The command that finds it again, if there is one.
     """
     model, difference = failure.model, failure.difference
     shown = [model.show(element) for element in (*failure.elements, failure.left, failure.right)]
@@ -78,14 +94,16 @@ def describe(failure: Failure, dtype: str, target: str | None, seed: int) -> str
         f"  law    {failure.law.statement}",
         *(f"  {name:<5} = {text}" for name, text in zip(names, shown, strict=True)),
         f"  differs in: {', '.join(difference.leaves)}",
-        f"  Hint: {_hint(failure, dtype)}",
+        f"  Hint: {_hint(failure, dtype)} {origin}",
     ]
-    if target is not None:
-        lines.append(f"  Reproduce: monoscan laws {target} --seed {seed}")
+    if reproduce is not None:
+        lines.append(f"  Reproduce: {reproduce}")
     return "\n".join(lines)
 
 
 def _hint(failure: Failure, dtype: str) -> str:
+    if failure.law is NATIVE:
+        return "facts() names a scan of MLX that computes something else, and the planner would run it."
     if failure.model.level != "rounding":
         return _HINTS[failure.model.level]
     worst = failure.difference

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from hypothesis.strategies import SearchStrategy
 
 from monoscan.monoids.base import Element
 from monoscan.testing.carrier import Difference, Word
-from monoscan.testing.exact import OffDomain
+from monoscan.testing.exact import OffDomain, TooLong
 from monoscan.testing.laws import Law
 from monoscan.testing.machine_levels import MACHINE
 from monoscan.testing.subject import Lanes, lanes_of
@@ -30,6 +31,9 @@ ARITY = 4
 
 Model = Any
 """What laws are checked in: a carrier, or an action or a homomorphism made of carriers."""
+
+MAX_SECONDS = 10.0
+"""How long one law may be checked on one level, and how long a counterexample may be made smaller."""
 
 Words = SearchStrategy[tuple[Element, ...]]
 _QUIET = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
@@ -58,11 +62,22 @@ class Failure:
 
 @attrs.frozen
 class Outcome:
-    """What came of one law: how many examples were checked and how many off the domain, and a failure if any."""
+    """What came of one law.
+
+    Args:
+        law: The law.
+        checked: How many examples were checked.
+        skipped: How many were off the domain.
+        long: How many were left out, since exact numbers grew too long.
+        unseen: How many were left when time was up.
+        failure: The counterexample, if any.
+    """
 
     law: Law
     checked: int
     skipped: int
+    long: int = 0
+    unseen: int = 0
     failure: Failure | None = None
 
 
@@ -116,14 +131,15 @@ def examine(model: Model, law: Law, examples: Examples, *, shrink: bool = True) 
     """
     drawn = examples.drawn[: 1 if law.arity == 0 else None]
     with model.context():
-        worst = _all_at_once(model, law, drawn) if model.level in MACHINE else _one_by_one(model, law, drawn)
-        skipped = int(np.isnan(worst).sum())
+        worst, long = (_all_at_once(model, law, drawn), 0) if model.level in MACHINE else _one_by_one(model, law, drawn)
+        skipped = int(np.isnan(worst).sum()) - long
         broken = np.flatnonzero(worst > 1)
         failure = _failure(model, law, drawn[int(broken[0])]) if broken.size else None
     if failure is not None and shrink and law.arity:
         found = _smaller(model, law, examples)
         failure = found or _shorter(model, law, drawn[int(broken[0])], failure)
-    return Outcome(law, len(drawn) - skipped, skipped, failure)
+    unseen = len(drawn) - len(worst)
+    return Outcome(law, len(worst) - skipped - long, skipped, long, unseen, failure)
 
 
 def draw_once(strategy: SearchStrategy[Any], seed: int) -> Any:
@@ -154,12 +170,19 @@ def _all_at_once(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> A
     return np.max(np.stack(lanes), axis=0)
 
 
-def _one_by_one(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> Any:
-    worst = np.full(len(drawn), np.nan)
-    for i, example in enumerate(drawn):
-        with contextlib.suppress(OffDomain):
-            worst[i] = _sides(model, law, example).difference.ratio
-    return worst
+def _one_by_one(model: Model, law: Law, drawn: Sequence[tuple[Word, ...]]) -> tuple[Any, int]:
+    """The worst lane of every example until time is up, NaN where one has no value, and how many grew too long."""
+    worst, long, end = [], 0, time.monotonic() + MAX_SECONDS
+    for example in drawn:
+        worst.append(np.nan)
+        try:
+            with contextlib.suppress(OffDomain):
+                worst[-1] = _sides(model, law, example).difference.ratio
+        except TooLong:
+            long += 1
+        if time.monotonic() > end:
+            break
+    return np.array(worst), long
 
 
 def _sides(model: Model, law: Law, example: tuple[Word, ...]) -> Failure:
@@ -169,21 +192,28 @@ def _sides(model: Model, law: Law, example: tuple[Word, ...]) -> Failure:
 
 
 def _failure(model: Model, law: Law, example: tuple[Word, ...]) -> Failure | None:
-    with contextlib.suppress(OffDomain):
+    with contextlib.suppress(OffDomain, TooLong):
         sides = _sides(model, law, example)
         return sides if sides.difference.leaves else None
     return None
 
 
 def _smaller(model: Model, law: Law, examples: Examples) -> Failure | None:
-    """The smallest failure that Hypothesis finds, if it finds one."""
+    """The smallest failure that Hypothesis finds in time, if it finds one."""
+    end = time.monotonic() + MAX_SECONDS
+
+    known: list[Failure] = []
 
     def attempt(given_words: tuple[tuple[Element, ...], ...]) -> None:
+        late = time.monotonic() > end
+        if late and known:
+            raise _Found(known[-1])  # whatever is tried fails, so that Hypothesis is soon done
         spelled = _spelled(given_words)
         with model.context():
-            for k in range(ARITY):
+            for k in range(0 if late else ARITY):
                 failure = _failure(model, law, spelled[k:] + spelled[:k])
                 if failure is not None:
+                    known.append(failure)
                     raise _Found(failure)
 
     run = settings(_QUIET, max_examples=len(examples.drawn), phases=[Phase.generate, Phase.shrink])

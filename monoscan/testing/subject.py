@@ -15,6 +15,8 @@ from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.ir import Leaf, Program
 from monoscan.lowering.trace import Traced, trace_combine, trace_function
 from monoscan.monoids.base import Element, Semigroup, inverse_of
+from monoscan.monoids.facts import Facts
+from monoscan.testing.labels import labels
 
 _LONG = 24
 
@@ -66,12 +68,20 @@ class Subject:
         return trace_function(f"{self.operator.name}.inverse", function, self.leaves).program
 
     @cached_property
+    def facts(self) -> Facts:
+        """What the operator says of itself on such elements."""
+        return self.operator.facts(tuple(leaf.dtype for leaf in self.leaves))
+
+    @cached_property
+    def runs_native(self) -> bool:
+        """Whether a declared scan of MLX may run in its place."""
+        scalar = len(self.leaves) == 1 and not self.leaves[0].shape
+        return self.facts.native is not None and scalar and self.traced.program is not None
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """What messages call the leaves."""
-        names, structure = tree.flatten(self.operator.template)
-        if self.operator.template is not None and structure == self.structure:
-            return tuple(str(name) for name in names)
-        return tuple(path.strip(".") or "x" for path in tree.paths(self.structure))
+        return tuple(labels(self.operator, self.structure))
 
     @cached_property
     def lane_names(self) -> tuple[str, ...]:

@@ -1,0 +1,36 @@
+"""What messages call the leaves of an element."""
+
+from __future__ import annotations
+
+from monoscan import tree
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.combinators.flagged import Maybe, Segmented
+from monoscan.monoids.combinators.product import Struct
+
+
+def labels(operator: Semigroup, structure: tree.Structure) -> list[str]:
+    """The operator's own names, its parts' names, else keys, fields, and x0, x1, ... for places.
+
+    Args:
+        operator: The operator.
+        structure: The tree of its elements.
+    """
+    names, given = tree.flatten(operator.template)
+    if operator.template is not None and given == structure:
+        return [str(name) for name in names]
+    if isinstance(operator, (Maybe, Segmented)):
+        return [operator.flag, *labels(operator.inner, structure[-1][1])]
+    if operator.parts:
+        keys = [key for key, _ in operator.items] if isinstance(operator, Struct) else range(len(operator.parts))
+        rows = zip(keys, operator.parts, structure[-1], strict=True)
+        return [f"{key}.{name}" for key, part, child in rows for name in labels(part, child)]
+    return _places("x", structure)
+
+
+def _places(name: str, structure: tree.Structure) -> list[str]:
+    if structure is tree.LEAF:
+        return [name]
+    keys = structure[1] if structure[0] is dict else getattr(structure[0], "_fields", None)
+    inside = "" if name == "x" else f"{name}."
+    names = [f"{inside}{key}" for key in keys] if keys else [f"{name}{i}" for i in range(len(structure[-1]))]
+    return [label for each, child in zip(names, structure[-1], strict=True) for label in _places(each, child)]
