@@ -20,6 +20,7 @@ from typing import Any
 from monoscan import dtypes, tree
 from monoscan.lowering import primitives
 from monoscan.lowering.builder import Builder, Ids
+from monoscan.lowering.cache import Cache
 from monoscan.lowering.call import Call, Untraceable
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.factors import (
@@ -41,6 +42,7 @@ from monoscan.lowering.roles import Role
 from monoscan.lowering.trace import Record, Traced, check_slices, constants_of, record_combine
 
 Shape = tuple[int, ...]
+_TRACES: Cache[tuple[int, Traced]] = Cache(4096)
 
 
 def trace_slices(
@@ -62,27 +64,30 @@ def trace_slices(
     Raises:
         ScanError: The function returns another tree, shape or dtype than it got.
     """
-    slices = [
-        tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
-        for length in lengths_of_slices(shapes[0][axis])
-    ]
-    role = _role(structure, slices[0], captures)
-    records = record_combine(role, structure, slices[0], captures)
-    if isinstance(records, str):
-        check_slices(role, captures.root, structure, slices[0])
-        return 0, Traced(None, records)
-    leading, traced = _fewest_event_axes(records, slices[0], axis, captures)
-    for other in slices[1:] if leading else ():
-        records = record_combine(_role(structure, other, captures), structure, other, captures)
-        if isinstance(records, str) or _program(records, other, leading, captures) != traced.program:
+    found: tuple[int, Traced] | None = None
+    for length in lengths_of_slices(shapes[0][axis]):
+        slices = tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
+        key = (captures.key, structure, slices, axis)
+        other = _TRACES.get(key, lambda slices=slices: _trace(structure, slices, axis, captures))  # type: ignore[misc]
+        if found not in (None, other):
             return 0, Traced(None, f"combine depends on how many positions there are along axis {axis}")
-    return leading, traced
+        found = other
+        if not found[0]:
+            break
+    assert found is not None, "there is a length at least"
+    return found
 
 
-def _role(structure: tree.Structure, slices: tuple[Leaf, ...], captures: Captures) -> Role:
+def _trace(structure: tree.Structure, slices: tuple[Leaf, ...], axis: int, captures: Captures) -> tuple[int, Traced]:
+    """The same for slices of one length."""
     given = tree.describe(tree.unflatten(structure, slices))
     hint = "It gets slices along the scan axis and must return their like."
-    return Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint)
+    role = Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint)
+    records = record_combine(role, structure, slices, captures)
+    if isinstance(records, str):
+        check_slices(role, captures.root, structure, slices)
+        return 0, Traced(None, records)
+    return _fewest_event_axes(records, slices, axis, captures)
 
 
 def lengths_of_slices(length: int) -> list[int]:
