@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monoscan import errors
-from monoscan.lowering import cost
+from monoscan.lowering import cost, mappable
 from monoscan.lowering.interpret import own_answers
 from monoscan.lowering.plan import Combination, Plan, Reason
 from monoscan.lowering.problem import Problem
@@ -187,6 +187,9 @@ def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...],
         each, depth = cost.work_and_depth(counted, problem.layout.length, 1 if problem.whole else BASE)
         work, moved = each * cost.rows(problem), cost.moved_bytes(problem, strategy, each)
     combination = _combination(problem, strategy)
+    starts = strategy == "trivial" and problem.layout.init is not None and not problem.slices
+    if problem.program is None and (combination == "vmap" or starts):
+        mappable.check(problem, strategy)
     scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None
     return Plan(
         problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved,
@@ -204,7 +207,7 @@ def _combination(problem: Problem, strategy: str) -> Combination:
     program, items = problem.program, problem.layout.items
     if program is None:
         return "slices" if problem.slices else "vmap"
-    scalars = all(not event for event in problem.layout.event)
-    if scalars or own_answers(program) or not items or items >= ELEMENTS_PER_OPERATION * len(program.code):
+    direct = all(not event for event in problem.layout.event) or own_answers(program) or mappable.has_bits(program)
+    if direct or not items or items >= ELEMENTS_PER_OPERATION * len(program.code):
         return "lanes"
     return "slices" if problem.slices else "vmap"

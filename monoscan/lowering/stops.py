@@ -56,12 +56,12 @@ def placed(records: list[Record], drawing: str) -> list[Record] | str:
     """The records with the stops in their places, or why there are none."""
     if drawing.count(f'"{STOP}"') == len(_of(records, "outputs")):
         return records
-    nodes = _parsed(drawing)
+    nodes = parsed(drawing)
     known = _matched(records, nodes)
     return LOST if known is None else _rewritten(records, nodes, known)
 
 
-def _parsed(drawing: str) -> list[Node]:
+def parsed(drawing: str) -> list[Node]:
     """The primitives in topological order."""
     nodes: dict[str, Node] = {}
     for made, label, source, reader, maker, result in _NODE.findall(drawing):

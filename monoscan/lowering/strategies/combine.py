@@ -79,12 +79,8 @@ def by_vmap(
         shared: How many batch axes the captured arrays have, of full size or 1.
         own_rules: Whether the function holds one with derivatives of its own.
     """
-    number = len(events)
     run = mapped.ruled if own_rules else mapped.run
-
-    def one(*arrays: mx.array) -> list[mx.array]:
-        left, right = tree.unflatten(structure, arrays[:number]), tree.unflatten(structure, arrays[number : 2 * number])
-        return leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure)
+    one = one_element(rebuild, structure, len(events))
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
         rank = left[0].ndim - len(events[0])
@@ -94,6 +90,18 @@ def by_vmap(
         return [trim(y, shape) for y, shape in zip(results, shapes, strict=True)]
 
     return combine
+
+
+def one_element(
+    rebuild: Callable[[Sequence[mx.array]], Semigroup], structure: tree.Structure, number: int
+) -> Callable[..., Leaves]:
+    """``combine`` of one element as a function of arrays: the leaves left and right, then what is captured."""
+
+    def one(*arrays: mx.array) -> Leaves:
+        left, right = tree.unflatten(structure, arrays[:number]), tree.unflatten(structure, arrays[number : 2 * number])
+        return leaves_of(rebuild(arrays[2 * number :]).combine(left, right), structure)
+
+    return one
 
 
 def trim(y: mx.array, shape: Shape) -> mx.array:

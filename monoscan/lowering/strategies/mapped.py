@@ -20,7 +20,8 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
 
     Args:
         function: The function.
-        arrays: Its operands, each with ``rank`` axes of elements in front, of full size or 1.
+        arrays: Its operands, each with ``rank`` axes of elements in front, of full size or 1. Those of integers
+            and truth values are mapped along all of them, for MLX's bit operations need it.
         rank: The number of axes of elements.
 
     Returns:
@@ -28,6 +29,12 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     """
     leads = [x.shape[:rank] for x in arrays]
     lead = tuple(mx.broadcast_shapes(*leads))
+    pairs = zip(arrays, leads, strict=True)
+    arrays = [
+        mx.broadcast_to(x, lead + x.shape[rank:]) if whole(dtypes.name_of(x.dtype)) and own != lead else x
+        for x, own in pairs
+    ]
+    leads = [x.shape[:rank] for x in arrays]
     axes = [axis for axis in range(rank) if lead[axis] != 1]
     for axis in reversed(axes):
         function = mx.vmap(function, in_axes=tuple(None if own[axis] == 1 else 0 for own in leads))
@@ -35,6 +42,11 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
         x.squeeze([axis for axis, size in enumerate(own) if size == 1]) for x, own in zip(arrays, leads, strict=True)
     ]
     return [y.reshape(*lead, *y.shape[len(axes) :]) for y in function(*narrow)]
+
+
+def whole(dtype: str) -> bool:
+    """Whether arrays of this dtype are mapped along every axis."""
+    return dtype not in dtypes.FLOATS | dtypes.COMPLEX
 
 
 def ruled(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
