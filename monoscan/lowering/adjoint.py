@@ -21,7 +21,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned
+from monoscan.lowering import aligned, shapeless
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable, forward, reverse
 from monoscan.lowering.ir import Leaf, Program, eliminate_dead_code
@@ -188,8 +188,7 @@ def _reached(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
 
 def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
     """Sums over the axes along which an array was broadcast."""
-    axes = [i for i in range(rank) if like.shape[i] == 1 and d.shape[i] != 1]
-    return (d.sum(axes, keepdims=True) if axes else d).astype(like.dtype)
+    return shapeless.sum_to(d, like, rank).astype(like.dtype)
 
 
 def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:

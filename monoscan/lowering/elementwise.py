@@ -215,7 +215,7 @@ def _common(inputs: list[Spread], labels: list[Labels]) -> dict[Hashable, Axis]:
 
 
 _VIEWS: dict[str, Callable[[Spread, list[Any], Shape], Spread]] = {
-    **dict.fromkeys(("Broadcast", "Full"), lambda x, _, shape: x.broadcast(shape)),
+    **dict.fromkeys(("Broadcast", "BroadcastAxes", "Full"), lambda x, _, shape: x.broadcast(shape)),
     **dict.fromkeys(("ExpandDims", "Flatten", "Reshape", "Squeeze", "Unflatten"), lambda x, _, shape: x.reshape(shape)),
     "Transpose": lambda x, arguments, _: x.transpose(arguments[0]),
 }

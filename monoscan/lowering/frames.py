@@ -140,6 +140,7 @@ _RULES: dict[str, Callable[[list[Any], Sequence[Shape], Sequence[Shape]], Frame]
     "Concatenate": lambda arguments, *shapes: _owning(arguments, *shapes),
     "Gather": _gather,
     "GatherAxis": _gather_axis,
+    "NumberOfElements": lambda arguments, inputs, _: Frame([_counted(inputs[0], arguments[0])], [[]]),
     "Pad": _pad,
     "Reduce": lambda arguments, *shapes: _owning(arguments[1], *shapes),
     "Scan": lambda arguments, *shapes: _owning(arguments[1:2], *shapes),

@@ -18,6 +18,8 @@ Scalars = tuple[float | int | bool, ...]
 
 def identity_constants(problem: Problem) -> tuple[Scalars, ...] | None:
     """For each leaf the identity's lanes; ``None`` if they are not constants, as where captured arrays take part."""
+    if not problem.operator.has_identity:
+        return None
     number = len(problem.element)
 
     def identity(*arrays: mx.array) -> list[mx.array]:

@@ -2,7 +2,8 @@
 
 Leaf ``i`` has the shape ``batch[:axis] + (n,) + batch[axis:] + event``. Strategies and
 kernels work on *aligned* leaves: all batch shapes padded on the left to one rank, the scan
-axis put back at ``axis``, so that leaves differ only in sizes of 1.
+axis put back at ``axis``, so that leaves differ only in sizes of 1. No array operation here
+holds a size: all of it has a place in a shapeless compile.
 """
 
 from __future__ import annotations
@@ -99,14 +100,14 @@ class Layout:
         if not missing:
             return x
         front = mx.moveaxis(x, self.axis, 0)
-        padded = front.reshape(x.shape[self.axis], *(1,) * missing, *front.shape[1:])
-        return mx.moveaxis(padded, 0, self.axis)
+        return mx.moveaxis(mx.expand_dims(front, list(range(1, 1 + missing))), 0, self.axis)
 
     def align_init(self, x: mx.array, leaf: int) -> mx.array:
         """A leaf of ``init``, padded to the common rank, with a scan axis of length 1."""
         assert self.init is not None
-        padded = (1,) * (self.rank - len(self.init[leaf])) + self.init[leaf]
-        return x.reshape(self.with_length(padded, 1) + self.event[leaf])
+        missing = self.rank - len(self.init[leaf])
+        padded = mx.expand_dims(x, list(range(missing))) if missing else x
+        return mx.expand_dims(padded, self.axis)
 
     def restore(self, y: mx.array, leaf: int) -> mx.array:
         """A result leaf, from aligned to the shape that the caller sees."""
@@ -114,11 +115,12 @@ class Layout:
         if not missing:
             return y
         front = mx.moveaxis(y, self.axis, 0)
-        return mx.moveaxis(front.reshape(y.shape[self.axis], *front.shape[1 + missing :]), 0, self.axis)
+        return mx.moveaxis(front.squeeze(list(range(1, 1 + missing))), 0, self.axis)
 
     def restore_carry(self, y: mx.array, leaf: int) -> mx.array:
-        """A carry leaf with a scan axis of length 1, from aligned to the shape that the caller sees."""
-        return y.reshape(self.carry_shape(leaf))
+        """A carry leaf, from aligned without the scan axis to the shape that the caller sees."""
+        missing = self.rank - len(self.result_batches[leaf])
+        return y.squeeze(list(range(missing))) if missing else y
 
 
 def closure(reads: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:

@@ -41,6 +41,7 @@ class Plan:
         bytes: An estimate of the bytes moved to and from memory.
         parts: The plans of a product's parts, each by its own row.
         problem: What was asked.
+        sized: Whether it may hold the sizes that it was made for.
         scan: The same on aligned arrays, for portable and native plans of a traced ``combine``.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     problem: Problem
     parts: tuple[Plan, ...] = ()
     scan: AlignedScan | None = None
+    sized: bool = True
 
     @property
     def source(self) -> str:
@@ -80,6 +82,7 @@ class Plan:
             for name, batch, event in zip(self.problem.stored, layout.batch, layout.event, strict=True)
         )
         direction = ("reverse " if options.reverse else "") + ("" if options.inclusive else "exclusive ")
+        direction += "shapeless " if options.shapeless else ""
         combined = f", combine by {self.combine}" if self.combine != "none" else ""
         lines = [
             f"{direction}{options.call} of {self.operator} over {leaves}, axis {layout.axis}, on {self.device}",

@@ -38,8 +38,11 @@ def plan(problem: Problem) -> Plan:
     A kernel that cannot be built is found out when it first runs; the failure is remembered, and row 5
     answers with it from then on.
 
+    In a shapeless compile a plan is to fit every size: there rows 2, 6 and 7 do nothing, and row 4
+    takes scans without ``init`` and carry.
+
     Raises:
-        StrategyError: A forced strategy cannot run this scan.
+        StrategyError: A forced strategy cannot run this scan, or none fits every size.
         IdentityError: An exclusive scan, or an empty one, has neither identity nor ``init``.
     """
     _check_identity(problem)
@@ -57,7 +60,8 @@ def plan(problem: Problem) -> Plan:
             reasons.append(Reason(row, TITLES[row], text))
         else:
             reasons.append(Reason(row, TITLES[row], f"would do, but row {taken[0]} comes first"))
-    assert taken is not None, "row 7 takes everything"
+    if taken is None:
+        raise _no_plan_for_every_size(problem, reasons)
     row, strategy, parts = taken
     if row > 5:
         _announce_if_not_built(problem)
@@ -68,6 +72,8 @@ Answer = str | tuple[str, str, tuple[Plan, ...]]
 
 
 def _row_trivial(problem: Problem) -> Answer:
+    if problem.options.shapeless:
+        return "a shapeless compile knows no length"
     if not problem.layout.trivial:
         return f"length {problem.layout.length:,}"
     return "trivial", f"length {problem.layout.length}, {problem.layout.items} elements", ()
@@ -87,20 +93,25 @@ def _row_native(problem: Problem) -> Answer:
     reason = "a function of whole slices" if problem.slices else native.unsupported(problem)
     if reason is None and kernel_unsupported(problem) is None:
         reason = native.better_fused(problem)
+    reason = reason or held_sizes(problem, "native")
     return reason or ("native", f"mx.{problem.facts.native}", ())
 
 
 def _row_kernel(problem: Problem) -> Answer:
-    return kernel_unsupported(problem) or ("kernel", "one fused loop", ())
+    return kernel_unsupported(problem) or held_sizes(problem, "kernel") or ("kernel", "one fused loop", ())
 
 
 def _row_blelloch(problem: Problem) -> Answer:
     if not problem.operator.has_identity:
         return "no identity"
-    return "blelloch", "the identity is placed, never combined", ()
+    held = held_sizes(problem, "blelloch")
+    return held or ("blelloch", "the identity is placed, never combined", ())
 
 
 def _row_portable(problem: Problem) -> Answer:
+    held = held_sizes(problem, "hillis_steele")
+    if held:
+        return held
     if problem.whole:
         return "brent_kung", "whole slices, as JAX cuts them", ()
     if problem.layout.items <= HILLIS_STEELE_ITEMS:
@@ -122,7 +133,29 @@ def kernel_unsupported(problem: Problem) -> str | None:
     """Why no kernel runs this scan, or ``None`` if one does."""
     if problem.options.device != "cpu":
         return f"no kernel target for device {problem.options.device}"
-    return cpu.unsupported(problem) if problem.layout.items else "a leaf holds nothing"
+    return cpu.unsupported(problem)
+
+
+def held_sizes(problem: Problem, strategy: str) -> str | None:
+    """Why a strategy does not fit every size where it has to; ``None`` where it does or need not."""
+    if not problem.options.shapeless:
+        return None
+    before = problem.before
+    if before is not None and (before.program is None or any(problem.layout.event)):
+        return "what an exclusive scan shows at heads is made of slices, which hold the sizes of a trace"
+    if strategy == "native":
+        return native.held_sizes(problem)
+    if strategy == "kernel" or (strategy == "sequential" and kernel_unsupported(problem) is None):
+        return None
+    return "array operations hold the sizes of a trace"
+
+
+def _no_plan_for_every_size(problem: Problem, reasons: list[Reason]) -> errors.StrategyError:
+    why = "; ".join(f"{reason.title}: {reason.text}" for reason in reasons if reason.row in (4, 5))
+    return errors.StrategyError(
+        f"[{problem.options.call}] {problem.operator.name} has no plan that fits every size, as "
+        f"mx.compile(..., shapeless=True) asks ({why}). Compile without shapeless=True: each shape is traced anew then."
+    )
 
 
 def _announce_if_not_built(problem: Problem) -> None:
@@ -162,18 +195,20 @@ def _forced(problem: Problem) -> Plan:
         )
     if strategy == "sequential":  # which would be a loop
         _announce_if_not_built(problem)
-    trivial = problem.layout.trivial
+    trivial = problem.layout.trivial and not problem.options.shapeless
     return make(problem, "trivial" if trivial else strategy, 1, (Reason(1, TITLES[1], f"strategy={strategy!r}"),))
 
 
 def _missing_fact(problem: Problem, strategy: str) -> str | None:
+    missing = None
     if strategy == "native":
-        return "a function of whole slices has no native scan" if problem.slices else native.unsupported(problem)
-    if strategy == "kernel":
-        return kernel_unsupported(problem)
-    if strategy == "blelloch" and not problem.operator.has_identity:
-        return "it has no identity; brent_kung does the same work without one"
-    return None
+        missing = "a function of whole slices has no native scan" if problem.slices else native.unsupported(problem)
+    elif strategy == "kernel":
+        missing = kernel_unsupported(problem)
+    elif strategy == "blelloch" and not problem.operator.has_identity:
+        missing = "it has no identity; brent_kung does the same work without one"
+    held = held_sizes(problem, strategy)
+    return missing or (held and f"{held}, and mx.compile(..., shapeless=True) has other sizes")
 
 
 def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...], parts: tuple[Plan, ...] = ()) -> Plan:
@@ -193,8 +228,17 @@ def make(problem: Problem, strategy: str, row: int, reasons: tuple[Reason, ...],
     scan = graph.aligned_scan(problem, strategy) if combination in ("native", "lanes", "vmap", "slices") else None
     return Plan(
         problem.operator.name, strategy, row, problem.options.device, combination, reasons, work, depth, moved,
-        problem.kept(), parts, scan,
+        problem.kept(), parts, scan, _sized(problem, strategy, parts),
     )  # fmt: skip
+
+
+def _sized(problem: Problem, strategy: str, parts: tuple[Plan, ...]) -> bool:
+    """Whether a plan may hold sizes: not if it has been made without them, nor where MLX's scan is all there is."""
+    if problem.options.shapeless:
+        return False
+    if parts:
+        return any(part.sized for part in parts)
+    return strategy != "native" or native.held_sizes(problem) is not None
 
 
 def _combination(problem: Problem, strategy: str) -> Combination:

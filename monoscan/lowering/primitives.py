@@ -146,6 +146,13 @@ def _softmax(call: Call, x: Ids) -> Ids:
     return call.each(Op.DIV, weights, _fold_axis(call, Op.ADD, np.moveaxis(weights, -1, 0))[..., None])
 
 
+def _number_of_elements(call: Call, x: Ids) -> Ids:
+    """A constant but in a shapeless compile; an element's sizes are always known."""
+    axes, inverted, _ = call.arguments
+    number = np.prod([x.shape[axis] for axis in axes])
+    return call.const(1 / number if inverted else number.item())
+
+
 def _same(call: Call, x: Ids, *_: Ids) -> Ids:
     return x
 
@@ -165,6 +172,7 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "AsType": _cast,
     "BitwiseBinary": _bitwise,
     "Broadcast": lambda call, x, *_: np.broadcast_to(x, call.shape),
+    "BroadcastAxes": lambda call, x, *_: np.broadcast_to(x, call.shape),
     "Concatenate": lambda call, *xs: np.concatenate(xs, call.arguments[0]),
     "Copy": _same,
     "DivMod": _divmod,
@@ -177,6 +185,7 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "Log": _log,
     "LogSumExp": _logsumexp,
     "Matmul": _matmul,
+    "NumberOfElements": _number_of_elements,
     "Pad": indexing.pad,
     "Reduce": _reduce,
     "Reshape": _reshape,

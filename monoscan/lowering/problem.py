@@ -36,6 +36,7 @@ class Options:
         strategy: The strategy asked for, or ``"auto"``.
         device: The device type that the stream is on.
         wanted: The leaves whose results are wanted, or ``None`` for all.
+        shapeless: The scan is to fit every size, not only those at hand.
     """
 
     call: str = "scan"
@@ -46,6 +47,7 @@ class Options:
     strategy: str = "auto"
     device: str = "cpu"
     wanted: tuple[int, ...] | None = None
+    shapeless: bool = False
 
 
 def options(
@@ -87,6 +89,12 @@ def _strategy(call: str, value: Any) -> str:
     if not isinstance(value, str) or value not in STRATEGIES:
         raise errors.StrategyError(f"[{call}] strategy must be one of {', '.join(STRATEGIES)}; got {value!r:.60}.")
     return value
+
+
+@functools.lru_cache(maxsize=1024)
+def for_every_size(asked: Options) -> Options:
+    """The same options for a scan that is to fit every size: always the same object."""
+    return attrs.evolve(asked, shapeless=True)
 
 
 @attrs.frozen(eq=False)

@@ -66,8 +66,6 @@ def run(
         captures: The operator with the arrays that it captures.
         totals: What comes before each element, as the caller sees it.
     """
-    if not problem.layout.items:
-        return list(totals)
     layout = attrs.evolve(problem.layout, batch=problem.layout.result_batches)
     names = [dtypes.by_name(name) for name in problem.accumulators]
     left = [layout.align(_wanted(y), i).astype(name) for i, (y, name) in enumerate(zip(totals, names, strict=True))]
@@ -84,8 +82,10 @@ def _wanted(total: mx.array | None) -> mx.array:
 def _combined(problem: Problem, left: list[mx.array], right: list[mx.array], captures: Captures) -> list[mx.array]:
     program = None if problem.before is None else problem.before.program
     if program is None or any(problem.layout.event):
+        if not problem.layout.items:
+            return left
         return by_vmap(before(captures).rebuild, problem.structure, captures.operands, problem.layout.event)(
             left, right
         )
     lanes = evaluate(program, [*left, *right, *capture_lanes(captures.operands, 0)], ARRAYS)
-    return [y if y.shape == x.shape else mx.broadcast_to(y, x.shape) for x, y in zip(left, lanes, strict=True)]
+    return [mx.broadcast_arrays(y, x)[0] for x, y in zip(left, lanes, strict=True)]

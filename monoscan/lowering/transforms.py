@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from monoscan.lowering import adjoint, aligned, walk_back
+from monoscan.lowering import adjoint, aligned, shapeless, walk_back
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable
 from monoscan.lowering.strategies.mapped import listed, to_front
@@ -52,6 +52,7 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
 
 def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs a scan by array operations, with this library's rules for its derivatives."""
+    shapeless.refuse("This derivative")
     return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
 
 

@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned, ruled
+from monoscan.lowering import aligned, ruled, shapeless
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.builder import Builder
@@ -49,6 +49,7 @@ class Tape:
 
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
+    shapeless.refuse("This gradient")
     lead = aligned.full_lead(arrays, rank)
     tape, direct = _tape(adjoint, arrays, axis, rank, lead)
     g = _scanned(adjoint, tape) if _maps_of(adjoint.program, adjoint.live) is not None else _walked(adjoint, tape)

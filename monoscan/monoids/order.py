@@ -13,6 +13,7 @@ from monoscan import errors
 from monoscan.monoids import domain
 from monoscan.monoids.base import Monoid, Semigroup
 from monoscan.monoids.facts import Facts
+from monoscan.monoids.shapes import positions
 
 Pair = tuple[mx.array, mx.array]
 _UNORDERED = "complex numbers have no order"
@@ -205,9 +206,7 @@ class _ArgExtreme(Monoid):
                 raise errors.ScanError(
                     f"[{self.name}.embed] x has shape {tuple(x.shape)} and no axis {axis} to count along; give axis= or index=."
                 )
-            axis %= x.ndim
-            position = mx.arange(x.shape[axis], dtype=mx.int32)
-            index = mx.broadcast_to(position.reshape(-1, *(1,) * (x.ndim - axis - 1)), x.shape)
+            index = positions(x, axis)
         return x, index
 
     def project(self, element: Pair) -> mx.array:

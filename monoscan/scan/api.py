@@ -8,13 +8,14 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.lowering import shapeless
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.execute import execute
 from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, options, pose
+from monoscan.lowering.problem import Options, for_every_size, options, pose
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
 from monoscan.scan import elements
@@ -263,6 +264,8 @@ def _prepare(
     if plan is None:
         elements.check_leaves(where, operator, elems, leaves, structure)
         plan = _PLANS.get(key, lambda: _plan(where, captures, structure, shapes, _names(stored), axis, starts, asked))
+    if plan.sized and shapeless.tracing():
+        return _prepare(operator, elems, axis, init, for_every_size(asked))
     return plan, leaves, captures, start
 
 

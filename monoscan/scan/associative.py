@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.lowering import shapeless
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
 from monoscan.lowering.elementwise import trace_slices
@@ -17,7 +18,7 @@ from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.layout import Layout, Shape
 from monoscan.lowering.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, options
+from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, for_every_size, options
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.api import device_type
@@ -99,6 +100,10 @@ def prepare(
     plan = _PLANS.find(key)
     if plan is None:
         plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, chosen))
+    if plan.sized and shapeless.tracing():
+        whole = for_every_size(chosen)
+        key = (*key[:-2], whole, key[-1])
+        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, whole))
     return plan, leaves, captures
 
 

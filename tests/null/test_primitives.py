@@ -48,8 +48,18 @@ def lanes_of(arrays: Sequence[mx.array]) -> list[mx.array]:
     return [lane for x in arrays for lane in x.reshape(-1)]
 
 
-def check(function: Function, arrays: Sequence[mx.array]) -> None:
-    found = traced(function, arrays)
+def shapeless(action: Callable[[], None]) -> None:
+    """Does something while MLX traces a function that is to fit every size, and records other primitives."""
+
+    def function(x: mx.array) -> mx.array:
+        action()
+        return x + 1
+
+    mx.compile(function, shapeless=True)(mx.ones(1))
+
+
+def check(function: Function, arrays: Sequence[mx.array], trace: Callable[..., Any] = traced) -> None:
+    found = trace(function, arrays)
     assert found.program is not None, found.reason
     want = outputs_of(function, arrays)
     got = evaluate(found.program, lanes_of(arrays), ARRAYS)
@@ -184,9 +194,24 @@ def test_the_program_of(function: Function, arrays: Sequence[mx.array]) -> None:
     check(function, arrays)
 
 
+@pytest.mark.parametrize(("function", "arrays"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_the_program_in_a_shapeless_trace_of(function: Function, arrays: Sequence[mx.array]) -> None:
+    def trace(function: Function, arrays: Sequence[mx.array]) -> Any:
+        found: list[Any] = []
+        shapeless(lambda: found.append(traced(function, arrays)))
+        return found[-1]
+
+    check(function, arrays, trace)
+
+
 def names_in(function: Function, arrays: Sequence[mx.array]) -> set[str]:
     records: list[dict[str, Any]] = []
-    mx.export_function(records.append, lambda *xs: tuple(outputs_of(function, xs)), *arrays)
+
+    def record() -> None:
+        mx.export_function(records.append, lambda *xs: tuple(outputs_of(function, xs)), *arrays)
+
+    record()
+    shapeless(record)
     return {record["name"] for record in records if record["type"] == "primitive"}
 
 

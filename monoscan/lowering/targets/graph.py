@@ -48,7 +48,7 @@ def run(
 
     outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
     results = [layout.restore(y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
-    return results, [c.reshape(layout.carry_shape(i)) for i, c in enumerate(outputs[len(results) :])]
+    return results, [layout.restore_carry(c, i) for i, c in enumerate(outputs[len(results) :])]
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
@@ -76,7 +76,7 @@ def aligned_arrays(
     """Elements, captured arrays and ``init``, aligned."""
     layout = problem.layout
     elements = [promoted(problem, layout.align(x, i), i) for i, x in enumerate(leaves)]
-    captured = [c.reshape(*(1,) * (layout.rank + 1), *c.shape) for c in captures.operands]
+    captured = [mx.expand_dims(c, list(range(layout.rank + 1))) for c in captures.operands]
     names = problem.accumulators
     starts = [layout.align_init(x, i).astype(dtypes.by_name(names[i])) for i, x in enumerate(init or ())]
     return [*elements, *captured, *starts]
@@ -122,7 +122,9 @@ def _untraced(
         plan.strategy, combine, xs, first, problem.layout.axis,
         seeded=init is not None, inclusive=options.inclusive, results=options.results, base=1 if problem.whole else BASE,
     )  # fmt: skip
-    return finish(problem, ys), [problem.layout.restore_carry(c, i) for i, c in enumerate(carry)]
+    return finish(problem, ys), [
+        problem.layout.restore_carry(c.squeeze(problem.layout.axis), i) for i, c in enumerate(carry)
+    ]
 
 
 def identity(problem: Problem, captures: Captures) -> Leaves:

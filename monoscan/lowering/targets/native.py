@@ -56,6 +56,16 @@ def unsupported(problem: Problem) -> str | None:
     return None
 
 
+def held_sizes(problem: Problem) -> str | None:
+    """What of this scan holds the sizes of a trace; ``None`` where nothing does."""
+    name = problem.facts.native
+    if not problem.options.results and name not in ("cumsum", "cumprod"):
+        return "MLX's reductions of it take no empty axis"
+    if problem.layout.init is not None or problem.options.return_carry:
+        return "an init and a carry are slices, which hold the sizes of a trace"
+    return None
+
+
 def better_fused(problem: Problem) -> str | None:
     """Why a kernel should run this rather than MLX; ``None`` where there is no reason."""
     if problem.facts.associativity == "exact":
@@ -90,7 +100,7 @@ def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None)
     else:
         outputs = _ruled(name, plan.device, scan, arrays, layout.axis, layout.rank + 1)
     results = [layout.restore(outputs[0], 0)] if problem.options.results else []
-    return results, [c.reshape(layout.carry_shape(0)) for c in outputs[len(results) :]]
+    return results, [layout.restore_carry(c, 0) for c in outputs[len(results) :]]
 
 
 def _ruled(name: str, device: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:

@@ -28,14 +28,14 @@ def run(
     ):
         first = graph.identity(problem, captures)
     if layout.length == 0:
-        carry = [] if first is None else [layout.restore_carry(c, i) for i, c in enumerate(first)]
+        carry = [] if first is None else [layout.restore_carry(c.squeeze(layout.axis), i) for i, c in enumerate(first)]
         return _empty(problem)[0], carry
     total = graph.prepare(problem, leaves)
     if init is not None and first is not None:
         total = graph.whole_combine(problem, captures)(first, total)
     ys = total if options.inclusive or first is None else first
     results = graph.finish(problem, ys) if options.results else []
-    return results, [layout.restore_carry(c, i) for i, c in enumerate(total)]
+    return results, [layout.restore_carry(c.squeeze(layout.axis), i) for i, c in enumerate(total)]
 
 
 def _empty(problem: Problem) -> tuple[Leaves, Leaves]:

@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned, walk_back
+from monoscan.lowering import aligned, shapeless, walk_back
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import Arrays
 from monoscan.lowering.cache import Cache
@@ -61,8 +61,9 @@ class BackwardRules:
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
-    spec = _spec(adjoint, arrays, prod(lead[axis + 1 :]) > 1 and len(adjoint.step.code) <= VECTOR_CODE)
-    if unsupported(spec) or not prod(lead):
+    columns = axis + 1 < rank if shapeless.tracing() else prod(lead[axis + 1 :]) > 1
+    spec = _spec(adjoint, arrays, columns and len(adjoint.step.code) <= VECTOR_CODE)
+    if unsupported(spec):
         return walk_back.backward(adjoint, arrays, axis, rank)
     try:
         launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
@@ -106,6 +107,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
         carries=carries,
         donors=_donors(spec),
         rules=BackwardRules(adjoint),
+        label="the gradient of a scan",
     )
 
 

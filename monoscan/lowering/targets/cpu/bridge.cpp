@@ -25,11 +25,12 @@ class Launch {
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
          int inits, bool whole, const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
          const std::vector<LeafSpec>& carries, std::vector<int> donors, const std::vector<nb::bytes>& identity,
-         nb::object rules)
+         nb::object rules, std::string label)
       : config_(std::make_shared<Config>()) {
     graveyard().clear();
     Config& c = *config_;
     c.name = std::move(name);
+    c.label = label.empty() ? c.name : std::move(label);
     c.schedule = reinterpret_cast<ms_schedule_fn>(schedule);
     c.task = reinterpret_cast<ms_task_fn>(task);
     c.axis = axis;
@@ -135,10 +136,11 @@ NB_MODULE(_monoscan_bridge, m) {
       .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, const std::vector<nb::bytes>&,
-                    nb::object>(),
+                    nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
            "inits"_a = 0, "whole"_a = true, "events"_a, "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(),
-           "donors"_a = std::vector<int>(), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none())
+           "donors"_a = std::vector<int>(), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none(),
+           "label"_a = "")
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())
       .def_prop_ro("name", [](const Launch& l) { return l.config().name; })
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })

@@ -59,11 +59,12 @@ class Bridge(Protocol):
         donors: Sequence[int] = (),
         identity: Sequence[bytes] = (),
         rules: object = None,
+        label: str = "",
     ) -> Launch:
         """Makes what a plan keeps and calls; it holds no arrays.
 
         Args:
-            name: The name in errors and exported graphs.
+            name: The name in exported graphs.
             schedule: The address of the kernel's ``ms_schedule``.
             task: The address of its ``ms_task``.
             axis: The scan axis, counted from the front.
@@ -82,6 +83,7 @@ class Bridge(Protocol):
             rules: ``vjp(primals, cotangents, argnums, outputs, *, axis, rank)`` returns one
                 array for each of ``argnums``; ``jvp(primals, tangents, argnums, *, axis,
                 rank)`` one for each output and carry. Under ``vmap`` axis and rank grow.
+            label: What messages call it; the name if empty.
         """
         ...
 

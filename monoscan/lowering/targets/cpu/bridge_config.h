@@ -78,6 +78,7 @@ struct Leaf {
 // What a plan fixes: everything but the arrays and their sizes.
 struct Config {
   std::string name;
+  std::string label;  // what messages call it
   ms_schedule_fn schedule;
   ms_task_fn task;
   int axis;
@@ -149,7 +150,7 @@ struct Config {
   }
 
   std::invalid_argument fail(const std::string& what) const {
-    return std::invalid_argument("[monoscan] " + name + " " + what + ".");
+    return std::invalid_argument("[monoscan] " + label + " " + what + ".");
   }
 
  private:

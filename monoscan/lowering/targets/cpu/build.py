@@ -85,6 +85,11 @@ def attempt() -> Bridge | None:
         return None
 
 
+def loaded() -> Bridge | None:
+    """The bridge, if something has loaded it."""
+    return _LOADER.bridge
+
+
 def status() -> Status:
     """Whether the bridge is available; builds and loads nothing."""
     return _LOADER.status()

@@ -7,6 +7,7 @@ import attrs
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.identity import identity_constants, needs_identity
 from monoscan.lowering.ir import Program, eliminate_dead_code
+from monoscan.lowering.layout import Layout as Geometry
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.cost import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
@@ -49,11 +50,16 @@ def groups(problem: Problem) -> tuple[Group, ...]:
     """The kernels of a scan whose ``combine`` was traced."""
     layout = problem.layout
     wanted = problem.options.wanted or tuple(range(len(problem.stored)))
-    leads: dict[Shape, list[int]] = {}
+    alike: dict[Shape, list[int]] = {}
     for leaf in wanted:
-        lead = layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
-        leads.setdefault(lead, []).append(leaf)
-    return tuple(_group(problem, tuple(emit), lead) for lead, emit in leads.items())
+        # Where sizes are not known, results have one shape if they depend on the same leaves.
+        key = layout.depends[leaf] if problem.options.shapeless else _lead(layout, leaf)
+        alike.setdefault(key, []).append(leaf)
+    return tuple(_group(problem, tuple(emit), _lead(layout, emit[0])) for emit in alike.values())
+
+
+def _lead(layout: Geometry, leaf: int) -> Shape:
+    return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -119,6 +125,8 @@ def _element_dtype(problem: Problem, leaf: int) -> str:
 def _loop(problem: Problem, inner: int, width: int) -> Layout:
     if problem.options.strategy == "sequential":
         return Layout.SEQUENTIAL
+    if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
+        inner = max(inner, width)  # the loops for narrow rows take no others
     if inner < width and native.in_order(problem):
         return Layout.SEQUENTIAL
     if inner < width:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.failures import FAILURES
+from monoscan.lowering.identity import identity_constants
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec
@@ -114,7 +116,7 @@ def run(
             outputs = outputs[len(group.emit) :]
         for leaf, c in zip(group.leaves, outputs, strict=False):
             if leaf in group.emit:
-                carry[leaf] = c if executable.plain else c.reshape(layout.carry_shape(leaf))
+                carry[leaf] = c if executable.plain else layout.restore_carry(c, leaf)
     return results, carry
 
 
@@ -142,10 +144,30 @@ def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
 
 def _launch(problem: Problem, group: Group) -> Launch:
     layout = problem.layout
-    return launch_of(group.scan, group.spec, layout.axis, layout.rank + 1, layout.init is not None)
+    seeded = layout.init is not None
+    identity, name = _identity(problem, group), problem.operator.name
+    return launch_of(group.scan, group.spec, layout.axis, layout.rank + 1, seeded, name, identity)
 
 
-def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded: bool) -> Launch:
+def _identity(problem: Problem, group: Group) -> tuple[bytes, ...]:
+    """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel."""
+    open_ended = problem.options.shapeless and group.scan.want_carry and problem.operator.has_identity
+    constants = identity_constants(problem) if open_ended else None
+    if constants is None:
+        return ()
+    typed = zip(group.leaves, group.spec.state, strict=True)
+    return tuple(np.array(constants[i], leaf.dtype).tobytes() for i, leaf in typed)
+
+
+def launch_of(
+    scan: AlignedScan,
+    spec: KernelSpec,
+    axis: int,
+    rank: int,
+    seeded: bool,
+    name: str,
+    identity: tuple[bytes, ...] = (),
+) -> Launch:
     """The launch of a kernel.
 
     Args:
@@ -154,6 +176,8 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
         axis: The scan axis.
         rank: The number of batch axes, the scan axis among them.
         seeded: Whether there is an ``init``.
+        name: What messages call the operator.
+        identity: The bytes of the identity, one for each leaf; none if an empty axis needs none.
     """
     bridge = build.load()
     kernel = kernels.compile_kernel(render(spec))
@@ -167,7 +191,7 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
         )
         key = (again, own, axis, rank, seeded)
         try:
-            launch = _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded))
+            launch = _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
         except BridgeUnavailable:  # said and remembered where it failed
             return portable(again, arrays, axis, rank)
         return launch(arrays)
@@ -185,5 +209,7 @@ def launch_of(scan: AlignedScan, spec: KernelSpec, axis: int, rank: int, seeded:
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
+        identity=identity,
         rules=Rules(scan, rescan),
+        label=name,
     )
