@@ -64,18 +64,27 @@ def trace_slices(
     Raises:
         ScanError: The function returns another tree, shape or dtype than it got.
     """
-    found: tuple[int, Traced] | None = None
-    for length in lengths_of_slices(shapes[0][axis]):
+
+    def at(length: int) -> tuple[int, Traced]:
         slices = tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
-        key = (captures.key, structure, slices, axis)
-        other = _TRACES.get(key, lambda slices=slices: _trace(structure, slices, axis, captures))  # type: ignore[misc]
-        if found not in (None, other):
-            return 0, Traced(None, f"combine depends on how many positions there are along axis {axis}")
-        found = other
-        if not found[0]:
-            break
-    assert found is not None, "there is a length at least"
+        return _TRACES.get((captures.key, structure, slices, axis), lambda: _trace(structure, slices, axis, captures))
+
+    first, *rest = lengths_of_slices(shapes[0][axis])
+    found = at(first)
+    if found[0] and not (all(at(length) == found for length in rest) and (first > 1 or _grows(at, found))):
+        return 0, Traced(None, f"combine depends on how many positions there are along axis {axis}")
     return found
+
+
+def _grows(at: Callable[[int], tuple[int, Traced]], found: tuple[int, Traced]) -> bool:
+    """Whether slices of two positions give the program of slices of one, which tell nothing about the scan axis.
+
+    JAX would not ask so short a scan; but a graph compiled without shapes may grow.
+    """
+    try:
+        return at(2) == found
+    except Exception:  # whatever it raises on slices that it never gets is its own business
+        return False
 
 
 def _trace(structure: tree.Structure, slices: tuple[Leaf, ...], axis: int, captures: Captures) -> tuple[int, Traced]:
