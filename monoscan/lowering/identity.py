@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.ir import Op
-from monoscan.lowering.problem import Problem
 from monoscan.lowering.roles import Role
 from monoscan.lowering.trace import trace_function
 from monoscan.monoids.base import Semigroup
+
+if TYPE_CHECKING:
+    from monoscan.lowering.problem import Problem
 
 Scalars = tuple[float | int | bool, ...]
 

@@ -12,8 +12,10 @@ import numpy as np
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures, capture
+from monoscan.lowering.identity import Scalars, identity_constants, needs_identity
 from monoscan.lowering.ir import Leaf, Program
 from monoscan.lowering.layout import Layout, closure
+from monoscan.lowering.nonfinite import Kinds, infinities
 from monoscan.lowering.restart import trace_before
 from monoscan.lowering.trace import Traced, trace_combine
 from monoscan.monoids.base import Semigroup
@@ -157,10 +159,25 @@ class Problem:
         """The leaves of one element, in the accumulation dtype."""
         return element(self.operator, self.stored, self.layout)
 
+    @cached_property
+    def neutral(self) -> tuple[Scalars, ...] | None:
+        """For each leaf the identity's lanes; ``None`` if there is none, or they are not constants."""
+        return identity_constants(self) if self.operator.has_identity else None
+
+    @cached_property
+    def ordinary(self) -> tuple[Kinds, ...]:
+        """For each leaf the infinities that its identity holds, and so any element may."""
+        try:
+            neutral = self.neutral if self.program is not None else None
+        except Exception:  # what is wrong with an identity is said where it is needed
+            neutral = None
+        return tuple(infinities(lanes) for lanes in neutral or ((),) * len(self.stored))
+
     def kept(self) -> Problem:
         """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
         kept = attrs.evolve(self, captures=self.captures.stripped())
-        for name in ("results", "accumulators", "facts", "element"):
+        known = ("neutral",) if self.program is not None and needs_identity(self) else ()
+        for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
             object.__setattr__(kept, name, getattr(self, name))
         return kept
 

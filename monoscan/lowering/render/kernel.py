@@ -6,6 +6,7 @@ from monoscan.lowering.ir import MAX_LANES
 from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions
+from monoscan.lowering.render.guard import GuardText
 from monoscan.lowering.render.loops import driver
 from monoscan.lowering.render.loops.narrow import NarrowText
 from monoscan.lowering.render.loops.panels import PanelsText
@@ -42,13 +43,15 @@ def _vector(spec: KernelSpec) -> str:
     mask = mask_bytes(spec.values)
     text = StateText(spec, CVector(mask == 4))
     called = functions(spec.program(spec.tree), dict(text.dialect.types), spec.width)
-    parts = [vector_prelude(spec.width, mask), called, text.text(), driver.walk(spec)]
+    guard = GuardText(spec, text.lanes)
+    parts = [vector_prelude(spec.width, mask), called, text.text(), guard.text(), driver.walk(spec)]
     if spec.layout is Layout.ROWS:
-        parts += [RowsText(spec, text).loop(), driver.combine_carries("row_captures(p, k); (void)e;", "")]
+        loop, captures, load = RowsText(spec, text).loop(), "row_captures(p, k); (void)e;", ""
     else:
+        loop, captures = _BY_COLUMN[spec.layout](spec, text).loop(), "pack_captures(p, e);"
         load = "load_captures(e, j, padded(p.g->inner), k);"
-        parts += [_BY_COLUMN[spec.layout](spec, text).loop(), driver.combine_carries("pack_captures(p, e);", load)]
-    return "\n".join([*parts, driver.tasks(spec)])
+    parts += [loop, driver.combine_carries(guard, captures, load)]
+    return "\n".join([*parts, driver.tasks(spec, guard.needed)])
 
 
 def unsupported(spec: KernelSpec) -> str | None:

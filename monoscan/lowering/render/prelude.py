@@ -31,6 +31,11 @@ template <int... I, class V> INLINE V permute(V a, V b) {
 }
 #endif
 
+template <class V> INLINE V choose(i32v m, V a, V b) {
+  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
+  else return m ? a : b;
+}
+
 // Past the caches; the caller has seen to the alignment.
 template <class V> INLINE void stream_bits(void* p, V v) {
 #if __has_builtin(__builtin_nontemporal_store)

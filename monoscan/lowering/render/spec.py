@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import attrs
 
+from monoscan.lowering import nonfinite
 from monoscan.lowering.ir import Leaf, Program, eliminate_dead_code
 
 SIZES = {
@@ -63,6 +64,7 @@ class KernelSpec:
         identity: A constant for each state lane: what an exclusive scan without init
             starts from.
         vector_bytes: The width of the machine's registers: 16, 32 or 64.
+        ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
     """
 
     combine: Program
@@ -76,6 +78,7 @@ class KernelSpec:
     inclusive: bool = True
     identity: tuple[Scalar, ...] | None = None
     vector_bytes: int = attrs.field(default=32, validator=attrs.validators.in_((16, 32, 64)))
+    ordinary: tuple[nonfinite.Kinds, ...] = ()
 
     @property
     def state(self) -> tuple[Leaf, ...]:
@@ -102,6 +105,15 @@ class KernelSpec:
         """The element leaves that a walk in fold order reads: also the first element's own."""
         right = frozenset().union(*(self._reads(leaf)[1] for leaf in self.carried))
         return tuple(sorted(right | frozenset(self.carried)))
+
+    @cached_property
+    def watch(self) -> nonfinite.Watch | None:
+        """What tells that regrouping broke an answer, lane by lane of `tree`; ``None`` if nothing does for sure."""
+        ordinary = self.ordinary or (frozenset[str](),) * len(self.state)
+        kinds = tuple(ordinary[leaf] for leaf in self.tree for _ in range(self.state[leaf].lanes))
+        found = nonfinite.watch(self.program(self.tree), kinds)
+        # Lanes of partial folds alone are no results, and no carry holds them.
+        return None if found is None or (found.whole and self.tree != self.carried) else found
 
     @cached_property
     def lanes(self) -> tuple[range, ...]:

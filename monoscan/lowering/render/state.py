@@ -66,13 +66,14 @@ class StateText:
             return ", ".join(call.replace("@", f"s{lane}") for lane in self.lanes)
 
         transposed = " ".join(f"transpose(a.s{lane}, b.s{lane}, c.s{lane}, d.s{lane});" for lane in self.lanes)
-        spread = each("splat(a.@[lane])")
+        spread, chosen = each("splat(a.@[lane])"), each("choose(m, a.@, b.@)")
         return f"""\
 template <int... I> @bulk state shuffle(const state& a, const state& b) {{
   return {{{each("permute<I...>(a.@, b.@)")}}};
 }}
 @bulk void transpose(state& a, state& b, state& c, state& d) {{ {transposed} }}
 INLINE state spread(const state& a, int lane) {{ return {{{spread}}}; }}
+INLINE state choose(i32v m, const state& a, const state& b) {{ return {{{chosen}}}; }}
 """
 
     def _combine(self) -> str:

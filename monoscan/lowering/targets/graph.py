@@ -11,7 +11,7 @@ from monoscan import dtypes
 from monoscan.lowering import aligned, ruled
 from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.captures import Captures
-from monoscan.lowering.identity import identity_constants, needs_identity, neutral
+from monoscan.lowering.identity import needs_identity, neutral
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
@@ -53,7 +53,7 @@ def run(
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
     """The scan of a traced problem; ``None`` if it was not traced or its identity is not constant."""
-    constants = identity_constants(problem) if needs_identity(problem, strategy) else ()
+    constants = problem.neutral if needs_identity(problem, strategy) else ()
     if problem.program is None or constants is None:
         return None
     options = problem.options

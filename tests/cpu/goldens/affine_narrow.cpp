@@ -42,6 +42,11 @@ template <int... I, class V> INLINE V permute(V a, V b) {
 }
 #endif
 
+template <class V> INLINE V choose(i32v m, V a, V b) {
+  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
+  else return m ? a : b;
+}
+
 // Past the caches; the caller has seen to the alignment.
 template <class V> INLINE void stream_bits(void* p, V v) {
 #if __has_builtin(__builtin_nontemporal_store)
@@ -133,6 +138,7 @@ template <int... I> INLINE state shuffle(const state& a, const state& b) {
 }
 INLINE void transpose(state& a, state& b, state& c, state& d) { transpose(a.s0, b.s0, c.s0, d.s0); transpose(a.s1, b.s1, c.s1, d.s1); }
 INLINE state spread(const state& a, int lane) { return {splat(a.s0[lane]), splat(a.s1[lane])}; }
+INLINE state choose(i32v m, const state& a, const state& b) { return {choose(m, a.s0, b.s0), choose(m, a.s1, b.s1)}; }
 
 INLINE state combine(const state& l, const state& r, const captures&) {
   const f32v v4 = r.s0 * l.s0;
@@ -184,6 +190,52 @@ template <bool whole> INLINE void put_carry(u8* row, ms_int pitch, ms_int j, con
   store_float32(row + pitch * 0 + j * 4, s.s0);
   store_float32(row + pitch * 4 + j * 4, s.s1);
 }
+
+template <class V> struct halves_of { V low, high; };
+template <class V> INLINE bool any(V m) {
+#if defined(__AVX__)
+  typedef long long q4 __attribute__((vector_size(32)));
+  if constexpr (sizeof m == 32) return !__builtin_ia32_ptestz256(bit_cast<q4>(m), bit_cast<q4>(m));
+  if constexpr (sizeof m == 64) {
+    const halves_of<q4> h = bit_cast<halves_of<q4>>(m);
+    return any(h.low | h.high);
+  }
+#endif
+#if defined(__SSE4_1__)
+  typedef long long q2 __attribute__((vector_size(16)));
+  if constexpr (sizeof m == 16) return !__builtin_ia32_ptestz128(bit_cast<q2>(m), bit_cast<q2>(m));
+#endif
+  struct words { u64 at[sizeof m / 8]; };
+  const words w = bit_cast<words>(m);
+  u64 all = 0;
+  for (u64 word : w.at) all |= word;
+  return all != 0;
+}
+template <class V> INLINE V multiply_add(V a, V b, V c) {
+#if __has_builtin(__builtin_elementwise_fma)
+  return __builtin_elementwise_fma(a, b, c);
+#elif defined(__FMA__)
+  if constexpr (sizeof a == 32 && sizeof a[0] == 4) return __builtin_ia32_vfmaddps256(a, b, c);
+  if constexpr (sizeof a == 32 && sizeof a[0] == 8) return __builtin_ia32_vfmaddpd256(a, b, c);
+#if defined(__AVX512F__)
+  if constexpr (sizeof a == 64 && sizeof a[0] == 4) return __builtin_ia32_vfmaddps512_mask(a, b, c, (short)-1, 4);
+  if constexpr (sizeof a == 64 && sizeof a[0] == 8) return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
+#endif
+#endif
+  return a * b + c;
+}
+template <class V> INLINE auto not_finite(V x) { return x - x != 0; }
+// The sum of both halves tells as well, and is quicker to test.
+template <class Half, class V> INLINE bool sum_not_finite(V x) {
+  if constexpr (sizeof(V) == 64) {
+    const halves_of<Half> h = bit_cast<halves_of<Half>>(x);
+    return any(not_finite(h.low + h.high));
+  } else return any(not_finite(x));
+}
+// Bad: NaN, or an infinity that is not ordinary. Spoilt: bad, and not because it was so before for ever.
+INLINE i32v bad(const state& s) { return not_finite(s.s0) | not_finite(s.s1); }
+INLINE i32v spoilt(const state& before, const state& s) { return (not_finite(s.s0) & ~not_finite(before.s0)) | (not_finite(s.s1) & ~not_finite(before.s1)); }
+INLINE i32v spoilt_results(const state& before, const state& s) { return (not_finite(s.s0) & ~not_finite(before.s0)) | (not_finite(s.s1) & ~not_finite(before.s1)); }
 
 enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 
@@ -252,12 +304,7 @@ template <class V> INLINE V arrange(V x, i32v lanes) {
   else return __builtin_shuffle(x, lanes);
 #endif
 }
-template <class V> INLINE V choose(i32v m, V a, V b) {
-  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
-  else return m ? a : b;
-}
 INLINE state arrange(const state& s, i32v lanes) { return {arrange(s.s0, lanes), arrange(s.s1, lanes)}; }
-INLINE state choose(i32v m, const state& a, const state& b) { return {choose(m, a.s0, b.s0), choose(m, a.s1, b.s1)}; }
 
 // Where each lane stands: its row in fold order, its column, and the lanes that the shifts read.
 struct grid { ms_int rows; i32v row, column, home, before[3]; };
@@ -281,11 +328,30 @@ INLINE state rest(const elements& e, ms_int done, ms_int total, ms_int inner, ms
   load_part(e, done, (int)count, x);
   return x;
 }
+// The rows of a register again, one by one from the carry: in each column the results from the first bad one on.
+NOINLINE void mend(const grid& s, const state& x, ms_int rows, ms_int inner, bool seeded, const state& before,
+                   state& carry, state& y, const captures& k, bool scan) {
+  const i32v results = scan ? spoilt_results(before, y) & (s.row < (i32)rows) : i32v{};
+  if (!any(spoilt(before, carry) | results)) return;
+  state c = before;
+  i32v found = {};
+  for (ms_int r = 0; r < rows; ++r, seeded = true) {
+    const i32v lanes = last_row(s, r + 1, inner);
+    const state own = arrange(x, lanes), next = seeded ? combine(c, own, k) : own;
+    if (scan) {
+      const state out = next;
+      found |= arrange(spoilt_results(before, y), lanes);
+      y = choose(found & (s.row == (i32)r), out, y);
+    }
+    c = next;
+  }
+  carry = choose(spoilt(before, carry), c, carry);
+}
 // The rows of a register: scanned, what came before them in front.
 INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v last, const captures& k) {
   for (int d = 0; 1 << d < s.rows; ++d) x = choose(s.row >= 1 << d, combine(arrange(x, s.before[d]), x, k), x);
   const state total = arrange(x, last), y = seeded ? combine(carry, x, k) : x;
-  const state& out = y;
+  const state out = y;
   carry = seeded ? combine(carry, total, k) : total;  // not from y: a shorter chain from carry to carry
   return out;
 }
@@ -300,21 +366,38 @@ NOINLINE void line(const elements& given, const results& wanted, ms_int total, m
   state carry = last, next;
   ms_int done = 0;
   if (total >= W) load(e, 0, next);
-  for (; done + W <= total; done += step, seeded = true) {
-    const state x = next;
+  for (;; done += step, seeded = true) {
+    state x, y, after;
+    for (; done + W <= total; done += step, seeded = true) {
+      x = next;
     if (done + step + W <= total) load(e, done + step, next);  // before the store: it may be the same memory
     else if (done + step < total) next = rest(e, done + step, total, inner, s.rows);
-    const state y = rows_of(s, x, seeded, carry, behind, k);
-    if (scan) store(r, done, y);
+      after = carry, y = rows_of(s, x, seeded, after, behind, k);
+      if (scan ? __builtin_expect(sum_not_finite<f32x8>(multiply_add(y.s0, y.s1, after.s0 * after.s1)), 0) : __builtin_expect(sum_not_finite<f32x8>(after.s0 * after.s1), 0)) break;
+      if (scan) store(r, done, y);
+      carry = after;
+    }
+    if (done + W > total) break;
+    const state own = x, b = carry;  // copies: what has an address is not held in registers
+    state n = after, o = y;
+    mend(s, own, s.rows, inner, seeded, b, n, o, k, scan);
+    if (scan) store(r, done, o);
+    carry = n;
   }
   if (done < total && done == 0) next = rest(e, 0, total, inner, s.rows);
   while (done < total) {
     const ms_int rows = least(s.rows, (total - done) / inner), count = rows * inner;
     const state x = next;
     if (done + count < total) next = rest(e, done + count, total, inner, s.rows);
-    const state y = rows_of(s, x, seeded, carry, last_row(s, rows, inner), k);
+    state after = carry, y = rows_of(s, x, seeded, after, last_row(s, rows, inner), k);
+    if (scan ? __builtin_expect(sum_not_finite<f32x8>(multiply_add(y.s0, y.s1, after.s0 * after.s1)), 0) : __builtin_expect(sum_not_finite<f32x8>(after.s0 * after.s1), 0)) {
+      const state own = x, b = carry;
+      state n = after, o = y;
+      mend(s, own, rows, inner, seeded, b, n, o, k, scan);
+      after = n, y = o;
+    }
     if (scan) store_part(r, done, (int)count, y);
-    done += count, seeded = true;
+    carry = after, done += count, seeded = true;
   }
   last = carry;
 }
@@ -381,17 +464,29 @@ NOINLINE void span(const piece& p, bool scan) {
   put_carry<true>(p.carry, p.pitch, 0, arrange(carry, s.home));
 }
 
-// The row of carries that follows from two, one after the other.
-NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
+// The row of carries that follows from two, one after the other; whether any came out bad. Those
+// are taken from a third row, if there is one.
+NOINLINE bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead) {
   captures k;
   elements e = {};
+  bool wrong = false;
   pack_captures(p, e);
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
     load_captures(e, j, padded(p.g->inner), k);
-    put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
+    state y = combine(l, r, k);
+    const i32v bad_columns = (spoilt(l, y)) & (iota < (i32)least(W, p.g->inner - j));
+    wrong |= any(bad_columns);
+    if (instead) {
+      state z;
+      get_carry<true>(instead, p.pitch, j, z);
+      y = choose(bad_columns, z, y);
+    }
+    put_carry<true>(p.carry, p.pitch, j, y);
   }
+  (void)instead;
+  return wrong;
 }
 
 // The cut depends on the shape alone.
@@ -416,9 +511,10 @@ INLINE bool past_caches(const ms_launch* g) {
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   if (!(g->inner > 1 && g->inner < W)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
-  s->phases = c.parts ? 2 : 1;
+  s->phases = c.parts ? 3 : 1;
   s->tasks[0] = c.tasks;
   s->tasks[1] = c.parts ? c.tasks : 0;
+  s->tasks[2] = c.parts ? g->outer_size : 0;
   s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
 }
 
@@ -438,9 +534,10 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
 }
 
 // One long row in three unequal parts: the first is scanned while the second is folded,
-// then the second and the third are scanned from what came before them.
+// then the second and the third are scanned from what came before them. If the fold of the
+// second came out bad, the third waits for its scan.
 NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
-  const ms_int row = task / 2, second = task % 2;
+  const ms_int row = phase == 2 ? task : task / 2, second = phase == 2 || task % 2;
   const ms_int n1 = (ms_int)((double)g->n * 0.2727272727272727) / 64 * 64;
   const ms_int n2 = (ms_int)((double)g->n * 0.36363636363636365) / 64 * 64;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
@@ -460,7 +557,8 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
     span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
-    combine_carries(p, after_first, of_second);
+    const bool bad = combine_carries(p, after_first, of_second, phase == 2 ? carries + 2 * c.carry : nullptr);
+    if (bad != (phase == 2)) return;
     span(p, true);
     if (g->want_carry) give_carry(p);
   }

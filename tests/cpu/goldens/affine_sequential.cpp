@@ -160,6 +160,7 @@ MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   s->phases = c.parts ? 2 : 1;
   s->tasks[0] = c.tasks;
   s->tasks[1] = c.parts ? c.tasks : 0;
+  s->tasks[2] = c.parts ? g->outer_size : 0;
   s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
 }
 

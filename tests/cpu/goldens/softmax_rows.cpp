@@ -42,6 +42,11 @@ template <int... I, class V> INLINE V permute(V a, V b) {
 }
 #endif
 
+template <class V> INLINE V choose(i32v m, V a, V b) {
+  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
+  else return m ? a : b;
+}
+
 // Past the caches; the caller has seen to the alignment.
 template <class V> INLINE void stream_bits(void* p, V v) {
 #if __has_builtin(__builtin_nontemporal_store)
@@ -270,6 +275,7 @@ template <int... I> INLINE state shuffle(const state& a, const state& b) {
 }
 INLINE void transpose(state& a, state& b, state& c, state& d) { transpose(a.s0, b.s0, c.s0, d.s0); transpose(a.s1, b.s1, c.s1, d.s1); }
 INLINE state spread(const state& a, int lane) { return {splat(a.s0[lane]), splat(a.s1[lane])}; }
+INLINE state choose(i32v m, const state& a, const state& b) { return {choose(m, a.s0, b.s0), choose(m, a.s1, b.s1)}; }
 
 INLINE state combine(const state& l, const state& r, const captures&) {
   const f32v v4 = maximum(l.s0, r.s0);
@@ -330,6 +336,52 @@ template <bool whole> INLINE void put_carry(u8* row, ms_int pitch, ms_int j, con
   store_float32(row + pitch * 0 + j * 4, s.s0);
   store_float32(row + pitch * 4 + j * 4, s.s1);
 }
+
+template <class V> struct halves_of { V low, high; };
+template <class V> INLINE bool any(V m) {
+#if defined(__AVX__)
+  typedef long long q4 __attribute__((vector_size(32)));
+  if constexpr (sizeof m == 32) return !__builtin_ia32_ptestz256(bit_cast<q4>(m), bit_cast<q4>(m));
+  if constexpr (sizeof m == 64) {
+    const halves_of<q4> h = bit_cast<halves_of<q4>>(m);
+    return any(h.low | h.high);
+  }
+#endif
+#if defined(__SSE4_1__)
+  typedef long long q2 __attribute__((vector_size(16)));
+  if constexpr (sizeof m == 16) return !__builtin_ia32_ptestz128(bit_cast<q2>(m), bit_cast<q2>(m));
+#endif
+  struct words { u64 at[sizeof m / 8]; };
+  const words w = bit_cast<words>(m);
+  u64 all = 0;
+  for (u64 word : w.at) all |= word;
+  return all != 0;
+}
+template <class V> INLINE V multiply_add(V a, V b, V c) {
+#if __has_builtin(__builtin_elementwise_fma)
+  return __builtin_elementwise_fma(a, b, c);
+#elif defined(__FMA__)
+  if constexpr (sizeof a == 32 && sizeof a[0] == 4) return __builtin_ia32_vfmaddps256(a, b, c);
+  if constexpr (sizeof a == 32 && sizeof a[0] == 8) return __builtin_ia32_vfmaddpd256(a, b, c);
+#if defined(__AVX512F__)
+  if constexpr (sizeof a == 64 && sizeof a[0] == 4) return __builtin_ia32_vfmaddps512_mask(a, b, c, (short)-1, 4);
+  if constexpr (sizeof a == 64 && sizeof a[0] == 8) return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
+#endif
+#endif
+  return a * b + c;
+}
+template <class V> INLINE auto not_finite(V x) { return x - x != 0; }
+// The sum of both halves tells as well, and is quicker to test.
+template <class Half, class V> INLINE bool sum_not_finite(V x) {
+  if constexpr (sizeof(V) == 64) {
+    const halves_of<Half> h = bit_cast<halves_of<Half>>(x);
+    return any(not_finite(h.low + h.high));
+  } else return any(not_finite(x));
+}
+// Bad: NaN, or an infinity that is not ordinary. Spoilt: bad, and not because it was so before for ever.
+INLINE i32v bad(const state& s) { return not_finite(s.s1); }
+INLINE i32v spoilt(const state& before, const state& s) { return (not_finite(s.s1) & ~not_finite(before.s1)); }
+INLINE i32v spoilt_results(const state& before, const state& s) { return (not_finite(s.s1) & ~not_finite(before.s1)); }
 
 enum { INPUTS = 2, OUTPUTS = 2, INITS = 2, CARRIES = 2 };
 
@@ -395,6 +447,43 @@ INLINE state combine_called(const state& l, const state& r, const captures& k) {
   return y;
 }
 
+// One register again, element by element from a carry: the results from the first bad one on.
+NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const state& before, state& carry, state* y,
+                    const captures& k, bool& found) {
+  state x;
+  m == W ? load(e, at, x) : load_part(e, at, m, x);
+  for (int i = 0; i < m; ++i, seeded = true) {
+    const int lane = i;
+    const state own = spread(x, lane), next = seeded ? combine_called(carry, own, k) : own;
+    if (y) {
+      found = found || spoilt_results(before, *y)[lane];
+      if (found) *y = choose(iota == lane, next, *y);
+    }
+    carry = next;
+  }
+}
+// Registers that lie side by side, whose results or whose carry came out bad; what was bad for ever is not mended.
+NOINLINE void mend(const elements& e, ms_int at, int registers, int m, bool seeded, const state& before, state& carry,
+                   state* y, const captures& k) {
+  i32v wrong = spoilt(before, carry);
+  for (int i = 0; y && i < registers; ++i) wrong |= spoilt_results(before, y[i]);
+  if (!any(wrong)) return;
+  state c = before;
+  bool found = false;
+  for (int i = 0; i < registers; ++i, seeded = true) {
+    const int n = i;
+    again(e, at + n * W, m, seeded, before, c, y ? y + n : y, k, found);
+  }
+  if (any(spoilt(before, carry))) carry = c;
+}
+// Stores a block that was kept back; behind its registers stands its carry.
+NOINLINE void mend_block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, state* kept,
+                         const captures& k) {
+  mend(e, at, 8, W, seeded, carry, kept[8], kept, k);
+  for (int i = 0; i < 8; ++i) store(r, at + i * W, kept[i]);
+  carry = kept[8];
+}
+
 // Inclusive scan over the lanes of a register (Kogge-Stone).
 NOINLINE void scan_lanes(state& t, const captures& k) {
   t = shuffle<0, 9, 10, 11, 12, 13, 14, 15>(t, combine_called(shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t), t, k));
@@ -416,8 +505,7 @@ INLINE void scan_runs8(state& t, const captures& k) {
   t = shuffle<0, 1, 2, 3, 12, 13, 14, 15>(t, combine(shuffle<4, 5, 6, 7, 0, 1, 2, 3>(t, t), t, k));
 }
 
-INLINE void block(const elements& e, const results& r, ms_int at, bool seeded, state& carry,
-  const captures& k, bool past) {
+INLINE bool block(const elements& e, const results& r, ms_int at, bool seeded, state& held, const captures& k, bool past, state* kept) {
   state x0, x1, x2, x3, x4, x5, x6, x7;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3); load(e, at + 4 * W, x4); load(e, at + 5 * W, x5); load(e, at + 6 * W, x6); load(e, at + 7 * W, x7);
   state own0;
@@ -437,6 +525,7 @@ INLINE void block(const elements& e, const results& r, ms_int at, bool seeded, s
   x5 = combine(x4, x5, k);
   x6 = combine(x5, x6, k);
   x7 = combine(x6, x7, k);
+  state carry = held;
   state t = x7; scan_runs8(t, k);
   const state before = shuffle<7, 0, 1, 2, 3, 4, 5, 6>(t, t);
   const state y = seeded ? combine(carry, before, k) : before;
@@ -457,7 +546,10 @@ INLINE void block(const elements& e, const results& r, ms_int at, bool seeded, s
   transpose(x0, x1, x2, x3);
   transpose(x4, x5, x6, x7);
   if (!seeded) { x0 = shuffle<8, 9, 10, 11, 12, 13, 14, 15>(x0, own0); }
+  if (__builtin_expect(sum_not_finite<f32x8>(multiply_add(x6.s1, x7.s1, multiply_add(x4.s1, x5.s1, multiply_add(x2.s1, x3.s1, multiply_add(x0.s1, x1.s1, carry.s1))))), 0)) { kept[0] = x0; kept[1] = x1; kept[2] = x2; kept[3] = x3; kept[4] = x4; kept[5] = x5; kept[6] = x6; kept[7] = x7; kept[8] = carry; return false; }
   if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); stream(r, at + 4 * W, x4, x5); stream(r, at + 6 * W, x6, x7); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); store(r, at + 4 * W, x4); store(r, at + 5 * W, x5); store(r, at + 6 * W, x6); store(r, at + 7 * W, x7); }
+  held = carry;
+  return true;
 }
 
 INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {
@@ -477,11 +569,17 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
   m == W ? load(e, at, x) : load_part(e, at, m, x);
   scan_lanes(x, k);
   const state y = seeded ? combine_called(carry, x, k) : x;
-  if (scan) {
-    const state& out = y;
-    m == W ? store(r, at, out) : store_part(r, at, m, out);
-  }
+  state out = y;
+  const state before = carry;
   carry = spread(y, m - 1);
+  if (scan ? __builtin_expect(sum_not_finite<f32x8>(out.s1 * carry.s1), 0) : __builtin_expect(sum_not_finite<f32x8>(carry.s1), 0)) {
+    const elements g = e;
+    const state b = before;
+    state n = carry, o = out;
+    mend(g, at, 1, m, seeded, b, n, &o, k);
+    carry = n, out = o;
+  }
+  if (scan) m == W ? store(r, at, out) : store_part(r, at, m, out);
 }
 // What is left of a line.
 NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length, bool seeded, state& last,
@@ -492,26 +590,49 @@ NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length,
   }
 }
 
-NOINLINE void fold_line(const elements& given, ms_int length, bool seeded, state& last, const captures& k) {
+NOINLINE void fold_blocks(const elements& given, ms_int i, ms_int end, ms_int length, bool seeded, state& last,
+                          const captures& k) {
   const elements e = given;
   const ms_int size = 4 * W;
-  ms_int i = 0;
   state carry = last;
-  for (; i + size <= length; i += size, seeded = true) fold_block(e, i, seeded, carry, k);
+  for (; i < end; i += size, seeded = true) fold_block(e, i, seeded, carry, k);
   last = carry;
-  rest(given, {}, i, length, seeded, last, k, false);
 }
-// Consecutive elements.
-NOINLINE void scan_line(const elements& given, const results& wanted, ms_int length, bool seeded, state& last,
-                        const captures& k, bool past) {
-  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+// What is bad stays bad or has no say, so that a look once in a while is enough.
+NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
+  const ms_int size = 4 * W, whole = length / size * size;
+  ms_int i = 0;
+  for (ms_int end; i < whole; i = end, seeded = true) {
+    end = least(whole, i + 16 * size);
+    const state before = last;
+    fold_blocks(e, i, end, length, seeded, last, k);
+    if (__builtin_expect(sum_not_finite<f32x8>(last.s1), 0)) mend(e, i, (int)((end - i) / W), W, seeded, before, last, nullptr, k);
+  }
+  rest(e, {}, i, length, seeded, last, k, false);
+}
+// Blocks from `i` on; up to where.
+NOINLINE ms_int blocks(const elements& given, const results& wanted, ms_int i, ms_int length, bool seeded, state& last,
+                       const captures& k, bool past, state* kept) {
+  const elements e = given;
   const results r = wanted;
   const ms_int size = 8 * W;
-  ms_int i = 0;
   state carry = last;
-  for (; i + size <= length; i += size, seeded = true) block(e, r, i, seeded, carry, k, past);
+  for (; i + size <= length; i += size, seeded = true)
+    if (!block(e, r, i, seeded, carry, k, past, kept)) break;
   last.s0 = carry.s0; last.s1 = carry.s1;
-  rest(given, wanted, i, length, seeded, last, k, true);
+  return i;
+}
+NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+                        const captures& k, bool past) {
+  const ms_int size = 8 * W;
+  state kept[8 + 1];
+  ms_int i = 0;
+  for (;; i += size) {
+    i = blocks(e, r, i, length, seeded, last, k, past, kept), seeded = seeded || i > 0;
+    if (i + size > length) break;
+    mend_block(e, r, i, seeded, last, kept, k), seeded = true;
+  }
+  rest(e, r, i, length, seeded, last, k, true);
 }
 
 static const ms_int TILE = 512;
@@ -566,17 +687,29 @@ NOINLINE void span(const piece& p, bool scan) {
   if (p.stream) stream_fence();
 }
 
-// The row of carries that follows from two, one after the other.
-NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
+// The row of carries that follows from two, one after the other; whether any came out bad. Those
+// are taken from a third row, if there is one.
+NOINLINE bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead) {
   captures k;
   elements e = {};
+  bool wrong = false;
   row_captures(p, k); (void)e;
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
     
-    put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
+    state y = combine(l, r, k);
+    const i32v bad_columns = (spoilt(l, y)) & (iota < (i32)least(W, p.g->inner - j));
+    wrong |= any(bad_columns);
+    if (instead) {
+      state z;
+      get_carry<true>(instead, p.pitch, j, z);
+      y = choose(bad_columns, z, y);
+    }
+    put_carry<true>(p.carry, p.pitch, j, y);
   }
+  (void)instead;
+  return wrong;
 }
 
 // The cut depends on the shape alone.
@@ -601,9 +734,10 @@ INLINE bool past_caches(const ms_launch* g) {
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   if (!(g->inner == 1)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
-  s->phases = c.parts ? 2 : 1;
+  s->phases = c.parts ? 3 : 1;
   s->tasks[0] = c.tasks;
   s->tasks[1] = c.parts ? c.tasks : 0;
+  s->tasks[2] = c.parts ? g->outer_size : 0;
   s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
 }
 
@@ -623,9 +757,10 @@ NOINLINE void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
 }
 
 // One long row in three unequal parts: the first is scanned while the second is folded,
-// then the second and the third are scanned from what came before them.
+// then the second and the third are scanned from what came before them. If the fold of the
+// second came out bad, the third waits for its scan.
 NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
-  const ms_int row = task / 2, second = task % 2;
+  const ms_int row = phase == 2 ? task : task / 2, second = phase == 2 || task % 2;
   const ms_int n1 = (ms_int)((double)g->n * 0.21568627450980396) / 64 * 64;
   const ms_int n2 = (ms_int)((double)g->n * 0.3921568627450981) / 64 * 64;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
@@ -645,7 +780,8 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
     span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
-    combine_carries(p, after_first, of_second);
+    const bool bad = combine_carries(p, after_first, of_second, phase == 2 ? carries + 2 * c.carry : nullptr);
+    if (bad != (phase == 2)) return;
     span(p, true);
     if (g->want_carry) give_carry(p);
   }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from monoscan.lowering.render.cost import fold_share, nanoseconds
 from monoscan.lowering.render.prelude import item_type
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import carry_bytes, carry_offsets
+
+if TYPE_CHECKING:
+    from monoscan.lowering.render.guard import GuardText
 
 WALK = """\
 enum { INPUTS = @inputs, OUTPUTS = @outputs, INITS = @inits, CARRIES = @carries };
@@ -88,9 +93,10 @@ INLINE bool past_caches(const ms_launch* g) {
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   if (!(@fits)) return (void)(s->phases = 0);
   const cut c = cut_of(g);
-  s->phases = c.parts ? 2 : 1;
+  s->phases = c.parts ? @phases : 1;
   s->tasks[0] = c.tasks;
   s->tasks[1] = c.parts ? @second_phase : 0;
+  s->tasks[2] = c.parts ? g->outer_size : 0;
   s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
 }
 
@@ -117,9 +123,10 @@ MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {
 PARTS = """\
 
 // One long row in three unequal parts: the first is scanned while the second is folded,
-// then the second and the third are scanned from what came before them.
+// then the second and the third are scanned from what came before them. If the fold of the
+// second came out bad, the third waits for its scan.
 NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
-  const ms_int row = task / 2, second = task % 2;
+  const ms_int row = phase == 2 ? task : task / 2, second = phase == 2 || task % 2;
   const ms_int n1 = (ms_int)((double)g->n * @first_part) / 64 * 64;
   const ms_int n2 = (ms_int)((double)g->n * @second_part) / 64 * 64;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
@@ -139,7 +146,8 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
     span(p, true);
   } else {
     p.t0 = n1 + n2, p.t1 = g->n, p.carry = carries + 3 * c.carry, p.seeded = true;
-    combine_carries(p, after_first, of_second);
+    const bool bad = combine_carries(p, after_first, of_second, phase == 2 ? carries + 2 * c.carry : nullptr);
+    if (bad != (phase == 2)) return;
     span(p, true);
     if (g->want_carry) give_carry(p);
   }
@@ -153,32 +161,53 @@ NOINLINE void part_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int
   const ms_int row = phase ? task : task / 2, second = phase ? 0 : task % 2, half = g->n / 2;
   u8* const carries = (u8*)g->scratch + 4 * row * c.carry;
   walk w = walk_to(g, row);
-  piece p = {g, &w, second ? half : 0, second ? g->n : half, 0, g->inner, c.pitch, carries + second * c.carry,
+  piece p = {g, &w, second || phase ? half : 0, second || phase ? g->n : half, 0, g->inner, c.pitch, carries + second * c.carry,
              (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer, false, false};
   if (phase == 0) {
     if (!second) p.seeded = take_init(p);
     span(p, false);
   } else {
     p.carry = carries + 2 * c.carry;
-    combine_carries(p, carries, carries + c.carry);
+    if (combine_carries(p, carries, carries + c.carry, nullptr)) {
+      piece again = p;  // the second half in order, from the true carries
+      again.carry = carries + 3 * c.carry, again.seeded = true;
+      __builtin_memcpy(again.carry, carries, c.carry);
+      span(again, false);
+      combine_carries(p, carries, carries + c.carry, again.carry);
+    }
     if (g->want_carry) give_carry(p);
   }
 }
 """
 
 COMBINE_CARRIES = """\
-// The row of carries that follows from two, one after the other.
-NOINLINE void combine_carries(const piece& p, const u8* left, const u8* right) {
+// The row of carries that follows from two, one after the other; whether any came out bad. Those
+// are taken from a third row, if there is one.
+NOINLINE bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead) {
   captures k;
   elements e = {};
+  bool wrong = false;
   @captures
   for (ms_int j = 0; j < p.g->inner; j += W) {
     state l, r;
     get_carry<true>(left, p.pitch, j, l), get_carry<true>(right, p.pitch, j, r);
     @load
-    put_carry<true>(p.carry, p.pitch, j, combine(l, r, k));
+    state y = combine(l, r, k);
+@check    put_carry<true>(p.carry, p.pitch, j, y);
   }
+  (void)instead;
+  return wrong;
 }
+"""
+
+CHECK = """\
+    const i32v bad_columns = (@bad) & (iota < (i32)least(W, p.g->inner - j));
+    wrong |= any(bad_columns);
+    if (instead) {
+      state z;
+      get_carry<true>(instead, p.pitch, j, z);
+      y = choose(bad_columns, z, y);
+    }
 """
 
 
@@ -219,9 +248,9 @@ def walk(spec: KernelSpec) -> str:
     return text + fill(INIT, take="".join(take), give="".join(give) or "  (void)count;\n")
 
 
-def tasks(spec: KernelSpec) -> str:
-    """The two functions that a kernel exports."""
-    can_part = spec.layout is not Layout.SEQUENTIAL
+def tasks(spec: KernelSpec, guarded: bool = False) -> str:
+    """The two functions that a kernel exports; `guarded`: what a part folds to may come out bad."""
+    can_part = spec.layout is not Layout.SEQUENTIAL and spec.watch is not None
     share = fold_share(spec)
     if not can_part:
         parts = ""
@@ -241,11 +270,14 @@ def tasks(spec: KernelSpec) -> str:
         can_part="true" if can_part else "false",
         carry_bytes=carry_bytes(spec),
         out_bytes=sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in outputs),
+        phases=3 if can_part and spec.want_results and guarded else 2,
         second_phase="c.tasks" if spec.want_results else "c.tasks / 2",
         results="true" if spec.want_results else "false",
     )
 
 
-def combine_carries(captures: str, load: str) -> str:
+def combine_carries(guard: GuardText, captures: str, load: str) -> str:
     """Joins the carries of two parts; the layout says how it reads captured arrays."""
-    return fill(COMBINE_CARRIES, captures=captures, load=load)
+    bad = "spoilt(l, y) | bad(r)" if guard.whole else "spoilt(l, y)"
+    check = fill(CHECK, bad=bad) if guard.needed else ""
+    return fill(COMBINE_CARRIES, captures=captures, load=load, check=check)

@@ -7,6 +7,7 @@ The shifts depend on the inner length, so the lane numbers are computed, once fo
 
 from __future__ import annotations
 
+from monoscan.lowering.render.guard import GuardText
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.sweep import capture_columns
 from monoscan.lowering.render.prelude import item_type
@@ -24,12 +25,7 @@ template <class V> INLINE V arrange(V x, i32v lanes) {
   else return __builtin_shuffle(x, lanes);
 #endif
 }
-template <class V> INLINE V choose(i32v m, V a, V b) {
-  if constexpr (sizeof(a[0]) == 8) return __builtin_convertvector(m, i64v) ? a : b;
-  else return m ? a : b;
-}
 INLINE state arrange(const state& s, i32v lanes) { return {@arranged}; }
-INLINE state choose(i32v m, const state& a, const state& b) { return {@chosen}; }
 
 // Where each lane stands: its row in fold order, its column, and the lanes that the shifts read.
 struct grid { ms_int rows; i32v row, column, home, before[3]; };
@@ -46,6 +42,28 @@ NOINLINE grid grid_of(ms_int inner) {
 }
 // The lanes of the last of `rows` rows, for every row.
 INLINE i32v last_row(const grid& s, ms_int rows, ms_int inner) { return @last; }
+"""
+
+MEND = """\
+// The rows of a register again, one by one from the carry: in each column the results from the first bad one on.
+NOINLINE void mend(const grid& s, const state& x, ms_int rows, ms_int inner, bool seeded, const state& before,
+                   state& carry, state& y, const captures& k, bool scan) {
+  const i32v results = scan ? spoilt_results(before, y) & (s.row < (i32)rows) : i32v{};
+  if (!any(spoilt(before, carry) | results)) return;
+  state c = before;
+  i32v found = {};
+  for (ms_int r = 0; r < rows; ++r, seeded = true) {
+    const i32v lanes = last_row(s, r + 1, inner);
+    const state own = arrange(x, lanes), next = seeded ? combine(c, own, k) : own;
+    if (scan) {
+      const state out = @again;
+      found |= arrange(spoilt_results(before, y), lanes);
+      y = choose(found & (s.row == (i32)r), out, y);
+    }
+    c = next;
+  }
+  carry = choose(spoilt(before, carry), c, carry);
+}
 """
 
 LINE = """\
@@ -68,24 +86,62 @@ NOINLINE void line(const elements& given, const results& wanted, ms_int total, m
   state carry = last, next;
   ms_int done = 0;
   if (total >= W) load(e, @first, next);
-  for (; done + W <= total; done += step, seeded = true) {
-    const state x = next;
-    if (done + step + W <= total) load(e, @ahead, next);  // before the store: it may be the same memory
-    else if (done + step < total) next = rest(e, done + step, total, inner, s.rows);
-    const state y = rows_of(s, x, seeded, carry, behind, k);
-    if (scan) store(r, @whole, y);
-  }
+@whole_registers
   if (done < total && done == 0) next = rest(e, 0, total, inner, s.rows);
   while (done < total) {
     const ms_int rows = least(s.rows, (total - done) / inner), count = rows * inner;
     const state x = next;
     if (done + count < total) next = rest(e, done + count, total, inner, s.rows);
-    const state y = rows_of(s, x, seeded, carry, last_row(s, rows, inner), k);
-    if (scan) store_part(r, @part, (int)count, y);
-    done += count, seeded = true;
+    state after = carry, y = rows_of(s, x, seeded, after, last_row(s, rows, inner), k);
+@check_part    if (scan) store_part(r, @part, (int)count, y);
+    carry = after, done += count, seeded = true;
   }
   last = carry;
 }
+"""
+
+CHECK = """\
+    if (@seldom) {
+      const state own = x, b = carry;
+      state n = after, o = y;
+      mend(s, own, rows, inner, seeded, b, n, o, k, scan);
+      after = n, y = o;
+    }
+"""
+
+REGISTERS = """\
+  for (; done + W <= total; done += step, seeded = true) {
+    const state x = next;
+@ahead
+    const state y = rows_of(s, x, seeded, carry, behind, k);
+    if (scan) store(r, @whole, y);
+  }
+"""
+
+# What a loop calls is called outside of it: a call would drive its constants from the registers.
+GUARDED_REGISTERS = """\
+  for (;; done += step, seeded = true) {
+    state x, y, after;
+    for (; done + W <= total; done += step, seeded = true) {
+      x = next;
+@ahead
+      after = carry, y = rows_of(s, x, seeded, after, behind, k);
+      if (@seldom) break;
+      if (scan) store(r, @whole, y);
+      carry = after;
+    }
+    if (done + W > total) break;
+    const state own = x, b = carry;  // copies: what has an address is not held in registers
+    state n = after, o = y;
+    mend(s, own, s.rows, inner, seeded, b, n, o, k, scan);
+    if (scan) store(r, @whole, o);
+    carry = n;
+  }
+"""
+
+AHEAD = """\
+    if (done + step + W <= total) load(e, @next_at, next);  // before the store: it may be the same memory
+    else if (done + step < total) next = rest(e, done + step, total, inner, s.rows);
 """
 
 REST = """\
@@ -157,6 +213,7 @@ class NarrowText:
     def __init__(self, spec: KernelSpec, text: StateText) -> None:
         self.spec = spec
         self.text = text
+        self.guard = GuardText(spec, text.lanes)
         self.captures, self.captured = capture_columns(spec)
 
     def loop(self) -> str:
@@ -166,12 +223,10 @@ class NarrowText:
     def _lanes(self) -> str:
         back = self.spec.reverse
         arranged = ", ".join(f"arrange(s.s{lane}, lanes)" for lane in self.text.lanes)
-        chosen = ", ".join(f"choose(m, a.s{lane}, b.s{lane})" for lane in self.text.lanes)
         first = "s.column + (i32)(W - rows * inner)" if back else "s.column + (i32)((rows - 1) * inner)"
         return fill(
             LANES,
             arranged=arranged,
-            chosen=chosen,
             column="i - 1 - from % i" if back else "from % i",
             home="W - i + p" if back else "p",
             shifted="p + (i << d)" if back else "p - (i << d)",
@@ -180,18 +235,25 @@ class NarrowText:
         )
 
     def _line(self) -> str:
-        spec = self.spec
+        spec, guard = self.spec, self.guard
         back = spec.reverse
-        if spec.inclusive:
-            out = "  const state& out = y;"
-        else:
-            start = f"state{self.text.identity()}" if spec.identity is not None else "carry"
+        start = f"state{self.text.identity()}" if spec.identity is not None else "carry"
+        out = "  const state out = y;"
+        if not spec.inclusive:
             out = f"  const state out = choose(s.row >= 1, arrange(y, s.before[0]), seeded ? carry : {start});"
+        mend, registers, check = "", REGISTERS, ""
+        if guard.needed:
+            mend = fill(MEND, again="next" if spec.inclusive else f"seeded ? c : {start}".replace("carry", "c"))
+            seldom = f"scan ? {guard.seldom(['y'], ['after'])} : {guard.seldom([], ['after'])}"
+            registers = fill(GUARDED_REGISTERS, seldom=seldom)
+            check = fill(CHECK, seldom=seldom)
+        line = LINE.replace("@whole_registers\n", registers.replace("@ahead\n", AHEAD))
         return fill(
-            REST + LINE,
+            REST + mend + line,
             out=out,
+            check_part=check,
             first="total - W" if back else "0",
-            ahead="total - done - step - W" if back else "done + step",
+            next_at="total - done - step - W" if back else "done + step",
             whole="total - done - W" if back else "done",
             part="total - done - count" if back else "done",
         )

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from monoscan.lowering.render.loops import patterns
+from monoscan.lowering.render.guard import GuardText
+from monoscan.lowering.render.loops import mend, patterns
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.patterns import arguments
 from monoscan.lowering.render.loops.row_memory import span_text
@@ -36,11 +37,9 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
   m == W ? load(e, at, x) : load_part(e, at, m, x);
   scan_lanes(x, k);
   const state y = seeded ? combine(carry, x, k) : x;
-  if (scan) {
-@out
-    m == W ? store(r, at, out) : store_part(r, at, m, out);
-  }
-  carry = spread(y, @last);
+  @out
+@before  carry = spread(y, @last);
+@check  if (scan) m == W ? store(r, at, out) : store_part(r, at, m, out);
 }
 // What is left of a line.
 NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length, bool seeded, state& last,
@@ -81,6 +80,92 @@ PAIRS = """\
   @keep_last
 """
 
+WHOLE = """\
+NOINLINE void block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, const captures& k,
+                    bool past) {
+  state kept[@length + 1], c = carry;
+  if (!block(e, r, at, seeded, c, k, past, kept)) mend_block(e, r, at, seeded, c, kept, k);
+  carry = c;
+}
+"""
+
+# A loop with a call in it holds no constants in registers: guarded ones stop, and are called again.
+GUARDED_PAIRS = """\
+// Pairs of blocks from `i` on; up to where all came out well.
+NOINLINE ms_int pairs(const elements& given, const results& wanted, ms_int i, ms_int length, state& last,
+                      const captures& k, bool past) {
+  const elements e = given;
+  const results r = wanted;
+  const ms_int size = @length * W;
+  state c = last;
+  while (i + 2 * size <= length && pair(e, r, @pair_at, c, k, past)) i += 2 * size;
+  @keep_last_c
+  return i;
+}
+NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+                        const captures& k, bool past) {
+  const ms_int size = @length * W;
+  ms_int i = 0;
+  if (!seeded && size <= length) block(e, r, @block_at, false, last, k, past), i = size, seeded = true;
+  for (; seeded; i += size) {
+    i = pairs(e, r, i, length, last, k, past);
+    if (i + size > length) break;
+    block(e, r, @block_at, true, last, k, past);
+  }
+  rest(e, r, i, length, seeded, last, k, true);
+}
+"""
+
+GUARDED_BLOCKS = """\
+// Blocks from `i` on; up to where.
+NOINLINE ms_int blocks(const elements& given, const results& wanted, ms_int i, ms_int length, bool seeded, state& last,
+                       const captures& k, bool past, state* kept) {
+  const elements e = given;
+  const results r = wanted;
+  const ms_int size = @length * W;
+  state carry = last;
+  for (; i + size <= length; i += size, seeded = true)
+    if (!block(e, r, @block_at, seeded, carry, k, past, kept)) break;
+  @keep_last
+  return i;
+}
+NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
+                        const captures& k, bool past) {
+  const ms_int size = @length * W;
+  state kept[@length + 1];
+  ms_int i = 0;
+  for (;; i += size) {
+    i = blocks(e, r, i, length, seeded, last, k, past, kept), seeded = seeded || i > 0;
+    if (i + size > length) break;
+    mend_block(e, r, @block_at, seeded, last, kept, k), seeded = true;
+  }
+  rest(e, r, i, length, seeded, last, k, true);
+}
+"""
+
+GUARDED_FOLD = """\
+NOINLINE void fold_blocks(const elements& given, ms_int i, ms_int end, ms_int length, bool seeded, state& last,
+                          const captures& k) {
+  const elements e = given;
+  const ms_int size = @length * W;
+  state carry = last;
+  for (; i < end; i += size, seeded = true) fold_block(e, @block_at, seeded, carry, k);
+  last = carry;
+}
+// What is bad stays bad or has no say, so that a look once in a while is enough.
+NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
+  const ms_int size = @length * W, whole = length / size * size;
+  ms_int i = 0;
+  for (ms_int end; i < whole; i = end, seeded = true) {
+    end = least(whole, i + 16 * size);
+    const state before = last;
+    fold_blocks(e, i, end, length, seeded, last, k);
+    if (@seldom) mend(e, @chunk_at, (int)((end - i) / W), W, seeded, before, last, nullptr, k);
+  }
+  rest(e, {}, i, length, seeded, last, k, false);
+}
+"""
+
 CALLED = """\
 NOINLINE void combine_into(state& y, const state& l, const state& r, const captures& k) { y = combine(l, r, k); }
 INLINE state combine_called(const state& l, const state& r, const captures& k) {
@@ -103,10 +188,8 @@ NOINLINE void fold_line(const elements& given, ms_int length, bool seeded, state
 """
 
 
-def _block_function(how: str, name: str, lines: list[str]) -> str:
-    carried = "bool seeded, state& carry" if name == "block" else "state& carry"
-    start = f"{how} void {name}(const elements& e, const results& r, ms_int at, {carried},"
-    return "\n".join([start, "  const captures& k, bool past) {", *(f"  {line}" for line in lines), "}"])
+def _function(head: str, lines: list[str]) -> str:
+    return "\n".join([head + " {", *(f"  {line}" for line in lines if line), "}"])
 
 
 def _scan(what: str, order: patterns.Pattern, how: str = "INLINE") -> str:
@@ -129,6 +212,7 @@ class RowsText:
     def __init__(self, spec: KernelSpec, text: StateText) -> None:
         self.spec = spec
         self.text = text
+        self.guard = GuardText(spec, text.lanes)
         self.heavy, small = weight(spec) >= HEAVY, len(text.lanes) <= 4
         self.length = 8 if self.heavy and small else 4
         self.paired = small and not self.heavy
@@ -141,7 +225,12 @@ class RowsText:
     def loop(self) -> str:
         """All of it, in order."""
         lanes = _scan("lanes", self.lanes, "NOINLINE" if self.heavy else "INLINE")
-        parts = [CALLED if self.heavy else "", self._seldom(lanes)]
+        identity = self.text.identity() if self.spec.identity is not None else ""
+        parts = [
+            CALLED if self.heavy else "",
+            self._seldom(mend.functions(self.spec, self.guard, identity, self.length)),
+            self._seldom(lanes),
+        ]
         lengths = {self.fold_length, self.length} if self.spec.want_results else {self.fold_length}
         parts += [_scan(f"runs{n}", patterns.runs(self.spec.width, n, self.spec.reverse)) for n in sorted(lengths)]
         if self.spec.want_results:
@@ -203,9 +292,17 @@ class RowsText:
         memory = [f"x{i}" for i in range(self.length)]
         names = memory[::-1] if self.spec.reverse else memory
         lines = [*self._load(memory, "at"), *self._own(names), *self._to_runs(memory), *self._fold_runs(names)]
-        lines += [*self._seed(names[-1], "", self.seeded), *self._finish(names, "seed"), *self._to_memory(memory)]
-        lines += [*self._keep_own(names), self._store(memory, "at")]
-        return _block_function("NOINLINE" if self.paired else "INLINE", "block", lines)
+        lines += ["state carry = held;", *self._seed(names[-1], "", self.seeded), *self._finish(names, "seed")]
+        lines += [*self._to_memory(memory), *self._keep_own(names)]
+        head = "(const elements& e, const results& r, ms_int at, bool seeded, state& held, const captures& k, bool past"
+        if not self.guard.needed:
+            how = "NOINLINE" if self.paired else "INLINE"
+            return _function(f"{how} void block{head})", [*lines, self._store(memory, "at"), "held = carry;"])
+        kept = " ".join(f"kept[{i}] = {name};" for i, name in enumerate([*memory, "carry"]))
+        lines += [f"if ({self.guard.seldom(memory, ['carry'])}) {{ {kept} return false; }}"]
+        lines += [self._store(memory, "at"), "held = carry;", "return true;"]
+        text = _function(f"INLINE bool block{head}, state* kept)", lines)
+        return f"{text}\n{fill(WHOLE, length=self.length)}" if self.paired else text
 
     def _own(self, names: list[str]) -> list[str]:
         """The elements of run 0, scanned before the transposition mixes them with the others."""
@@ -243,10 +340,18 @@ class RowsText:
         for x, z in zip(self._fold_runs(names[0]), self._fold_runs(names[1]), strict=True):
             lines += [x, z]
         seeds = [self._seed(n[-1], p, True) for n, p in zip(names, "xz", strict=True)]
-        lines += [*seeds[0][:2], *seeds[1][:2], *seeds[0][2:], *seeds[1][2:]]
-        for n, m, a, p in zip(names, memory, at, "xz", strict=True):
-            lines += [*self._finish(n, f"{p}seed"), *self._to_memory(m), self._store(m, a)]
-        return _block_function("INLINE", "pair", lines)
+        lines += ["state carry = held;", *seeds[0][:2], *seeds[1][:2], *seeds[0][2:]]
+        guarded = self.guard.needed
+        lines += ["const state between = carry;" if guarded else "", *seeds[1][2:]]
+        for n, m, p in zip(names, memory, "xz", strict=True):
+            lines += [*self._finish(n, f"{p}seed"), *self._to_memory(m)]
+            lines += [] if guarded else [self._store(m, at[p == "z"])]
+        if guarded:
+            lines.append(f"if ({self.guard.seldom([*memory[0], *memory[1]], ['between', 'carry'])}) return false;")
+            lines += [self._store(m, a) for m, a in zip(memory, at, strict=True)]
+        lines += ["held = carry;", "return true;" if guarded else ""]
+        head = "pair(const elements& e, const results& r, ms_int at, state& held, const captures& k, bool past)"
+        return _function(f"INLINE {'bool' if guarded else 'void'} {head}", lines)
 
     def _finish(self, names: list[str], seed: str) -> list[str]:
         """Each element's result: what comes before its run, then the fold within the run."""
@@ -267,20 +372,23 @@ class RowsText:
         lines.append(f"state t = {names[-1]}; scan_runs{length}(t, k);")
         total = f"shuffle<{arguments(patterns.everywhere(order, self.spec.width - 1))}>(t, t)"
         lines.append(f"carry = seeded ? combine(carry, {total}, k) : {total};")
-        head = "INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {"
-        return "\n".join([head, *(f"  {line}" for line in lines), "}"])
+        head = "INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k)"
+        return _function(head, lines)
 
     def _step(self) -> str:
         if self.spec.inclusive:
-            out = "    const state& out = y;"
+            out = "state out = y;"
         else:
             moved = f"shuffle<{arguments(patterns.rotate(self.lanes, 1))}>(y, y)"
             start = f"state{self.text.identity()}" if self.spec.identity is not None else "carry"
             keep = arguments(patterns.keep(self.lanes, 1))
-            out = f"    const state out = shuffle<{keep}>(seeded ? carry : {start}, {moved});"
-        back = self.spec.reverse
-        at = "length - i - m" if back else "i"
-        return fill(self._seldom(STEP), out=out, last="W - m" if back else "m - 1", step_at=at)
+            out = f"state out = shuffle<{keep}>(seeded ? carry : {start}, {moved});"
+        back, guard, before, check = self.spec.reverse, self.guard, "", ""
+        if guard.needed:
+            before = "  const state before = carry;\n"
+            check = mend.step(f"scan ? {guard.seldom(['out'], ['carry'])} : {guard.seldom([], ['carry'])}")
+        values = {"before": before, "check": check, "last": "W - m" if back else "m - 1"}
+        return fill(self._seldom(STEP), out=out, step_at="length - i - m" if back else "i", **values)
 
     def _line(self) -> str:
         back = self.spec.reverse
@@ -288,12 +396,17 @@ class RowsText:
             "block_at": "length - i - size" if back else "i",
             "pair_at": "length - i - 2 * size" if back else "i",
         }
-        text = fill(FOLD, length=self.fold_length, **at)
-        if self.spec.want_results:
-            line = LINE.replace("@blocks", PAIRS if self.paired else BLOCKS)
-            at |= {"keep_carry": self._keep("carry", "c"), "keep_last": self._keep("last", "carry")}
-            text += fill(line, length=self.length, **at)
-        return text
+        at |= {"keep_carry": self._keep("carry", "c"), "keep_last": self._keep("last", "carry")}
+        at["keep_last_c"] = self._keep("last", "c")
+        guarded = self.guard.needed
+        fold = fill(GUARDED_FOLD, seldom=self.guard.seldom([], ["last"])) if guarded else FOLD
+        text = fill(fold, length=self.fold_length, chunk_at="length - end" if back else "i", **at)
+        if not self.spec.want_results:
+            return text
+        line = LINE.replace("@blocks", PAIRS if self.paired else BLOCKS)
+        if guarded:
+            line = GUARDED_PAIRS if self.paired else GUARDED_BLOCKS
+        return text + fill(line, length=self.length, **at)
 
     def _keep(self, to: str, source: str) -> str:
         """The carried lanes alone: the others need not be computed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from monoscan.lowering.aligned import AlignedScan
-from monoscan.lowering.identity import identity_constants, needs_identity
+from monoscan.lowering.identity import needs_identity
 from monoscan.lowering.ir import Program, eliminate_dead_code
 from monoscan.lowering.layout import Layout as Geometry
 from monoscan.lowering.problem import Problem
@@ -66,7 +66,7 @@ def unsupported(problem: Problem) -> str | None:
     """Why no kernel can be rendered for a traced scan, or ``None`` if one can."""
     if "complex64" in (*problem.stored, *(instr.dtype for instr in (problem.program.code if problem.program else ()))):
         return "kernels hold no complex numbers"
-    if needs_identity(problem) and identity_constants(problem) is None:
+    if needs_identity(problem) and problem.neutral is None:
         return "the identity is not a constant"
     reasons = (not_rendered(group.spec) for group in groups(problem))
     return next((reason for reason in reasons if reason), None)
@@ -75,7 +75,7 @@ def unsupported(problem: Problem) -> str | None:
 def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     assert problem.program is not None
-    constants = identity_constants(problem) if needs_identity(problem) else None
+    constants = problem.neutral if needs_identity(problem) else None
     spec = KernelSpec(
         combine=restrict(problem.program, leaves),
         elements=tuple(_element_dtype(problem, i) for i in leaves),
@@ -86,9 +86,10 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
         inclusive=problem.options.inclusive,
         identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
         vector_bytes=vector_bytes(),
+        ordinary=tuple(problem.ordinary[i] for i in leaves),
     )
     spec = attrs.evolve(spec, layout=_loop(problem, _inner(problem, leaves, lead), spec.width))
-    if _too_large(spec):
+    if _too_large(spec) or not regroups_safely(spec):
         spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
     return Group(leaves, emit, lead, spec, _aligned(problem, spec))
 
@@ -99,6 +100,11 @@ def _too_large(spec: KernelSpec) -> bool:
     if spec.layout is Layout.ROWS:
         return prefers_sequential(spec) or code > ROWS_CODE
     return code > SWEEP_CODE
+
+
+def regroups_safely(spec: KernelSpec) -> bool:
+    """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
+    return spec.layout not in (Layout.ROWS, Layout.NARROW) or spec.watch is not None
 
 
 def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:

@@ -17,7 +17,7 @@ from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.identity import identity_constants
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import render
-from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.spec import KernelSpec, Layout
 from monoscan.lowering.targets.cpu import build, groups, kernels
 from monoscan.lowering.targets.cpu.bridge import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -189,6 +189,8 @@ def launch_of(
         own = attrs.evolve(
             spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
         )
+        if not groups.regroups_safely(own):  # fewer leaves may show less
+            own = attrs.evolve(own, layout=Layout.SEQUENTIAL)
         key = (again, own, axis, rank, seeded)
         try:
             launch = _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
