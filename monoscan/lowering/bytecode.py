@@ -54,6 +54,8 @@ def names_of(code: CodeType) -> Held:
             held.imports[constants[-2], name] = None
         elif operation in (*_FURTHER, *_SUPER, "IMPORT_FROM"):
             held.attributes[name] = None
+        elif operation == "MATCH_CLASS":
+            held.attributes["__match_args__"] = None
         elif operation in _HANDLER:
             held.attributes[FALLS_BACK] = None
         else:

@@ -57,8 +57,9 @@ def is_library_class(kind: type) -> bool:
     """Whether a class is a library's, as those that are written in C are."""
     if kind in _KNOWN:
         return True
-    name = module_of(kind)
-    found = not is_heap_type(kind) or (type(name) is str and _is_library_name(name))
+    name = module_of(kind)  # what exec makes in a scope without a name says "builtins", as C's own types do
+    named = type(name) is str and name != "builtins" and _is_library_name(name)
+    found = named or not is_heap_type(kind)
     if found:
         _KNOWN.add(kind)
     return found

@@ -63,6 +63,9 @@ _BY_PARTS = (types.FunctionType, types.MethodType, *MEMBERS, *CONTENTS)
 _INERT = ("logging", "threading", "_thread", "re", "abc", "_abc")
 """Libraries whose objects tell a combine nothing about numbers."""
 
+_MEMORY = frozenset(("array", "mmap", "_ctypes", "ctypes"))
+"""Libraries of C whose objects are memory, which counts by content."""
+
 _EVERYTHING = frozenset(("__dict__", "__slots__", "vars", "dir", "asdict", "astuple", "getmembers"))
 """Where code names one of these, it may read any attribute."""
 
@@ -153,6 +156,8 @@ def sort_of(value: Any) -> Sort:
     bases = mro_of(kind)
     if np.ndarray in bases or np.generic in bases:
         return Sort.COMPOUND if np.ndarray in bases and dtype_of(value).hasobject else Sort.BUFFER
+    if not _MEMORY.isdisjoint(map(module_of, bases)):
+        return Sort.BUFFER
     if types.ModuleType in bases:
         return Sort.LEAF if is_library_module(value) else Sort.COMPOUND
     if type in bases:

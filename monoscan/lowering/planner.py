@@ -80,9 +80,9 @@ def _row_trivial(problem: Problem) -> Answer:
 
 
 def _row_parts(problem: Problem) -> Answer:
-    if not problem.operator.parts:
+    if not problem.parts:
         return "not a Tuple or Struct"
-    parts = tuple(plan(problem.part(i)) for i in range(len(problem.operator.parts)))
+    parts = tuple(plan(part) for part in problem.parts)
     fusing = len({native.in_order(part.problem) for part in parts}) == 1  # one loop folds all in the same order
     if fusing and all(part.strategy == "kernel" for part in parts) and kernel_unsupported(problem) is None:
         return "kernel", "each part would be a kernel: one loop for all", ()
@@ -184,8 +184,8 @@ def _check_identity(problem: Problem) -> None:
 
 def _forced(problem: Problem) -> Plan:
     strategy = problem.options.strategy
-    if problem.operator.parts:
-        parts = tuple(_forced(problem.part(i)) for i in range(len(problem.operator.parts)))
+    if problem.parts:
+        parts = tuple(_forced(part) for part in problem.parts)
         return make(problem, "parts", 1, (Reason(1, TITLES[1], f"each part by {strategy}"),), parts)
     missing = _missing_fact(problem, strategy)
     if missing:

@@ -176,12 +176,19 @@ class Problem:
     def kept(self) -> Problem:
         """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
         kept = attrs.evolve(self, captures=self.captures.stripped())
-        known = ("neutral",) if self.program is not None and needs_identity(self) else ()
+        wanted = needs_identity(self) or self.options.shapeless
+        known = ("neutral",) if self.program is not None and wanted else ()
         for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
             object.__setattr__(kept, name, getattr(self, name))
+        object.__setattr__(kept, "parts", tuple(part.kept() for part in self.parts))
         return kept
 
-    def part(self, number: int) -> Problem:
+    @cached_property
+    def parts(self) -> tuple[Problem, ...]:
+        """The problems of a product's parts, each on its own leaves; none for any other operator."""
+        return tuple(self._part(i) for i in range(len(self.operator.parts)))
+
+    def _part(self, number: int) -> Problem:
         """The problem of a product's part, on its own leaves."""
         structures = self.structure[-1]
         start = sum(tree.count(structure) for structure in structures[:number])

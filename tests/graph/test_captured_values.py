@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import mlx.core as mx
 import pytest
 from capture_places import NUMBERS_ONLY, PLACES, Place
@@ -63,3 +64,14 @@ def test_an_array_that_is_written_to_is_read_again() -> None:
     assert [run(operator) for _ in range(3)] == [AT[0.5]] * 3
     w[0] = 2.0
     assert run(operator) == AT[2.0]
+
+
+def test_kernels_of_captured_functions_are_compiled_after_planning() -> None:
+    """A plan holds no functions, so that all that compiling asks of them is known by then."""
+    rate = 0.5
+    own = ms.monoid(lambda l, r: l + r + rate * l * r, identity=lambda like: like * 0)
+    product = ms.Tuple(own, ms.Max())
+    plan = ms.explain(product, (X, X), inclusive=False)
+    assert own.function not in attrs.astuple(plan.problem.operator.parts[0], recurse=False)
+    assert ms.scan(product, (X, X), inclusive=False)[0].tolist() == [0.0, 1.0, 2.5, 4.75]
+    assert ms.scan(own, X, inclusive=False).tolist() == [0.0, 1.0, 2.5, 4.75]

@@ -81,8 +81,8 @@ def better_fused(problem: Problem) -> str | None:
 
 def in_order(problem: Problem) -> bool:
     """Whether a kernel stands in for MLX's scan and keeps its order: chained calls then have the bits of one call."""
-    if problem.operator.parts:
-        return all(in_order(problem.part(i)) for i in range(len(problem.operator.parts)))
+    if problem.parts:
+        return all(in_order(part) for part in problem.parts)
     chosen = problem.options.strategy == "auto" and problem.options.results
     return chosen and unsupported(problem) is None and better_fused(problem) is not None
 

@@ -14,7 +14,6 @@ from monoscan.lowering.aligned import AlignedScan
 from monoscan.lowering.cache import Cache
 from monoscan.lowering.captures import Captures
 from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.identity import identity_constants
 from monoscan.lowering.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec, Layout
@@ -152,7 +151,7 @@ def _launch(problem: Problem, group: Group) -> Launch:
 def _identity(problem: Problem, group: Group) -> tuple[bytes, ...]:
     """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel."""
     open_ended = problem.options.shapeless and group.scan.want_carry and problem.operator.has_identity
-    constants = identity_constants(problem) if open_ended else None
+    constants = problem.neutral if open_ended else None
     if constants is None:
         return ()
     typed = zip(group.leaves, group.spec.state, strict=True)
