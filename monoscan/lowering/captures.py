@@ -115,12 +115,6 @@ def capture(root: Any, where: str = "") -> Captures:
     return _walk(root, where, memory)
 
 
-def names_reached(root: Any) -> set[str]:
-    """All names that the code which an operator or a function may run looks up."""
-    search, _ = _search(root, "")
-    return search.named
-
-
 _KEYS: Cache[Key] = Cache(4096)
 _BARE: dict[type, Key] = {}
 """The keys of the library's own operators without fields, which are all alike."""
@@ -196,7 +190,6 @@ class _Search:
     def __init__(self, where: str, names: Names) -> None:
         self.arrays: list[Any] = []
         self.names = dict(names)
-        self.named: set[str] = set()
         self.late = False
         self._where = where
         self._open = False
@@ -262,9 +255,7 @@ class _Search:
 
     def _code(self, function: types.FunctionType) -> None:
         if not is_library_code(function.__code__):
-            names = names_of(function.__code__)
-            self.named.update(names.scope, names.attributes)
-            self._add(names.attributes)
+            self._add(names_of(function.__code__).attributes)
 
     def _add(self, names: Iterable[str]) -> None:
         new = [name for name in names if name not in self.names]
