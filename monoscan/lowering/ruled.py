@@ -6,13 +6,12 @@ not taken. Whatever runs a program where MLX may differentiate it runs it by `ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes
 from monoscan.lowering.derivative import DIFFERENTIABLE, forward, transposed
 from monoscan.lowering.interpret import ARRAYS, evaluate
 from monoscan.lowering.ir import Program
@@ -24,21 +23,34 @@ _transposed = lru_cache(maxsize=1024)(transposed)
 _forward = lru_cache(maxsize=1024)(forward)
 
 
+Run = Callable[[Program, Sequence[mx.array]], list[mx.array]]
+"""Yields the output lanes of a program, all of the shape that the input lanes broadcast to."""
+
+
+def plain(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
+    """Runs a program where nobody differentiates it, or as MLX does."""
+    shape = mx.broadcast_shapes(*{x.shape for x in lanes}, lanes[0].shape)
+    return [mx.broadcast_to(y, shape) for y in evaluate(program, lanes, ARRAYS)]
+
+
 def run(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
-    """The output lanes of a program, all of the shape that the input lanes broadcast to."""
+    """Runs a program so that it is differentiated by this library's rules."""
     if not program.results:  # MLX crashes on a custom function that returns nothing
         return []
-    shape = mx.broadcast_shapes(*(x.shape for x in lanes))
-    typed = [x.astype(dtypes.by_name(name)) for x, name in zip(lanes, program.dtypes, strict=False)]
-    return _same_shapes(program, [mx.broadcast_to(x, shape) for x in typed])
+    shapes = [x.shape for x in lanes]
+    shape = mx.broadcast_shapes(*set(shapes), shapes[0])
+    return _same_shapes(
+        program, [x if own == shape else mx.broadcast_to(x, shape) for x, own in zip(lanes, shapes, strict=True)]
+    )
 
 
-def combine(program: Program, constants: Sequence[mx.array] = ()) -> Combine:
+def combine(program: Program, constants: Sequence[mx.array] = (), run: Run = run) -> Combine:
     """A traced ``combine`` on lanes of elements.
 
     Args:
         program: The program.
         constants: The lanes of the captured arrays.
+        run: How it runs.
     """
 
     def on_lanes(left: Leaves, right: Leaves) -> Leaves:
@@ -55,7 +67,7 @@ def _same_shapes(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
 
     @mx.custom_function
     def call(*xs: mx.array) -> list[mx.array]:
-        # MLX differentiates what is inside as well, to throw it away; it must not get far
+        # MLX pushes tangents through what is inside as well, to throw them away; they must not get far
         results = evaluate(program, [mx.stop_gradient(x) for x in xs], ARRAYS)
         return [mx.broadcast_to(y, xs[0].shape) for y in results]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from monoscan.lowering import adjoint, aligned, shapeless, walk_back
+from monoscan.lowering import adjoint, aligned, ruled, shapeless, walk_back
+from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import AlignedScan, Arrays
 from monoscan.lowering.derivative import differentiable
 from monoscan.lowering.strategies.mapped import listed, to_front
@@ -56,6 +57,36 @@ def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
 
 
+def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs an adjoint by array operations, with this library's rules for its own derivatives."""
+
+    @mx.custom_function
+    def call(*inputs: mx.array) -> list[mx.array]:
+        return walk_back.backward(adjoint, [mx.stop_gradient(x) for x in inputs], axis, rank)
+
+    def ruled_call(*inputs: mx.array) -> list[mx.array]:
+        return walk_back.backward(adjoint, inputs, axis, rank, ruled.run)
+
+    @call.vjp
+    def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
+        return list(mx.vjp(ruled_call, listed(primals), listed(cotangents))[1])
+
+    @call.jvp
+    def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
+        inputs = listed(primals)
+        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(inputs, listed(tangents), strict=True)]
+        return list(mx.jvp(ruled_call, inputs, moved)[1])
+
+    @call.vmap
+    def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
+        moved = to_front(listed(inputs), listed(axes))
+        outputs = backward(adjoint, moved, axis + 1, rank + 1)
+        size = max(x.shape[0] for x in moved)
+        return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
+
+    return listed(call(*arrays))
+
+
 def vjp(
     scan: AlignedScan,
     primals: Arrays,
@@ -63,7 +94,7 @@ def vjp(
     outputs: Arrays,
     axis: int,
     rank: int,
-    backward: adjoint.Backward = walk_back.backward,
+    backward: adjoint.Backward = backward,
     rescan: adjoint.Rescan = portable,
     asked: Sequence[int] | None = None,
 ) -> list[mx.array]:

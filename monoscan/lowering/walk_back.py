@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import attrs
 import mlx.core as mx
@@ -12,18 +11,9 @@ from monoscan import dtypes
 from monoscan.lowering import aligned, ruled, shapeless
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import AlignedScan, Arrays
-from monoscan.lowering.builder import Builder
-from monoscan.lowering.derivative import jacobian, linear_over_complex
-from monoscan.lowering.derivative_rules import Term
-from monoscan.lowering.ir import Leaf, Op, Program
-from monoscan.lowering.routed import chooses
+from monoscan.lowering.jacobian_maps import maps_of
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
-
-MAX_BLOCK = 4
-"""Blocks of up to so many coupled lanes are scanned; larger ones are walked back step by step."""
-
-Pair = tuple[int, int]
 
 
 @attrs.frozen
@@ -37,6 +27,7 @@ class Tape:
         weights: w_t for every position, the live lanes alone.
         seeded: Whether the first position combines too.
         axis: The scan axis.
+        run: How programs run.
     """
 
     previous: Leaves
@@ -45,14 +36,23 @@ class Tape:
     weights: Leaves
     seeded: bool
     axis: int
+    run: ruled.Run
 
 
-def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
-    """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
+def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: ruled.Run = ruled.plain) -> Leaves:
+    """Runs an adjoint; what it takes and yields stands in `Adjoint`.
+
+    Args:
+        adjoint: The adjoint.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        run: How programs run: by `ruled.run` where MLX is to differentiate this.
+    """
     shapeless.refuse("This gradient")
     lead = aligned.full_lead(arrays, rank)
-    tape, direct = _tape(adjoint, arrays, axis, rank, lead)
-    g = _scanned(adjoint, tape) if _maps_of(adjoint.program, adjoint.live) is not None else _walked(adjoint, tape)
+    tape, direct = _tape(adjoint, arrays, axis, rank, lead, run)
+    g = _scanned(adjoint, tape) if maps_of(adjoint.program, adjoint.live) is not None else _walked(adjoint, tape)
     right, captured, left = _operands(adjoint, tape, g)
     events = [leaf.shape for leaf in adjoint.outputs]
     outputs = join_lanes([*right, *captured], events)
@@ -69,7 +69,7 @@ def _events(adjoint: Adjoint, leaves: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _tape(
-    adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, lead: tuple[int, ...]
+    adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, lead: tuple[int, ...], run: ruled.Run
 ) -> tuple[Tape, list[mx.array | None]]:
     """The tape, and what reaches ``init`` directly, as the first result of an exclusive scan."""
     rights, lefts, weights, captures, ends, init = adjoint.unpack(arrays)
@@ -93,7 +93,7 @@ def _tape(
     w, direct = _weights(adjoint, lanes(weights, adjoint.weights, lead), axis, lead)
     w = _add_last(w, lanes(ends, adjoint.live, one, ordered=False), axis)
     steps = xs if adjoint.seeded else cut(xs, axis, 1, n)
-    return Tape(before, steps, aligned.capture_lanes(captures, rank), w, adjoint.seeded, axis), direct
+    return Tape(before, steps, aligned.capture_lanes(captures, rank), w, adjoint.seeded, axis, run), direct
 
 
 def _weights(adjoint: Adjoint, given: Leaves, axis: int, lead: tuple[int, ...]) -> tuple[Leaves, list[mx.array | None]]:
@@ -127,7 +127,7 @@ def _lanes_in(adjoint: Adjoint, tape_lanes: Leaves, leaves: Sequence[int]) -> Le
     known = dict(zip(leaves, _grouped(adjoint, tape_lanes, leaves), strict=True))
     filled: Leaves = []
     for i, leaf in enumerate(adjoint.program.outputs):
-        filled += known.get(i, [mx.array(0)] * leaf.lanes)
+        filled += known.get(i, [mx.array(0, dtypes.by_name(leaf.dtype))] * leaf.lanes)
     return filled
 
 
@@ -140,13 +140,11 @@ def _grouped(adjoint: Adjoint, lanes: Leaves, leaves: Sequence[int]) -> list[Lea
     return groups
 
 
-def _step(
-    adjoint: Adjoint, previous: Leaves, elements: Leaves, captures: Leaves, g: Leaves
-) -> tuple[Leaves, Leaves, Leaves]:
+def _step(adjoint: Adjoint, tape: Tape, previous: Leaves, elements: Leaves, g: Leaves) -> tuple[Leaves, Leaves, Leaves]:
     """The cotangents of the left operand, the right one and captured arrays, on whole arrays."""
     left = _lanes_in(adjoint, previous, adjoint.lefts)
     right = _lanes_in(adjoint, elements, adjoint.rights)
-    results = ruled.run(adjoint.step, [*left, *right, *captures, *g])
+    results = tape.run(adjoint.step, [*left, *right, *tape.captures, *g])
     state = adjoint.program.outputs
     a = sum(state[i].lanes for i in adjoint.live)
     b = a + sum(state[i].lanes for i in adjoint.gradients)
@@ -157,7 +155,7 @@ def _operands(adjoint: Adjoint, tape: Tape, g: Leaves) -> tuple[Leaves, Leaves, 
     """The cotangents of elements, of captured arrays step by step, and of the state before the first."""
     axis, n = tape.axis, g[0].shape[tape.axis]
     if tape.seeded:
-        left, right, captured = _step(adjoint, tape.previous, tape.elements, tape.captures, g)
+        left, right, captured = _step(adjoint, tape, tape.previous, tape.elements, g)
         return right, captured, cut(left, axis, 0, 1)
     own = _grouped(adjoint, cut(g, axis, 0, 1), adjoint.live)
     first: Leaves = []
@@ -166,7 +164,7 @@ def _operands(adjoint: Adjoint, tape: Tape, g: Leaves) -> tuple[Leaves, Leaves, 
         first += own[adjoint.live.index(i)] if i in adjoint.live else [nothing] * adjoint.program.outputs[i].lanes
     if n == 1:
         return first, [nothing for i in adjoint.captured for _ in range(adjoint.program.captures[i].lanes)], []
-    _, right, captured = _step(adjoint, tape.previous, tape.elements, tape.captures, cut(g, axis, 1, n))
+    _, right, captured = _step(adjoint, tape, tape.previous, tape.elements, cut(g, axis, 1, n))
     return join(axis, first, right), [mx.concatenate([nothing, c], axis) for c in captured], []
 
 
@@ -179,7 +177,7 @@ def _walked(adjoint: Adjoint, tape: Tape) -> Leaves:
     for t in range(n - 1, 0, -1):
         at = t - offset
         previous, elements = cut(tape.previous, axis, at, at + 1), cut(tape.elements, axis, at, at + 1)
-        moved, _, _ = _step(adjoint, previous, elements, tape.captures, g)
+        moved, _, _ = _step(adjoint, tape, previous, elements, g)
         g = [w + m for w, m in zip(cut(tape.weights, axis, t - 1, t), moved, strict=True)]
         found.append(g)
     return join(axis, *reversed(found))
@@ -187,7 +185,7 @@ def _walked(adjoint: Adjoint, tape: Tape) -> Leaves:
 
 def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
     """g_t by a scan of the maps g -> J g + w, from the last position back."""
-    maps = _maps_of(adjoint.program, adjoint.live)
+    maps = maps_of(adjoint.program, adjoint.live)
     assert maps is not None
     axis, shape = tape.axis, tape.weights[0].shape
     n = shape[axis]
@@ -195,7 +193,7 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
         return tape.weights
     left = _lanes_in(adjoint, tape.previous, adjoint.lefts)
     right = _lanes_in(adjoint, tape.elements, adjoint.rights)
-    steps = ruled.run(maps.entries, [*left, *right, *tape.captures])
+    steps = tape.run(maps.entries, [*left, *right, *tape.captures])
     wide = (*shape[:axis], n if tape.seeded else n - 1, *shape[axis + 1 :])
     known = {pair: mx.broadcast_to(step, wide) for pair, step in zip(maps.pairs, steps, strict=True)}
     gates = []
@@ -205,96 +203,5 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
         gates.append(mx.concatenate([inner, cut([inner], axis, 0, 1)[0]], axis))  # the last is nobody's operand
     xs = flip([*gates, *tape.weights], axis)
     scan = AlignedScan(maps.program, tuple(range(len(xs))), tuple(dtypes.name_of(x.dtype) for x in xs))
-    ys = aligned.run(scan, xs, axis, len(shape), ruled.combine(maps.program))
+    ys = aligned.run(scan, xs, axis, len(shape), ruled.combine(maps.program, run=tape.run))
     return flip(ys[len(gates) :], axis)
-
-
-@attrs.frozen
-class Maps:
-    """The operator of sparse affine maps g -> J g + w.
-
-    Args:
-        pairs: The entries of J that a step may have.
-        entries: The program that yields them.
-        pattern: The entries that products of such matrices may have.
-        program: The composition of two maps, on the entries of the pattern and then w.
-    """
-
-    pairs: tuple[Pair, ...]
-    entries: Program
-    pattern: tuple[Pair, ...]
-    program: Program
-
-
-@lru_cache(maxsize=1024)
-def _maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
-    """The maps of a ``combine``; ``None`` where their blocks are too large to scan."""
-    lanes = [program.outputs[i].dtype for i in live for _ in range(program.outputs[i].lanes)]
-    if len(lanes) > MAX_BLOCK**3 or len(set(lanes)) > 1 or not linear_over_complex(program, live):
-        return None
-    pairs, entries = jacobian(program, live)
-    pattern = _closed(set(pairs))
-    if any(len(block) > MAX_BLOCK for block in _components(pattern, len(lanes))):
-        return None
-    return Maps(pairs, entries, tuple(sorted(pattern)), _composition(sorted(pattern), lanes, chooses(program)))
-
-
-def _closed(pattern: set[Pair]) -> set[Pair]:
-    """The pattern of all products of such matrices."""
-    while True:
-        grown = pattern | {(i, k) for i, j in pattern for h, k in pattern if j == h}
-        if grown == pattern:
-            return pattern
-        pattern = grown
-
-
-def _components(pattern: set[Pair], lanes: int) -> list[set[int]]:
-    """Which lanes are coupled."""
-    blocks = [{i} for i in range(lanes)]
-    for i, j in pattern:
-        joined = next(b for b in blocks if i in b) | next(b for b in blocks if j in b)
-        blocks = [b for b in blocks if not b & joined] + [joined]
-    return blocks
-
-
-def _composition(pattern: list[Pair], lanes: list[str], choosing: bool) -> Program:
-    """(J_r J_l, J_r w_l + w_r), on the entries of the pattern alone.
-
-    Where ``combine`` is ``choosing``, a factor of 0 may be what was not chosen, which keeps NaN
-    and infinities out too. All other products are products, for the sake of second derivatives.
-    """
-
-    def times(entry: Term, value: Term) -> Term:
-        product = entry * value
-        if not choosing:
-            return product
-        zero = _compared(Op.EQ, entry, 0.0).apply(Op.OR, _compared(Op.EQ, value, 0.0))
-        return zero.apply(Op.AND, _compared(Op.NE, product, product)).where(entry.const(0), product)
-
-    leaves = tuple(Leaf(lanes[i]) for i, _ in pattern) + tuple(Leaf(name) for name in lanes)
-    builder = Builder(leaves + leaves)
-    terms = [Term(builder, int(ids)) for ids in builder.leaves()]
-    left, right = terms[: len(leaves)], terms[len(leaves) :]
-    entry_l, entry_r = (dict(zip(pattern, side, strict=False)) for side in (left, right))
-    order, offset = range(len(lanes)), len(pattern)
-    results = [
-        _sum([times(entry_r[i, j], entry_l[j, k]) for j in order if (i, j) in entry_r and (j, k) in entry_l], left[0])
-        for i, k in pattern
-    ]
-    for i in order:
-        parts = [times(entry_r[i, j], left[offset + j]) for j in order if (i, j) in entry_r]
-        results.append(_sum([*parts, right[offset + i]], left[0]))
-    return Program(builder.inputs, leaves, tuple(builder.code), tuple(term.number for term in results), len(leaves))
-
-
-def _compared(op: Op, x: Term, y: Term | float) -> Term:
-    return x.apply(op, y, dtype="bool")
-
-
-def _sum(parts: list[Term], like: Term) -> Term:
-    if not parts:
-        return like.const(0)
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

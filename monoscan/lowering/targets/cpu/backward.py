@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned, shapeless, walk_back
+from monoscan.lowering import aligned, ruled, shapeless, transforms, walk_back
 from monoscan.lowering.adjoint import Adjoint
 from monoscan.lowering.aligned import Arrays
 from monoscan.lowering.cache import Cache
@@ -53,7 +53,7 @@ class BackwardRules:
             arrays = list(primals)
             for i, array in zip(argnums, chosen, strict=True):
                 arrays[i] = array
-            return walk_back.backward(self.adjoint, arrays, axis, rank)
+            return walk_back.backward(self.adjoint, arrays, axis, rank, ruled.run)
 
         return run
 
@@ -64,11 +64,11 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     columns = axis + 1 < rank if shapeless.tracing() else prod(lead[axis + 1 :]) > 1
     spec = _spec(adjoint, arrays, columns and len(adjoint.step.code) <= VECTOR_CODE)
     if unsupported(spec):
-        return walk_back.backward(adjoint, arrays, axis, rank)
+        return transforms.backward(adjoint, arrays, axis, rank)
     try:
         launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
     except BridgeUnavailable:  # said and remembered where it failed
-        return walk_back.backward(adjoint, arrays, axis, rank)
+        return transforms.backward(adjoint, arrays, axis, rank)
     _, _, _, _, ends, init = adjoint.unpack(arrays)
     first = len(arrays) - len(ends) - len(init)
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
