@@ -125,16 +125,22 @@ _MEMORIES: dict[int, _Memory] = {}
 
 def _walk(root: Any, where: str, memory: _Memory | None) -> Captures:
     """Walks a root. One that is as it was at the last walk gets a guard, so that it need not be walked again."""
-    search, parts = _search(root, where)
+    search, key = _key_of(root, where)
     kind = type(root)
-    key = _KEYS.get(parts, lambda: Key(parts, search.names))
     if memory is not None and memory.key is key:
-        memory.guard = guard(root, search.names)
+        written = guard(root, key.names)
+        if _key_of(root, where)[1] is key:  # no other thread has changed anything in the meantime
+            memory.guard = written
     elif is_a(root, Semigroup) and is_library_class(kind) and not attrs.fields(kind):
         _BARE[kind] = key
     else:
         _remember(root, key)
     return Captures(root, tuple(search.arrays), key)
+
+
+def _key_of(root: Any, where: str) -> tuple[_Search, Key]:
+    search, parts = _search(root, where)
+    return search, _KEYS.get(parts, lambda: Key(parts, search.names))
 
 
 def _remember(root: Any, key: Key) -> None:
@@ -169,7 +175,7 @@ class _Identity:
         return mine is not None and mine is other._refer()
 
 
-_EQUAL = frozenset((bool, int, bytes, type(None)))
+_EQUAL = frozenset((bool, int, bytes, type(None), types.CodeType))
 """Types whose values count as they are: the quick way for most of what an operator holds."""
 
 

@@ -11,6 +11,7 @@ import math
 import os
 import random
 import sys
+import threading
 import time
 import types
 import weakref
@@ -370,6 +371,44 @@ def test_an_error_leads_to_its_arguments_and_not_to_where_it_was_raised() -> Non
     assert capture(combine).key is first
     error.args[1][0] = 2.0
     assert capture(combine).key is not first
+
+
+def test_a_change_while_the_guard_is_written_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = types.SimpleNamespace(value=0.5)
+    operator = ms.monoid(lambda l, r: l + r * held.value)
+    first = capture(operator).key
+
+    def late(root: Any, names: Any) -> Any:
+        held.value = 2.0
+        return guard(root, names)
+
+    monkeypatch.setattr(captures, "guard", late)
+    capture(operator)
+    assert not captures._MEMORIES[id(operator)].guard
+    assert capture(operator).key is not first
+
+
+def test_threads_see_their_own_values() -> None:
+    wrong: list[float] = []
+
+    def work(rate: float) -> None:
+        held = types.SimpleNamespace(value=rate)
+        operator = ms.monoid(lambda l, r: l + r * held.value)
+        mine = {}
+        for turn in range(200):
+            held.value = rate + turn % 3
+            key = capture(operator).key
+            if mine.setdefault(held.value, key) is not key:
+                wrong.append(held.value)
+        if len({*mine.values()}) != 3:
+            wrong.append(rate)
+
+    threads = [threading.Thread(target=work, args=(10.0 * i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_more_than_a_guard_compares_is_walked_at_every_call() -> None:
