@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.functions import functions
 from monoscan.lowering.render.prelude import scalar_prelude

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 import monoscan as ms
 from monoscan import tree
-from monoscan.lowering.captures import capture
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.trace.reads.captures import capture
 
 Array = npt.NDArray[Any]
 STEP = 1e-5

@@ -13,7 +13,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import errors, tree
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan.plan import Plan
 from monoscan.monoids.base import Semigroup
 from monoscan.scan.api import explain, scan
 from monoscan.tree import Tree

@@ -9,9 +9,9 @@ from pathlib import Path
 import mlx.core as mx
 
 import monoscan
-from monoscan.lowering.failures import FAILURES
 from monoscan.lowering.targets.cpu import build, folders, kernels
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.failures import FAILURES
 
 
 def lines() -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monoscan import dtypes, errors
-from monoscan.lowering.problem import STRATEGIES
+from monoscan.lowering.plan.problem import STRATEGIES
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan import Plan
+    from monoscan.lowering.plan.plan import Plan
 
 _SVG = "also draw the network of a portable --strategy, up to 32 elements, into this file"
 _OPERATOR = "an operator, as Affine or 'Segmented(Sum())', or package.module:Name of your own"

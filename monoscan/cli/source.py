@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monoscan import errors
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan.plan import Plan
 
 
 def program(plan: Plan) -> str:

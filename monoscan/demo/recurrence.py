@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan.plan import Plan
 from monoscan.monoids.linear import Affine
 from monoscan.scan.api import explain, scan
 

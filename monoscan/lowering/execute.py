@@ -8,13 +8,13 @@ import attrs
 import mlx.core as mx
 
 from monoscan import tree
-from monoscan.lowering import restart
-from monoscan.lowering.captures import Captures, capture
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan import restart
+from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.targets import graph, native, trivial
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.trace.reads.captures import Captures, capture
 
 
 def execute(

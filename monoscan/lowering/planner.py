@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monoscan import errors
-from monoscan.lowering import cost, mappable
-from monoscan.lowering.interpret import own_answers
-from monoscan.lowering.plan import Combination, Plan, Reason
-from monoscan.lowering.problem import Problem
+from monoscan.lowering.plan import cost, mappable
+from monoscan.lowering.plan.plan import Combination, Plan, Reason
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu

@@ -8,14 +8,14 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering import shapeless
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.captures import Captures, capture
+from monoscan.cache import Cache
 from monoscan.lowering.execute import execute
-from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, for_every_size, options, pose
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, for_every_size, options, pose
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
 from monoscan.scan import elements

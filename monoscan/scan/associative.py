@@ -9,16 +9,16 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering import shapeless
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.captures import Captures, capture
-from monoscan.lowering.elementwise import trace_slices
+from monoscan.cache import Cache
 from monoscan.lowering.execute import execute
-from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.layout import Layout, Shape
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.layout import Layout, Shape
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, Problem, accumulators, dependencies, for_every_size, options
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.problem import Options, Problem, accumulators, dependencies, for_every_size, options
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.lowering.trace.slices import trace_slices
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.api import device_type

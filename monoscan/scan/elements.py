@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering.layout import Layout, Shape
-from monoscan.lowering.problem import accumulators
+from monoscan.lowering.plan.layout import Layout, Shape
+from monoscan.lowering.plan.problem import accumulators
 from monoscan.monoids.base import Semigroup
 
 

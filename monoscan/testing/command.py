@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from monoscan import errors
 from monoscan.monoids import named
-from monoscan.testing.check import DTYPES, EXAMPLES, SIZE, check_laws
-from monoscan.testing.report import LawError
+from monoscan.testing.laws.check import DTYPES, EXAMPLES, SIZE, check_laws
+from monoscan.testing.laws.report import LawError
 
 _SILENT_FOR = 2.0
 

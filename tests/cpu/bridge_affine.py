@@ -19,7 +19,8 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from monoscan.lowering.targets.cpu import bridge, build
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.bridge import protocol
 from monoscan.lowering.targets.cpu.kernels import Kernel, compile_kernel
 
 SOURCE = """
@@ -129,7 +130,7 @@ def unbroadcast(x: mx.array, shape: tuple[int, ...]) -> mx.array:
 def launch(
     axis: int, rank: int, lanes: int = 1, inits: bool = False, carry: bool = False, donors: tuple[int, ...] = (),
     rules: bool = True,
-) -> bridge.Launch:  # fmt: skip
+) -> protocol.Launch:  # fmt: skip
     code = kernel(lanes)
     event = () if lanes == 1 else (lanes,)
     leaves = [(mx.float32, ()), (mx.float32, event)]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.failures import FAILURES
+from monoscan.cache import Cache
 from monoscan.lowering.targets.cpu import backward, build, kernels, target
+from monoscan.lowering.targets.failures import FAILURES
 
 
 @pytest.fixture

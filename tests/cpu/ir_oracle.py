@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monoscan.lowering.ir import Instr, Op, Program
+from monoscan.lowering.program.ir import Instr, Op, Program
 
 Values = list[np.ndarray]
 

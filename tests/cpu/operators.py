@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 
 
 @attrs.define

@@ -32,8 +32,9 @@ from random_combines import Combine, combines
 
 import monoscan as ms
 from monoscan import tree
-from monoscan.lowering import adjoint, walk_back
-from monoscan.lowering.cache import Cache
+from monoscan.cache import Cache
+from monoscan.lowering.gradient import adjoint
+from monoscan.lowering.gradient import by_arrays as walk_back
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.targets.cpu import backward, build
 

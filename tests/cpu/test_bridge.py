@@ -14,7 +14,8 @@ from bridge_affine import Rules, fold, kernel, launch, loop, scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monoscan.lowering.targets.cpu import bridge, build
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.bridge import protocol
 
 SHAPES = [((7,), 0), ((5, 6), 0), ((5, 6), 1), ((2, 5, 3), 0), ((2, 5, 3), 1), ((2, 3, 4, 2, 3), 2), ((1, 4, 1, 3), 1)]
 
@@ -145,7 +146,7 @@ def test_donation_reuses_the_buffers() -> None:
     size = 1 << 20
     run = launch(0, 1, donors=(0, 1))
 
-    def peak(donated: bridge.Launch) -> int:
+    def peak(donated: protocol.Launch) -> int:
         x = mx.ones(size)
         mx.eval(x)
         gc.collect()
@@ -275,13 +276,13 @@ def test_rules_are_released() -> None:
 
     code = kernel()
 
-    def make() -> bridge.Launch:
+    def make() -> protocol.Launch:
         rules = Mine()
         rules.plan = build.load().Launch(
             "Affine", schedule=code.schedule, task=code.task, axis=0, rank=1, elements=2, captures=1,
             events=[(), (), ()], outputs=[(mx.float32, ())] * 2, rules=rules,
         )  # fmt: skip
-        plan: bridge.Launch = rules.plan
+        plan: protocol.Launch = rules.plan
         return plan
 
     mx.eval(make()([random(4), random(4), random(1)]))

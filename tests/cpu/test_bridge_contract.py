@@ -16,11 +16,12 @@ from bridge_affine import ROOT, kernel, launch
 
 import monoscan as ms
 from monoscan.lowering.render import KernelSpec, Layout, render
-from monoscan.lowering.targets.cpu import bridge, build
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.bridge import protocol
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 
 
-def loop(layout: Layout) -> bridge.Launch:
+def loop(layout: Layout) -> protocol.Launch:
     program = operators.affine()
     spec = KernelSpec(program, ("float32",) * 2, ("float32",) * 2, (0, 1), layout=layout)
     made = compile_kernel(render(spec))
@@ -113,7 +114,7 @@ ALIGNED = """
 import numpy as np
 from loop_driver import Call
 from operators import Builder
-from monoscan.lowering.ir import Leaf, Op
+from monoscan.lowering.program.ir import Leaf, Op
 from monoscan.lowering.render import KernelSpec, Layout
 
 names = ("int8", "int64", "float32")

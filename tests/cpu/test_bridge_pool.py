@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monoscan.lowering.targets.cpu import compiler, kernels
+from monoscan.lowering.targets.cpu import compiler, kernels, recipe
 
 # Several callers launch phases of a few tasks, while the number of threads changes. Task t
 # writes cell t, and reads the cells that other tasks wrote in the phase before.
@@ -16,7 +16,7 @@ DRIVER = """
 #include <cstdio>
 #include <memory>
 #include <vector>
-#include "bridge_head_start.h"
+#include "head_start.h"
 
 constexpr int kTasks = 24;
 struct Cells { long long now[kTasks]; long long before[kTasks]; };
@@ -74,7 +74,14 @@ int main() {
 def test_pool(tmp_path: Path, sanitize: str) -> None:
     found = compiler.Compiler(compiler.find_compiler().command, sanitize)
     program = tmp_path / "pool"
-    flags = ["-std=c++20", "-O1", "-pthread", f"-I{kernels.CONTRACT.parent}", *found.sanitizer_flags]
+    flags = [
+        "-std=c++20",
+        "-O1",
+        "-pthread",
+        f"-I{kernels.CONTRACT.parent}",
+        f"-iquote{recipe.BRIDGE}",
+        *found.sanitizer_flags,
+    ]
     found.run([*flags, "-x", "c++", "-", "-o", str(program)], DRIVER)
     plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # one sanitizer at a time
     done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False, env=plain)

@@ -17,8 +17,9 @@ import mlx.core as mx
 import pytest
 from bridge_affine import ROOT, SOURCE, python
 
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.targets.cpu import build, cache, compiler, folders, kernels, recipe
+from monoscan.cache import Cache
+from monoscan.lowering.targets.cpu import build, compiler, folders, kernels, recipe
+from monoscan.lowering.targets.cpu import disk as cache
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 TINY = """
@@ -111,7 +112,7 @@ def test_a_second_process_waits_for_the_first(folder: Path) -> None:
     code = """
     import time
     from pathlib import Path
-    from monoscan.lowering.targets.cpu import cache
+    from monoscan.lowering.targets.cpu import disk as cache
     def make(path):
         print("built", flush=True)
         time.sleep(0.5)

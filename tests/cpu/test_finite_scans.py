@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import monoscan as ms
+from monoscan.lowering.plan.problem import options, pose
 from monoscan.lowering.planner import plan
-from monoscan.lowering.problem import options, pose
 from monoscan.scan import api
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monoscan.lowering.targets.cpu import cache, folders
+from monoscan.lowering.targets.cpu import disk as cache
+from monoscan.lowering.targets.cpu import folders
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 SOMEBODY = 54_321

@@ -11,8 +11,8 @@ import pytest
 from ir_oracle import fold_in_order
 from loop_driver import Call
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
-from monoscan.lowering.nonfinite import Kinds, infinities
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
 
 Arrays = list[np.ndarray]

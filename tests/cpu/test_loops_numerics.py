@@ -10,7 +10,7 @@ import pytest
 from ir_oracle import fold_in_order
 from loop_driver import Call, store_dtype
 
-from monoscan.lowering.ir import Program
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import KernelSpec, Layout, unsupported
 
 SHAPES = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from loop_driver import Call
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render import KernelSpec, Layout
 
 I32 = Leaf("int32")

@@ -13,7 +13,7 @@ import operators
 import pytest
 from loop_driver import compile_source
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -9,7 +9,7 @@ import pytest
 from ir_oracle import fold_in_order
 from loop_driver import Call, store_dtype
 
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render import KernelSpec, Layout, unsupported
 
 INTS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]

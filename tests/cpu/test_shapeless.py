@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import monoscan as ms
 from monoscan import errors, tree
-from monoscan.lowering import shapeless
+from monoscan.lowering.plan import shapeless
 
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(5)

@@ -19,11 +19,12 @@ import pytest
 from bridge_affine import python
 
 import monoscan as ms
+from monoscan.cache import Cache
 from monoscan.cli import info
 from monoscan.cli.main import main
 from monoscan.errors import StrategyError
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.targets.cpu import backward, build, cache, compiler, kernels, recipe, target
+from monoscan.lowering.targets.cpu import backward, build, compiler, kernels, recipe, target
+from monoscan.lowering.targets.cpu import disk as cache
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")

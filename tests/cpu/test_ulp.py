@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monoscan.lowering.ir import Op
+from monoscan.lowering.program.ir import Op
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

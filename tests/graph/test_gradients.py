@@ -16,8 +16,8 @@ from support import GRAPH, PORTABLE, STRATEGIES
 
 import monoscan as ms
 from monoscan import tree
-from monoscan.lowering import derivative_rules
-from monoscan.lowering.ir import Op
+from monoscan.lowering.program import derivative_rules
+from monoscan.lowering.program.ir import Op
 
 SHAPES, CAPTURES = shapes(), captures()
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from random_combines import Combine, combines
 
 import monoscan as ms
-from monoscan.lowering import transforms
-from monoscan.lowering.aligned import AlignedScan
-from monoscan.lowering.ir import Program
+from monoscan.lowering.gradient import transforms
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.program.ir import Program
 
 SWITCH = Combine(2, 1, (("guarded", 0, 0), ("choose", 5, 2), ("max", 6, 4)), (("tanh", 7), ("sin", 1)))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering import stops
+from monoscan.lowering.trace import stops
 
 Array = mx.array
 Combine = Callable[[Array, Array], Array]

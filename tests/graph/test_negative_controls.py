@@ -74,6 +74,6 @@ def _broken(scan: Callable[..., Any], how: str, *args: Any, **options: Any) -> A
 @pytest.mark.parametrize("how", ["init-ignored", "reverse-without-flip-back", "carry-is-first"])
 def test_a_scan_that_breaks_its_contract_is_caught(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the laws of scans."""
-    monkeypatch.setattr("monoscan.testing.scan_laws.scan", partial(_broken, ms.scan, how))
+    monkeypatch.setattr("monoscan.testing.laws.scans.scan", partial(_broken, ms.scan, how))
     with pytest.raises(LawError, match="fails with strategy"):
         check_scan_laws(ms.Affine(), strategies=("blelloch",), lengths=(5,))

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering.cache import Cache
+from monoscan.cache import Cache
 
 KILOBYTE = 1 << 10
 BIG = 1 << 18

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering.elementwise import lengths_of_slices
-from monoscan.lowering.plan import Plan
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.trace.slices import lengths_of_slices
 from monoscan.scan.associative import prepare
 
 RNG = np.random.default_rng(13)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monoscan import tree
-from monoscan.lowering.captures import capture
-from monoscan.lowering.elementwise import trace_slices
-from monoscan.lowering.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.trace.reads.captures import capture
+from monoscan.lowering.trace.slices import trace_slices
 from monoscan.scan.associative import Slices
 
 Step = Callable[[mx.array, mx.array], mx.array]

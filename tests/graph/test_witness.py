@@ -54,7 +54,7 @@ def test_the_witness_is_lawful() -> None:
 def _touching() -> Any:
     from hypothesis import strategies as st
 
-    from monoscan.testing.values import array_of
+    from monoscan.testing.search.values import array_of
 
     ends = st.integers(0, 3)
     return st.tuples(ends, ends).map(lambda e: tuple(array_of(v, "int32") for v in (1, min(e), max(e) + 1)))

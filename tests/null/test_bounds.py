@@ -11,13 +11,13 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from monoscan.lowering.interpret import ARRAYS
-from monoscan.lowering.ir import COMPARISONS, Instr, Op
-from monoscan.testing.bounded import ULPS, Bounded, bounded, slip
-from monoscan.testing.bounds import BOUNDED
-from monoscan.testing.exact import EXACT, UNDEFINED, is_infinite, rational
-from monoscan.testing.highprecision import DECIMAL, precision, to_decimal
-from monoscan.testing.machine import MACHINE
+from monoscan.lowering.program.interpret import ARRAYS
+from monoscan.lowering.program.ir import COMPARISONS, Instr, Op
+from monoscan.testing.arithmetic.bounded import ULPS, Bounded, bounded, slip
+from monoscan.testing.arithmetic.bounds import BOUNDED
+from monoscan.testing.arithmetic.exact import EXACT, UNDEFINED, is_infinite, rational
+from monoscan.testing.arithmetic.high_precision import DECIMAL, precision, to_decimal
+from monoscan.testing.arithmetic.machine import MACHINE
 
 ARITHMETIC = [Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MIN, Op.MAX]
 RANGES: dict[Op, tuple[float, float]] = {

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from monoscan.lowering.cache import Cache
+from monoscan.cache import Cache
 
 
 def test_a_value_is_made_once() -> None:

@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering import captures
-from monoscan.lowering.captures import capture
-from monoscan.lowering.guards import MAX_SLOTS, guard
-from monoscan.lowering.library import is_library_class, is_library_code, is_library_module
+from monoscan.lowering.trace.reads import captures
+from monoscan.lowering.trace.reads.captures import capture
+from monoscan.lowering.trace.reads.guards import MAX_SLOTS, guard
+from monoscan.lowering.trace.reads.library import is_library_class, is_library_code, is_library_module
 
 log = logging.getLogger(__name__)
 

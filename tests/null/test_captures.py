@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering.bytecode import names_of
-from monoscan.lowering.captures import capture
-from monoscan.lowering.ir import Leaf
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.trace.reads.bytecode import names_of
+from monoscan.lowering.trace.reads.captures import capture
 
 W, V = mx.array(2.0), mx.array([3.0])
 

@@ -8,10 +8,10 @@ import pytest
 from dtype_table import NAMES, Operation, casts, exact, operations, pairs, same, values
 
 from monoscan import dtypes
-from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import Leaf
-from monoscan.lowering.trace import trace_function
-from monoscan.testing.machine import MACHINE
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.trace.combine import trace_function
+from monoscan.testing.arithmetic.machine import MACHINE
 
 
 def flat_pairs(name: str, limit: int) -> list[mx.array]:

@@ -12,9 +12,9 @@ import pytest
 from gradient_oracle import TABLE, central, evaluate
 
 import monoscan as ms
-from monoscan.lowering import derivative_rules
-from monoscan.lowering.derivative import forward, jacobian, linear_over_complex, reverse
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program import derivative_rules
+from monoscan.lowering.program.derivative import forward, jacobian, linear_over_complex, reverse
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 
 Array = npt.NDArray[Any]
 REAL, COMPLEX = Leaf("float64"), Leaf("complex64")

@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 
 ANGLES = [0.0, 1e-300, 1e-9, 0.1, 1.0, 1.5, math.pi / 2, 3.0, math.pi, 6.0, 2 * math.pi, 100.7, 1e6]
 SIZES = [0.0, 1e-300, 1e-9, 0.1, 1.0, 3.0, 20.0, 40.0, 88.7, 89.5, 300.0, 700.0, 708.0]

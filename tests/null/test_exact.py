@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from monoscan.lowering.interpret import evaluate
-from monoscan.lowering.ir import Instr, Leaf, Op, Program
-from monoscan.testing.exact import EXACT, UNDEFINED, NotRational, is_rational, lift, rational, wrap
-from monoscan.testing.highprecision import DECIMAL, pi, precision, to_decimal
+from monoscan.lowering.program.interpret import evaluate
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+from monoscan.testing.arithmetic.exact import EXACT, UNDEFINED, NotRational, is_rational, lift, rational, wrap
+from monoscan.testing.arithmetic.high_precision import DECIMAL, pi, precision, to_decimal
 
 INF = math.inf
 

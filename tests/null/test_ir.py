@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from monoscan.lowering.builder import Builder
-from monoscan.lowering.ir import Instr, Leaf, Op, Program, eliminate_dead_code
+from monoscan.lowering.program.builder import Builder
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Program, eliminate_dead_code
 
 F32 = Leaf("float32")
 AFFINE = Program(

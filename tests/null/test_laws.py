@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import monoscan as ms
 from monoscan.testing import LawError, check_homomorphism, check_laws, elements, law_cases, run_laws
-from monoscan.testing.lawsets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
-from monoscan.testing.search import simplest
+from monoscan.testing.laws.sets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
+from monoscan.testing.search.counterexamples import simplest
 from tests.laws_support import AffineWithoutGate, LyingCommutative
 
 

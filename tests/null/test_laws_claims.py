@@ -18,8 +18,10 @@ import monoscan as ms
 from monoscan import monoids
 from monoscan.cli.main import main
 from monoscan.monoids import named
-from monoscan.testing import LawError, check_homomorphism, check_laws, exact, law_cases, search
-from monoscan.testing.labels import labels
+from monoscan.testing import LawError, check_homomorphism, check_laws, law_cases
+from monoscan.testing.arithmetic import exact
+from monoscan.testing.laws.labels import labels
+from monoscan.testing.search import counterexamples as search
 
 Array = mx.array
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monoscan.lowering.layout import Layout, closure
+from monoscan.lowering.plan.layout import Layout, closure
 
 
 def layout(axis: int, *batch: tuple[int, ...], length: int = 4, **changes: object) -> Layout:

@@ -8,7 +8,7 @@ import mlx.core as mx
 import pytest
 
 import monoscan as ms
-from monoscan.lowering.nonfinite import Watch, watch
+from monoscan.lowering.program.nonfinite import Watch, watch
 
 X = mx.ones((9,))
 MATRICES = mx.ones((9, 2, 2))

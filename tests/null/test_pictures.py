@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from monoscan import errors
-from monoscan.lowering.cost import work_and_depth
 from monoscan.lowering.pictures.network import DRAWN, IDENTITY, LONGEST, Network, Node, record
 from monoscan.lowering.pictures.svg import draw
+from monoscan.lowering.plan.cost import work_and_depth
 
 SVG = "{http://www.w3.org/2000/svg}"
 LENGTHS = range(1, LONGEST + 1)
@@ -120,7 +120,7 @@ def test_not_made_of_combines(strategy: str) -> None:
 
 
 def test_a_strategy_out_of_order_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    from monoscan.lowering.strategies import portable
+    from monoscan.lowering.strategies import run as portable
 
     swapped = lambda combine, xs, axis, base: combine(xs, [x[::-1] for x in xs])  # noqa: E731
     monkeypatch.setitem(portable.INCLUSIVE, "sequential", swapped)

@@ -8,8 +8,8 @@ import mlx.core as mx
 import pytest
 
 import monoscan as ms
+from monoscan.lowering.plan.problem import STRATEGIES
 from monoscan.lowering.planner import TITLES, plan
-from monoscan.lowering.problem import STRATEGIES
 
 X = mx.zeros((100,))
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")

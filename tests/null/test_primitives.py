@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from support import name_of, numpy_of
 
-from monoscan.lowering import primitives
-from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import Leaf, Op
-from monoscan.lowering.trace import trace_function
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import Leaf, Op
+from monoscan.lowering.trace import primitives
+from monoscan.lowering.trace.combine import trace_function
 
 RNG = np.random.default_rng(6)
 Function = Callable[..., Any]

@@ -11,10 +11,10 @@ from support import numpy_of, random_array
 
 import monoscan as ms
 from monoscan import errors, tree
-from monoscan.lowering.captures import capture
-from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import MAX_LANES, Leaf, Op
-from monoscan.lowering.trace import Traced, trace_combine, trace_function
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import MAX_LANES, Leaf, Op
+from monoscan.lowering.trace.combine import Traced, trace_combine, trace_function
+from monoscan.lowering.trace.reads.captures import capture
 
 RNG = np.random.default_rng(7)
 

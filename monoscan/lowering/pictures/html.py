@@ -9,7 +9,7 @@ from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
 from monoscan.lowering.pictures.svg import draw
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan import Plan, Reason
+    from monoscan.lowering.plan.plan import Plan, Reason
 
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
 

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import errors
-from monoscan.lowering.strategies.portable import run_strategy
+from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Leaves
 
 DRAWN = ("hillis_steele", "blelloch", "brent_kung", "sequential")

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import attrs
 
-from monoscan.lowering.adjoint import Adjoint
+from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.spec import HALF, vector_lanes
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from monoscan.lowering.ir import COMPARISONS, Instr, Op, Program
+from monoscan.lowering.program.ir import COMPARISONS, Instr, Op, Program
 from monoscan.lowering.render.casts import whole
 
 UNSIGNED = frozenset({"uint8", "uint16", "uint32", "uint64"})

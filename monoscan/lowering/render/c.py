@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from monoscan.lowering.ir import Op, Program
+from monoscan.lowering.program.ir import Op, Program
 from monoscan.lowering.render.base import WIDE, CLike
 from monoscan.lowering.render.casts import whole
 from monoscan.lowering.render.spec import SIZES

@@ -7,7 +7,7 @@ x86 (docs/accuracy.md), so that kernels and array operations agree.
 
 from __future__ import annotations
 
-from monoscan.lowering.ir import Op, Program
+from monoscan.lowering.program.ir import Op, Program
 
 _FLOATS = ("float32", "float64")
 _WIDE = {"uint32": "int64", "int64": "int64", "uint64": "uint64"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.ir import TRANSCENDENTAL, Op
+from monoscan.lowering.program.ir import TRANSCENDENTAL, Op
 from monoscan.lowering.render.spec import KernelSpec, Layout
 
 CYCLES = {Op.DIV: 5, Op.SQRT: 6, Op.RSQRT: 10, Op.REM: 20, Op.FLOORDIV: 12}

@@ -6,7 +6,7 @@ that pay in vector form stand in `maths`.
 
 from __future__ import annotations
 
-from monoscan.lowering.ir import Instr, Op, Program
+from monoscan.lowering.program.ir import Instr, Op, Program
 from monoscan.lowering.render.base import kind
 from monoscan.lowering.render.casts import conversions
 from monoscan.lowering.render.maths import maths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from monoscan.lowering.nonfinite import HIGH, LOW, Kinds
+from monoscan.lowering.program.nonfinite import HIGH, LOW, Kinds
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.spec import KernelSpec
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.ir import MAX_LANES
+from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.render.base import CLike
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.functions import functions

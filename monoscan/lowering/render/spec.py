@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import attrs
 
-from monoscan.lowering import nonfinite
-from monoscan.lowering.ir import Leaf, Program, eliminate_dead_code
+from monoscan.lowering.program import nonfinite
+from monoscan.lowering.program.ir import Leaf, Program, eliminate_dead_code
 
 SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.ir import Op
+from monoscan.lowering.program.ir import Op
 from monoscan.lowering.render.c import CVector
 from monoscan.lowering.render.cost import WIDE_STATE
 from monoscan.lowering.render.leaves import event_leaf, quads, transpose

@@ -8,12 +8,12 @@ from math import prod
 import mlx.core as mx
 
 from monoscan import errors, tree
-from monoscan.lowering.interpret import ARRAYS, evaluate
-from monoscan.lowering.ir import Program
-from monoscan.lowering.layout import Shape
-from monoscan.lowering.roles import Role
+from monoscan.lowering.plan.layout import Shape
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
+from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.base import Semigroup
 
 

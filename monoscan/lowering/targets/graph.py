@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned, ruled
-from monoscan.lowering.aligned import AlignedScan
-from monoscan.lowering.captures import Captures
-from monoscan.lowering.identity import needs_identity, neutral
-from monoscan.lowering.problem import Problem
+from monoscan.lowering.gradient import ruled
+from monoscan.lowering.gradient.transforms import transformable
+from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.identity import needs_identity, neutral
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
-from monoscan.lowering.strategies.portable import run_strategy
+from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
-from monoscan.lowering.transforms import transformable
+from monoscan.lowering.trace.reads.captures import Captures
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan import Plan
+    from monoscan.lowering.plan.plan import Plan
 
 
 def run(

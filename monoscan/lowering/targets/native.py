@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.aligned import AlignedScan
-from monoscan.lowering.problem import Problem
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves, cut
 from monoscan.lowering.targets.cpu.attach import attach
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan import Plan
+    from monoscan.lowering.plan.plan import Plan
 
 _SCANS: dict[str, Callable[..., mx.array]] = {
     "cumsum": mx.cumsum,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.captures import Captures
-from monoscan.lowering.problem import Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets import graph
+from monoscan.lowering.trace.reads.captures import Captures
 
 
 def run(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from monoscan.lowering.adjoint import Rescan
-from monoscan.lowering.aligned import AlignedScan, Arrays
+from monoscan.lowering.gradient.adjoint import Rescan
+from monoscan.lowering.gradient.transforms import Forward, transformable
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.rules import Rules
-from monoscan.lowering.transforms import Forward, transformable
 
 
 def attach(

@@ -9,15 +9,17 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering import aligned, ruled, shapeless, transforms, walk_back
-from monoscan.lowering.adjoint import Adjoint
-from monoscan.lowering.aligned import Arrays
-from monoscan.lowering.cache import Cache
+from monoscan.cache import Cache
+from monoscan.lowering.gradient import by_arrays as walk_back
+from monoscan.lowering.gradient import ruled, transforms
+from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.render.backward_spec import BackwardSpec, unsupported
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
-from monoscan.lowering.targets.cpu.bridge import Launch
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.machine import vector_bytes

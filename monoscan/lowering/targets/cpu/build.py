@@ -10,11 +10,11 @@ from typing import cast
 
 import attrs
 
-from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.targets.cpu import cache
-from monoscan.lowering.targets.cpu.bridge import Bridge
+from monoscan.lowering.targets.cpu import disk as cache
+from monoscan.lowering.targets.cpu.bridge.protocol import Bridge
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.recipe import find_recipe, mlx_version, stem
+from monoscan.lowering.targets.failures import FAILURES
 
 MODULE = "_monoscan_bridge"
 

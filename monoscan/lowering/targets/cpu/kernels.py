@@ -12,9 +12,8 @@ from threading import Lock
 
 import attrs
 
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.targets.cpu import cache
+from monoscan.cache import Cache
+from monoscan.lowering.targets.cpu import disk as cache
 from monoscan.lowering.targets.cpu.compiler import (
     SECONDS,
     BridgeUnavailable,
@@ -25,6 +24,7 @@ from monoscan.lowering.targets.cpu.compiler import (
     native_flag,
     sanitizers,
 )
+from monoscan.lowering.targets.failures import FAILURES
 
 CONTRACT = Path(__file__).with_name("kernel.h")
 

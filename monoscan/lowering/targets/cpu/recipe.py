@@ -18,7 +18,6 @@ from pathlib import Path
 import attrs
 import mlx.core as mx
 
-from monoscan.lowering.failures import say
 from monoscan.lowering.targets.cpu.compiler import (
     BridgeUnavailable,
     Compiler,
@@ -27,8 +26,10 @@ from monoscan.lowering.targets.cpu.compiler import (
     finish,
     sanitizers,
 )
+from monoscan.lowering.targets.failures import say
 
 HERE = Path(__file__).parent
+BRIDGE = HERE / "bridge"
 
 _FLAGS = (
     # O1: the bridge holds no loop over elements, and O2 would take twice as long.
@@ -60,7 +61,7 @@ class Recipe:
             HERE, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
             self.nanobind / "ext" / "robin_map" / "include", python_headers(),
         )  # fmt: skip
-        return (*_FLAGS, *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
+        return (*_FLAGS, f"-iquote{BRIDGE}", *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
 
     @property
     def link_flags(self) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ class Recipe:
         """Compiles the bridge and nanobind side by side and links them."""
         self.check_internals()
         say(f"building the CPU bridge for mlx {mlx_version()} (once for each version of it; about 10 s)")
-        sources = (HERE / "bridge.cpp", self.nanobind / "src" / "nb_combined.cpp")
+        sources = (BRIDGE / "module.cpp", self.nanobind / "src" / "nb_combined.cpp")
         objects = [path.with_name(f"{source.stem}.o") for source in sources]
         with contextlib.ExitStack() as stack:
             running = [
@@ -129,7 +130,7 @@ def stem() -> str:
 
     A bridge that another compiler made from the same serves where none can be built.
     """
-    sources = [*sorted(HERE.glob("bridge*.h")), HERE / "bridge.cpp", HERE / "kernel.h"]
+    sources = [*sorted(BRIDGE.glob("*.h")), BRIDGE / "module.cpp", HERE / "kernel.h"]
     try:
         texts = [source.read_text(encoding="utf-8") for source in sources]
     except OSError as error:  # as in an archive: nothing is built from it, and nothing found

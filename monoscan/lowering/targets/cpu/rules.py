@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import attrs
 import mlx.core as mx
 
-from monoscan.lowering import aligned, transforms
-from monoscan.lowering.adjoint import Rescan
-from monoscan.lowering.aligned import AlignedScan
+from monoscan.lowering.gradient import transforms
+from monoscan.lowering.gradient.adjoint import Rescan
+from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.backward import backward
 

@@ -10,23 +10,24 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.aligned import AlignedScan
-from monoscan.lowering.cache import Cache
-from monoscan.lowering.captures import Captures
-from monoscan.lowering.failures import FAILURES
-from monoscan.lowering.problem import Problem
+from monoscan.cache import Cache
+from monoscan.lowering.gradient.transforms import portable
+from monoscan.lowering.plan import fused as groups
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.fused import Group
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec, Layout
-from monoscan.lowering.targets.cpu import build, groups, kernels
-from monoscan.lowering.targets.cpu.bridge import Launch
+from monoscan.lowering.targets.cpu import build, kernels
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
-from monoscan.lowering.targets.cpu.groups import Group
 from monoscan.lowering.targets.cpu.rules import Rules
+from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import aligned_arrays
-from monoscan.lowering.transforms import portable
+from monoscan.lowering.trace.reads.captures import Captures
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan import Plan
+    from monoscan.lowering.plan.plan import Plan
 
 Leaves = list[mx.array]
 Results = list[mx.array | None]

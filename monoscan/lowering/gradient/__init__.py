@@ -1,0 +1,1 @@
+"""Gradients and tangents of a scan, from the derivatives of its program."""

@@ -1,0 +1,287 @@
+"""The adjoint of the fold: gradients of a scan from the derivatives of its ``combine``.
+
+With y_t = f(y_{t-1}, x_t), cotangents obey a linear recurrence that runs backwards:
+g_t = w_t + J_{t+1} g_{t+1}, where J holds the derivatives of f by its left operand; then
+the cotangents of x_t and of captured arrays follow step by step. Nothing here asks f to
+be associative.
+
+`Adjoint` says what is computed, `Backward` runs it: by array operations in
+`monoscan.lowering.gradient.by_arrays`, as one loop where a device has a kernel.
+
+Source: Griewank and Walther, *Evaluating Derivatives* (SIAM, 2008), section 3.2; Martin
+and Cundy (ICLR 2018) for the scalar linear case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.plan.layout import closure
+from monoscan.lowering.program.derivative import differentiable, forward, reverse
+from monoscan.lowering.program.ir import Leaf, Program, eliminate_dead_code
+from monoscan.lowering.strategies.slices import Leaves
+
+
+@attrs.frozen
+class Adjoint:
+    """What a backward pass computes, on aligned arrays in array order.
+
+    Its arrays: the elements' leaves `rights`; the states' leaves `lefts`; the cotangents of
+    the results `weights`; the captured arrays; then with a scan axis of length 1 the
+    cotangents of the carry, for the leaves `live`; and where `seeded` the leaves `lefts` of
+    ``init``. It yields a cotangent for each of `gradients` among the leaves of the elements,
+    for each of `captured` step by step, and (where `seeded`) for the leaves `live` of
+    ``init``, without the scan axis.
+
+    Args:
+        program: The ``combine``.
+        live: The leaves whose cotangents are not zero throughout.
+        gradients: The leaves of the elements that get a cotangent.
+        captured: The captured arrays that get one.
+        lefts: The leaves of the left operand that derivatives read.
+        rights: The leaves of the right operand that they read.
+        weights: The leaves of which there are results.
+        stored: The dtype of each leaf of the elements.
+        seeded: Whether there is an ``init``.
+        inclusive: Whether results include their own element.
+        shifted: Whether states stand at their own position, so that the one before is read;
+            else they stand where they are read.
+        reverse: Whether the fold starts at the last element.
+    """
+
+    program: Program
+    live: tuple[int, ...]
+    gradients: tuple[int, ...]
+    captured: tuple[int, ...]
+    lefts: tuple[int, ...]
+    rights: tuple[int, ...]
+    weights: tuple[int, ...]
+    stored: tuple[str, ...]
+    seeded: bool
+    inclusive: bool
+    shifted: bool
+    reverse: bool
+
+    @property
+    def step(self) -> Program:
+        """The cotangents of one step's operands."""
+        return stepped(self.program, self.live, self.gradients, self.captured)
+
+    @property
+    def outputs(self) -> tuple[Leaf, ...]:
+        """The leaves of all that has a scan axis."""
+        elements = tuple(Leaf(self.stored[i], self.program.outputs[i].shape) for i in self.gradients)
+        return elements + tuple(self.program.captures[i] for i in self.captured)
+
+    def unpack(self, arrays: Arrays) -> tuple[Arrays, Arrays, Arrays, Arrays, Arrays, Arrays]:
+        """Rights, lefts, weights, captures, the carry's cotangents, and init."""
+        sizes = (self.rights, self.lefts, self.weights, self.program.captures, self.live)
+        groups, start = [], 0
+        for size in map(len, sizes):
+            groups.append(arrays[start : start + size])
+            start += size
+        return (groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:])
+
+
+Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
+"""Runs an adjoint: ``backward(adjoint, arrays, axis, rank)``."""
+
+Cotangents = Sequence[mx.array | None]
+
+Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
+"""Runs a scan again, for states that its outputs do not hold: ``rescan(scan, arrays, axis, rank)``."""
+
+
+@lru_cache(maxsize=1024)
+def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
+    """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
+    whole, right = reverse(program, live), differentiable(program.outputs)
+    kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
+    kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
+    results = tuple(v for i in kept for v in whole.output_lanes[i])
+    return eliminate_dead_code(attrs.evolve(whole, outputs=tuple(whole.outputs[i] for i in kept), results=results))
+
+
+def _reads(step: Program) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The leaves of the left and the right operand that a step's derivatives read."""
+    used, k = frozenset().union(*step.depends), step.arity
+    return tuple(sorted(i for i in used if i < k)), tuple(sorted(i - k for i in used if k <= i < 2 * k))
+
+
+@lru_cache(maxsize=1024)
+def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
+    """The differentiable leaves that the wanted ones depend on through left operands."""
+    k = program.arity
+    reached = closure([frozenset(i for i in each if i < k) for each in program.depends])
+    wanted = set().union(*(reached[leaf] for leaf in emit))
+    return tuple(i for i in differentiable(program.outputs) if i in wanted)
+
+
+def vjp(
+    scan: AlignedScan,
+    primals: Arrays,
+    cotangents: Cotangents,
+    outputs: Arrays,
+    axis: int,
+    rank: int,
+    backward: Backward,
+    rescan: Rescan = aligned.run,
+    asked: Sequence[int] | None = None,
+) -> list[mx.array | None]:
+    """The cotangents of the arrays that a scan read; ``None`` for those without any.
+
+    Args:
+        scan: The scan.
+        primals: Its arrays.
+        cotangents: One for each of its outputs, ``None`` where it is known to be zero.
+        outputs: What it returned.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        backward: How to run the adjoint.
+        rescan: How to run the scan again where its outputs do not hold the states needed.
+        asked: Which of the arrays' cotangents are wanted. Default: all.
+    """
+    elements, captures, init = scan.unpack(primals)
+    live = live_leaves(scan.program, _reached(scan, cotangents))
+    result: list[mx.array | None] = [None] * len(primals)
+    wanted = set(range(len(primals)) if asked is None else asked)
+    first = len(elements) + len(captures)
+    gradients = tuple(i for i in differentiable(scan.state) if i in wanted)
+    captured = tuple(i for i in differentiable(scan.program.captures) if len(elements) + i in wanted)
+    starts = tuple(i for i in live if first + i in wanted) if init else ()
+    if not live or not (gradients or captured or starts):
+        return result
+    lefts, rights = _reads(stepped(scan.program, live, gradients, captured))
+    states, shifted = _states(scan, lefts, primals, outputs, axis, rank, rescan)
+    lead = aligned.full_lead(primals, rank)
+    given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
+    weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    rights = rights if rights or lefts or weights else live[:1]  # something must say how long the axis is
+    adjoint = Adjoint(
+        scan.program, live, gradients, captured, lefts, rights, tuple(weights), tuple(dtypes.name_of(x.dtype) for x in elements),
+        bool(init), scan.inclusive, shifted, scan.reverse,
+    )  # fmt: skip
+    arrays = [*(elements[i] for i in rights), *states, *weights.values(), *captures]
+    arrays += _ends(scan, live, cotangents, axis, lead, rank)
+    arrays += [init[i] for i in lefts] if init else []
+    found = backward(adjoint, arrays, axis, rank)
+    targets = [*gradients, *(len(elements) + i for i in captured), *(first + i for i in live if init)]
+    for target, d in zip(targets, found, strict=True):
+        result[target] = _fit(mx.expand_dims(d, axis) if target >= first else d, primals[target], rank)
+    return result
+
+
+def _reached(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
+    """The leaves of which an output has a cotangent."""
+    results = list(scan.emit) if scan.want_results else []
+    names = results + (list(range(len(scan.state))) if scan.want_carry else [])
+    found = {leaf for leaf, w in zip(names, cotangents, strict=True) if w is not None}
+    return tuple(sorted(found & set(scan.emit)))
+
+
+def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
+    """Sums over the axes along which an array was broadcast."""
+    return shapeless.sum_to(d, like, rank).astype(like.dtype)
+
+
+def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
+    """The cotangent of a result that is the same along some axes: it counts once, so at their first position."""
+    widths = [(0, full - size) for size, full in zip(cotangent.shape, lead, strict=False)]
+    if not any(after for _, after in widths):
+        return cotangent
+    return mx.pad(cotangent, [*widths, *[(0, 0)] * (cotangent.ndim - len(lead))])
+
+
+def _states(
+    scan: AlignedScan, lefts: tuple[int, ...], primals: Arrays, outputs: Arrays, axis: int, rank: int, rescan: Rescan
+) -> tuple[Leaves, bool]:
+    """The states that derivatives read, and whether the one before a position stands before it.
+
+    The results serve where they are exact; else the scan runs again.
+    """
+    if not lefts:
+        return [], True
+    names = dict(zip(scan.emit, scan.results, strict=False))
+    if scan.want_results and all(names.get(i) == scan.state[i].dtype for i in lefts):
+        return [outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
+    again = attrs.evolve(
+        scan,
+        emit=lefts,
+        results=tuple(scan.state[i].dtype for i in lefts),
+        inclusive=True,
+        want_results=True,
+        want_carry=False,
+        identity=None,
+        strategy=general(scan.strategy),
+    )
+    return rescan(again, primals, axis, rank), True
+
+
+def general(strategy: str) -> str:
+    """A strategy that runs any program and needs no identity."""
+    return strategy if strategy in ("sequential", "hillis_steele") else "brent_kung"
+
+
+def _ends(
+    scan: AlignedScan, live: tuple[int, ...], cotangents: Cotangents, axis: int, lead: tuple[int, ...], rank: int
+) -> Leaves:
+    """The cotangents of the carry: where the walk back starts."""
+    first = len(scan.emit) if scan.want_results else 0
+    one = (1,) * rank
+    ends = []
+    for leaf in live:
+        dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]
+        w = cotangents[first + leaf] if scan.want_carry and leaf in scan.emit else None
+        if w is not None:
+            end = mx.expand_dims(w, axis).astype(dtype)
+            ends.append(_placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
+        else:
+            ends.append(mx.zeros((*one, *event), dtype))
+    return ends
+
+
+def dual(scan: AlignedScan) -> AlignedScan:
+    """The scan of values and tangents together: ``combine`` on dual numbers.
+
+    Its arrays are the scan's with their tangents behind them, group by group; its results
+    are the scan's results and then the tangents of the differentiable ones.
+    """
+    program = forward(scan.program)
+    k, c = scan.program.arity, len(scan.program.captures)
+    live, live_captures = differentiable(scan.state), differentiable(scan.program.captures)
+    number = 2 * k + c
+    base, tangents = list(range(number)), list(range(number, number + 2 * len(live) + len(live_captures)))
+    left = base[:k] + tangents[: len(live)]
+    right = base[k : 2 * k] + tangents[len(live) : 2 * len(live)]
+    captures = base[2 * k :] + tangents[2 * len(live) :]
+    wanted = [i for i in scan.emit if i in live]
+    names = scan.results + tuple(scan.results[scan.emit.index(i)] for i in wanted) if scan.want_results else ()
+    zeros = tuple(0 for i in live for _ in range(scan.state[i].lanes))
+    return attrs.evolve(
+        scan,
+        program=_reordered(program, [*left, *right, *captures], k + len(live)),
+        emit=scan.emit + tuple(k + live.index(i) for i in wanted),
+        results=names,
+        identity=None if scan.identity is None else scan.identity + zeros,
+        strategy=general(scan.strategy),
+    )
+
+
+def _reordered(program: Program, order: Sequence[int], arity: int) -> Program:
+    """The program with its input leaves in another order."""
+    numbers: dict[int, int] = {}
+    for leaf in order:
+        for lane in program.input_lanes[leaf]:
+            numbers[lane] = len(numbers)
+    for number in range(program.num_lanes, len(program.dtypes)):
+        numbers[number] = number
+    code = tuple(attrs.evolve(instr, args=tuple(numbers[a] for a in instr.args)) for instr in program.code)
+    inputs = tuple(program.inputs[i] for i in order)
+    return Program(inputs, program.outputs, code, tuple(numbers[v] for v in program.results), arity)

@@ -1,0 +1,143 @@
+"""Puts the gradient of a scan into MLX's graph: one function with rules for vjp, jvp and vmap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+
+from monoscan.lowering.gradient import adjoint, ruled
+from monoscan.lowering.gradient import by_arrays as walk_back
+from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.derivative import differentiable
+from monoscan.lowering.strategies.mapped import listed, to_front
+from monoscan.lowering.strategies.slices import Leaves
+
+Forward = Callable[[Arrays, int, int], Leaves]
+"""Runs a scan: ``forward(arrays, axis, rank)`` returns results and carries."""
+
+
+def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs a scan so that ``mx.grad``, ``mx.jvp`` and ``mx.vmap`` follow this library's rules.
+
+    Args:
+        scan: The scan.
+        forward: How to run it.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes, the scan axis among them.
+    """
+
+    @mx.custom_function
+    def call(*inputs: mx.array) -> list[mx.array]:
+        # MLX differentiates what is inside as well, to throw it away; it must not get far
+        return forward([mx.stop_gradient(x) for x in inputs], axis, rank)
+
+    @call.vjp
+    def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
+        return vjp(scan, listed(primals), listed(cotangents), listed(outputs), axis, rank)
+
+    @call.jvp
+    def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
+        return jvp(scan, listed(primals), listed(tangents), axis, rank)
+
+    @call.vmap
+    def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
+        moved = to_front(listed(inputs), listed(axes))
+        outputs = transformable(scan, forward, moved, axis + 1, rank + 1)
+        size = max(x.shape[0] for x in moved)
+        return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
+
+    return listed(call(*arrays))
+
+
+def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs a scan by array operations, with this library's rules for its derivatives."""
+    shapeless.refuse("This derivative")
+    return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
+
+
+def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """Runs an adjoint by array operations, with this library's rules for its own derivatives."""
+
+    @mx.custom_function
+    def call(*inputs: mx.array) -> list[mx.array]:
+        return walk_back.backward(adjoint, [mx.stop_gradient(x) for x in inputs], axis, rank)
+
+    def ruled_call(*inputs: mx.array) -> list[mx.array]:
+        return walk_back.backward(adjoint, inputs, axis, rank, ruled.run)
+
+    @call.vjp
+    def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
+        return list(mx.vjp(ruled_call, listed(primals), listed(cotangents))[1])
+
+    @call.jvp
+    def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
+        inputs = listed(primals)
+        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(inputs, listed(tangents), strict=True)]
+        return list(mx.jvp(ruled_call, inputs, moved)[1])
+
+    @call.vmap
+    def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
+        moved = to_front(listed(inputs), listed(axes))
+        outputs = backward(adjoint, moved, axis + 1, rank + 1)
+        size = max(x.shape[0] for x in moved)
+        return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
+
+    return listed(call(*arrays))
+
+
+def vjp(
+    scan: AlignedScan,
+    primals: Arrays,
+    cotangents: adjoint.Cotangents,
+    outputs: Arrays,
+    axis: int,
+    rank: int,
+    backward: adjoint.Backward = backward,
+    rescan: adjoint.Rescan = portable,
+    asked: Sequence[int] | None = None,
+) -> list[mx.array]:
+    """A cotangent for each array, zeros where nothing reaches it or nobody asked."""
+    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan, asked)
+    return [mx.zeros_like(x) if d is None else d for x, d in zip(primals, found, strict=True)]
+
+
+def jvp(
+    scan: AlignedScan,
+    primals: Arrays,
+    tangents: Sequence[mx.array | None],
+    axis: int,
+    rank: int,
+) -> list[mx.array]:
+    """A tangent for each output, zeros for integers and bools.
+
+    Args:
+        scan: The scan.
+        primals: Its arrays.
+        tangents: One for each array, or ``None``.
+        axis: The scan axis.
+        rank: The number of batch axes.
+    """
+    dual = adjoint.dual(scan)
+    moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
+    arrays: list[mx.array] = []
+    groups = zip(scan.unpack(primals), scan.unpack(moved), (scan.state, scan.program.captures, scan.state), strict=True)
+    for values, steps, leaves in groups:
+        arrays += [*values, *(steps[i] for i in differentiable(leaves) if len(steps))]
+    return _tangents(scan, portable(dual, arrays, axis, rank))
+
+
+def _tangents(scan: AlignedScan, outputs: Leaves) -> list[mx.array]:
+    live = differentiable(scan.state)
+    results = len(scan.emit) if scan.want_results else 0
+    wanted = [i for i in scan.emit if i in live] if scan.want_results else []
+    found = dict(zip(wanted, outputs[results : results + len(wanted)], strict=True))
+    carries = outputs[results + len(wanted) :]
+    tangents = [found.get(leaf, mx.zeros_like(outputs[i])) for i, leaf in enumerate(scan.emit[:results])]
+    if scan.want_carry:
+        last = dict(zip(live, carries[len(scan.state) :], strict=True))
+        tangents += [last.get(leaf, mx.zeros_like(carries[leaf])) for leaf in range(len(scan.state))]
+    return tangents

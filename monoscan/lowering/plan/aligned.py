@@ -1,0 +1,163 @@
+"""A scan on aligned arrays: what kernels run, and what gradients are taken of.
+
+The arrays come in one order everywhere: the leaves of the elements, the captured arrays,
+the leaves of ``init`` if there is one. All have ``rank`` batch axes, of full size or 1,
+and then their event axes; captured arrays and ``init`` have size 1 along the scan axis.
+The rank is an argument of every function, for under ``mx.vmap`` it grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import mlx.core as mx
+import numpy as np
+
+from monoscan import dtypes
+from monoscan.lowering.plan.layout import closure
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
+from monoscan.lowering.strategies.run import run_strategy
+from monoscan.lowering.strategies.slices import Combine, Leaves, flip
+
+Arrays = Sequence[mx.array]
+Scalars = tuple[float | int | bool, ...]
+
+
+@attrs.frozen
+class AlignedScan:
+    """A traced scan, free of the caller's tree and shapes.
+
+    Args:
+        program: The ``combine``.
+        emit: The state leaves that are wanted, ascending: as results, and in the carry.
+        results: The dtype of each result; none for a fold.
+        reverse: Fold from the last element back.
+        inclusive: Each position includes its own element.
+        want_results: False for a fold.
+        want_carry: The last state of every leaf is wanted too.
+        identity: A constant for each state lane, where an exclusive scan without ``init`` starts.
+        strategy: The portable strategy that stands for it.
+    """
+
+    program: Program
+    emit: tuple[int, ...]
+    results: tuple[str, ...]
+    reverse: bool = False
+    inclusive: bool = True
+    want_results: bool = True
+    want_carry: bool = False
+    identity: Scalars | None = None
+    strategy: str = "brent_kung"
+
+    @property
+    def state(self) -> tuple[Leaf, ...]:
+        """The leaves of the state."""
+        return self.program.outputs
+
+    @property
+    def events(self) -> list[tuple[int, ...]]:
+        """The event shape of each state leaf."""
+        return [leaf.shape for leaf in self.state]
+
+    def unpack(self, arrays: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        """Elements, captures and init."""
+        k, c = self.program.arity, len(self.program.captures)
+        return arrays[:k], arrays[k : k + c], arrays[k + c :]
+
+    def depends(self) -> tuple[tuple[int, ...], ...]:
+        """For each state leaf, all the leaves that it depends on."""
+        k = self.program.arity
+        return closure([frozenset(i % k for i in each if i < 2 * k) for each in self.program.depends])
+
+
+def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combine | None = None) -> Leaves:
+    """Results, then carries (without the scan axis), by array operations.
+
+    Args:
+        scan: The scan.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        combine: Combines lanes. Default: the program does.
+    """
+    elements, captures, init = scan.unpack(arrays)
+    leads = leads_of(scan, arrays, axis, rank)
+    xs = states(scan, elements, leads)
+    first = None
+    if init:
+        first = states(scan, init, [_one(lead, axis) for lead in leads])
+    elif scan.identity is not None:
+        first = states(scan, constants(scan), [_one(lead, axis) for lead in leads])
+    xs = flip(xs, axis) if scan.reverse else xs
+    start = None if first is None else split_lanes(first, scan.events)
+    combine = combine or by_lanes(scan.program, capture_lanes(captures, rank))
+    ys, carry = run_strategy(
+        scan.strategy, combine, split_lanes(xs, scan.events), start, axis,
+        seeded=bool(init), inclusive=scan.inclusive, results=scan.want_results,
+    )  # fmt: skip
+    return _outputs(scan, ys, axis) + _carries(scan, carry, axis)
+
+
+def _outputs(scan: AlignedScan, lanes: Leaves, axis: int) -> Leaves:
+    if not scan.want_results:
+        return []
+    leaves = join_lanes(lanes, scan.events)
+    ys = [leaves[i] for i in scan.emit]
+    ys = flip(ys, axis) if scan.reverse else ys
+    return [y.astype(dtypes.by_name(name)) for y, name in zip(ys, scan.results, strict=True)]
+
+
+def _carries(scan: AlignedScan, lanes: Leaves, axis: int) -> Leaves:
+    return [leaf.squeeze(axis) for leaf in join_lanes(lanes, scan.events)] if scan.want_carry else []
+
+
+def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tuple[int, ...]]:
+    """The batch shape, scan axis included, of each state leaf: that of all that it depends on."""
+    elements, captures, init = scan.unpack(arrays)
+    own = [tuple(x.shape[:rank]) for x in elements]
+    shared = [tuple(c.shape[:rank]) for c in captures]
+    leads = []
+    for each in scan.depends():
+        shapes = [own[j] for j in each] + [tuple(init[j].shape[:rank]) for j in each if init]
+        leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, *shapes[:1])))
+    return leads
+
+
+def full_lead(arrays: Arrays, rank: int) -> tuple[int, ...]:
+    """The batch shape of everything together."""
+    return tuple(mx.broadcast_shapes(*(a.shape[:rank] for a in arrays), arrays[0].shape[:rank]))
+
+
+def _one(lead: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*lead[:axis], 1, *lead[axis + 1 :])
+
+
+def states(scan: AlignedScan, arrays: Arrays, leads: Sequence[tuple[int, ...]]) -> Leaves:
+    """Arrays as states: in the accumulation dtype, of these batch shapes."""
+    rows = zip(arrays, scan.state, leads, strict=True)
+    return [mx.broadcast_to(x.astype(dtypes.by_name(s.dtype)), (*lead, *s.shape)) for x, s, lead in rows]
+
+
+def constants(scan: AlignedScan) -> Leaves:
+    """The identity as arrays without batch axes."""
+    assert scan.identity is not None
+    leaves, start = [], 0
+    for leaf in scan.state:
+        values = list(scan.identity[start : start + leaf.lanes])
+        leaves.append(
+            mx.array(np.array(values, _numpy(leaf.dtype))).astype(dtypes.by_name(leaf.dtype)).reshape(leaf.shape)
+        )
+        start += leaf.lanes
+    return leaves
+
+
+def _numpy(name: str) -> np.dtype[np.generic]:
+    return np.dtype("float32" if name == "bfloat16" else name)
+
+
+def capture_lanes(captures: Arrays, rank: int) -> Leaves:
+    """Each lane of the captured arrays, with their batch axes."""
+    flat = [c.reshape(*c.shape[:rank], -1) for c in captures]
+    return [c[..., i] for c in flat for i in range(c.shape[-1])]

@@ -1,0 +1,180 @@
+"""Which kernels a scan needs: one for each shape of results, each on the leaves that it reads."""
+
+from __future__ import annotations
+
+import attrs
+
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.identity import needs_identity
+from monoscan.lowering.plan.layout import Layout as Geometry
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Program, eliminate_dead_code
+from monoscan.lowering.render.cost import prefers_sequential
+from monoscan.lowering.render.kernel import unsupported as not_rendered
+from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.targets import native
+from monoscan.lowering.targets.cpu.machine import vector_bytes
+
+Shape = tuple[int, ...]
+
+ROWS_CODE = 80
+"""The most operations of a loop that holds several steps in registers (measured)."""
+
+SWEEP_CODE = 300
+"""The most operations of a loop over columns (measured)."""
+
+PANEL_VECTORS = 4
+"""The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
+
+
+@attrs.frozen
+class Group:
+    """The results of one shape, computed by one kernel.
+
+    Args:
+        leaves: The leaves of the elements that it reads, ascending.
+        emit: The leaves among all that it yields.
+        lead: The aligned batch shape of its results, scan axis included.
+        spec: The kernel.
+        scan: What it computes, for gradients.
+    """
+
+    leaves: tuple[int, ...]
+    emit: tuple[int, ...]
+    lead: Shape
+    spec: KernelSpec
+    scan: AlignedScan
+
+
+def groups(problem: Problem) -> tuple[Group, ...]:
+    """The kernels of a scan whose ``combine`` was traced."""
+    layout = problem.layout
+    wanted = problem.options.wanted or tuple(range(len(problem.stored)))
+    alike: dict[Shape, list[int]] = {}
+    for leaf in wanted:
+        # Where sizes are not known, results have one shape if they depend on the same leaves.
+        key = layout.depends[leaf] if problem.options.shapeless else _lead(layout, leaf)
+        alike.setdefault(key, []).append(leaf)
+    return tuple(_group(problem, tuple(emit), _lead(layout, emit[0])) for emit in alike.values())
+
+
+def _lead(layout: Geometry, leaf: int) -> Shape:
+    return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why no kernel can be rendered for a traced scan, or ``None`` if one can."""
+    if "complex64" in (*problem.stored, *(instr.dtype for instr in (problem.program.code if problem.program else ()))):
+        return "kernels hold no complex numbers"
+    if needs_identity(problem) and problem.neutral is None:
+        return "the identity is not a constant"
+    reasons = (not_rendered(group.spec) for group in groups(problem))
+    return next((reason for reason in reasons if reason), None)
+
+
+def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
+    leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
+    assert problem.program is not None
+    constants = problem.neutral if needs_identity(problem) else None
+    spec = KernelSpec(
+        combine=restrict(problem.program, leaves),
+        elements=tuple(_element_dtype(problem, i) for i in leaves),
+        results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
+        emit=tuple(leaves.index(i) for i in emit),
+        want_results=problem.options.results,
+        reverse=problem.options.reverse,
+        inclusive=problem.options.inclusive,
+        identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
+        vector_bytes=vector_bytes(),
+        ordinary=tuple(problem.ordinary[i] for i in leaves),
+    )
+    spec = attrs.evolve(spec, layout=_loop(problem, _inner(problem, leaves, lead), spec.width))
+    if _too_large(spec) or not regroups_safely(spec):
+        spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
+    return Group(leaves, emit, lead, spec, _aligned(problem, spec))
+
+
+def _too_large(spec: KernelSpec) -> bool:
+    """Whether vector code would spill its registers, and take the compiler seconds to find out."""
+    code = len(spec.combine.code)
+    if spec.layout is Layout.ROWS:
+        return prefers_sequential(spec) or code > ROWS_CODE
+    return code > SWEEP_CODE
+
+
+def regroups_safely(spec: KernelSpec) -> bool:
+    """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
+    return spec.layout not in (Layout.ROWS, Layout.NARROW) or spec.watch is not None
+
+
+def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
+    options = problem.options
+    return AlignedScan(
+        program=spec.combine,
+        emit=spec.emit,
+        results=spec.results,
+        reverse=spec.reverse,
+        inclusive=spec.inclusive,
+        want_results=spec.want_results,
+        want_carry=options.return_carry or not options.results,
+        identity=spec.identity,
+        strategy="sequential" if options.strategy == "sequential" else "brent_kung",
+    )
+
+
+def _element_dtype(problem: Problem, leaf: int) -> str:
+    """What a kernel reads: halves as they are stored, everything else as it is combined."""
+    stored, promoted = problem.stored[leaf], problem.results[leaf]
+    return stored if stored == promoted else promoted
+
+
+def _loop(problem: Problem, inner: int, width: int) -> Layout:
+    if problem.options.strategy == "sequential":
+        return Layout.SEQUENTIAL
+    if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
+        inner = max(inner, width)  # the loops for narrow rows take no others
+    if inner < width and native.in_order(problem):
+        return Layout.SEQUENTIAL
+    if inner < width:
+        return Layout.ROWS if inner == 1 else Layout.NARROW
+    return Layout.PANELS if inner <= PANEL_VECTORS * width else Layout.SWEEP
+
+
+def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
+    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike."""
+    layout = problem.layout
+    aligned = [_padded(problem, leaf) for leaf in leaves]
+    inner, pattern = 1, None
+    for axis in range(len(lead) - 1, layout.axis, -1):
+        if lead[axis] == 1:
+            continue
+        spread = tuple(shape[axis] == 1 for shape in aligned)
+        if pattern is not None and spread != pattern:
+            break
+        inner, pattern = inner * lead[axis], spread
+    return inner
+
+
+def _padded(problem: Problem, leaf: int) -> Shape:
+    layout = problem.layout
+    batch = (1,) * (layout.rank - len(layout.batch[leaf])) + layout.batch[leaf]
+    return layout.with_length(batch, layout.length)
+
+
+def restrict(program: Program, leaves: tuple[int, ...]) -> Program:
+    """The program on some of the leaves, which read no others."""
+    arity = program.arity
+    kept = [*leaves, *(arity + i for i in leaves), *range(2 * arity, len(program.inputs))]
+    numbers: dict[int, int] = {}
+    for leaf in kept:
+        for lane in program.input_lanes[leaf]:
+            numbers[lane] = len(numbers)
+    outputs = tuple(program.outputs[i] for i in leaves)
+    results = tuple(v for i in leaves for v in program.output_lanes[i])
+    live = eliminate_dead_code(attrs.evolve(program, outputs=outputs, results=results))
+    code = []
+    for old, instr in enumerate(live.code, live.num_lanes):
+        code.append(attrs.evolve(instr, args=tuple(numbers[a] for a in instr.args)))
+        numbers[old] = len(numbers)
+    inputs = tuple(program.inputs[i] for i in kept)
+    return Program(inputs, outputs, tuple(code), tuple(numbers[v] for v in live.results), len(leaves))

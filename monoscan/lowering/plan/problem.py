@@ -1,0 +1,245 @@
+"""What is asked: the options of a call, and everything that planning knows about it."""
+
+from __future__ import annotations
+
+import functools
+from functools import cached_property
+from typing import Any
+
+import attrs
+import numpy as np
+
+from monoscan import dtypes, errors, tree
+from monoscan.cache import Cache
+from monoscan.lowering.plan.identity import Scalars, identity_constants, needs_identity
+from monoscan.lowering.plan.layout import Layout, closure
+from monoscan.lowering.plan.restart import trace_before
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.nonfinite import Kinds, infinities
+from monoscan.lowering.trace.combine import Traced, trace_combine
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.facts import Facts
+
+STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
+_TRACES: Cache[Traced] = Cache(1024)
+
+
+@attrs.frozen(eq=False)
+class Options:
+    """The options of a public call; made by `options`, which keeps one object for each.
+
+    Args:
+        call: The public function, for messages.
+        reverse: Fold from the last element back.
+        inclusive: Each position includes its own element.
+        return_carry: The carry is wanted.
+        results: The results are wanted; a fold wants the carry alone.
+        strategy: The strategy asked for, or ``"auto"``.
+        device: The device type that the stream is on.
+        wanted: The leaves whose results are wanted, or ``None`` for all.
+        shapeless: The scan is to fit every size, not only those at hand.
+    """
+
+    call: str = "scan"
+    reverse: bool = False
+    inclusive: bool = True
+    return_carry: bool = False
+    results: bool = True
+    strategy: str = "auto"
+    device: str = "cpu"
+    wanted: tuple[int, ...] | None = None
+    shapeless: bool = False
+
+
+def options(
+    call: str = "scan",
+    reverse: bool = False,
+    inclusive: bool = True,
+    return_carry: bool = False,
+    results: bool = True,
+    strategy: str = "auto",
+    device: str = "cpu",
+    wanted: tuple[int, ...] | None = None,
+) -> Options:
+    """The options with these values: always the same object, so that keys compare by identity.
+
+    Raises:
+        ScanTypeError: A flag is neither True nor False.
+        StrategyError: There is no strategy of that name.
+    """
+    if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
+        reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
+        return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
+    return _options(call, reverse, inclusive, return_carry, results, strategy, device, wanted)
+
+
+@functools.lru_cache(maxsize=1024)
+def _options(call: str, *values: Any) -> Options:
+    chosen = Options(call, *values)
+    _strategy(call, chosen.strategy)
+    return chosen
+
+
+def _flag(call: str, name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
+    return bool(value)
+
+
+def _strategy(call: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in STRATEGIES:
+        raise errors.StrategyError(f"[{call}] strategy must be one of {', '.join(STRATEGIES)}; got {value!r:.60}.")
+    return value
+
+
+@functools.lru_cache(maxsize=1024)
+def for_every_size(asked: Options) -> Options:
+    """The same options for a scan that is to fit every size: always the same object."""
+    return attrs.evolve(asked, shapeless=True)
+
+
+@attrs.frozen(eq=False)
+class Problem:
+    """One scan to plan: operator, element type, geometry, program, options.
+
+    Args:
+        captures: The operator; in a plan, with a `Leaf` in place of each array that it captures.
+        structure: The tree of an element.
+        stored: The dtype of each leaf as given.
+        layout: The geometry.
+        traced: The program of ``combine``, or why there is none.
+        options: The options.
+        slices: ``combine`` takes whole slices along the axis, as JAX's does.
+        before: What ``before`` traces to, where an exclusive scan has to ask it.
+    """
+
+    captures: Captures
+    structure: tree.Structure
+    stored: tuple[str, ...]
+    layout: Layout
+    traced: Traced
+    options: Options
+    slices: bool = False
+    before: Traced | None = None
+
+    @property
+    def operator(self) -> Semigroup:
+        """The operator."""
+        operator: Semigroup = self.captures.root
+        return operator
+
+    @property
+    def whole(self) -> bool:
+        """``combine`` runs on whole slices alone, which may be of any length: as JAX cuts them, or not at all."""
+        return self.slices and self.program is None
+
+    @property
+    def program(self) -> Program | None:
+        """The traced program, if there is one."""
+        return self.traced.program
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The dtype of each result leaf."""
+        return self.operator.promote(self.stored)
+
+    @cached_property
+    def accumulators(self) -> tuple[str, ...]:
+        """The dtype in which each leaf is combined, and that of the carry."""
+        return accumulators(self.operator, self.stored)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The operator's facts at these dtypes."""
+        return self.operator.facts(self.accumulators)
+
+    @cached_property
+    def element(self) -> tuple[Leaf, ...]:
+        """The leaves of one element, in the accumulation dtype."""
+        return element(self.operator, self.stored, self.layout)
+
+    @cached_property
+    def neutral(self) -> tuple[Scalars, ...] | None:
+        """For each leaf the identity's lanes; ``None`` if there is none, or they are not constants."""
+        return identity_constants(self) if self.operator.has_identity else None
+
+    @cached_property
+    def ordinary(self) -> tuple[Kinds, ...]:
+        """For each leaf the infinities that its identity holds, and so any element may."""
+        try:
+            neutral = self.neutral if self.program is not None else None
+        except Exception:  # what is wrong with an identity is said where it is needed
+            neutral = None
+        return tuple(infinities(lanes) for lanes in neutral or ((),) * len(self.stored))
+
+    def kept(self) -> Problem:
+        """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
+        kept = attrs.evolve(self, captures=self.captures.stripped())
+        wanted = needs_identity(self) or self.options.shapeless
+        known = ("neutral",) if self.program is not None and wanted else ()
+        for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
+            object.__setattr__(kept, name, getattr(self, name))
+        object.__setattr__(kept, "parts", tuple(part.kept() for part in self.parts))
+        return kept
+
+    @cached_property
+    def parts(self) -> tuple[Problem, ...]:
+        """The problems of a product's parts, each on its own leaves; none for any other operator."""
+        return tuple(self._part(i) for i in range(len(self.operator.parts)))
+
+    def _part(self, number: int) -> Problem:
+        """The problem of a product's part, on its own leaves."""
+        structures = self.structure[-1]
+        start = sum(tree.count(structure) for structure in structures[:number])
+        stop = start + tree.count(structures[number])
+        layout = attrs.evolve(
+            self.layout,
+            batch=self.layout.batch[start:stop],
+            init=None if self.layout.init is None else self.layout.init[start:stop],
+            event=self.layout.event[start:stop],
+        )
+        captures = capture(self.operator.parts[number])
+        return pose(captures, structures[number], self.stored[start:stop], layout, self.options)
+
+
+def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtypes in which leaves of these dtypes are combined."""
+    return tuple(dtypes.accumulation(name) for name in operator.promote(stored))
+
+
+def element(operator: Semigroup, stored: tuple[str, ...], layout: Layout) -> tuple[Leaf, ...]:
+    """The leaves of one element, in the accumulation dtype."""
+    pairs = zip(accumulators(operator, stored), layout.event, strict=True)
+    return tuple(Leaf(dtype, event) for dtype, event in pairs)
+
+
+def pose(
+    captures: Captures, structure: tree.Structure, stored: tuple[str, ...], layout: Layout, asked: Options
+) -> Problem:
+    """Traces ``combine`` and completes the layout with what each result depends on.
+
+    Args:
+        captures: The operator.
+        structure: The tree of an element.
+        stored: The dtype of each leaf as given.
+        layout: The geometry, all of it but ``depends``.
+        asked: The options.
+    """
+    leaves = element(captures.root, stored, layout)
+    key = (captures.key, structure, leaves)
+    traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
+    before = None
+    if captures.root.restarts and asked.results and not asked.inclusive:
+        before = _TRACES.get(("before", *key), lambda: trace_before(captures, structure, leaves, asked.call))
+    layout = attrs.evolve(layout, depends=dependencies(traced, len(stored), before))
+    return Problem(captures, structure, stored, layout, traced, asked, before=before)
+
+
+def dependencies(traced: Traced, number: int, before: Traced | None = None) -> tuple[tuple[int, ...], ...]:
+    """What each leaf depends on, by ``combine`` and by ``before``: all leaves, where one could not be traced."""
+    programs = [each.program for each in (traced, before) if each is not None]
+    if any(program is None for program in programs):
+        return (tuple(range(number)),) * number
+    reads = [frozenset[int]().union(*each) for each in zip(*(p.depends for p in programs if p), strict=True)]
+    return closure([frozenset(i % number for i in each if i < 2 * number) for each in reads])

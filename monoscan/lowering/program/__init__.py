@@ -1,0 +1,1 @@
+"""The scalar program that everything else reads: its instructions, and their readers."""

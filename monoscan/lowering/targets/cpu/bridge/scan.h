@@ -1,0 +1,155 @@
+// One evaluation of a fused scan.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config.h"
+#include "geometry.h"
+#include "pool.h"
+#include "mlx/backend/common/utils.h"
+
+namespace monoscan {
+
+// One evaluation: built when MLX asks for it, run on the stream's thread.
+class Run {
+ public:
+  // Nobody reads the outputs that are not `wanted`.
+  Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs,
+      const std::vector<bool>& wanted)
+      : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
+    Geometry geometry(batch, config_->axis, inputs, config_->elements);
+    if (geometry.beyond()) throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
+    arrays_.reserve(inputs.size() + outputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) arrays_.push_back(geometry.place(geometry.input(i)));
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      arrays_.push_back(output(geometry, batch, inputs, outputs, o, wanted[o]));
+    }
+    copies_ = std::move(geometry.copies);
+    buffers_ = std::move(geometry.buffers);
+    geometry.fill(launch_);
+    launch_.has_init = config_->inits > 0;
+    launch_.want_carry = !config_->carries.empty();
+    launch_.last_level_cache = last_level_cache();
+    launch_.inputs = arrays_.data();
+    launch_.inits = arrays_.data() + inits_from_;
+    launch_.outputs = arrays_.data() + inputs.size();
+    launch_.carries = launch_.outputs + config_->outputs.size();
+    config_->schedule(&launch_, &plan_);
+    if (plan_.phases < 1) {
+      throw config_->fail("was made for rows of another kind than rows of " + std::to_string(launch_.inner));
+    }
+  }
+
+  void operator()() { run(0); }
+  // The same while another thread is on its way into the pool.
+  void with_helper() { run(1); }
+
+ private:
+  void run(int joining) {
+    for (const Copy& copy : copies_) copy.run();
+    std::vector<mx::allocator::Data> unread;
+    for (auto [array, bytes] : unread_) {
+      unread.push_back(allocate(bytes));
+      arrays_[array].data = raw(unread.back());
+    }
+    Scratch scratch(static_cast<size_t>(plan_.scratch_bytes));
+    launch_.scratch = scratch.get();
+    for (ms_int phase = 0; phase < plan_.phases; ++phase) {
+      ms_int tasks = plan_.tasks[phase];
+      if (tasks == 1) {
+        config_->task(&launch_, phase, 0);
+      } else {
+        pool().run(config_->task, &launch_, phase, tasks, joining);
+      }
+    }
+  }
+
+  ms_array output(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs, size_t o,
+                  bool wanted) {
+    mx::array& out = outputs[o];
+    bool along = o < config_->outputs.size();
+    const Leaf& leaf = along ? config_->outputs[o] : config_->carries[o - config_->outputs.size()];
+    Operand operand;
+    operand.along = along;
+    operand.lanes = product(leaf.event, 0);
+    operand.steps = geometry.dense(operand.lanes, along);
+    if (!wanted) {
+      unread_.emplace_back(arrays_.size(), out.nbytes());
+      return geometry.place(operand);
+    }
+    if (!along || !donate(geometry, batch, inputs, operand, out, config_->donors[o])) {
+      mx::Strides strides = operand.steps;
+      if (!along) strides.erase(strides.begin() + config_->axis);
+      mx::Strides event = mx::make_contiguous_strides(leaf.event);
+      strides.insert(strides.end(), event.begin(), event.end());
+      auto [size, rows, columns] = mx::check_contiguity(out.shape(), strides);
+      out.set_data(allocate(out.nbytes()), out.size(), std::move(strides), {true, rows, columns});
+    }
+    operand.data = out.data<char>();
+    return geometry.place(operand);
+  }
+
+  // Lets the output take the buffer of an input that nobody else needs.
+  static bool donate(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, const Operand& operand,
+                     mx::array& out, int donor) {
+    if (donor < 0) return false;
+    const mx::array& in = inputs[donor];
+    const Operand& source = geometry.input(donor);
+    if (in.dtype() != out.dtype() || in.size() != out.size() || source.lanes != operand.lanes) return false;
+    if (source.lanes != 1 && source.lane != 1) return false;
+    if (source.data != in.data<char>() || !mx::is_donatable(in, out)) return false;
+    for (size_t d = 0; d < batch.size(); ++d) {
+      if (batch[d] != 1 && source.steps[d] != operand.steps[d]) return false;
+    }
+    out.copy_shared_buffer(in);
+    return true;
+  }
+
+  std::shared_ptr<const Config> config_;
+  size_t inits_from_;
+  std::vector<ms_array> arrays_;
+  std::vector<Copy> copies_;
+  std::vector<mx::allocator::Data> buffers_;
+  std::vector<std::pair<size_t, size_t>> unread_;  // arrays that nobody reads, and their bytes: memory while it runs
+  ms_launch launch_{};
+  ms_schedule plan_{};
+};
+
+// A scan of no steps has no results, and its carry is the init, else the identity. No kernel runs.
+class Nothing {
+ public:
+  Nothing(std::shared_ptr<const Config> config, const Arrays& inputs, Arrays& outputs) : config_(std::move(config)) {
+    for (mx::array& out : outputs) out.set_data(mx::allocator::malloc(out.nbytes()));
+    for (size_t c = 0; c < config_->carries.size(); ++c) carry(c, inputs, outputs[config_->outputs.size() + c]);
+  }
+
+  void operator()() const {
+    for (const Copy& copy : copies_) copy.run();
+  }
+
+ private:
+  void carry(size_t c, const Arrays& inputs, mx::array& out) {
+    const Config& config = *config_;
+    mx::Strides strides(config.rank, 0);
+    mx::Strides event = mx::make_contiguous_strides(config.carries[c].event);
+    const char* from = config.inits > 0 ? nullptr : config.identity[c].data();
+    if (config.inits > 0) {
+      const mx::array& init = inputs[config.elements + config.captures + c];
+      for (int d = 0; d < config.rank; ++d) strides[d] = init.shape(d) == 1 ? 0 : init.strides(d);
+      event = mx::Strides(init.strides().begin() + config.rank, init.strides().end());
+      from = init.data<char>();
+    }
+    strides.erase(strides.begin() + config.axis);
+    strides.insert(strides.end(), event.begin(), event.end());
+    copies_.push_back({from, out.itemsize(), std::vector<ms_int>(out.shape().begin(), out.shape().end()),
+                       std::vector<ms_int>(strides.begin(), strides.end()), out.data<char>()});
+  }
+
+  std::shared_ptr<const Config> config_;
+  std::vector<Copy> copies_;
+};
+
+}  // namespace monoscan

@@ -1,0 +1,38 @@
+"""One primitive of a trace, on arrays of value numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.ir import Op
+
+MAX_VALUES = 4096
+"""The most lanes of one intermediate array: beyond it, unrolling is no service to anyone."""
+
+
+class Untraceable(Exception):
+    """The IR cannot express a primitive; the message is the reason that ``explain`` shows."""
+
+
+@attrs.frozen
+class Call:
+    """One record of a trace: a primitive on arrays of value numbers."""
+
+    name: str
+    builder: Builder
+    inputs: list[Ids]
+    arguments: list[Any]
+    shape: tuple[int, ...]
+    dtype: str
+
+    def each(self, op: Op, *arrays: Ids, dtype: str | None = None) -> Ids:
+        """One operation, elementwise."""
+        return self.builder.elementwise(op, list(arrays), dtype or self.dtype)
+
+    def const(self, value: Any, dtype: str | None = None) -> Ids:
+        """A scalar constant."""
+        return np.array(self.builder.const(value, dtype or self.dtype))

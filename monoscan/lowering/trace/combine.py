@@ -1,0 +1,274 @@
+"""Traces a Python ``combine`` once, on one element, into a program.
+
+MLX itself records the function: `mx.export_function` calls back with one record for each
+primitive, in topological order. `primitives` puts each in terms of the IR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.trace import primitives, stops
+from monoscan.lowering.trace.call import MAX_VALUES, Call, Untraceable
+from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.lowering.trace.roles import Role
+from monoscan.monoids.base import Semigroup
+
+Record = dict[str, Any]
+
+MAX_CAPTURED_LANES = 256
+"""The most items of one captured array that are still unrolled into scalars."""
+
+
+@attrs.frozen
+class Traced:
+    """What tracing found: a program, or the reason why there is none."""
+
+    program: Program | None
+    reason: str = ""
+
+    @property
+    def own_rules(self) -> bool:
+        """Whether the function holds one with derivatives of its own."""
+        return self.reason == stops.OWN_RULES
+
+
+def trace_combine(
+    operator: Semigroup,
+    structure: tree.Structure,
+    leaves: tuple[Leaf, ...],
+    captures: Captures,
+    call: str = "scan",
+) -> Traced:
+    """The program of an operator's ``combine``.
+
+    Args:
+        operator: The operator, for messages.
+        structure: The tree of an element.
+        leaves: The dtype (of accumulation) and the event shape of each leaf.
+        captures: The operator with the arrays that it captures.
+        call: The public call, for messages.
+
+    Returns:
+        Traced: The program, or why ``combine`` is not traceable.
+
+    Raises:
+        ScanError: ``combine`` does what no strategy can run: it branches on an array's
+            value, returns another tree, shape or dtype than it got, or reads an array
+            that cannot be found; or an operation of MLX in it refuses its operands.
+    """
+    element = tree.describe(tree.unflatten(structure, leaves))
+    hint = "`event` says how many trailing axes belong to an element."
+    role = Role(f"[{call}] {operator.name}", "combine", f"one element, {element}", hint)
+    records = record_combine(role, structure, leaves, captures)
+    if isinstance(records, str):
+        return Traced(None, records)
+    lanes = sum(leaf.lanes for leaf in leaves)
+    if lanes > MAX_LANES:
+        return Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
+    if not all(leaf.lanes for leaf in leaves):
+        return Traced(None, "a leaf of an element is empty")
+    return _lower(records, leaves + leaves + captures.leaves, len(leaves))
+
+
+def record_combine(
+    role: Role, structure: tree.Structure, leaves: tuple[Leaf, ...], captures: Captures
+) -> list[Record] | str:
+    """MLX's records of ``combine`` on two such operands, or why a program cannot come of them.
+
+    Raises:
+        ScanError: As in `trace_combine`.
+    """
+
+    def combine(*arrays: mx.array) -> tuple[mx.array, ...]:
+        left, right = arrays[: len(leaves)], arrays[len(leaves) : 2 * len(leaves)]
+        rebuilt = captures.rebuild(arrays[2 * len(leaves) :])
+        result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+        return _checked_tree(role.where, result, structure)
+
+    captured = captures.leaves
+    records = _record(role, combine, leaves + leaves + captured)
+    if isinstance(records, str):
+        return records
+    outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
+    got = [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs]
+    _check_types(role, got, leaves, structure)
+    largest = max((leaf.lanes for leaf in captured), default=0)
+    if largest > MAX_CAPTURED_LANES:
+        return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}"
+    return records
+
+
+def check_slices(role: Role, operator: Semigroup, structure: tree.Structure, slices: tuple[Leaf, ...]) -> None:
+    """Checks what a function of whole slices returns, where it could not be recorded.
+
+    Raises:
+        ScanError: It returns another tree, shape or dtype than it got.
+    """
+    left, right = ([mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in slices] for _ in range(2))
+    with role:
+        result = operator.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
+    got = [Leaf(dtypes.name_of(y.dtype), tuple(y.shape)) for y in _checked_tree(role.where, result, structure)]
+    _check_types(role, got, slices, structure)
+
+
+def trace_function(name: str, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...]) -> Traced:
+    """The program of any function of arrays, as an identity or an action.
+
+    Args:
+        name: What messages call it.
+        function: Takes an array for each leaf and returns a sequence of arrays.
+        inputs: The leaves.
+    """
+    role = Role(f"[trace] {name}", "it", ", ".join(map(tree.describe, inputs)))
+    records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
+    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, 0)
+
+
+def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
+    """MLX's records of a function, or why MLX cannot record it."""
+    examples = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in inputs]
+    records: list[Record] = []
+    drawing = ""
+
+    def drawn(*arrays: mx.array) -> tuple[mx.array, ...]:
+        nonlocal drawing
+        results = function(*arrays)
+        drawing = stops.draw(arrays, results)
+        return results
+
+    with role:
+        try:
+            mx.export_function(records.append, drawn, *examples)
+        except (ValueError, RuntimeError) as error:
+            reason = stops.OWN_RULES if stops.has_own_rules(drawing) else _unrecorded(str(error))
+            if reason is None:
+                raise
+            return reason
+    if _constants(records):
+        _check_constants(role, records, function, examples)
+    return stops.placed(records, drawing)
+
+
+def _unrecorded(text: str) -> str | None:
+    """Why MLX cannot record a function that runs."""
+    if "for primitive monoscan" in text:
+        return "it runs a scan of its own, which MLX does not record"
+    if "uncaptured inputs" in text or "Unable to get state" in text or "not have a state" in text:
+        return text.replace("[export_function] ", "").replace("[compile] ", "").rstrip(".")
+    return None
+
+
+def _constants(records: list[Record]) -> list[mx.array]:
+    return [array for record in records if record["type"] == "constants" for _, array in record["constants"]]
+
+
+def _memory(array: mx.array) -> tuple[int, object]:
+    """Where an array lies, and what holds it there: by a view of items of its own size, which is no copy."""
+    items = np.asarray(array.view({1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[array.itemsize]))
+    return int(items.__array_interface__["data"][0]), items
+
+
+def _check_constants(role: Role, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
+    """An array that is there before the function runs keeps its address when it runs again."""
+    again: list[Record] = []
+    mx.export_function(again.append, function, *examples)
+    with mx.stream(mx.cpu):
+        constants = [array for array in _constants(records) if array.size]
+        before = [_memory(array) for array in constants]
+        after = [_memory(array) for array in _constants(again) if array.size]
+        old = [array for array, (x, _), (y, _) in zip(constants, before, after, strict=True) if x == y]
+    if not old:
+        return
+    if any(record.get("name") == "RandomBits" for record in records):
+        raise errors.TraceError(
+            f"{role.where}: {role.part} draws random numbers, and it must depend on its arguments alone: it is traced once "
+            "and run in any order. Draw them before the scan and pass them as a leaf of the elements."
+        )
+    raise errors.TraceError(
+        f"{role.where}: {role.part} reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} "
+        "that is neither an argument, nor made by it, nor captured where it can be found; its gradient would be silently "
+        "zero. Hold it in a field of the operator, a closure, a default or a global that it names."
+    )
+
+
+def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[mx.array, ...]:
+    leaves = tree.flatten_like(result, structure)
+    if leaves is None:
+        got = tree.show(tree.flatten(result)[1])
+        raise errors.TreeError(
+            f"{where}: combine must return the tree of its arguments, {tree.show(structure)}; it returned {got}."
+        )
+    for path, leaf in zip(tree.paths(structure), leaves, strict=True):
+        if not isinstance(leaf, mx.array):
+            raise errors.TreeError(
+                f"{where}: combine must return arrays; leaf {path or 'x'} is {type(leaf).__name__} {leaf!r:.40}. "
+                "Wrap it in mx.array(..., dtype) or mx.full."
+            )
+    return tuple(leaves)
+
+
+def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], structure: tree.Structure) -> None:
+    kept, named = ("slices", "shape") if role.given.startswith("slices") else ("an element", "event shape")
+    for path, leaf, returned in zip(tree.paths(structure), leaves, got, strict=True):
+        if returned.shape != leaf.shape:
+            raise errors.ScanError(
+                f"{role.where}: combine must keep the shape of {kept}; leaf {path or 'x'} has {named} {leaf.shape} and "
+                f"combine returned {returned.shape}. {role.hint}"
+            )
+        if returned.dtype != leaf.dtype:
+            raise errors.ScanTypeError(
+                f"{role.where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
+                f"{returned.dtype}. Cast the elements before the scan, or the result with .astype."
+            )
+
+
+def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Traced:
+    builder = Builder(inputs)
+    values: dict[str, Ids] = {}
+    outputs: list[tuple[str, Any, Any]] = []
+    try:
+        for record in records:
+            if record["type"] == "inputs":
+                names = [name for name, _, _ in record["inputs"]]
+                values.update(zip(names, builder.leaves(), strict=True))
+            elif record["type"] == "constants":
+                values.update(constants_of(builder, record))
+            elif record["type"] == "outputs":
+                outputs = record["outputs"]
+            elif record["type"] == "primitive":
+                _lower_one(builder, record, values)
+    except Untraceable as reason:
+        return Traced(None, str(reason))
+    return Traced(builder.finish([values[name] for name, _, _ in outputs], arity))
+
+
+def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None:
+    _, shape, dtype = record["outputs"][0]
+    inputs = [values[name] for name, _, _ in record["inputs"]]
+    call = Call(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
+    results = primitives.lower(call)
+    values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
+
+
+def constants_of(builder: Builder, record: Record) -> list[tuple[str, Ids]]:
+    """The names and the value numbers of a record's constants."""
+    return [(name, _constant(builder, array)) for name, array in record["constants"]]
+
+
+def _constant(builder: Builder, array: mx.array) -> Ids:
+    name = dtypes.name_of(array.dtype)
+    if name in dtypes.HALF:
+        array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
+    if array.size > MAX_VALUES:
+        raise Untraceable(f"a constant of {array.size} items")
+    flat: Any = array.reshape(-1, stream=mx.cpu).tolist()
+    return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)

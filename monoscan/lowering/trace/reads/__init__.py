@@ -1,0 +1,1 @@
+"""What ``combine`` reads beside its arguments: found without running any of it, and watched."""

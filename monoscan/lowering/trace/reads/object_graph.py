@@ -1,0 +1,320 @@
+"""What leads where: the parts of functions, classes, modules, instances and containers that code can read.
+
+Attributes are found where they stand, in the dictionaries of instances, modules and
+classes along the MRO and in slots. Which of them count is told by the names that the
+walked code holds.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import enum
+import functools
+import operator
+import sys
+import types
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+
+from monoscan import errors
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.trace.reads.bytecode import FALLS_BACK, names_of
+from monoscan.lowering.trace.reads.library import (
+    is_library_class,
+    is_library_code,
+    is_library_module,
+    reads_any_attribute,
+)
+from monoscan.lowering.trace.reads.static import (
+    CONTENTS,
+    DESCRIPTORS,
+    bases_of,
+    cell_contents,
+    class_dict,
+    content_of,
+    dtype_of,
+    entry_of,
+    held_by,
+    instance_dict,
+    is_special,
+    module_dict,
+    module_of,
+    mro_of,
+    referent_of,
+    slot_contents,
+    slots_of,
+)
+from monoscan.monoids.base import Semigroup
+
+MEMBERS: dict[type, tuple[str, ...]] = {
+    types.BuiltinFunctionType: ("__self__", "__name__"),
+    types.MethodWrapperType: ("__self__", "__name__"),
+    functools.partial: ("func", "args", "keywords"),
+    collections.defaultdict: ("default_factory",),
+    BaseException: ("args",),
+    property: ("fget",),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+}
+"""What objects of these types, written in C, hold under which names."""
+
+_BY_PARTS = (types.FunctionType, types.MethodType, *MEMBERS, *CONTENTS)
+_INERT = ("logging", "threading", "_thread", "re", "abc", "_abc")
+"""Libraries whose objects tell a combine nothing about numbers."""
+
+_MEMORY = frozenset(("array", "mmap", "_ctypes", "ctypes"))
+"""Libraries of C whose objects are memory, which counts by content."""
+
+_EVERYTHING = frozenset(("__dict__", "__slots__", "vars", "dir", "asdict", "astuple", "getmembers"))
+"""Where code names one of these, it may read any attribute."""
+
+_NO_SETTINGS = ("__dict__", "__weakref__", "__builtins__", "__doc__", "__module__", "__spec__", "__loader__")
+
+_OPERATOR = ("combine", "identity", "event", "template", "facts", "promote", "check", "events", "parts", "has_identity")
+"""What the library reads of an operator, although no code of the user's says so."""
+
+CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__attrs_post_init__")
+"""What runs where a class is called."""
+
+_QUIET = frozenset(
+    (
+        *(
+            "__repr__",
+            "__str__",
+            "__format__",
+            "__hash__",
+            "__del__",
+            "__dir__",
+            "__sizeof__",
+            "__copy__",
+            "__deepcopy__",
+        ),
+        *("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__set_name__"),
+        *("__init_subclass__", "__class_getitem__", "__setattr__", "__delattr__", *CONSTRUCTORS),
+    )
+)
+"""Methods that no arithmetic runs."""
+
+Names = dict[str, None]
+Slot = tuple[str, Any]
+Child = tuple[Slot, Any]
+
+
+class Missing(enum.Enum):
+    """What an empty cell or slot holds."""
+
+    MISSING = 0
+
+
+MISSING = Missing.MISSING
+
+
+class Sort(enum.Enum):
+    """How a value counts: by value, by shape and dtype, by content, by identity, by type, or by its parts."""
+
+    SCALAR = 0
+    ARRAY = 1
+    BUFFER = 2
+    LEAF = 3
+    DESCRIPTOR = 4
+    COMPOUND = 5
+
+
+_SORTS: dict[type, Sort] = {
+    **dict.fromkeys((bool, int, float, complex, str, bytes, type(None), type(...), mx.Dtype, Missing), Sort.SCALAR),
+    **dict.fromkeys((mx.array, Leaf), Sort.ARRAY),
+    **dict.fromkeys((bytearray, memoryview), Sort.BUFFER),
+    **dict.fromkeys((types.CodeType, type(mx.add), type(mx.array.__add__), np.ufunc), Sort.LEAF),
+    **dict.fromkeys((types.MethodDescriptorType, types.WrapperDescriptorType), Sort.LEAF),
+    types.ClassMethodDescriptorType: Sort.LEAF,
+    **dict.fromkeys(DESCRIPTORS, Sort.DESCRIPTOR),
+    **dict.fromkeys((types.FunctionType, types.MethodType, dict, list, tuple, functools.partial), Sort.COMPOUND),
+}
+
+
+@attrs.frozen(eq=False)
+class Parts:
+    """What a value is made of.
+
+    Args:
+        children: Where each part is held, and the part.
+        open: For each name space, the names that would count if it held them, or how many
+            entries it has where all of them count.
+    """
+
+    children: list[Child]
+    open: dict[str, Names | int] = attrs.field(factory=dict)
+
+
+def sort_of(value: Any) -> Sort:
+    """How a value counts."""
+    kind = type(value)
+    sort = _SORTS.get(kind)
+    if sort is not None:
+        return sort
+    bases = mro_of(kind)
+    if np.ndarray in bases or np.generic in bases:
+        return Sort.COMPOUND if np.ndarray in bases and dtype_of(value).hasobject else Sort.BUFFER
+    if not _MEMORY.isdisjoint(map(module_of, bases)):
+        return Sort.BUFFER
+    if types.ModuleType in bases:
+        return Sort.LEAF if is_library_module(value) else Sort.COMPOUND
+    if type in bases:
+        return Sort.LEAF if is_library_class(value) and is_library_class(kind) else Sort.COMPOUND
+    if kind is types.BuiltinFunctionType:
+        owner = value.__self__
+        return Sort.LEAF if owner is None or sort_of(owner) is Sort.LEAF else Sort.COMPOUND
+    return Sort.LEAF if module_of(kind) in _INERT else Sort.COMPOUND
+
+
+def by_parts(value: Any) -> bool:
+    """Whether two values with the same class and the same parts count as one."""
+    kind = type(value)
+    if kind in _BY_PARTS:
+        return True
+    bases = mro_of(kind)
+    return Semigroup in bases or tuple in bases or list in bases or entry_of(kind, "__attrs_attrs__") is not None
+
+
+def parts_of(value: Any, names: Names) -> Parts:
+    """The parts of a value that code with these names can read."""
+    kind = type(value)
+    if kind is types.FunctionType:
+        return _function(value, names)
+    if kind is types.MethodType:
+        return Parts([(("plain", "__func__"), value.__func__), (("plain", "__self__"), value.__self__)])
+    if kind is contextvars.ContextVar:
+        return Parts([(("context", None), value.get(MISSING))])
+    if kind in (weakref.ProxyType, weakref.CallableProxyType):
+        return Parts([(("referent", "proxy"), referent_of(value))])
+    bases = mro_of(kind)
+    if Semigroup in bases and is_library_class(kind):
+        return Parts([(("field", name), getattr(value, name)) for name in field_names(kind)])
+    if types.ModuleType in bases:
+        return _named("attr", module_dict(value), names)
+    if type in bases:
+        return _class(value, names)
+    if weakref.ref in bases:
+        return Parts([(("referent", "ref"), weakref.ref.__call__(value))])
+    return _instance(value, kind, names)
+
+
+def _named(how: str, space: Any, names: Iterable[str]) -> Parts:
+    """The entries of a name space that code names."""
+    if not _EVERYTHING.isdisjoint(names):
+        entries = [((how, name), part) for name, part in space.items() if name not in _NO_SETTINGS]
+        return Parts(entries, {how: len(space)})
+    wanted = dict.fromkeys(names)
+    return Parts([((how, name), space[name]) for name in wanted if name in space], {how: wanted})
+
+
+def _function(function: types.FunctionType, names: Names) -> Parts:
+    """The code, defaults, cells, attributes and, unless a library wrote it, the globals of a function."""
+    code = function.__code__
+    children: list[Child] = [
+        (("plain", "__code__"), code),
+        (("plain", "__defaults__"), function.__defaults__),
+        (("plain", "__kwdefaults__"), function.__kwdefaults__),
+    ]
+    for i, cell in enumerate(function.__closure__ or ()):
+        children.append((("cell", i), cell_contents(cell, MISSING)))
+    own = function.__dict__
+    if is_library_code(code):
+        children += [(("attr", name), part) for name, part in own.items()]
+        return Parts(children)
+    held = names_of(code)
+    scope = function.__globals__
+    wanted = held.scope if "globals" not in held.scope else {**held.scope, **held.attributes}
+    for name in wanted:
+        if name in scope:
+            children.append((("global", name), scope[name]))
+        else:
+            part = function.__builtins__.get(name)  # type: ignore[attr-defined]
+            if part is not None and sort_of(part) is not Sort.LEAF:
+                children.append((("builtin", name), part))
+    children += [(("import", name), sys.modules.get(name)) for name in _imported(function)]
+    if not own and FALLS_BACK not in names:
+        return Parts(children, {"global": wanted})
+    attributes = _named("attr", own, names)
+    return Parts(children + attributes.children, {"global": wanted, **attributes.open})
+
+
+def _imported(function: types.FunctionType) -> Iterator[str]:
+    """The absolute names of the modules that a function imports when it runs."""
+    package = function.__globals__.get("__package__") or ""
+    for level, name in names_of(function.__code__).imports:
+        above = package.rsplit(".", level - 1)[0] if level else ""
+        yield f"{above}.{name}".strip(".") if level else name
+
+
+def _class(kind: type, names: Names) -> Parts:
+    """The metaclass, the bases and the entries of a class, also those that syntax calls by name."""
+    space = class_dict(kind)
+    always = [name for name, part in space.items() if is_special(name) and name not in _QUIET and _is_code(part, kind)]
+    if "_member_map_" in space:
+        always.append("_member_map_")
+    if Semigroup in mro_of(kind):
+        always += _OPERATOR
+    found = _named("entry", space, (*names, *always))
+    head: list[Child] = [(("class", None), type(kind)), (("bases", None), bases_of(kind))]
+    return Parts(head + found.children, found.open)
+
+
+def _is_code(entry: Any, kind: type) -> bool:
+    """Whether a special entry of a class is code that somebody wrote, and not a decorator."""
+    if type(entry) is not types.FunctionType or is_library_code(entry.__code__):
+        return False
+    return entry.__code__.co_filename != "<string>" or "__dataclass_fields__" not in class_dict(kind)
+
+
+def _instance(value: Any, kind: type, names: Names) -> Parts:
+    """The class, the attributes, the slots and the content of an object."""
+    bases = mro_of(kind)
+    members = [name for base in bases for name in MEMBERS.get(base, ()) if type(entry_of(kind, name)) in DESCRIPTORS]
+    children: list[Child] = [(("member", name), object.__getattribute__(value, name)) for name in members]
+    if not is_library_class(kind):
+        children.append((("class", None), kind))
+    fields = field_names(kind)
+    wanted = {**names, **dict.fromkeys(fields)} if fields else names
+    whole = reads_any_attribute(kind) or not _EVERYTHING.isdisjoint(names)
+    space = instance_dict(value)
+    found = Parts([])
+    if space is not None:
+        found = _named("attr", space, ("__dict__",) if whole else wanted)
+    children += found.children
+    slots = [name for name in slots_of(kind) if whole or name in wanted]
+    children += [(("slot", name), slot_contents(value, name, MISSING)) for name in slots]
+    content = content_of(value)
+    if content is not None:
+        children += [(("item", i), part) for i, part in enumerate(content)]
+        if dict in bases:
+            children += [(("key", i), key) for i, key in enumerate(dict.__iter__(value))]
+    elif not children:
+        children = [(("held", i), part) for i, part in enumerate(held_by(value))]
+        if entry_of(kind, "__length_hint__") is not None:  # an iterator along a sequence
+            children.append((("left", None), operator.length_hint(value, -1)))
+    return Parts(children, found.open)
+
+
+def field_names(kind: type) -> tuple[str, ...]:
+    """The fields of an attrs class.
+
+    Raises:
+        ScanError: The class has an ``__init__`` of its own that attrs did not write.
+    """
+    declared = entry_of(kind, "__attrs_attrs__")
+    if declared is None:
+        return ()
+    space = class_dict(kind)
+    if "__init__" in space and "__attrs_attrs__" not in space:
+        raise errors.ScanError(
+            f"[{kind.__name__}] has its own __init__ but is not decorated: two of its instances would compare equal. "
+            "Decorate the class with @attrs.frozen and declare its fields."
+        )
+    return tuple([field.name for field in declared])

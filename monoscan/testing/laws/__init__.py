@@ -1,0 +1,1 @@
+"""What must hold: laws as data, and the checks of them."""

@@ -1,0 +1,1 @@
+"""Examples to check laws on, and the smallest one that breaks them."""
