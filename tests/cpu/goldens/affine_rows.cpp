@@ -227,6 +227,10 @@ template <class V> INLINE V multiply_add(V a, V b, V c) {
 template <class V> INLINE auto not_finite(V x) { return x - x != 0; }
 // The sum of both halves tells as well, and is quicker to test.
 template <class Half, class V> INLINE bool sum_not_finite(V x) {
+#if defined(__AVX512DQ__)  // one instruction: quiet NaN, infinities, signalling NaN
+  if constexpr (sizeof(V) == 64 && sizeof(x[0]) == 4) return __builtin_ia32_fpclassps512_mask(x, 0x99, (short)-1);
+  if constexpr (sizeof(V) == 64 && sizeof(x[0]) == 8) return __builtin_ia32_fpclasspd512_mask(x, 0x99, (char)-1);
+#endif
   if constexpr (sizeof(V) == 64) {
     const halves_of<Half> h = bit_cast<halves_of<Half>>(x);
     return any(not_finite(h.low + h.high));
@@ -296,10 +300,8 @@ NOINLINE void give_carry(const piece& p) {
 
 
 // One register again, element by element from a carry: the results from the first bad one on.
-NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const state& before, state& carry, state* y,
-                    const captures& k, bool& found) {
-  state x;
-  m == W ? load(e, at, x) : load_part(e, at, m, x);
+NOINLINE void again(const state& x, int m, bool seeded, const state& before, state& carry, state* y, const captures& k,
+                    bool& found) {
   for (int i = 0; i < m; ++i, seeded = true) {
     const int lane = i;
     const state own = spread(x, lane), next = seeded ? combine(carry, own, k) : own;
@@ -311,23 +313,24 @@ NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const stat
   }
 }
 // Registers that lie side by side, whose results or whose carry came out bad; what was bad for ever is not mended.
-NOINLINE void mend(const elements& e, ms_int at, int registers, int m, bool seeded, const state& before, state& carry,
+NOINLINE void mend(const elements& e, ms_int at, int registers, bool seeded, const state& before, state& carry,
                    state* y, const captures& k) {
   i32v wrong = spoilt(before, carry);
   for (int i = 0; y && i < registers; ++i) wrong |= spoilt_results(before, y[i]);
   if (!any(wrong)) return;
-  state c = before;
+  state x, c = before;
   bool found = false;
   for (int i = 0; i < registers; ++i, seeded = true) {
     const int n = i;
-    again(e, at + n * W, m, seeded, before, c, y ? y + n : y, k, found);
+    load(e, at + n * W, x);
+    again(x, W, seeded, before, c, y ? y + n : y, k, found);
   }
   if (any(spoilt(before, carry))) carry = c;
 }
 // Stores a block that was kept back; behind its registers stands its carry.
 NOINLINE void mend_block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, state* kept,
                          const captures& k) {
-  mend(e, at, 4, W, seeded, carry, kept[4], kept, k);
+  mend(e, at, 4, seeded, carry, kept[4], kept, k);
   for (int i = 0; i < 4; ++i) store(r, at + i * W, kept[i]);
   carry = kept[4];
 }
@@ -388,7 +391,8 @@ NOINLINE void block(const elements& e, const results& r, ms_int at, bool seeded,
   carry = c;
 }
 
-INLINE bool pair(const elements& e, const results& r, ms_int at, state& held, const captures& k, bool past) {
+// How many of them came out well.
+INLINE int pair(const elements& e, const results& r, ms_int at, state& held, const captures& k, bool past) {
   state x0, x1, x2, x3;
   load(e, at + 0 * W, x0); load(e, at + 1 * W, x1); load(e, at + 2 * W, x2); load(e, at + 3 * W, x3);
   transpose(x0, x1, x2, x3);
@@ -418,16 +422,17 @@ INLINE bool pair(const elements& e, const results& r, ms_int at, state& held, co
   x2 = combine(xseed, x2, k);
   x3 = combine(xseed, x3, k);
   transpose(x0, x1, x2, x3);
+  if (__builtin_expect(sum_not_finite<f32x8>(multiply_add(x3.s0, x3.s1, multiply_add(x2.s0, x2.s1, multiply_add(x1.s0, x1.s1, multiply_add(x0.s0, x0.s1, between.s0 * between.s1))))), 0)) return 0;
+  if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); }
   z0 = combine(zseed, z0, k);
   z1 = combine(zseed, z1, k);
   z2 = combine(zseed, z2, k);
   z3 = combine(zseed, z3, k);
   transpose(z0, z1, z2, z3);
-  if (__builtin_expect(sum_not_finite<f32x8>(multiply_add(between.s0, between.s1, multiply_add(z3.s0, z3.s1, multiply_add(z2.s0, z2.s1, multiply_add(z1.s0, z1.s1, multiply_add(z0.s0, z0.s1, multiply_add(x3.s0, x3.s1, multiply_add(x2.s0, x2.s1, multiply_add(x1.s0, x1.s1, multiply_add(x0.s0, x0.s1, carry.s0 * carry.s1)))))))))), 0)) return false;
-  if (past) { stream(r, at + 0 * W, x0, x1); stream(r, at + 2 * W, x2, x3); } else { store(r, at + 0 * W, x0); store(r, at + 1 * W, x1); store(r, at + 2 * W, x2); store(r, at + 3 * W, x3); }
+  if (__builtin_expect(sum_not_finite<f32x8>(multiply_add(z3.s0, z3.s1, multiply_add(z2.s0, z2.s1, multiply_add(z1.s0, z1.s1, multiply_add(z0.s0, z0.s1, carry.s0 * carry.s1))))), 0)) { held = between; return 1; }
   if (past) { stream(r, at + 4 * W + 0 * W, z0, z1); stream(r, at + 4 * W + 2 * W, z2, z3); } else { store(r, at + 4 * W + 0 * W, z0); store(r, at + 4 * W + 1 * W, z1); store(r, at + 4 * W + 2 * W, z2); store(r, at + 4 * W + 3 * W, z3); }
   held = carry;
-  return true;
+  return 2;
 }
 INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {
   state x0, x1, x2, x3, x4, x5, x6, x7;
@@ -453,17 +458,18 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
                  bool scan) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
+  const state given = x;
   scan_lanes(x, k);
   const state y = seeded ? combine(carry, x, k) : x;
   state out = y;
   const state before = carry;
   carry = spread(y, m - 1);
-  if (scan ? __builtin_expect(sum_not_finite<f32x8>(multiply_add(out.s0, out.s1, carry.s0 * carry.s1)), 0) : __builtin_expect(sum_not_finite<f32x8>(carry.s0 * carry.s1), 0)) {
-    const elements g = e;
-    const state b = before;
-    state n = carry, o = out;
-    mend(g, at, 1, m, seeded, b, n, &o, k);
-    carry = n, out = o;
+  if (__builtin_expect(sum_not_finite<f32x8>(multiply_add(out.s0, out.s1, carry.s0 * carry.s1)), 0)) {
+    const state b = before, own = given;
+    state n = carry, c = b, o = out;
+    bool found = false;
+    again(own, m, seeded, b, c, &o, k, found);
+    carry = any(spoilt(b, n)) ? c : n, out = o;
   }
   if (scan) m == W ? store(r, at, out) : store_part(r, at, m, out);
 }
@@ -492,7 +498,7 @@ NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& la
     end = least(whole, i + 16 * size);
     const state before = last;
     fold_blocks(e, i, end, length, seeded, last, k);
-    if (__builtin_expect(sum_not_finite<f32x8>(last.s0 * last.s1), 0)) mend(e, i, (int)((end - i) / W), W, seeded, before, last, nullptr, k);
+    if (__builtin_expect(sum_not_finite<f32x8>(last.s0 * last.s1), 0)) mend(e, i, (int)((end - i) / W), seeded, before, last, nullptr, k);
   }
   rest(e, {}, i, length, seeded, last, k, false);
 }
@@ -503,7 +509,7 @@ NOINLINE ms_int pairs(const elements& given, const results& wanted, ms_int i, ms
   const results r = wanted;
   const ms_int size = 4 * W;
   state c = last;
-  while (i + 2 * size <= length && pair(e, r, i, c, k, past)) i += 2 * size;
+  for (int done = 2; done == 2 && i + 2 * size <= length; i += done * size) done = pair(e, r, i, c, k, past);
   last.s0 = c.s0; last.s1 = c.s1;
   return i;
 }

@@ -373,6 +373,10 @@ template <class V> INLINE V multiply_add(V a, V b, V c) {
 template <class V> INLINE auto not_finite(V x) { return x - x != 0; }
 // The sum of both halves tells as well, and is quicker to test.
 template <class Half, class V> INLINE bool sum_not_finite(V x) {
+#if defined(__AVX512DQ__)  // one instruction: quiet NaN, infinities, signalling NaN
+  if constexpr (sizeof(V) == 64 && sizeof(x[0]) == 4) return __builtin_ia32_fpclassps512_mask(x, 0x99, (short)-1);
+  if constexpr (sizeof(V) == 64 && sizeof(x[0]) == 8) return __builtin_ia32_fpclasspd512_mask(x, 0x99, (char)-1);
+#endif
   if constexpr (sizeof(V) == 64) {
     const halves_of<Half> h = bit_cast<halves_of<Half>>(x);
     return any(not_finite(h.low + h.high));
@@ -448,10 +452,8 @@ INLINE state combine_called(const state& l, const state& r, const captures& k) {
 }
 
 // One register again, element by element from a carry: the results from the first bad one on.
-NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const state& before, state& carry, state* y,
-                    const captures& k, bool& found) {
-  state x;
-  m == W ? load(e, at, x) : load_part(e, at, m, x);
+NOINLINE void again(const state& x, int m, bool seeded, const state& before, state& carry, state* y, const captures& k,
+                    bool& found) {
   for (int i = 0; i < m; ++i, seeded = true) {
     const int lane = i;
     const state own = spread(x, lane), next = seeded ? combine_called(carry, own, k) : own;
@@ -463,23 +465,24 @@ NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const stat
   }
 }
 // Registers that lie side by side, whose results or whose carry came out bad; what was bad for ever is not mended.
-NOINLINE void mend(const elements& e, ms_int at, int registers, int m, bool seeded, const state& before, state& carry,
+NOINLINE void mend(const elements& e, ms_int at, int registers, bool seeded, const state& before, state& carry,
                    state* y, const captures& k) {
   i32v wrong = spoilt(before, carry);
   for (int i = 0; y && i < registers; ++i) wrong |= spoilt_results(before, y[i]);
   if (!any(wrong)) return;
-  state c = before;
+  state x, c = before;
   bool found = false;
   for (int i = 0; i < registers; ++i, seeded = true) {
     const int n = i;
-    again(e, at + n * W, m, seeded, before, c, y ? y + n : y, k, found);
+    load(e, at + n * W, x);
+    again(x, W, seeded, before, c, y ? y + n : y, k, found);
   }
   if (any(spoilt(before, carry))) carry = c;
 }
 // Stores a block that was kept back; behind its registers stands its carry.
 NOINLINE void mend_block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, state* kept,
                          const captures& k) {
-  mend(e, at, 8, W, seeded, carry, kept[8], kept, k);
+  mend(e, at, 8, seeded, carry, kept[8], kept, k);
   for (int i = 0; i < 8; ++i) store(r, at + i * W, kept[i]);
   carry = kept[8];
 }
@@ -567,17 +570,18 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
                  bool scan) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
+  const state given = x;
   scan_lanes(x, k);
   const state y = seeded ? combine_called(carry, x, k) : x;
   state out = y;
   const state before = carry;
   carry = spread(y, m - 1);
-  if (scan ? __builtin_expect(sum_not_finite<f32x8>(out.s1 * carry.s1), 0) : __builtin_expect(sum_not_finite<f32x8>(carry.s1), 0)) {
-    const elements g = e;
-    const state b = before;
-    state n = carry, o = out;
-    mend(g, at, 1, m, seeded, b, n, &o, k);
-    carry = n, out = o;
+  if (__builtin_expect(sum_not_finite<f32x8>(out.s1 * carry.s1), 0)) {
+    const state b = before, own = given;
+    state n = carry, c = b, o = out;
+    bool found = false;
+    again(own, m, seeded, b, c, &o, k, found);
+    carry = any(spoilt(b, n)) ? c : n, out = o;
   }
   if (scan) m == W ? store(r, at, out) : store_part(r, at, m, out);
 }
@@ -606,7 +610,7 @@ NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& la
     end = least(whole, i + 16 * size);
     const state before = last;
     fold_blocks(e, i, end, length, seeded, last, k);
-    if (__builtin_expect(sum_not_finite<f32x8>(last.s1), 0)) mend(e, i, (int)((end - i) / W), W, seeded, before, last, nullptr, k);
+    if (__builtin_expect(sum_not_finite<f32x8>(last.s1), 0)) mend(e, i, (int)((end - i) / W), seeded, before, last, nullptr, k);
   }
   rest(e, {}, i, length, seeded, last, k, false);
 }

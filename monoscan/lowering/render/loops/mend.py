@@ -11,10 +11,8 @@ from monoscan.lowering.render.spec import KernelSpec
 
 MEND = """\
 // One register again, element by element from a carry: the results from the first bad one on.
-NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const state& before, state& carry, state* y,
-                    const captures& k, bool& found) {
-  state x;
-  m == W ? load(e, at, x) : load_part(e, at, m, x);
+NOINLINE void again(const state& x, int m, bool seeded, const state& before, state& carry, state* y, const captures& k,
+                    bool& found) {
   for (int i = 0; i < m; ++i, seeded = true) {
     const int lane = @lane;
     const state own = spread(x, lane), next = seeded ? combine(carry, own, k) : own;
@@ -26,16 +24,17 @@ NOINLINE void again(const elements& e, ms_int at, int m, bool seeded, const stat
   }
 }
 // Registers that lie side by side, whose results or whose carry came out bad; what was bad for ever is not mended.
-NOINLINE void mend(const elements& e, ms_int at, int registers, int m, bool seeded, const state& before, state& carry,
+NOINLINE void mend(const elements& e, ms_int at, int registers, bool seeded, const state& before, state& carry,
                    state* y, const captures& k) {
   i32v wrong = spoilt(before, carry);
   for (int i = 0; y && i < registers; ++i) wrong |= spoilt_results(before, y[i]);
   if (!any(wrong)) return;
-  state c = before;
+  state x, c = before;
   bool found = false;
   for (int i = 0; i < registers; ++i, seeded = true) {
     const int n = @register;
-    again(e, at + n * W, m, seeded, before, c, y ? y + n : y, k, found);
+    load(e, at + n * W, x);
+    again(x, W, seeded, before, c, y ? y + n : y, k, found);
   }
   if (any(spoilt(before, carry))) carry = c;
 }
@@ -45,7 +44,7 @@ KEPT = """\
 // Stores a block that was kept back; behind its registers stands its carry.
 NOINLINE void mend_block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, state* kept,
                          const captures& k) {
-  mend(e, at, @length, W, seeded, carry, kept[@length], kept, k);
+  mend(e, at, @length, seeded, carry, kept[@length], kept, k);
   for (int i = 0; i < @length; ++i) store(r, at + i * W, kept[i]);
   carry = kept[@length];
 }
@@ -72,10 +71,10 @@ def step(condition: str) -> str:
     # Copies, since what has an address is not held in registers.
     return f"""\
   if ({condition}) {{
-    const elements g = e;
-    const state b = before;
-    state n = carry, o = out;
-    mend(g, at, 1, m, seeded, b, n, &o, k);
-    carry = n, out = o;
+    const state b = before, own = given;
+    state n = carry, c = b, o = out;
+    bool found = false;
+    again(own, m, seeded, b, c, &o, k, found);
+    carry = any(spoilt(b, n)) ? c : n, out = o;
   }}
 """

@@ -35,7 +35,7 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
                  bool scan) {
   state x;
   m == W ? load(e, at, x) : load_part(e, at, m, x);
-  scan_lanes(x, k);
+@given  scan_lanes(x, k);
   const state y = seeded ? combine(carry, x, k) : x;
   @out
 @before  carry = spread(y, @last);
@@ -98,7 +98,7 @@ NOINLINE ms_int pairs(const elements& given, const results& wanted, ms_int i, ms
   const results r = wanted;
   const ms_int size = @length * W;
   state c = last;
-  while (i + 2 * size <= length && pair(e, r, @pair_at, c, k, past)) i += 2 * size;
+  for (int done = 2; done == 2 && i + 2 * size <= length; i += done * size) done = pair(e, r, @pair_at, c, k, past);
   @keep_last_c
   return i;
 }
@@ -160,7 +160,7 @@ NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& la
     end = least(whole, i + 16 * size);
     const state before = last;
     fold_blocks(e, i, end, length, seeded, last, k);
-    if (@seldom) mend(e, @chunk_at, (int)((end - i) / W), W, seeded, before, last, nullptr, k);
+    if (@seldom) mend(e, @chunk_at, (int)((end - i) / W), seeded, before, last, nullptr, k);
   }
   rest(e, {}, i, length, seeded, last, k, false);
 }
@@ -343,15 +343,15 @@ class RowsText:
         lines += ["state carry = held;", *seeds[0][:2], *seeds[1][:2], *seeds[0][2:]]
         guarded = self.guard.needed
         lines += ["const state between = carry;" if guarded else "", *seeds[1][2:]]
-        for n, m, p in zip(names, memory, "xz", strict=True):
+        ends = [("between", "return 0;"), ("carry", "{ held = between; return 1; }")]
+        for n, m, a, p, (after, end) in zip(names, memory, at, "xz", ends, strict=True):
             lines += [*self._finish(n, f"{p}seed"), *self._to_memory(m)]
-            lines += [] if guarded else [self._store(m, at[p == "z"])]
-        if guarded:
-            lines.append(f"if ({self.guard.seldom([*memory[0], *memory[1]], ['between', 'carry'])}) return false;")
-            lines += [self._store(m, a) for m, a in zip(memory, at, strict=True)]
-        lines += ["held = carry;", "return true;" if guarded else ""]
-        head = "pair(const elements& e, const results& r, ms_int at, state& held, const captures& k, bool past)"
-        return _function(f"INLINE {'bool' if guarded else 'void'} {head}", lines)
+            lines += [f"if ({self.guard.seldom(m, [after])}) {end}" if guarded else "", self._store(m, a)]
+        lines += ["held = carry;", "return 2;"]
+        head = (
+            "INLINE int pair(const elements& e, const results& r, ms_int at, state& held, const captures& k, bool past)"
+        )
+        return f"// How many of them came out well.\n{_function(head, lines)}"
 
     def _finish(self, names: list[str], seed: str) -> list[str]:
         """Each element's result: what comes before its run, then the fold within the run."""
@@ -383,11 +383,11 @@ class RowsText:
             start = f"state{self.text.identity()}" if self.spec.identity is not None else "carry"
             keep = arguments(patterns.keep(self.lanes, 1))
             out = f"state out = shuffle<{keep}>(seeded ? carry : {start}, {moved});"
-        back, guard, before, check = self.spec.reverse, self.guard, "", ""
+        back, guard, given, before, check = self.spec.reverse, self.guard, "", "", ""
         if guard.needed:
-            before = "  const state before = carry;\n"
-            check = mend.step(f"scan ? {guard.seldom(['out'], ['carry'])} : {guard.seldom([], ['carry'])}")
-        values = {"before": before, "check": check, "last": "W - m" if back else "m - 1"}
+            given, before = "  const state given = x;\n", "  const state before = carry;\n"
+            check = mend.step(guard.seldom(["out"], ["carry"]))
+        values = {"given": given, "before": before, "check": check, "last": "W - m" if back else "m - 1"}
         return fill(self._seldom(STEP), out=out, step_at="length - i - m" if back else "i", **values)
 
     def _line(self) -> str:
