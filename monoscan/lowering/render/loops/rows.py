@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from monoscan.lowering.render.guard import GuardText
-from monoscan.lowering.render.loops import mend, patterns
+from monoscan.lowering.render.loops import lines, mend, patterns
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.patterns import arguments
 from monoscan.lowering.render.loops.row_memory import span_text
@@ -51,35 +51,6 @@ NOINLINE void rest(const elements& e, const results& r, ms_int i, ms_int length,
 }
 """
 
-LINE = """\
-// Consecutive elements.
-NOINLINE void scan_line(const elements& given, const results& wanted, ms_int length, bool seeded, state& last,
-                        const captures& k, bool past) {
-  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
-  const results r = wanted;
-  const ms_int size = @length * W;
-  ms_int i = 0;
-  state carry = last;
-@blocks  rest(given, wanted, i, length, seeded, last, k, true);
-}
-"""
-
-BLOCKS = """\
-  for (; i + size <= length; i += size, seeded = true) block(e, r, @block_at, seeded, carry, k, past);
-  @keep_last
-"""
-
-PAIRS = """\
-  if (!seeded && size <= length) block(given, wanted, @block_at, false, carry, k, past), i = size, seeded = true;
-  if (seeded) {
-    state c = carry;  // without an address, and so in registers
-    for (; i + 2 * size <= length; i += 2 * size) pair(e, r, @pair_at, c, k, past);
-    @keep_carry
-    if (i + size <= length) block(given, wanted, @block_at, true, carry, k, past), i += size;
-  }
-  @keep_last
-"""
-
 WHOLE = """\
 NOINLINE void block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, const captures& k,
                     bool past) {
@@ -89,101 +60,12 @@ NOINLINE void block(const elements& e, const results& r, ms_int at, bool seeded,
 }
 """
 
-# A loop with a call in it holds no constants in registers: guarded ones stop, and are called again.
-GUARDED_PAIRS = """\
-// Pairs of blocks from `i` on; up to where all came out well.
-NOINLINE ms_int pairs(const elements& given, const results& wanted, ms_int i, ms_int length, state& last,
-                      const captures& k, bool past) {
-  const elements e = given;
-  const results r = wanted;
-  const ms_int size = @length * W;
-  state c = last;
-  for (int done = 2; done == 2 && i + 2 * size <= length; i += done * size) done = pair(e, r, @pair_at, c, k, past);
-  @keep_last_c
-  return i;
-}
-NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
-                        const captures& k, bool past) {
-  const ms_int size = @length * W;
-  ms_int i = 0;
-  if (!seeded && size <= length) block(e, r, @block_at, false, last, k, past), i = size, seeded = true;
-  for (; seeded; i += size) {
-    i = pairs(e, r, i, length, last, k, past);
-    if (i + size > length) break;
-    block(e, r, @block_at, true, last, k, past);
-  }
-  rest(e, r, i, length, seeded, last, k, true);
-}
-"""
-
-GUARDED_BLOCKS = """\
-// Blocks from `i` on; up to where.
-NOINLINE ms_int blocks(const elements& given, const results& wanted, ms_int i, ms_int length, bool seeded, state& last,
-                       const captures& k, bool past, state* kept) {
-  const elements e = given;
-  const results r = wanted;
-  const ms_int size = @length * W;
-  state carry = last;
-  for (; i + size <= length; i += size, seeded = true)
-    if (!block(e, r, @block_at, seeded, carry, k, past, kept)) break;
-  @keep_last
-  return i;
-}
-NOINLINE void scan_line(const elements& e, const results& r, ms_int length, bool seeded, state& last,
-                        const captures& k, bool past) {
-  const ms_int size = @length * W;
-  state kept[@length + 1];
-  ms_int i = 0;
-  for (;; i += size) {
-    i = blocks(e, r, i, length, seeded, last, k, past, kept), seeded = seeded || i > 0;
-    if (i + size > length) break;
-    mend_block(e, r, @block_at, seeded, last, kept, k), seeded = true;
-  }
-  rest(e, r, i, length, seeded, last, k, true);
-}
-"""
-
-GUARDED_FOLD = """\
-NOINLINE void fold_blocks(const elements& given, ms_int i, ms_int end, ms_int length, bool seeded, state& last,
-                          const captures& k) {
-  const elements e = given;
-  const ms_int size = @length * W;
-  state carry = last;
-  for (; i < end; i += size, seeded = true) fold_block(e, @block_at, seeded, carry, k);
-  last = carry;
-}
-// What is bad stays bad or has no say, so that a look once in a while is enough.
-NOINLINE void fold_line(const elements& e, ms_int length, bool seeded, state& last, const captures& k) {
-  const ms_int size = @length * W, whole = length / size * size;
-  ms_int i = 0;
-  for (ms_int end; i < whole; i = end, seeded = true) {
-    end = least(whole, i + 16 * size);
-    const state before = last;
-    fold_blocks(e, i, end, length, seeded, last, k);
-    if (@seldom) mend(e, @chunk_at, (int)((end - i) / W), seeded, before, last, nullptr, k);
-  }
-  rest(e, {}, i, length, seeded, last, k, false);
-}
-"""
-
 CALLED = """\
 NOINLINE void combine_into(state& y, const state& l, const state& r, const captures& k) { y = combine(l, r, k); }
 INLINE state combine_called(const state& l, const state& r, const captures& k) {
   state y;  // not a value returned: that is copied in pieces, for which the next load would wait
   combine_into(y, l, r, k);
   return y;
-}
-"""
-
-FOLD = """\
-NOINLINE void fold_line(const elements& given, ms_int length, bool seeded, state& last, const captures& k) {
-  const elements e = given;
-  const ms_int size = @length * W;
-  ms_int i = 0;
-  state carry = last;
-  for (; i + size <= length; i += size, seeded = true) fold_block(e, @block_at, seeded, carry, k);
-  last = carry;
-  rest(given, {}, i, length, seeded, last, k, false);
 }
 """
 
@@ -235,8 +117,12 @@ class RowsText:
         parts += [_scan(f"runs{n}", patterns.runs(self.spec.width, n, self.spec.reverse)) for n in sorted(lengths)]
         if self.spec.want_results:
             parts += [self._block(), self._pair() if self.paired else ""]
-        parts += [self._fold_block(), self._step(), self._line()]
+        parts += [self._fold_block(), self._step(), self._lines()]
         return "\n".join([*parts, span_text(self.spec)])
+
+    def _lines(self) -> str:
+        text = lines.fold(self.spec, self.guard, self.fold_length)
+        return text + lines.scan(self.spec, self.guard, self.length, self.paired) if self.spec.want_results else text
 
     def _load(self, names: list[str], at: str) -> list[str]:
         loads = " ".join(f"load(e, {at} + {i} * W, {name});" for i, name in enumerate(names))
@@ -389,25 +275,3 @@ class RowsText:
             check = mend.step(guard.seldom(["out"], ["carry"]))
         values = {"given": given, "before": before, "check": check, "last": "W - m" if back else "m - 1"}
         return fill(self._seldom(STEP), out=out, step_at="length - i - m" if back else "i", **values)
-
-    def _line(self) -> str:
-        back = self.spec.reverse
-        at = {
-            "block_at": "length - i - size" if back else "i",
-            "pair_at": "length - i - 2 * size" if back else "i",
-        }
-        at |= {"keep_carry": self._keep("carry", "c"), "keep_last": self._keep("last", "carry")}
-        at["keep_last_c"] = self._keep("last", "c")
-        guarded = self.guard.needed
-        fold = fill(GUARDED_FOLD, seldom=self.guard.seldom([], ["last"])) if guarded else FOLD
-        text = fill(fold, length=self.fold_length, chunk_at="length - end" if back else "i", **at)
-        if not self.spec.want_results:
-            return text
-        line = LINE.replace("@blocks", PAIRS if self.paired else BLOCKS)
-        if guarded:
-            line = GUARDED_PAIRS if self.paired else GUARDED_BLOCKS
-        return text + fill(line, length=self.length, **at)
-
-    def _keep(self, to: str, source: str) -> str:
-        """The carried lanes alone: the others need not be computed."""
-        return " ".join(f"{to}.s{lane} = {source}.s{lane};" for lane in self.spec.lanes_of(self.spec.carried))
