@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import attrs
 import mlx.core as mx
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 from laws_support import MeanOfMeans, Subtraction
@@ -20,6 +22,9 @@ from monoscan.cli.main import main
 from monoscan.monoids import named
 from monoscan.testing import LawError, check_homomorphism, check_laws, law_cases
 from monoscan.testing.arithmetic import exact
+from monoscan.testing.arithmetic.bounded import Bounded, bounded
+from monoscan.testing.arithmetic.machine_levels import BoundedCarrier
+from monoscan.testing.arithmetic.subject import subject_of
 from monoscan.testing.laws.labels import labels
 from monoscan.testing.search import counterexamples as search
 
@@ -186,6 +191,23 @@ def test_time_is_bounded_and_what_is_left_is_counted(monkeypatch: pytest.MonkeyP
     assert {row.verdict for row in exactly if row.law == "associativity"} == {"holds; 11 left after 10 s"}
     with pytest.raises(LawError, match="associativity fails"):
         check_laws(Subtraction(), dtypes=("float32",))
+
+
+def test_an_infinite_bound_is_no_evidence() -> None:
+    """Unless another lane of the example has a finite one, or the sides are equal."""
+    pair = subject_of(ms.Affine(), "float32", (mx.array(1.0), mx.array(1.0)))
+
+    def worst(error: float, *differences: float) -> float:
+        ones = tuple(bounded(np.ones(1, np.float32)) for _ in differences)
+        errors = (error, *[0.5] * (len(differences) - 1))
+        moved = tuple(Bounded(np.float32([1 + d]), np.array([e])) for d, e in zip(differences, errors, strict=True))
+        return float(np.max(np.stack(BoundedCarrier(pair).ratios(ones, moved))))
+
+    assert math.isnan(worst(math.inf, 0.25))
+    assert worst(math.inf, 0.0) == 0
+    assert worst(math.inf, 0.25, 0.25) == 0.5
+    assert worst(math.inf, 0.25, 1.0) == 2
+    assert worst(0.5, 0.25) == 0.5
 
 
 # -------------------------------------------------------------------------------------- reproduce

@@ -87,7 +87,9 @@ class BoundedCarrier(MachineCarrier):
         )
 
     def ratios(self, left: Lanes, right: Lanes) -> list[Any]:
-        return [_ratio(x, y) for x, y in zip(left, right, strict=True)]
+        ratios = [_ratio(x, y) for x, y in zip(left, right, strict=True)]
+        says = np.any(np.stack(np.broadcast_arrays(*(_says(x, y) for x, y in zip(left, right, strict=True)))), axis=0)
+        return [np.where(says, ratio, np.nan) for ratio in ratios]
 
     def native(self, *elements: Lanes) -> Lanes:
         values = np.stack(np.broadcast_arrays(*(element[0].value for element in elements)))
@@ -99,6 +101,11 @@ class BoundedCarrier(MachineCarrier):
 
     def context(self) -> contextlib.AbstractContextManager[Any]:
         return np.errstate(all="ignore")
+
+
+def _says(left: Bounded, right: Bounded) -> Any:
+    """Where a lane says anything: an infinite bound allows everything."""
+    return np.isfinite(left.error + right.error) | (left.value == right.value)
 
 
 def _ratio(left: Bounded, right: Bounded) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.lowering.program.interpret import evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.trace.combine import trace_function
@@ -115,7 +115,7 @@ class Action:
 def _program(name: str, function: Callable[..., Any], leaves: tuple[Leaf, ...]) -> Program:
     traced = trace_function(f"{name}.act", function, leaves)
     if traced.program is None:
-        raise ValueError(f"[laws] the action of {name} is not traceable: {traced.reason}.")
+        raise errors.TraceError(f"[laws] the action of {name} is not traceable: {traced.reason}.")
     return traced.program
 
 

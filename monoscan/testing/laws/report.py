@@ -74,7 +74,7 @@ def verdict(outcome: Outcome) -> str:
         left.append(f"{outcome.unseen} left after {MAX_SECONDS:.0f} s")
     if outcome.checked:
         return "; ".join(["holds", *left])
-    return f"not tested: {'; '.join(left)}" if left else "vacuous: every example was off the domain"
+    return f"not tested: {'; '.join(left)}" if left else "vacuous: every example was off the domain or without a bound"
 
 
 def describe(failure: Failure, dtype: str, origin: str, reproduce: str | None) -> str:

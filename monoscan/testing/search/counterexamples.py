@@ -67,7 +67,7 @@ class Outcome:
     Args:
         law: The law.
         checked: How many examples were checked.
-        skipped: How many were off the domain.
+        skipped: How many were off the domain, or have no finite bound.
         long: How many were left out, since exact numbers grew too long.
         unseen: How many were left when time was up.
         failure: The counterexample, if any.
