@@ -263,3 +263,16 @@ def test_complex_numbers(operator: ms.Monoid, strategy: str) -> None:
         for ours, theirs in zip(tree.flatten(row)[0], expected[i], strict=True):
             assert ours.dtype == mx.complex64
             np.testing.assert_allclose(np.array(ours), theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", ["tuple", "dict"])
+def test_one_operator_may_stand_twice_in_a_product(shape: str) -> None:
+    total = ms.monoid(lambda left, right: left + right, identity=0)
+    x, y = mx.array([1.0, 2.0, 3.0]), mx.array([1, 1, 1])
+    if shape == "tuple":
+        first, second = ms.scan(ms.Tuple(total, total), (x, y), strategy="hillis_steele")
+    else:
+        found = ms.scan(ms.Struct(a=total, b=total), {"a": x, "b": y}, strategy="hillis_steele")
+        first, second = found["a"], found["b"]
+    assert (first.tolist(), second.tolist()) == ([1, 3, 6], [1, 2, 3])
+    assert (first.dtype, second.dtype) == (mx.float32, mx.int32)

@@ -60,6 +60,8 @@ def unsupported(spec: KernelSpec) -> str | None:
     missing = CLike().missing(spec.program(leaves))
     if missing:
         return f"no CPU code for {missing}"
+    if not spec.dtypes:
+        return "an element has no lanes"
     if len(spec.dtypes) > MAX_LANES:
         return f"an element has {len(spec.dtypes)} lanes; kernels hold {MAX_LANES}"
     return _unsupported_storage(spec)

@@ -64,14 +64,15 @@ def _runs(counts: Sequence[int | None], dtypes: Dtypes) -> list[Dtypes]:
 
 def promote(parts: Sequence[Semigroup], dtypes: Dtypes) -> Dtypes:
     """The dtypes of result leaves; leaves that several parts share keep theirs."""
-    owned = split(parts, dtypes)
-    shared = [part for part in parts if count(part) is None]
+    several = [count(part) for part in parts].count(None) > 1
     result: list[str] = []
-    for part, own in zip(parts, owned, strict=True):
-        if len(shared) < 2 or part not in shared:
+    kept = False
+    for part, own in zip(parts, split(parts, dtypes), strict=True):
+        if count(part) is not None or not several:
             result += part.promote(own)
-        elif part is shared[0]:
+        elif not kept:
             result += own
+            kept = True
     return tuple(result)
 
 
