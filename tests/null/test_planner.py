@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 import pytest
 
 import monoscan as ms
+from monoscan.lowering import planner
 from monoscan.lowering.plan.problem import STRATEGIES
 from monoscan.lowering.planner import TITLES, plan
 
@@ -19,6 +21,43 @@ OPAQUE_MONOID = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, identity=0, name
 def row(operator: ms.Semigroup, elems: Any, **options: Any) -> tuple[int, str]:
     found = ms.explain(operator, elems, **options)
     return found.row, found.strategy
+
+
+def affine(*shape: int) -> tuple[mx.array, mx.array]:
+    return mx.zeros(shape), mx.zeros(shape)
+
+
+ROWS: dict[int, tuple[str, ms.Semigroup, Callable[[int], Any]]] = {
+    2: ("trivial", ms.Affine(), lambda batch: affine(1, batch)),
+    3: ("parts", ms.Tuple(ms.Sum(), OPAQUE), lambda batch: (mx.zeros((100, batch)), mx.zeros((100, batch, 2)))),
+    4: ("native", ms.Sum(), lambda batch: mx.zeros((100, batch))),
+    5: ("kernel", ms.Affine(), lambda batch: affine(100, batch)),
+    6: ("blelloch", OPAQUE_MONOID, lambda batch: mx.zeros((100, batch, 2))),
+    7: ("hillis_steele", OPAQUE, lambda batch: mx.zeros((100, batch, 2))),
+}
+"""For each row that the planner tries: the strategy, and a scan that the row takes."""
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_each_row_takes_its_scan(number: int) -> None:
+    strategy, operator, elems = ROWS[number]
+    assert row(operator, elems(2)) == (number, strategy)
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_a_row_that_is_disabled_takes_nothing(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the test above fails then; the batch is another, since plans are kept."""
+    _, operator, elems = ROWS[number]
+    monkeypatch.delitem(planner._ROWS, number)
+    if number == max(ROWS):
+        with pytest.raises(ms.StrategyError, match="no plan"):
+            ms.explain(operator, elems(3))
+    else:
+        assert ms.explain(operator, elems(3)).row > number
+
+
+def test_every_row_has_a_scan() -> None:
+    assert [1, *ROWS] == list(TITLES) == [1, *planner._ROWS]
 
 
 def test_a_forced_strategy_comes_first() -> None:
@@ -50,7 +89,7 @@ def test_native_scans_come_fourth(operator: ms.Semigroup) -> None:
 
 
 def test_what_the_ir_cannot_express_goes_by_arrays() -> None:
-    assert row(OPAQUE_MONOID, mx.zeros((100, 2)))[1] in ("blelloch", "hillis_steele")
+    assert row(OPAQUE_MONOID, mx.zeros((100, 2))) == (6, "blelloch")
     assert row(OPAQUE, mx.zeros((100, 2))) == (7, "hillis_steele")
     assert row(OPAQUE, mx.zeros((100_000, 2))) == (7, "brent_kung")
 
