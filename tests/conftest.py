@@ -1,7 +1,8 @@
-"""Shared set-up: everything outside tests/gpu runs on the CPU, where float64 exists."""
+"""Shared set-up: which tests run, where they keep compiled code, and on which device."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,40 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("default")
+
+
+MINUTES = {False: 4, True: 12}
+"""What a first run of all folders takes on two quiet cores, without and with ``--all``; later ones compile less."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also the tests that are marked as long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One cache for all processes of a run and for later runs, which is not the user's; ``--cache-clear`` empties it."""
+    config.addinivalue_line("markers", "long: more cases of what a quick test shows; --all runs them")
+    os.environ["MONOSCAN_CACHE_DIR"] = str(config.cache.mkdir("monoscan"))  # type: ignore[union-attr]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Says how long it takes; a header would not be shown, for ``-q`` is the default."""
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput") or config.args != config.getini("testpaths"):
+        return
+    every = config.getoption("--all")
+    more = "" if every else f"; --all runs the long tests too, in {MINUTES[True]}"
+    reporter.write_line(f"monoscan's tests take {MINUTES[every]} minutes at most on two quiet cores{more}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
 
 
 @pytest.fixture(autouse=True)

@@ -28,11 +28,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+NATIVE = (ms.Sum, ms.Product, ms.Max, ms.Min, ms.LogSumExp)
+
+
 def runs(operator: ms.Semigroup, strategy: str) -> bool:
     """Whether a strategy can run an operator."""
     if strategy == "native":
-        return all(part.facts(("float64",)).native for part in (operator.parts or (operator,)) if not part.parts)
+        return all(isinstance(part, NATIVE) for part in operator.parts or (operator,))
     return strategy != "blelloch" or operator.has_identity
+
+
+def pairs(*strategies: str) -> pytest.MarkDecorator:
+    """Each operator by each strategy that runs it."""
+    names = operator_names()
+    chosen = [(i, s) for i, (operator, _) in enumerate(OPERATORS) for s in strategies if runs(operator, s)]
+    return pytest.mark.parametrize(("number", "strategy"), chosen, ids=[f"{names[i]}-{s}" for i, s in chosen])
 
 
 def variant(number: int, name: str) -> Question:
@@ -50,24 +60,15 @@ def values(x: mx.array) -> list[float]:
 # --------------------------------------------------------------------------------- every operator
 
 
-@pytest.mark.parametrize("strategy", [*GRAPH, "native"])
-@pytest.mark.parametrize("number", range(len(OPERATORS)), ids=operator_names())
+@pairs(*GRAPH, "native")
 def test_every_operator_by_every_strategy(number: int, strategy: str) -> None:
-    operator = OPERATORS[number][0]
-    if strategy == "native" and not isinstance(operator, (ms.Sum, ms.Product, ms.Max, ms.Min, ms.LogSumExp, ms.Struct)):
-        return
     for name in VARIANTS:
-        if runs(operator, strategy):
-            by(variant(number, name), strategy).check()
+        by(variant(number, name), strategy).check()
 
 
-@pytest.mark.parametrize("strategy", ["brent_kung", "native"])
-@pytest.mark.parametrize("number", range(len(OPERATORS)), ids=operator_names())
+@pairs("brent_kung", "native")
 def test_tangents_are_the_transpose_of_gradients(number: int, strategy: str) -> None:
-    operator = OPERATORS[number][0]
-    if strategy == "native" and not isinstance(operator, (ms.Sum, ms.Product, ms.Max, ms.Min, ms.LogSumExp, ms.Struct)):
-        return
-    if isinstance(operator, ms.KalmanFilter):
+    if isinstance(OPERATORS[number][0], ms.KalmanFilter):
         strategy = "sequential"  # trees agree with the fold on symmetric covariances alone, and tangents are not
     for name in VARIANTS:
         check_transpose(by(variant(number, name), strategy))
@@ -257,11 +258,16 @@ COMPLEX: list[tuple[ms.Semigroup, tuple[tuple[int, ...], ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", ["brent_kung", "hillis_steele", "sequential", "native"])
-@pytest.mark.parametrize(("operator", "sizes"), COMPLEX, ids=lambda x: getattr(x, "name", ""))
+BY_STRATEGY = [
+    pytest.param(operator, sizes, strategy, id=f"{operator.name}-{strategy}")
+    for operator, sizes in COMPLEX
+    for strategy in ("brent_kung", "hillis_steele", "sequential", "native")
+    if strategy != "native" or isinstance(operator, NATIVE)
+]
+
+
+@pytest.mark.parametrize(("operator", "sizes", "strategy"), BY_STRATEGY)
 def test_complex_numbers(operator: ms.Semigroup, sizes: tuple[tuple[int, ...], ...], strategy: str) -> None:
-    if strategy == "native" and not isinstance(operator, (ms.Sum, ms.Product)):
-        return
     rng = np.random.default_rng(6)
     leaves = tuple(complexes(rng, *size) for size in sizes)
     elems: Any = leaves if len(leaves) > 1 else leaves[0]
