@@ -1,28 +1,25 @@
-"""Compiles rendered kernels and calls them by hand, without the bridge.
+"""Compiles rendered kernels with the flags of every kernel, and calls them by hand, without the bridge.
 
-Under sanitizers: ``LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-ASAN_OPTIONS=detect_leaks=0 MONOSCAN_TEST_CXXFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"``.
+Any warning is an error.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import os
-import subprocess
-import tempfile
 from pathlib import Path
 
 import attrs
 import numpy as np
 
 from monoscan.lowering.render import KernelSpec, render
+from monoscan.lowering.targets.cpu import disk
+from monoscan.lowering.targets.cpu.compiler import digest, find_compiler
+from monoscan.lowering.targets.cpu.kernels import kernel_flags
 
 HEADER = Path(__file__).parents[2] / "monoscan/lowering/targets/cpu/kernel.h"
-FLAGS = os.environ.get("MONOSCAN_TEST_CXXFLAGS", "-O1").split()
-COMPILER = os.environ.get("CXX", "g++")
-WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
+WARNINGS = ["-Werror", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
 WARNINGS += ["-Wno-unknown-warning-option", "-Wno-unused-function", "-Wno-unused-parameter"]
 MAX_OUTER = 32
 NUMPY = {"bool": "uint8", "float16": "float16", "bfloat16": "uint16"}
@@ -55,34 +52,16 @@ def store_dtype(name: str) -> str:
 
 
 @functools.cache
-def _folder() -> Path:
-    """One for all processes of a run, so that they share what is compiled."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return Path(tempfile.mkdtemp(prefix="monoscan-kernels-"))
-    folder = Path(tempfile.gettempdir()) / f"monoscan-kernels-{run}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-@functools.cache
 def compile_source(source: str) -> ctypes.CDLL:
     """The shared library of a kernel's source."""
-    path = _folder() / f"{hashlib.sha256((source + ' '.join(FLAGS)).encode()).hexdigest()[:24]}.so"
-    if path.exists():
-        return ctypes.CDLL(str(path))
-    made = path.with_suffix(f".{os.getpid()}")
-    command = [
-        COMPILER, "-std=c++17", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-        "-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *FLAGS, "-include", str(HEADER),
-        "-x", "c++", "-", "-o", str(made), "-lm",
-    ]  # fmt: skip
-    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False, env=plain)
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr
-    made.replace(path)  # whole, whoever else looks
-    return ctypes.CDLL(str(path))
+    compiler = find_compiler()
+    flags = [*kernel_flags(compiler), *WARNINGS]
+    key = digest([source, HEADER.read_text(), compiler.identity, *flags])
+
+    def build(path: Path) -> None:
+        compiler.run([*flags, "-include", HEADER, "-x", "c++", "-", "-o", path, "-lm"], source, path.parent)
+
+    return disk.obtain(f"driver-{key}.so", build, lambda path: ctypes.CDLL(os.fspath(path)))
 
 
 def _describe(array: np.ndarray, outer_ndim: int, batch: int) -> Array:

@@ -90,7 +90,9 @@ def combined(strategy: str, n: int, *, results: bool = True, **options: int) -> 
     """The length of each array operation."""
     recorder = Recorder()
     first = arrays([FIRST], placed=True)
-    run_strategy(strategy, recorder, arrays(elements(n)), first, 1, seeded=False, inclusive=True, results=results, **options)
+    run_strategy(
+        strategy, recorder, arrays(elements(n)), first, 1, seeded=False, inclusive=True, results=results, **options
+    )
     return recorder.lengths
 
 
