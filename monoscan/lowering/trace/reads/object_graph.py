@@ -235,7 +235,7 @@ def _function(function: types.FunctionType, names: Names) -> Parts:
         if name in scope:
             children.append((("global", name), scope[name]))
         else:
-            part = function.__builtins__.get(name)  # type: ignore[attr-defined]
+            part = function.__builtins__.get(name)  # type: ignore[attr-defined, unused-ignore]
             if part is not None and sort_of(part) is not Sort.LEAF:
                 children.append((("builtin", name), part))
     children += [(("import", name), sys.modules.get(name)) for name in _imported(function)]

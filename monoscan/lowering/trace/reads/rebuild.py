@@ -146,7 +146,7 @@ class _Copy:
             scope.update(
                 {name: self.visit(known[name]) for name in (known if "globals" in read else read) if name in known}
             )
-            scope["__builtins__"] = value.__builtins__  # type: ignore[attr-defined]
+            scope["__builtins__"] = value.__builtins__  # type: ignore[attr-defined, unused-ignore]
             for own, cell in zip(cells, value.__closure__ or (), strict=True):
                 if cell_contents(cell, MISSING) is not MISSING:
                     own.cell_contents = self.visit(cell.cell_contents)
