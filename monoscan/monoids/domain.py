@@ -108,6 +108,20 @@ def real(call: str, name: str, value: Any) -> mx.array:
     return x
 
 
+def numbers(call: str, **inputs: Any) -> tuple[mx.array, ...]:
+    """Inputs of ``embed`` by name, as real floats: integers and halves become float32.
+
+    Raises:
+        TreeError: One is no array.
+        ScanTypeError: One is complex.
+    """
+    return tuple(_float(real(call, name, value)) for name, value in inputs.items())
+
+
+def _float(x: mx.array) -> mx.array:
+    return accumulating(x) if dtypes.name_of(x.dtype) in dtypes.FLOATS else x.astype(mx.float32)
+
+
 _PARTS = "Its parts are mx.real({0}), mx.imag({0}) and mx.abs({0})."
 
 

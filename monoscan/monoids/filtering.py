@@ -62,7 +62,7 @@ class KalmanFilter(Monoid):
         """Elements from observations ``y = emission x + N(0, noise)``, one step each.
 
         The model is one matrix each, or one for each step along ``axis``; entry ``k`` of
-        ``transition`` and ``process`` leads into step ``k``. Halves become float32.
+        ``transition`` and ``process`` leads into step ``k``. Integers and halves become float32.
 
         Args:
             y (array): Observations, shape ``(..., p)``, with time along ``axis``.
@@ -70,7 +70,8 @@ class KalmanFilter(Monoid):
             process (array): The covariance added by a step, shape ``(..., d, d)``.
             emission (array): From state to observation, shape ``(..., p, d)``.
             noise (array): The covariance of an observation, shape ``(..., p, p)``.
-            mask (array, optional): False where an entry of ``y`` is missing. Default: ``None``.
+            mask (array, optional): False where an entry of ``y`` is missing, with the axes of ``y``; ``(..., 1)``
+                is one flag for each step. Default: ``None``.
             axis (int, optional): The axis of time. Default: ``0``.
 
         Returns:
@@ -80,13 +81,16 @@ class KalmanFilter(Monoid):
             ScanError: The shapes do not agree; the message names the argument.
         """
         given = {"y": y, "transition": transition, "process": process, "emission": emission, "noise": noise}
-        y, transition, process, emission, noise = domain.floats("KalmanFilter.embed", **given)
+        y, transition, process, emission, noise = domain.numbers("KalmanFilter.embed", **given)
         axis = models.axis_of_time("KalmanFilter.embed", y, axis)
         _check_model("KalmanFilter.embed", transition, process)
         models.expect("KalmanFilter.embed", "emission", emission, (y.shape[-1], transition.shape[-1]))
         models.expect("KalmanFilter.embed", "noise", noise, (y.shape[-1], y.shape[-1]))
+        steps = {"transition": transition, "process": process, "emission": emission, "noise": noise}
+        models.expect_steps("KalmanFilter.embed", axis, "y", y, **steps)
         rank, length = y.ndim - 1, y.shape[axis]
         if mask is not None:
+            models.expect_mask("KalmanFilter.embed", y, mask)
             emission, noise = (align(matrix, axis, rank, event=2) for matrix in (emission, noise))
             y, emission, noise = models.observed(y, emission, noise, mask)
         a, b, c, eta, j = _condition(y, *models.over_time(axis, rank, transition, process, emission, noise))
@@ -95,7 +99,8 @@ class KalmanFilter(Monoid):
 
     def prior(self, mean: mx.array, covariance: mx.array) -> FilterElement:
         """The element of a state that is known before the first step: the ``init`` of a scan."""
-        mean, covariance = domain.floats("KalmanFilter.prior", mean=mean, covariance=covariance)
+        mean, covariance = domain.numbers("KalmanFilter.prior", mean=mean, covariance=covariance)
+        models.expect_state("KalmanFilter.prior", mean, covariance)
         nothing = mx.zeros_like(covariance)
         return nothing, mean, covariance, mx.zeros_like(mean), nothing
 
@@ -161,7 +166,7 @@ class KalmanSmoother(Monoid):
     ) -> SmootherElement:
         """Elements from the filter's answer and the model, up to the end: the last step has none after it.
 
-        Halves become float32.
+        Integers and halves become float32.
 
         Args:
             mean (array): Filtered means, shape ``(..., d)``, with time along ``axis``.
@@ -177,10 +182,12 @@ class KalmanSmoother(Monoid):
             ScanError: The shapes do not agree; the message names the argument.
         """
         given = {"mean": mean, "covariance": covariance, "transition": transition, "process": process}
-        mean, covariance, transition, process = domain.floats("KalmanSmoother.embed", **given)
+        mean, covariance, transition, process = domain.numbers("KalmanSmoother.embed", **given)
         axis = models.axis_of_time("KalmanSmoother.embed", mean, axis)
         _check_model("KalmanSmoother.embed", transition, process)
         models.expect("KalmanSmoother.embed", "covariance", covariance, (mean.shape[-1], mean.shape[-1]))
+        steps = {"covariance": covariance, "transition": transition, "process": process}
+        models.expect_steps("KalmanSmoother.embed", axis, "mean", mean, **steps)
         rank, length = mean.ndim - 1, mean.shape[axis]
         aligned = (align(matrix, axis, rank, event=2) for matrix in (transition, process))
         ahead = (models.leading_on(matrix, axis) for matrix in aligned)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from monoscan import dtypes as names
 from monoscan import errors
+from monoscan.monoids import domain
 from monoscan.monoids.shapes import align, along
 
 Matrices = tuple[mx.array, ...]
@@ -34,6 +36,59 @@ def expect(call: str, name: str, matrix: mx.array, shape: tuple[int, int]) -> No
     if tuple(matrix.shape[-2:]) != shape:
         raise errors.ScanError(
             f"[{call}] {name} must have the shape (..., {shape[0]}, {shape[1]}); got {tuple(matrix.shape)}."
+        )
+
+
+def expect_state(call: str, mean: mx.array, covariance: mx.array) -> None:
+    """Refuses a mean that is no vector, and a covariance of another size.
+
+    Raises:
+        ScanError: As said.
+    """
+    if not mean.ndim:
+        raise errors.ScanError(f"[{call}] mean must have the shape (..., d); got (). A number is mean[None].")
+    expect(call, "covariance", covariance, (mean.shape[-1], mean.shape[-1]))
+
+
+def expect_steps(call: str, axis: int, name: str, series: mx.array, **matrices: mx.array) -> None:
+    """Refuses a model whose steps, or batch axes, are not those of the series.
+
+    Raises:
+        ScanError: A matrix has more axes than the series has vectors, or they do not broadcast.
+    """
+    rank = series.ndim - 1
+    for each, matrix in matrices.items():
+        if matrix.ndim - 2 > rank:
+            raise errors.ScanError(
+                f"[{call}] {each} has {matrix.ndim - 2} axes in front of its last two, and {name} has {rank} in front of "
+                f"its last one; got {tuple(matrix.shape)} and {tuple(series.shape)}. Give {name} the others too, of size 1."
+            )
+    batches = {each: align(matrix, axis, rank, event=2).shape[:-2] for each, matrix in matrices.items()}
+    try:
+        mx.broadcast_shapes(series.shape[:-1], *batches.values())
+    except ValueError as error:
+        shapes = ", ".join(f"{each} {tuple(matrix.shape)}" for each, matrix in ({name: series} | matrices).items())
+        raise errors.ScanError(
+            f"[{call}] the model must have one matrix, or one for each step of {name} along axis {axis}, and batch axes that "
+            f"broadcast; got {shapes}."
+        ) from error
+
+
+def expect_mask(call: str, y: mx.array, mask: mx.array) -> None:
+    """Refuses what does not say of each entry of ``y`` whether it is there.
+
+    Raises:
+        TreeError: It is no array.
+        ScanTypeError: It is not bool.
+        ScanError: Its axes are not those of ``y``.
+    """
+    if domain.given(call, "mask", mask).dtype != mx.bool_:
+        got = names.name_of(mask.dtype)
+        raise errors.ScanTypeError(f"[{call}] mask must be bool; got {got}. Make it by a comparison.")
+    if mask.ndim != y.ndim or any(own not in (1, other) for own, other in zip(mask.shape, y.shape, strict=True)):
+        raise errors.ScanError(
+            f"[{call}] mask must have the axes of y, {tuple(y.shape)}, some of size 1 perhaps; got {tuple(mask.shape)}. One "
+            "flag for each step is flags[..., None]."
         )
 
 

@@ -20,8 +20,7 @@ _WHY = "it holds averages"
 
 def _counted(call: str, x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
     """How much each value counts, and the value as a float that is not a half."""
-    values = domain.real(call, "x", x)
-    values = domain.accumulating(values) if names.name_of(x.dtype) in names.FLOATS else values.astype(mx.float32)
+    (values,) = domain.numbers(call, x=x)
     counts = mx.ones_like(x, dtype=mx.int32) if weight is None else domain.counting(domain.real(call, "weight", weight))
     return counts, values
 

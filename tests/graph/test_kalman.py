@@ -128,6 +128,21 @@ def test_missing_observations_say_nothing() -> None:
     _close(_run(model, y, mask), _filtered(model, y, mask)[0])
 
 
+def test_one_flag_for_each_step_is_a_mask_of_size_one() -> None:
+    model = _model(5, 20, 3, 2)
+    y, seen = np.random.default_rng(3).normal(size=(20, 2)), np.arange(20) % 3 > 0
+    y[~seen] = np.nan
+    _close(_run(model, y, seen[:, None]), _filtered(model, y, np.stack([seen, seen], axis=1))[0])
+
+
+def test_whole_numbers_are_observations() -> None:
+    kalman, one = ms.KalmanFilter(), mx.array([[1]])
+    mean, covariance = kalman.project(
+        ms.scan(kalman, kalman.embed(mx.array([[3]]), one, one, one, one), init=kalman.prior(mx.array([0]), one))
+    )
+    assert (mean.tolist(), covariance.tolist()) == ([[2.0]], [[[pytest.approx(2 / 3)]]])  # 1 + 1 against a noise of 1
+
+
 def test_an_array_without_time_is_the_same_at_every_step() -> None:
     varying = _model(7, 15, 2, 1)
     constant = attrs.evolve(

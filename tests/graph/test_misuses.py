@@ -129,6 +129,28 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
      lambda: FIELDS.embed(X, mx.array([[0, 1], [1, 0]]))),
     ("a numpy matrix in a filter", ("[KalmanFilter.embed] transition must be an array",),
      lambda: ms.KalmanFilter().embed(X[:, None], np.eye(1), *[mx.eye(1)] * 3)),  # type: ignore[arg-type]
+    ("a flag for each step of a filter", ("[KalmanFilter.embed] mask must have the axes of y, (6, 1)", "got (6,)", "flags[..., None]"),
+     lambda: ms.KalmanFilter().embed(X[:, None], *[mx.eye(1)] * 4, mask=TRUE)),
+    ("a mask of more steps", ("mask must have the axes of y, (6, 1)", "got (7, 1)"),
+     lambda: ms.KalmanFilter().embed(X[:, None], *[mx.eye(1)] * 4, mask=mx.ones((7, 1)) > 0)),
+    ("weights as a mask", ("[KalmanFilter.embed] mask must be bool; got float32",),
+     lambda: ms.KalmanFilter().embed(X[:, None], *[mx.eye(1)] * 4, mask=X[:, None])),
+    ("a list as a mask", ("[KalmanFilter.embed] mask must be an array",),
+     lambda: ms.KalmanFilter().embed(X[:, None], *[mx.eye(1)] * 4, mask=[True])),  # type: ignore[arg-type]
+    ("a model of fewer steps", ("one for each step of y along axis 0", "got y (6, 1), transition (1, 1), process (5, 1, 1)"),
+     lambda: ms.KalmanFilter().embed(X[:, None], mx.eye(1), mx.ones((5, 1, 1)), *[mx.eye(1)] * 2)),
+    ("more models than series", ("process has 2 axes in front of its last two, and y has 1", "Give y the others too"),
+     lambda: ms.KalmanFilter().embed(X[:, None], mx.eye(1), mx.ones((6, 6, 1, 1)), *[mx.eye(1)] * 2)),
+    ("complex observations", ("[KalmanFilter.embed] y must be real; got complex64",),
+     lambda: ms.KalmanFilter().embed(COMPLEX[:, None], *[mx.eye(1)] * 4)),
+    ("a number as the mean", ("[KalmanFilter.prior] mean must have the shape (..., d); got ()", "mean[None]"),
+     lambda: ms.KalmanFilter().prior(mx.array(0.0), mx.eye(1))),
+    ("a covariance of another size", ("[KalmanFilter.prior] covariance must have the shape (..., 2, 2); got (1, 1)",),
+     lambda: ms.KalmanFilter().prior(mx.zeros((2,)), mx.eye(1))),
+    ("a smoother of fewer covariances", ("one for each step of mean along axis 0", "covariance (5, 1, 1)"),
+     lambda: ms.KalmanSmoother().embed(X[:, None], mx.ones((5, 1, 1)), mx.eye(1), mx.eye(1))),
+    ("flags of another length", ("[Maybe(Sum).embed] valid must have the length of the values along axis 0", "(bool(3,), float32(6,))"),
+     lambda: ms.Maybe(ms.Sum()).embed(TRUE[:3], X)),
     # ------------------------------------------------------------------------------------------ project
     ("raw input in Moments.project", ("[Moments(2).project] expects an element, (n, mean, m2)", "got float32(3,)"),
      lambda: ms.Moments(2).project(X[:3])),  # type: ignore[arg-type]

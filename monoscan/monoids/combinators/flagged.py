@@ -106,11 +106,18 @@ class Maybe(_Flagged):
 
         Raises:
             ScanTypeError: ``valid`` is not bool.
+            ScanError: Its shape does not fit.
         """
         valid = self._flags(valid)
         leaves, structure = tree.flatten(self.inner.embed(*raw))
         events = self.inner.events(structure)
-        kept = [_masked(valid, leaf, event, axis) for leaf, event in zip(leaves, events, strict=True)]
+        try:
+            kept = [_masked(valid, leaf, event, axis) for leaf, event in zip(leaves, events, strict=True)]
+        except ValueError as error:
+            raise errors.ScanError(
+                f"[{self.name}.embed] {self.flag} must have the length of the values along axis {axis}, and batch axes that "
+                f"broadcast with theirs; got {tree.describe((valid, tree.unflatten(structure, leaves)))}."
+            ) from error
         return valid, tree.unflatten(structure, kept)
 
     def project(self, element: Flagged) -> tuple[mx.array, Any]:
