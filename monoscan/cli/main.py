@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monoscan import dtypes, errors
+from monoscan import __version__, dtypes, errors
 from monoscan.lowering.plan.problem import STRATEGIES
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("monoscan", description="A composable monoid algebra for parallel scans on MLX.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"monoscan {__version__}")
+    commands = parser.add_subparsers(required=True)
     demo = _command(commands, "demo", _demo, "the main job: the Nile, a linear recurrence, a monoid of your own")
     demo.add_argument(
         "--out", type=Path, metavar="PNG", help="where the plot goes (default: nile.png here, if matplotlib is there)"
@@ -60,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     laws.add_argument("operator", help=_OPERATOR)
     laws.add_argument("--seed", type=int, default=0, help="of the examples (default: 0)")
-    laws.add_argument("--examples", type=int, default=100, help="for each law (default: 100)")
+    laws.add_argument("--examples", type=_positive, default=100, help="for each law (default: 100)")
     laws.add_argument("--dtype", choices=dtypes.NAMES, help="of the raw numbers (default: float32, then int32)")
-    laws.add_argument("--size", type=int, default=2, help="the length of event axes (default: 2)")
+    laws.add_argument("--size", type=_positive, default=2, help="the length of event axes (default: 2)")
     return parser
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.monoids import Dual, Maybe, Segmented, Semidirect, Struct, Tuple, Via
 from monoscan.monoids.base import Semigroup
 from monoscan.tree import Tree
 
@@ -26,12 +28,30 @@ def example(found: Semigroup, shape: tuple[int, ...], dtype: str | None = None, 
         dtype: Of the elements. Default: the first of float32, int32 and bool that the operator takes.
         event: The size of event axes. Default: what the operator needs, else 2.
     """
-    names, structure = tree.flatten(found.template if found.template is not None else "x")
+    names, structure = tree.flatten(_template(found))
     kinds = _kinds(found, names, dtype)
     random = np.random.default_rng(0)
     sizes = [event or _EVENT_SIZES.get(name) or getattr(found, "k", 2) for name in names]
     shapes = [(*shape, *(size,) * axes) for size, axes in zip(sizes, found.events(structure), strict=True)]
     return tree.unflatten(structure, [_leaf(random, s, kind) for s, kind in zip(shapes, kinds, strict=True)])
+
+
+def _template(found: Any) -> Tree:
+    """The tree of an element with a name for each leaf, by that of its parts where the operator does not say."""
+    if found.template is not None:
+        return found.template
+    if isinstance(found, Struct):
+        return {key: _template(part) for key, part in found.items}
+    if isinstance(found, Tuple):
+        return tuple(map(_template, found.parts))
+    if isinstance(found, Semidirect):
+        return _template(found.actor), _template(found.acted)
+    if isinstance(found, (Maybe, Segmented)):
+        return found.flag, _template(found.inner)
+    if isinstance(found, (Dual, Via)):
+        return _template(found.inner)
+    neutral = getattr(found, "neutral", None)  # of monoid(..., identity=(0, 1))
+    return "x" if callable(neutral) else tree.map_leaves(lambda _: "x", neutral)
 
 
 def _kinds(found: Semigroup, names: list[str], dtype: str | None) -> tuple[str, ...]:

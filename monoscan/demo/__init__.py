@@ -62,6 +62,7 @@ def _nile(picture: Path) -> None:
 
 def _recurrence() -> None:
     _title(f"2. A linear recurrence of {recurrence.STEPS:,} steps: scan(Affine(), (a, b))")
+    recurrence.first()  # builds the bridge where there is none yet, and says so on a line of its own
     with _doing("Scan and loops"):
         race = recurrence.race()
     print(f"\n{race.plan}\n")

@@ -12,6 +12,7 @@ from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.targets import graph, native
 from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.monoids.custom import CustomSemigroup
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
 
@@ -172,14 +173,22 @@ def _check_identity(problem: Problem) -> None:
         return
     if not options.inclusive:
         raise errors.IdentityError(
-            f"{where} has no identity, and an exclusive scan starts with one. Give init=, or an operator with an "
-            "identity (Maybe(operator) adjoins one)."
+            f"{where} has no identity, and an exclusive scan starts with one. Give init=, or {_with_identity(problem)} "
+            "(Maybe(operator) adjoins one)."
         )
     if layout.length == 0 and (options.return_carry or not options.results):
         raise errors.IdentityError(
-            f"{where} has no identity, and the fold of an empty axis is the identity. Give init=, or an operator with "
-            "an identity (Maybe(operator) adjoins one)."
+            f"{where} has no identity, and the fold of an empty axis is the identity. Give init=, or "
+            f"{_with_identity(problem)} (Maybe(operator) adjoins one)."
         )
+
+
+def _with_identity(problem: Problem) -> str:
+    if isinstance(problem.operator, CustomSemigroup):
+        return "monoid(..., identity=...)"
+    if callable(getattr(type(problem.operator), "identity", None)):
+        return "make its class, which writes an identity, one of Monoid instead of Semigroup"
+    return "an operator with an identity"
 
 
 def _forced(problem: Problem) -> Plan:

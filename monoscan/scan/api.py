@@ -245,7 +245,7 @@ def _prepare(
     """The plan, from the cache where the key is known, and the arrays to run it on."""
     leaves, structure = tree.flatten(elems)
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(_not_an_operator(asked.call, operator))
+        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
     where = f"[{asked.call}] {operator.name}"
     if type(axis) is not int:
         axis = elements.axis_number(where, axis)
@@ -280,14 +280,3 @@ def _plan(
 
 def _names(stored: tuple[mx.Dtype, ...]) -> tuple[str, ...]:
     return tuple(dtypes.name_of(dtype) for dtype in stored)
-
-
-def _not_an_operator(call: str, given: Any) -> str:
-    if isinstance(given, type) and issubclass(given, Semigroup):
-        return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
-    if callable(given):
-        return (
-            f"[{call}] expects an operator; got the function {getattr(given, '__name__', given)!r}. Make it one with "
-            "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
-        )
-    return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."

@@ -14,6 +14,18 @@ from monoscan.lowering.plan.problem import accumulators
 from monoscan.monoids.base import Semigroup
 
 
+def not_an_operator(call: str, given: Any) -> str:
+    """What is said of another thing in the place of an operator."""
+    if isinstance(given, type) and issubclass(given, Semigroup):
+        return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
+    if callable(given):
+        return (
+            f"[{call}] expects an operator; got the function {getattr(given, '__name__', given)!r}. Make it one with "
+            "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
+        )
+    return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."
+
+
 def check_leaves(
     where: str, operator: Semigroup, elems: tree.Tree, leaves: list[Any], structure: tree.Structure
 ) -> None:
@@ -98,7 +110,9 @@ def lay_out(
     for name, shape, event in zip(called, shapes, events, strict=True):
         if len(shape) <= event:
             others = list(zip(shapes, events, strict=True))
-            raise errors.ScanError(_no_axis(where, name, shape, event, others, axis))
+            one_for_all = isinstance(operator.event, int) and bool(event) and len(events) > 1
+            each = " `event` may be a tuple with a number for each leaf." if one_for_all else ""
+            raise errors.ScanError(_no_axis(where, name, shape, event, others, axis) + each)
     axis = _axis(where, axis, called, shapes, events)
     _check_lengths(where, called, shapes, axis)
     batch = tuple(_batch(shape, axis, event) for shape, event in zip(shapes, events, strict=True))
@@ -112,16 +126,17 @@ def lay_out(
 
 def _no_axis(where: str, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int) -> str:
     behind = f" in front of its {event} event axes" if event else ""
+    leaf = name if name.isidentifier() else "leaf"
     if all(len(other) <= own for other, own in others):
         return (
             f"{where} leaf {name} has shape {shape} and no scan axis{behind}: that is one element, and a scan takes a "
-            f"sequence. mx.stack makes one of several elements, {name}[None] of one."
+            f"sequence. mx.stack makes one of several elements, {leaf}[None] of one."
         )
     lengths = [other[axis] for other, own in others if len(other) - own > max(axis, 0)]
     wanted = ", ".join(map(str, (lengths[0] if lengths else "n", *shape))) + ("" if shape else ",")
     return (
         f"{where} leaf {name} has shape {shape} and no scan axis{behind}. An element that is the same at each step is spread "
-        f"along the axis: mx.broadcast_to({name}, ({wanted}))."
+        f"along the axis: mx.broadcast_to({leaf}, ({wanted}))."
     )
 
 

@@ -49,7 +49,23 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert done.stderr.startswith("[operator] there is no operator Foo; known are Affine, All,")
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("explain",), ("explain", "Sum", "--strategy", "fast")])
+def test_version(capsys: Captured) -> None:
+    assert run(capsys, "--version") == (0, f"monoscan {ms.__version__}\n", "")
+
+
+def test_without_a_command_all_are_named(capsys: Captured) -> None:
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    assert all(name in err for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (), ("fly",), ("explain",), ("explain", "Sum", "--strategy", "fast"),
+        ("laws", "Sum", "--examples", "0"), ("laws", "Sum", "--size", "-1"),
+    ],
+)  # fmt: skip
 def test_wrong_commands(capsys: Captured, arguments: tuple[str, ...]) -> None:
     code, out, err = run(capsys, *arguments)
     assert code == 2
@@ -150,6 +166,7 @@ def test_an_operator_of_ones_own(capsys: Captured, tmp_path: Path, monkeypatch: 
         "import mlx.core as mx\nimport monoscan as ms\n"
         "compound = ms.monoid(lambda l, r: l + r + l * r, identity=0, name='compound')\n"
         "top = ms.monoid(lambda l, r: mx.sort(mx.concatenate([l, r]))[:2], event=1, name='lowest two')\n"
+        "pair = ms.monoid(lambda l, r: (l[0] + r[0], l[1] * r[1]), identity=(0, 1), name='pair')\n"
         "average = ms.monoid(lambda l, r: (l + r) / 2, identity=0, name='average')\n"
     )
     monkeypatch.chdir(tmp_path)
@@ -159,6 +176,11 @@ def test_an_operator_of_ones_own(capsys: Captured, tmp_path: Path, monkeypatch: 
     code, _, err = run(capsys, "source", "cli_falls:top")
     assert code == 2
     assert "combine of lowest two does not trace to a program: the operation Sort" in err
+    for around in ("Segmented(cli_falls.pair)", "Maybe(Dual(cli_falls.pair))", "Struct(one=cli_falls.pair)",
+                   "Tuple(Sum(), cli_falls.compound)", "Semidirect(cli_falls.compound, Sum())"):  # fmt: skip
+        code, out, _ = run(capsys, "explain", around)
+        assert code == 0
+        assert out.partition("\n")[0].count("float32[1024]") == 2
     code, out, _ = run(capsys, "laws", "cli_falls:average")
     assert code == 1
     assert "associativity fails" in out

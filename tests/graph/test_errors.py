@@ -30,6 +30,14 @@ def plus(left: Any, right: Any) -> Any:
     return left + right
 
 
+class Half(ms.Semigroup):
+    def combine(self, left: Any, right: Any) -> Any:
+        return left + right
+
+    def identity(self, like: Any) -> Any:
+        return mx.zeros_like(like)
+
+
 def monoid(function: Callable[..., Any], **options: Any) -> ms.Semigroup:
     return ms.monoid(function, name="mine", **options)
 
@@ -157,6 +165,13 @@ CASES: list[Case] = [
     ("an exclusive scan without identity", ms.IdentityError,
      "[scan] First has no identity, and an exclusive scan starts with one. Give init=, or | Maybe(",
      lambda: ms.scan(ms.First(), X, inclusive=False)),
+    ("an exclusive scan of functions", ms.IdentityError, "[scan] mine has no identity | monoid(..., identity=...)",
+     lambda: ms.scan(monoid(plus), X, inclusive=False)),
+    ("an identity in a class of Semigroup", ms.IdentityError, "[scan] Half has no identity | one of Monoid instead of Semigroup",
+     lambda: ms.scan(Half(), X, inclusive=False)),
+    ("one event for leaves that differ", ms.ScanError, "leaf [1] has shape (6, 2) | `event` may be a tuple with a number for each leaf.",
+     lambda: ms.scan(monoid(plus, event=2), (mx.ones((6, 2, 2)), mx.ones((6, 2))))),
+    ("an addition that MLX refuses", ms.ScanError, "mlx.core.array and str. `event` says", lambda: ms.scan(monoid(lambda l, r: l + "a"), X)),
     ("the fold of nothing", ms.IdentityError, "[fold] First has no identity, and the fold of an empty axis is the identity. Give init=",
      lambda: ms.fold(ms.First(), X[:0])),
     ("the carry of nothing", ms.IdentityError, "empty axis", lambda: ms.scan(ms.First(), X[:0], return_carry=True)),

@@ -137,6 +137,29 @@ def test_user_elements_are_used() -> None:
     assert set(seen) <= set(range(100, 106))
 
 
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("[laws] expects an operator; got the class Sum. Call it: Sum().", (ms.Sum,)),
+        ("[laws] expects an operator; got the function 'add'. Make it one with ms.monoid", (mx.add,)),
+        ("[laws] elements must be a Hypothesis strategy", (ms.Sum(), mx.ones((4,)))),
+        ("sampled_from", (ms.Affine(), (mx.ones((4,)), mx.ones((4,))))),
+    ],
+)
+def test_what_is_no_operator_or_no_strategy_is_refused(words: str, arguments: tuple[Any, ...]) -> None:
+    for check in (check_laws, law_cases):
+        with pytest.raises(ms.ScanTypeError) as caught:
+            check(*arguments)
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("examples", [0, -3, 2.5])
+def test_examples_are_a_positive_number(examples: Any) -> None:
+    for check in (check_laws, law_cases):
+        with pytest.raises(ms.ScanError, match="examples must be a positive number"):
+            check(ms.Sum(), examples=examples)
+
+
 def test_elements_of_two_trees_are_refused() -> None:
     """A dict's keys have an order, which Hypothesis's fixed_dictionaries does not keep."""
     both = st.sampled_from([(mx.array(1.0),), [mx.array(1.0)]])

@@ -46,8 +46,9 @@ class Role:
                 f"{self.where}: {self.part} reads the value of an array (a Python if, while, bool(), float(), .item() or NumPy "
                 "call); it is traced once for all elements. Use mx.where(condition, x, y) to select."
             ) from error
+        said = text.rstrip(".") + "."
         raise errors.ScanError(
-            f"{self.where}: {self.part} fails on {self.given}: {text}{self.hint and ' ' + self.hint}"
+            f"{self.where}: {self.part} fails on {self.given}: {said}{self.hint and ' ' + self.hint}"
         ) from error
 
 

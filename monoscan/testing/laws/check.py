@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 import attrs
+from hypothesis.strategies import SearchStrategy
 
 from monoscan import dtypes as dtype_names
 from monoscan import errors, tree
 from monoscan.monoids import named
 from monoscan.monoids.base import Element, Semigroup
+from monoscan.scan.elements import not_an_operator
 from monoscan.testing.arithmetic.levels import carriers
 from monoscan.testing.arithmetic.machine_levels import MACHINE
 from monoscan.testing.arithmetic.subject import Subject, subject_of
@@ -74,7 +76,8 @@ def check_laws(
 
     Args:
         monoid (Semigroup): The operator.
-        elements (SearchStrategy, optional): Draws embedded elements, as trees of arrays.
+        elements (SearchStrategy, optional): Draws embedded elements, as trees of arrays
+            without a scan axis.
             Default: from ``embed``, ``template`` and ``event``.
         dtypes (sequence(str), optional): What raw numbers are drawn in; those that the
             operator refuses are left out, with a hint. Default: ``("float32", "int32")``.
@@ -89,13 +92,14 @@ def check_laws(
 
     Raises:
         LawError: A law does not hold; the message has the smallest counterexample.
-        ScanError: The operator takes none of the dtypes.
+        ScanError: The operator takes none of the dtypes, or is none.
 
     Example:
         >>> import monoscan as ms
         >>> from monoscan.testing import check_laws
         >>> report = check_laws(ms.Affine())
     """
+    _expect(monoid, elements, examples)
     rows: list[Row] = []
     hints: list[str] = []
     refused: list[errors.ScanError] = []
@@ -172,6 +176,7 @@ def law_cases(
     """
     import pytest
 
+    _expect(monoid, elements, examples)
     found: list[LawCase] = []
     refused: list[errors.ScanError] = []
     for dtype in dtypes if elements is None else ("given",):
@@ -184,6 +189,19 @@ def law_cases(
     if not found and refused:
         raise refused[0]
     return [pytest.param(case, id=str(case)) for case in found]
+
+
+def _expect(monoid: Any, elements: Any, examples: Any) -> None:
+    """Refuses what is no operator, no strategy, or no number of examples."""
+    if not isinstance(monoid, Semigroup):
+        raise errors.ScanTypeError(not_an_operator("laws", monoid))
+    if elements is not None and not isinstance(elements, SearchStrategy):
+        raise errors.ScanTypeError(
+            f"[laws] elements must be a Hypothesis strategy that draws one element at a time, without a scan axis; got "
+            f"{tree.describe(elements)}. hypothesis.strategies.sampled_from makes one of a list of elements."
+        )
+    if not isinstance(examples, int) or examples < 1:
+        raise errors.ScanError(f"[laws] examples must be a positive number; got {examples!r:.60}.")
 
 
 def _case(
