@@ -94,7 +94,7 @@ class Recipe:
     def build(self, path: Path) -> None:
         """Compiles the bridge and nanobind side by side and links them."""
         self.check_internals()
-        say(f"building the CPU bridge for mlx {mlx_version()} (once for each version of it; about 10 s)")
+        say(f"building the CPU bridge for mlx {mlx_version()} (once for each version of it; 10 to 20 s)")
         sources = (BRIDGE / "module.cpp", self.nanobind / "src" / "nb_combined.cpp")
         objects = [path.with_name(f"{source.stem}.o") for source in sources]
         with contextlib.ExitStack() as stack:
