@@ -127,14 +127,14 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     from monoscan.cli import files, info
-    from monoscan.lowering.pictures import html, svg
+    from monoscan.lowering.pictures import svg
     from monoscan.lowering.pictures.network import TREES
 
     plan = _plan(arguments)
     if plan.source:  # no scan follows that would find out whether this can be built
         info.kernels_here()
         plan = _plan(arguments)
-    drawn = None if arguments.svg is None else html.network(plan)
+    drawn = None if arguments.svg is None else plan.network()
     if drawn is not None:
         files.write("explain", arguments.svg, svg.draw(drawn))
     print(plan)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 import mlx.core as mx
 
 from monoscan import tree
-from monoscan.lowering.plan import restart
-from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.plan import Arrays, Executable, Kernels, Native, Parts, Plan, Restart
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.targets import graph, native, trivial
+from monoscan.lowering.targets import graph, native, restart, trivial
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.trace.reads.captures import Captures, capture
 
+Outputs = tuple[Sequence[mx.array | None], Sequence[mx.array | None]]
 
-def execute(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
+
+def execute(plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None) -> Outputs:
     """The result leaves and the carry leaves; ``None`` in place of one that nobody wants.
 
     Args:
@@ -28,39 +28,56 @@ def execute(
         captures: The operator with the arrays that it captures.
         init: The leaves of ``init``, or ``None``.
     """
-    if plan.parts:
-        return _parts(plan, leaves, captures, init)
-    results, carry = _run(plan, leaves, captures, init)
-    if plan.problem.before is not None:
-        results = restart.run(plan.problem, leaves, captures, results)
-    return results, carry
-
-
-def _run(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
-    """Whatever the plan's strategy is."""
-    if plan.strategy == "trivial":
-        return trivial.run(plan.problem, leaves, captures, init)
-    if plan.combine == "native":
-        return native.run(plan, leaves, init)
-    if plan.combine == "kernel":
+    run = plan.executable
+    if run is None:
         try:
-            return cpu.run(plan, leaves, captures, init)
+            run = plan.executable = prepare(plan)
         except BridgeUnavailable:  # remembered, so that no new plan holds this kernel
             again = make_plan(attrs.evolve(plan.problem, captures=captures))
-        return execute(again, leaves, captures, init)
-    return graph.run(plan, leaves, captures, init)
+            return execute(again, leaves, captures, init)
+    return run(leaves, captures, init)
+
+
+def prepare(plan: Plan) -> Executable:
+    """What runs a plan, with its kernels compiled.
+
+    Raises:
+        BridgeUnavailable: One of them, or the bridge, cannot be built.
+    """
+    run = _of_way(plan)
+    return run if plan.restart is None else partial(_restarted, plan, plan.restart, run)
+
+
+def _of_way(plan: Plan) -> Executable:
+    match plan.way:
+        case Kernels(kernels):
+            return cpu.prepare(plan.problem, kernels).run
+        case Native(scan):
+            return partial(native.run, plan.problem, scan)
+        case Arrays():
+            return partial(graph.run, plan.problem, plan.way)
+        case Parts(plans):
+            return partial(_parts, plans)
+        case _:
+            return partial(trivial.run, plan.problem)
+
+
+def _restarted(
+    plan: Plan, after: Restart, run: Executable, leaves: Sequence[mx.array], captures: Captures,
+    init: Sequence[mx.array] | None,
+) -> Outputs:  # fmt: skip
+    results, carry = run(leaves, captures, init)
+    return restart.run(plan.problem, after, leaves, captures, results), carry
 
 
 def _parts(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
+    plans: Sequence[Plan], leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> Outputs:
     """A product: each part on its own leaves."""
     results: list[mx.array | None] = []
     carry: list[mx.array | None] = []
     start = 0
-    for part, operator in zip(plan.parts, captures.root.parts, strict=True):
+    for part, operator in zip(plans, captures.root.parts, strict=True):
         stop = start + tree.count(part.problem.structure)
         own_init = None if init is None else init[start:stop]
         ys, last = execute(part, leaves[start:stop], capture(operator), own_init)

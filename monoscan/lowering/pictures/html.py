@@ -3,57 +3,53 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
-from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
+import attrs
+
+from monoscan.lowering.pictures.network import Network
 from monoscan.lowering.pictures.svg import draw
-
-if TYPE_CHECKING:
-    from monoscan.lowering.plan.plan import Plan, Reason
 
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
 
 
-def page(plan: Plan) -> str:
-    """The plan as a table, with the network where it can be drawn."""
-    return f'<div style="font-size:90%">{_section(plan, "")}</div>'
-
-
-def network(plan: Plan, strategy: str | None = None) -> Network:
-    """The network of a plan, its tree down to single elements.
+@attrs.frozen
+class Section:
+    """What is printed of one plan.
 
     Args:
-        plan: The plan.
-        strategy: The strategy to draw. Default: that of the plan.
-
-    Raises:
-        ScanError: The strategy has no network, or there are too many elements.
+        title: What is scanned.
+        lines: Names, each with what it says.
+        reasons: A row's number, its title, and why it was passed or taken.
+        row: The row that was taken.
+        parts: The same of a product's parts.
+        network: What is drawn below.
     """
-    options = plan.problem.options
-    length = plan.problem.layout.length
-    return record(strategy or plan.strategy, length, reverse=options.reverse, inclusive=options.inclusive)
+
+    title: str
+    lines: tuple[str, ...]
+    reasons: tuple[tuple[int, str, str], ...]
+    row: int
+    parts: tuple[Section, ...] = ()
+    network: Network | None = None
 
 
-def _section(plan: Plan, title: str) -> str:
-    first, *lines = plan.summary()
-    rows = "".join(_row(*line.split(maxsplit=1)) for line in lines)
-    reasons = "".join(_reason(reason, reason.row == plan.row) for reason in plan.reasons)
-    parts = "".join(_section(part, f"part {i}: ") for i, part in enumerate(plan.parts))
-    indent = ' style="margin-left:2em"' if title else ""
-    return f"<div{indent}><b>{escape(title + first)}</b><table>{rows}{reasons}</table>{parts}{_picture(plan)}</div>"
+def page(section: Section) -> str:
+    """The plan as a table, with the network where it can be drawn."""
+    return f'<div style="font-size:90%">{_text(section, "")}</div>'
+
+
+def _text(section: Section, indent: str = ' style="margin-left:2em"') -> str:
+    rows = "".join(_row(*line.split(maxsplit=1)) for line in section.lines)
+    reasons = "".join(_reason(*reason, taken=reason[0] == section.row) for reason in section.reasons)
+    below = "".join(map(_text, section.parts)) + (draw(section.network) if section.network else "")
+    return f"<div{indent}><b>{escape(section.title)}</b><table>{rows}{reasons}</table>{below}</div>"
 
 
 def _row(name: str, text: str) -> str:
     return "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in ("", name, text)) + "</tr>"
 
 
-def _reason(reason: Reason, taken: bool) -> str:
+def _reason(row: int, title: str, text: str, taken: bool) -> str:
     weight = "font-weight:bold" if taken else "color:gray"
-    cells = (f"{'→ ' if taken else ''}{reason.row}", reason.title, reason.text)
+    cells = (f"{'→ ' if taken else ''}{row}", title, text)
     return "<tr>" + "".join(f'<td style="{_CELL};{weight}">{escape(cell)}</td>' for cell in cells) + "</tr>"
-
-
-def _picture(plan: Plan) -> str:
-    """The network, of what is short enough and made of combines that can be seen."""
-    shown = plan.problem.options.results and plan.problem.layout.init is None and plan.combine != "kernel"
-    return draw(network(plan)) if shown and plan.strategy in DRAWN and plan.problem.layout.length <= LONGEST else ""

@@ -16,6 +16,7 @@ import numpy as np
 
 from monoscan import dtypes
 from monoscan.lowering.plan.layout import closure
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
 from monoscan.lowering.strategies.run import run_strategy
@@ -70,6 +71,25 @@ class AlignedScan:
         """For each state leaf, all the leaves that it depends on."""
         k = self.program.arity
         return closure([frozenset(i % k for i in each if i < 2 * k) for each in self.program.depends])
+
+
+def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
+    """The scan of a traced problem; ``None`` if it was not traced or its identity is not constant."""
+    constants = problem.neutral if problem.needs_identity(strategy) else ()
+    if problem.program is None or constants is None:
+        return None
+    options = problem.options
+    return AlignedScan(
+        program=problem.program,
+        emit=tuple(range(len(problem.stored))),
+        results=problem.results if options.results else (),
+        reverse=options.reverse,
+        inclusive=options.inclusive,
+        want_results=options.results,
+        want_carry=options.return_carry or not options.results,
+        identity=tuple(c for leaf in constants for c in leaf) or None,
+        strategy=strategy,
+    )
 
 
 def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combine | None = None) -> Leaves:

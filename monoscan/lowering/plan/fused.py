@@ -5,15 +5,13 @@ from __future__ import annotations
 import attrs
 
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.identity import needs_identity
 from monoscan.lowering.plan.layout import Layout as Geometry
+from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, eliminate_dead_code
 from monoscan.lowering.render.cost import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
-from monoscan.lowering.targets import native
-from monoscan.lowering.targets.cpu.machine import vector_bytes
 
 Shape = tuple[int, ...]
 
@@ -28,56 +26,54 @@ PANEL_VECTORS = 4
 
 
 @attrs.frozen
-class Group:
+class Fused:
     """The results of one shape, computed by one kernel.
 
     Args:
         leaves: The leaves of the elements that it reads, ascending.
         emit: The leaves among all that it yields.
-        lead: The aligned batch shape of its results, scan axis included.
         spec: The kernel.
         scan: What it computes, for gradients.
     """
 
     leaves: tuple[int, ...]
     emit: tuple[int, ...]
-    lead: Shape
     spec: KernelSpec
     scan: AlignedScan
 
 
-def groups(problem: Problem) -> tuple[Group, ...]:
-    """The kernels of a scan whose ``combine`` was traced."""
-    layout = problem.layout
-    wanted = problem.options.wanted or tuple(range(len(problem.stored)))
+def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
+    """The kernels of a scan, for registers of this width; or why none can be written, on any machine."""
+    program, constants = problem.program, problem.neutral if problem.needs_identity() else ()
+    if program is None:
+        return f"not traceable: {problem.traced.reason}"
+    if "complex64" in (*problem.stored, *(instr.dtype for instr in program.code)):
+        return "kernels hold no complex numbers"
+    if constants is None:
+        return "the identity is not a constant"
+    kernels = tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
+    return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
+
+
+def _alike(problem: Problem) -> list[tuple[int, ...]]:
+    """The leaves that are wanted, those of one shape together."""
     alike: dict[Shape, list[int]] = {}
-    for leaf in wanted:
+    for leaf in problem.options.wanted or range(len(problem.stored)):
         # Where sizes are not known, results have one shape if they depend on the same leaves.
-        key = layout.depends[leaf] if problem.options.shapeless else _lead(layout, leaf)
+        key = problem.layout.depends[leaf] if problem.options.shapeless else _lead(problem.layout, leaf)
         alike.setdefault(key, []).append(leaf)
-    return tuple(_group(problem, tuple(emit), _lead(layout, emit[0])) for emit in alike.values())
+    return [tuple(emit) for emit in alike.values()]
 
 
 def _lead(layout: Geometry, leaf: int) -> Shape:
     return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
 
 
-def unsupported(problem: Problem) -> str | None:
-    """Why no kernel can be rendered for a traced scan, or ``None`` if one can."""
-    if "complex64" in (*problem.stored, *(instr.dtype for instr in (problem.program.code if problem.program else ()))):
-        return "kernels hold no complex numbers"
-    if needs_identity(problem) and problem.neutral is None:
-        return "the identity is not a constant"
-    reasons = (not_rendered(group.spec) for group in groups(problem))
-    return next((reason for reason in reasons if reason), None)
-
-
-def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
+def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_bytes: int) -> Fused:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
-    assert problem.program is not None
-    constants = problem.neutral if needs_identity(problem) else None
+    constants = problem.neutral if problem.needs_identity() else None
     spec = KernelSpec(
-        combine=restrict(problem.program, leaves),
+        combine=restrict(program, leaves),
         elements=tuple(_element_dtype(problem, i) for i in leaves),
         results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
         emit=tuple(leaves.index(i) for i in emit),
@@ -85,13 +81,14 @@ def _group(problem: Problem, emit: tuple[int, ...], lead: Shape) -> Group:
         reverse=problem.options.reverse,
         inclusive=problem.options.inclusive,
         identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
-        vector_bytes=vector_bytes(),
+        vector_bytes=vector_bytes,
         ordinary=tuple(problem.ordinary[i] for i in leaves),
     )
-    spec = attrs.evolve(spec, layout=_loop(problem, _inner(problem, leaves, lead), spec.width))
+    inner = _inner(problem, leaves, _lead(problem.layout, emit[0]))
+    spec = attrs.evolve(spec, layout=_loop(problem, inner, spec.width))
     if _too_large(spec) or not regroups_safely(spec):
         spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
-    return Group(leaves, emit, lead, spec, _aligned(problem, spec))
+    return Fused(leaves, emit, spec, _aligned(problem, spec))
 
 
 def _too_large(spec: KernelSpec) -> bool:
@@ -133,7 +130,7 @@ def _loop(problem: Problem, inner: int, width: int) -> Layout:
         return Layout.SEQUENTIAL
     if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
         inner = max(inner, width)  # the loops for narrow rows take no others
-    if inner < width and native.in_order(problem):
+    if inner < width and in_order(problem):
         return Layout.SEQUENTIAL
     if inner < width:
         return Layout.ROWS if inner == 1 else Layout.NARROW

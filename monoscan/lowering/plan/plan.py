@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import attrs
 
 from monoscan.lowering.pictures import html
+from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.lowering.program.ir import Program
+from monoscan.lowering.render.kernel import render
 
-Combination = Literal["native", "lanes", "vmap", "slices", "kernel", "none"]
+Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
+"""Runs a plan: ``run(leaves, captures, init)`` returns result leaves and carry leaves."""
 
 
 @attrs.frozen
@@ -23,48 +28,123 @@ class Reason:
     text: str
 
 
+@attrs.frozen
+class Trivial:
+    """At most one combine."""
+
+    combine = "none"
+
+
+@attrs.frozen
+class Native:
+    """MLX's own scan, of these aligned arrays."""
+
+    scan: AlignedScan
+    combine = "native"
+
+
+@attrs.frozen
+class Kernels:
+    """Fused loops: one for each shape of results."""
+
+    fused: tuple[Fused, ...]
+    combine = "kernel"
+
+
+@attrs.frozen
+class Arrays:
+    """A portable strategy, by operations on whole arrays.
+
+    Args:
+        strategy: Its name.
+        combine: How ``combine`` runs: as the traced program on arrays of lanes, by ``mx.vmap``, or on slices as in JAX.
+        scan: The same on aligned arrays; ``None`` without a program, or where the identity is no constant.
+    """
+
+    strategy: str
+    combine: Literal["lanes", "vmap", "slices"]
+    scan: AlignedScan | None
+
+
 @attrs.frozen(eq=False)
+class Parts:
+    """Each part of a product by a plan of its own."""
+
+    plans: tuple[Plan, ...]
+    combine = "none"
+
+
+@attrs.frozen
+class Restart:
+    """What an exclusive scan does when it has run: it puts what comes before them in front of segments.
+
+    Args:
+        program: `Semigroup.before` as it was traced; ``None`` where it runs by ``mx.vmap``.
+    """
+
+    program: Program | None
+
+
+Way = Trivial | Native | Kernels | Arrays | Parts
+
+
+@attrs.define(eq=False, on_setattr=attrs.setters.frozen)
 class Plan:
     """The plan of one scan; `explain` returns it and `scan` runs it.
 
     Attributes:
         operator: The operator's name.
+        problem: What was asked.
         strategy: The strategy.
         row: The row of the planner's table that chose it.
-        device: The device type, ``"cpu"`` or ``"gpu"``.
-        combine: How ``combine`` is run: ``"native"`` inside MLX's scan, ``"lanes"`` as the
-            traced program on whole arrays, ``"vmap"``, ``"slices"`` as JAX does, or in a
-            ``"kernel"``.
+        way: What runs.
+        restart: What an exclusive scan does after it, if anything.
         reasons: For each row of the table that was looked at, why it was passed or taken.
         work: Combines in all, over the whole batch.
         depth: The longest chain of combines.
         bytes: An estimate of the bytes moved to and from memory.
-        parts: The plans of a product's parts, each by its own row.
-        problem: What was asked.
         sized: Whether it may hold the sizes that it was made for.
-        scan: The same on aligned arrays, for portable and native plans of a traced ``combine``.
+        executable: Runs it; made when it runs for the first time, for that may compile.
     """
 
     operator: str
+    problem: Problem
     strategy: str
     row: int
-    device: str
-    combine: Combination
+    way: Way
     reasons: tuple[Reason, ...]
     work: int
     depth: int
     bytes: int
-    problem: Problem
-    parts: tuple[Plan, ...] = ()
-    scan: AlignedScan | None = None
+    restart: Restart | None = None
     sized: bool = True
+    executable: Executable | None = attrs.field(default=None, init=False, on_setattr=attrs.setters.NO_OP)
+
+    @property
+    def device(self) -> str:
+        """The device type, ``"cpu"`` or ``"gpu"``."""
+        return self.problem.options.device
+
+    @property
+    def combine(self) -> str:
+        """How ``combine`` is run: ``"native"`` inside MLX's scan, ``"lanes"``, ``"vmap"``, ``"slices"``, or in a ``"kernel"``."""
+        return self.way.combine
+
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        """The plans of a product's parts, each by its own row."""
+        return self.way.plans if isinstance(self.way, Parts) else ()
+
+    @property
+    def kernels(self) -> tuple[Fused, ...]:
+        """The kernels that run; none where none does."""
+        return self.way.fused if isinstance(self.way, Kernels) else ()
 
     @property
     def source(self) -> str:
         """The text of the kernels; empty where none runs."""
-        if self.parts:
-            return "\n".join(part.source for part in self.parts if part.source)
-        return cpu.source(self.problem) if self.combine == "kernel" else ""
+        own = [render(kernel.spec) for kernel in self.kernels]
+        return "\n".join([*own, *(part.source for part in self.parts if part.source)])
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -72,7 +152,31 @@ class Plan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html.page(self)
+        return html.page(self._section())
+
+    def _section(self, title: str = "") -> html.Section:
+        first, *lines = self.summary()
+        reasons = tuple((reason.row, reason.title, reason.text) for reason in self.reasons)
+        parts = tuple(part._section(f"part {i}: ") for i, part in enumerate(self.parts))
+        return html.Section(title + first, tuple(lines), reasons, self.row, parts, self._drawn())
+
+    def _drawn(self) -> Network | None:
+        """The network, of what is short enough and made of combines that can be seen."""
+        options, layout = self.problem.options, self.problem.layout
+        shown = options.results and layout.init is None and not self.kernels
+        return self.network() if shown and self.strategy in DRAWN and layout.length <= LONGEST else None
+
+    def network(self, strategy: str | None = None) -> Network:
+        """The network of this plan, its tree down to single elements.
+
+        Args:
+            strategy: The strategy to draw. Default: that of the plan.
+
+        Raises:
+            ScanError: The strategy has no network, or there are too many elements.
+        """
+        options, length = self.problem.options, self.problem.layout.length
+        return record(strategy or self.strategy, length, reverse=options.reverse, inclusive=options.inclusive)
 
     def summary(self) -> list[str]:
         """What is scanned, and below it the strategy, the work and what is captured."""
@@ -89,6 +193,10 @@ class Plan:
             f"  strategy  {self.strategy} (row {self.row}){combined}",
             f"  work      {self.work:,} combines, depth {self.depth}, about {_bytes(self.bytes)} moved",
         ]
+        if self.restart is not None:
+            lines.append(
+                f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
+            )
         if self.problem.captures.arrays:
             captured = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.problem.captures.leaves)
             lines.append(f"  captured  {captured}")

@@ -11,11 +11,11 @@ import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import Cache
-from monoscan.lowering.plan.identity import Scalars, identity_constants, needs_identity
+from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout, closure
-from monoscan.lowering.plan.restart import trace_before
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
+from monoscan.lowering.trace.before import trace_before
 from monoscan.lowering.trace.combine import Traced, trace_combine
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
@@ -159,10 +159,20 @@ class Problem:
         """The leaves of one element, in the accumulation dtype."""
         return element(self.operator, self.stored, self.layout)
 
+    @property
+    def like(self) -> Like:
+        """What an identity is asked for."""
+        return Like(self.options.call, self.structure, self.element)
+
+    def needs_identity(self, strategy: str = "kernel") -> bool:
+        """Whether the identity stands in the results, or in the tree that the strategy walks."""
+        placed = not self.options.inclusive or strategy == "blelloch"
+        return self.options.results and placed and self.layout.init is None
+
     @cached_property
     def neutral(self) -> tuple[Scalars, ...] | None:
         """For each leaf the identity's lanes; ``None`` if there is none, or they are not constants."""
-        return identity_constants(self) if self.operator.has_identity else None
+        return identity_constants(self.captures, self.like) if self.operator.has_identity else None
 
     @cached_property
     def ordinary(self) -> tuple[Kinds, ...]:
@@ -176,7 +186,7 @@ class Problem:
     def kept(self) -> Problem:
         """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
         kept = attrs.evolve(self, captures=self.captures.stripped())
-        wanted = needs_identity(self) or self.options.shapeless
+        wanted = self.needs_identity() or self.options.shapeless
         known = ("neutral",) if self.program is not None and wanted else ()
         for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
             object.__setattr__(kept, name, getattr(self, name))

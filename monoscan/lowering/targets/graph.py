@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
@@ -12,7 +11,8 @@ from monoscan.lowering.gradient import ruled
 from monoscan.lowering.gradient.transforms import transformable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.identity import needs_identity, neutral
+from monoscan.lowering.plan.identity import neutral
+from monoscan.lowering.plan.plan import Arrays
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
@@ -20,55 +20,33 @@ from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 from monoscan.lowering.trace.reads.captures import Captures
 
-if TYPE_CHECKING:
-    from monoscan.lowering.plan.plan import Plan
-
 
 def run(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    problem: Problem, way: Arrays, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> tuple[Leaves, Leaves]:
     """The result leaves and the carry leaves of a scan, as the caller sees them.
 
     Args:
-        plan: The plan; its strategy is a portable one.
+        problem: What was asked.
+        way: The strategy, and how ``combine`` runs on its arrays.
         leaves: The leaves of the elements, as given.
         captures: The operator with the arrays that it captures.
         init: The leaves of ``init``, or ``None``.
     """
-    scan = plan.scan
+    scan, layout = way.scan, problem.layout
     if scan is None:
-        return _untraced(plan, leaves, captures, init)
-    problem, layout = plan.problem, plan.problem.layout
+        return _untraced(problem, way.strategy, leaves, captures, init)
     arrays = aligned_arrays(problem, leaves, captures, init)
 
     def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         # under mx.vmap there are axes of which a function of slices knows nothing
-        by_program = plan.combine == "lanes" or (problem.slices and rank > layout.rank + 1)
+        by_program = way.combine == "lanes" or (problem.slices and rank > layout.rank + 1)
         combine = None if by_program else _mapped(problem, captures, scan, inputs, rank)
         return aligned.run(scan, inputs, axis, rank, combine)
 
     outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
     results = [layout.restore(y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
     return results, [layout.restore_carry(c, i) for i, c in enumerate(outputs[len(results) :])]
-
-
-def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
-    """The scan of a traced problem; ``None`` if it was not traced or its identity is not constant."""
-    constants = problem.neutral if needs_identity(problem, strategy) else ()
-    if problem.program is None or constants is None:
-        return None
-    options = problem.options
-    return AlignedScan(
-        program=problem.program,
-        emit=tuple(range(len(problem.stored))),
-        results=problem.results if options.results else (),
-        reverse=options.reverse,
-        inclusive=options.inclusive,
-        want_results=options.results,
-        want_carry=options.return_carry or not options.results,
-        identity=tuple(c for leaf in constants for c in leaf) or None,
-        strategy=strategy,
-    )
 
 
 def aligned_arrays(
@@ -110,17 +88,17 @@ def whole_combine(problem: Problem, captures: Captures) -> Combine:
 
 
 def _untraced(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    problem: Problem, strategy: str, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> tuple[Leaves, Leaves]:
     """A function that the IR cannot express, or an identity that is not constant: MLX differentiates through the graph."""
-    problem, options = plan.problem, plan.problem.options
+    options = problem.options
     xs = prepare(problem, leaves)
     first = prepare_init(problem, init) if init is not None else None
-    if first is None and needs_identity(problem, plan.strategy):
+    if first is None and problem.needs_identity(strategy):
         first = identity(problem, captures)
     combine = whole_combine(problem, captures)
     ys, carry = run_strategy(
-        plan.strategy, combine, xs, first, problem.layout.axis,
+        strategy, combine, xs, first, problem.layout.axis,
         seeded=init is not None, inclusive=options.inclusive, results=options.results, base=1 if problem.whole else BASE,
     )  # fmt: skip
     return finish(problem, ys), [
@@ -130,7 +108,7 @@ def _untraced(
 
 def identity(problem: Problem, captures: Captures) -> Leaves:
     """The identity as aligned leaves with a scan axis of length 1."""
-    leaves = neutral(problem, captures.root)
+    leaves = neutral(captures.root, problem.like)
     return [mx.broadcast_to(e, problem.layout.aligned_shape(i, 1)) for i, e in enumerate(leaves)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
@@ -12,9 +11,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves, cut
 from monoscan.lowering.targets.cpu.attach import attach
-
-if TYPE_CHECKING:
-    from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.trace.reads.captures import Captures
 
 _SCANS: dict[str, Callable[..., mx.array]] = {
     "cumsum": mx.cumsum,
@@ -39,66 +36,17 @@ _COMBINES: dict[str, Callable[[mx.array, mx.array], mx.array]] = {
 }
 
 
-def unsupported(problem: Problem) -> str | None:
-    """Why MLX has no scan for this, or ``None`` if it has."""
-    facts = problem.facts
-    if facts.native is None:
-        return "MLX has no scan that computes it"
-    if not facts.commutative:
-        return "not commutative, and MLX's GPU scans swap operands"
-    if problem.program is None:
-        return f"not traceable: {problem.traced.reason}"
-    name = problem.accumulators[0]
-    if len(problem.accumulators) != 1 or problem.layout.event[0]:
-        return "MLX scans single arrays of scalars"
-    if name == "complex64" and facts.native not in ("cumsum", "cumprod"):
-        return f"mx.{facts.native} takes no complex64"
-    return None
-
-
-def held_sizes(problem: Problem) -> str | None:
-    """What of this scan holds the sizes of a trace; ``None`` where nothing does."""
-    name = problem.facts.native
-    if not problem.options.results and name not in ("cumsum", "cumprod"):
-        return "MLX's reductions of it take no empty axis"
-    if problem.layout.init is not None or problem.options.return_carry:
-        return "an init and a carry are slices, which hold the sizes of a trace"
-    return None
-
-
-def better_fused(problem: Problem) -> str | None:
-    """Why a kernel should run this rather than MLX; ``None`` where there is no reason."""
-    if problem.facts.associativity == "exact":
-        return None
-    if not problem.options.results:
-        return "MLX's reductions group floats anew, and may overflow where the fold in order does not"
-    if problem.layout.init is not None and problem.facts.native in ("cumsum", "cumprod"):
-        return "MLX's scans take no init, which comes first with floats"
-    if problem.facts.native == "logcumsumexp" and problem.accumulators[0] == "float64":
-        return "mx.logcumsumexp computes the exponentials of float64 to 1e-7"
-    return None
-
-
-def in_order(problem: Problem) -> bool:
-    """Whether a kernel stands in for MLX's scan and keeps its order: chained calls then have the bits of one call."""
-    if problem.parts:
-        return all(in_order(part) for part in problem.parts)
-    chosen = problem.options.strategy == "auto" and problem.options.results
-    return chosen and unsupported(problem) is None and better_fused(problem) is not None
-
-
-def run(plan: Plan, leaves: Sequence[mx.array], init: Sequence[mx.array] | None) -> tuple[Leaves, Leaves]:
+def run(
+    problem: Problem, scan: AlignedScan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+) -> tuple[Leaves, Leaves]:
     """The result leaf and the carry leaf, as the caller sees them."""
-    problem, layout, scan = plan.problem, plan.problem.layout, plan.scan
-    name = problem.facts.native
+    name, layout = problem.facts.native, problem.layout
     assert name is not None
-    assert scan is not None
-
     arrays = [layout.align(leaves[0], 0), *(layout.align_init(x, 0) for x in init or ())]
     if name == "cumsum":  # MLX's own rules for sums are exact, cheap and complete
         outputs = _run(name, scan, arrays, layout.axis)
     else:
-        outputs = _ruled(name, plan.device, scan, arrays, layout.axis, layout.rank + 1)
+        outputs = _ruled(name, problem.options.device, scan, arrays, layout.axis, layout.rank + 1)
     results = [layout.restore(outputs[0], 0)] if problem.options.results else []
     return results, [layout.restore_carry(c, 0) for c in outputs[len(results) :]]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 import mlx.core as mx
@@ -12,13 +11,13 @@ import numpy as np
 from monoscan import dtypes
 from monoscan.cache import Cache
 from monoscan.lowering.gradient.transforms import portable
-from monoscan.lowering.plan import fused as groups
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.fused import Group
+from monoscan.lowering.plan.fused import Fused, regroups_safely
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec, Layout
-from monoscan.lowering.targets.cpu import build, kernels
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.rules import Rules
@@ -26,136 +25,114 @@ from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import aligned_arrays
 from monoscan.lowering.trace.reads.captures import Captures
 
-if TYPE_CHECKING:
-    from monoscan.lowering.plan.plan import Plan
-
 Leaves = list[mx.array]
 Results = list[mx.array | None]
 
 
-@attrs.frozen(eq=False)
-class Executable:
-    """A compiled plan. It holds no arrays.
-
-    Args:
-        plain: The caller's leaves are the launch's arrays as they stand.
-        direct: The only launch, where it takes all leaves and yields all results and no carry.
-        launches: For each group of results the arrays that it takes, and its launch.
-    """
-
-    plain: bool
-    direct: Launch | None
-    launches: tuple[tuple[Group, tuple[int, ...], Launch], ...]
-
-
-_EXECUTABLES: Cache[Executable] = Cache(4096)
 _RESCANS: Cache[Launch] = Cache(1024)
 
 
-def unsupported(problem: Problem) -> str | None:
-    """Why no kernel runs this scan on this machine, or ``None`` if one does."""
-    return not_expressible(problem) or _not_built(problem)
+@attrs.frozen(eq=False)
+class Executable:
+    """The compiled kernels of a scan. It holds no arrays.
+
+    Args:
+        problem: What was asked.
+        plain: The caller's leaves are the launches' arrays as they stand.
+        launches: For each kernel the arrays that it takes, and its launch.
+    """
+
+    problem: Problem
+    plain: bool
+    launches: tuple[tuple[Fused, tuple[int, ...], Launch], ...]
+
+    def run(
+        self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    ) -> tuple[Results, Results]:
+        """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
+        problem, layout = self.problem, self.problem.layout
+        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
+        results: Results = [None] * len(leaves)
+        carry: Results = [None] * len(leaves)
+        for kernel, chosen, launch in self.launches:
+            outputs = launch([arrays[i] for i in chosen])
+            if problem.options.results:
+                for leaf, y in zip(kernel.emit, outputs, strict=False):
+                    results[leaf] = y if self.plain else layout.restore(y, leaf)
+                outputs = outputs[len(kernel.emit) :]
+            for leaf, c in zip(kernel.leaves, outputs, strict=False):
+                if leaf in kernel.emit:
+                    carry[leaf] = c if self.plain else layout.restore_carry(c, leaf)
+        return results, carry
 
 
-def not_expressible(problem: Problem) -> str | None:
-    """Why no kernel can be written for this scan, on any machine, or ``None`` if one can."""
-    if problem.program is None:
-        return f"not traceable: {problem.traced.reason}"
-    return groups.unsupported(problem)
+@attrs.frozen(eq=False)
+class Direct:
+    """A launch that takes the caller's leaves as they stand, all of them, and yields all results and no carry."""
+
+    launch: Launch
+
+    def run(self, leaves: Sequence[mx.array], *_: object) -> tuple[Sequence[mx.array], Results]:
+        """The result leaves."""
+        return self.launch(leaves), []
 
 
-def announce_if_not_built(problem: Problem) -> None:
-    """Says once that a scan which could have a kernel has none, and why."""
-    reason = None if not_expressible(problem) else _not_built(problem)
-    if reason is not None:
-        (kernels if build.status().available else build).announce(reason)
-
-
-def _not_built(problem: Problem) -> str | None:
-    """Why this machine has no kernel for a scan: what is missing, or what failed in this process."""
+def not_built(kernels: Sequence[Fused]) -> str | None:
+    """Why this machine has not these kernels: what is missing, or what failed in this process."""
     status = build.status()
     if not status.available:
         return status.reason
     if not FAILURES.generation:
         return None
-    reasons = (kernels.unavailable(render(group.spec)) for group in groups.groups(problem))
-    return next((reason for reason in reasons if reason), None)
+    return next(filter(None, (cpu_kernels.unavailable(render(kernel.spec)) for kernel in kernels)), None)
 
 
-def source(problem: Problem) -> str:
-    """The C++ text of a scan's kernels."""
-    return "\n".join(render(group.spec) for group in groups.groups(problem))
+def announce(reason: str) -> None:
+    """Says once that a scan which could have a kernel has none, and why."""
+    (cpu_kernels if build.status().available else build).announce(reason)
 
 
-def prepare(plan: Plan) -> Executable:
-    """Compiles the kernels of a plan, if that has not been done.
+def prepare(problem: Problem, kernels: Sequence[Fused]) -> Executable | Direct:
+    """Compiles the kernels of a scan, where that has not been done.
 
     Raises:
         BridgeUnavailable: One of them, or the bridge, cannot be built.
     """
-    return _EXECUTABLES.get(plan, lambda: _compile(plan.problem))
-
-
-def run(
-    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-) -> tuple[Sequence[mx.array | None], Sequence[mx.array | None]]:
-    """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
-    executable = prepare(plan)
-    if executable.direct is not None:
-        return executable.direct(leaves), ()
-    problem, layout = plan.problem, plan.problem.layout
-    arrays = leaves if executable.plain else aligned_arrays(problem, leaves, captures, init)
-    number = len(leaves)
-    results: Results = [None] * number
-    carry: Results = [None] * number
-    for group, chosen, launch in executable.launches:
-        outputs = launch([arrays[i] for i in chosen])
-        if problem.options.results:
-            for leaf, y in zip(group.emit, outputs, strict=False):
-                results[leaf] = y if executable.plain else layout.restore(y, leaf)
-            outputs = outputs[len(group.emit) :]
-        for leaf, c in zip(group.leaves, outputs, strict=False):
-            if leaf in group.emit:
-                carry[leaf] = c if executable.plain else layout.restore_carry(c, leaf)
-    return results, carry
-
-
-def _compile(problem: Problem) -> Executable:
-    layout, number = problem.layout, len(problem.stored)
+    layout, everything = problem.layout, tuple(range(len(problem.stored)))
     plain = (
         problem.stored == problem.results
         and all(len(batch) == layout.rank for batch in layout.batch)
         and not problem.captures.arrays
         and layout.init is None
     )
-    launches = tuple((g, _chosen(problem, g, number), _launch(problem, g)) for g in groups.groups(problem))
-    everything = tuple(range(number))
-    group, chosen, launch = launches[0]
-    direct = plain and chosen == group.emit == everything and problem.options.results and not group.scan.want_carry
-    return Executable(plain, launch if direct else None, launches)
+    launches = tuple((k, _chosen(problem, k, len(everything)), _launch(problem, k)) for k in kernels)
+    kernel, chosen, launch = launches[0]
+    if plain and chosen == kernel.emit == everything and problem.options.results and not kernel.scan.want_carry:
+        return Direct(launch)
+    return Executable(problem, plain, launches)
 
 
-def _chosen(problem: Problem, group: Group, number: int) -> tuple[int, ...]:
+def _chosen(problem: Problem, kernel: Fused, number: int) -> tuple[int, ...]:
     """Which of the aligned arrays a launch takes: its own leaves, all captures, its own leaves' init."""
     captured = len(problem.captures.arrays)
-    inits = tuple(number + captured + i for i in group.leaves) if problem.layout.init is not None else ()
-    return (*group.leaves, *range(number, number + captured), *inits)
+    inits = tuple(number + captured + i for i in kernel.leaves) if problem.layout.init is not None else ()
+    return (*kernel.leaves, *range(number, number + captured), *inits)
 
 
-def _launch(problem: Problem, group: Group) -> Launch:
+def _launch(problem: Problem, kernel: Fused) -> Launch:
     layout = problem.layout
     seeded = layout.init is not None
-    identity, name = _identity(problem, group), problem.operator.name
-    return launch_of(group.scan, group.spec, layout.axis, layout.rank + 1, seeded, name, identity)
+    identity, name = _identity(problem, kernel), problem.operator.name
+    return launch_of(kernel.scan, kernel.spec, layout.axis, layout.rank + 1, seeded, name, identity)
 
 
-def _identity(problem: Problem, group: Group) -> tuple[bytes, ...]:
+def _identity(problem: Problem, kernel: Fused) -> tuple[bytes, ...]:
     """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel."""
-    open_ended = problem.options.shapeless and group.scan.want_carry and problem.operator.has_identity
+    open_ended = problem.options.shapeless and kernel.scan.want_carry and problem.operator.has_identity
     constants = problem.neutral if open_ended else None
     if constants is None:
         return ()
-    typed = zip(group.leaves, group.spec.state, strict=True)
+    typed = zip(kernel.leaves, kernel.spec.state, strict=True)
     return tuple(np.array(constants[i], leaf.dtype).tobytes() for i, leaf in typed)
 
 
@@ -180,7 +157,7 @@ def launch_of(
         identity: The bytes of the identity, one for each leaf; none if an empty axis needs none.
     """
     bridge = build.load()
-    kernel = kernels.compile_kernel(render(spec))
+    kernel = cpu_kernels.compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
     events = [leaf.shape for leaf in spec.state]
     captures = [leaf.shape for leaf in spec.combine.captures]
@@ -189,7 +166,7 @@ def launch_of(
         own = attrs.evolve(
             spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
         )
-        if not groups.regroups_safely(own):  # fewer leaves may show less
+        if not regroups_safely(own):  # fewer leaves may show less
             own = attrs.evolve(own, layout=Layout.SEQUENTIAL)
         key = (again, own, axis, rank, seeded)
         try:
