@@ -17,8 +17,12 @@ LEAF = "*"
 def flatten(tree: Tree) -> tuple[list[Any], Structure]:
     """The leaves of a tree, left to right, and its structure."""
     kind = type(tree)
-    if kind is tuple and not any(isinstance(child, (tuple, list, dict)) for child in tree):
-        return list(tree), (tuple, (LEAF,) * len(tree))  # the common case, which is on every call's path
+    if kind is tuple:  # of leaves alone: the common case, which is on every call's path
+        for child in tree:
+            if isinstance(child, (tuple, list, dict)):
+                break
+        else:
+            return list(tree), (tuple, (LEAF,) * len(tree))
     if kind is tuple or kind is list or _is_namedtuple(kind):
         children = list(tree)
     elif kind is dict:
@@ -66,7 +70,7 @@ def unflatten(structure: Structure, leaves: Sequence[Any]) -> Tree:
     """The tree of this structure with these leaves."""
     if structure is LEAF:
         return leaves[0]
-    if structure[0] is tuple and all(child is LEAF for child in structure[1]):
+    if structure[0] is tuple and structure[1].count(LEAF) == len(structure[1]):
         return tuple(leaves)
     return _build(structure, iter(leaves))
 

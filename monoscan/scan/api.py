@@ -1,28 +1,21 @@
-"""The public calls. From a call to its arrays: check, look the plan up, execute, rebuild the tree."""
+"""The public calls on operators; what they share stands in `monoscan.scan.call`."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors, tree
-from monoscan.cache import Cache
-from monoscan.lowering.execute import execute
-from monoscan.lowering.plan import shapeless
+from monoscan import errors
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, for_every_size, options, pose
-from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.lowering.plan.problem import options
+from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
-from monoscan.scan import elements
+from monoscan.scan import call, elements
 from monoscan.tree import Tree
 
 Stream = Any
-_PLANS: Cache[Plan] = Cache(4096)
 
 
 def scan(
@@ -81,8 +74,10 @@ def scan(
         >>> h
         array([1, 1.5, 1.75, 1.875], dtype=float32)
     """
-    chosen = options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
-    results, carry = _run(monoid, elems, axis, init, chosen, stream)
+    asked = options(
+        "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+    )
+    results, carry = call.run(asked, monoid, elems, axis, init, stream)
     return (results, carry) if return_carry else results
 
 
@@ -120,9 +115,8 @@ def fold(
         >>> ms.fold(ms.Max(), mx.array([3.0, 7.0, 5.0]))
         array(7, dtype=float32)
     """
-    chosen = options("fold", reverse, True, False, False, strategy, device_type(stream))
-    _, total = _run(monoid, elems, axis, init, chosen, stream)
-    return total
+    asked = options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
+    return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
 def linear_recurrence(
@@ -164,9 +158,11 @@ def linear_recurrence(
         >>> ms.linear_recurrence(mx.full((3,), 0.5), mx.ones((3,)), h0=mx.array(2.0))
         array([2, 2, 2], dtype=float32)
     """
-    chosen = options("linear_recurrence", reverse, True, return_carry, True, strategy, device_type(stream), wanted=(1,))
+    asked = options(
+        "linear_recurrence", reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
+    )
     init = None if h0 is None else (1, h0)
-    results, carry = _run(Affine(), (a, b), axis, init, chosen, stream)
+    results, carry = call.run(asked, Affine(), (a, b), axis, init, stream)
     return (results[1], carry[1]) if return_carry else results[1]
 
 
@@ -208,75 +204,9 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
-    chosen = options("scan", reverse, inclusive, return_carry, True, strategy, device_type(stream))
-    return _prepare(monoid, elems, axis, init, chosen)[0]
-
-
-def device_type(stream: Stream) -> str:
-    """``"cpu"`` or ``"gpu"``: the type of the device that a stream is on.
-
-    Raises:
-        ScanTypeError: It is neither a stream nor a device.
-    """
-    device = mx.default_device() if stream is None else getattr(stream, "device", stream)
-    if not isinstance(device, (mx.Device, mx.DeviceType)):
-        raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
-    kind = device.type if isinstance(device, mx.Device) else device
-    return "cpu" if kind == mx.cpu or kind == mx.DeviceType.cpu else "gpu"
-
-
-def _run(
-    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options, stream: Stream
-) -> tuple[Tree, Tree]:
-    with nullcontext() if stream is None else mx.stream(stream):
-        plan, leaves, captures, start = _prepare(operator, elems, axis, init, asked)
-        results, carry = execute(plan, leaves, captures, start)
-        if not asked.results:
-            pairs = zip(carry, plan.problem.results, strict=True)
-            carry = [c if c is None else c.astype(dtypes.by_name(name)) for c, name in pairs]
-        structure = plan.problem.structure
-        result = tree.unflatten(structure, results) if asked.results else None
-        return result, tree.unflatten(structure, carry) if carry else None
-
-
-def _prepare(
-    operator: Semigroup, elems: Tree, axis: int, init: Tree | None, asked: Options
-) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
-    """The plan, from the cache where the key is known, and the arrays to run it on."""
-    leaves, structure = tree.flatten(elems)
-    if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
-    where = f"[{asked.call}] {operator.name}"
-    if type(axis) is not int:
-        axis = elements.axis_number(where, axis)
-    if not leaves or any(type(leaf) is not mx.array for leaf in leaves):
-        elements.check_leaves(where, operator, elems, leaves, structure)
-    captures = capture(operator, where)
-    stored = tuple([x.dtype for x in leaves])
-    shapes = tuple([x.shape for x in leaves])
-    start = None
-    if init is not None:
-        elements.check_leaves(where, operator, elems, leaves, structure)
-        start = elements.init_leaves(where, operator, structure, init, _names(stored))
-    starts = None if start is None else tuple([tuple(x.shape) for x in start])
-    key = (captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
-    plan = _PLANS.find(key)
-    if plan is None:
-        elements.check_leaves(where, operator, elems, leaves, structure)
-        plan = _PLANS.get(key, lambda: _plan(where, captures, structure, shapes, _names(stored), axis, starts, asked))
-    if plan.sized and shapeless.tracing():
-        return _prepare(operator, elems, axis, init, for_every_size(asked))
-    return plan, leaves, captures, start
-
-
-def _plan(
-    where: str, captures: Captures, structure: Any, shapes: Any, stored: Any, axis: int, init: Any, asked: Options
-) -> Plan:
-    operator = captures.root
-    operator.check(stored)
-    layout = elements.lay_out(where, operator, structure, shapes, axis, init)
-    return make_plan(pose(captures, structure, stored, layout, asked))
-
-
-def _names(stored: tuple[mx.Dtype, ...]) -> tuple[str, ...]:
-    return tuple(dtypes.name_of(dtype) for dtype in stored)
+    asked = options(
+        "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+    )
+    if not isinstance(monoid, Semigroup):
+        raise errors.ScanTypeError(elements.not_an_operator("scan", monoid))
+    return call.prepare(asked, capture(monoid, "scan"), elems, axis, init)[0]

@@ -8,23 +8,17 @@ from typing import Any, final
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors, tree
-from monoscan.cache import Cache
+from monoscan import errors, tree
 from monoscan.lowering.execute import execute
-from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.layout import Layout, Shape
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem, accumulators, dependencies, for_every_size, options
-from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.plan.problem import Problem, Traces, accumulators, options
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.slices import trace_slices
 from monoscan.monoids.base import Element, Semigroup
-from monoscan.scan import elements
-from monoscan.scan.api import device_type
+from monoscan.scan import call, elements
+from monoscan.scan.elements import Question
 from monoscan.tree import Tree
-
-_PLANS: Cache[Plan] = Cache(4096)
 
 
 @final
@@ -81,47 +75,25 @@ def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: boo
 def prepare(
     fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool, axis: int
 ) -> tuple[Plan, list[mx.array], Captures]:
-    """The plan of `associative_scan`, from the cache where the key is known, and the arrays to run it on."""
+    """The plan of `associative_scan`, and the arrays to run it on."""
     if not callable(fn) or isinstance(fn, Semigroup):
         hint = f"; ms.scan takes operators such as {fn.name}" if isinstance(fn, Semigroup) else ""
         raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
-    operator = Slices(fn)
-    leaves, structure = tree.flatten(elems)
-    found = capture(fn, f"[associative_scan] {operator.name}")
-    captures = Captures(operator, found.arrays, found.key)
-    if any(type(leaf) is not mx.array for leaf in leaves) or not leaves:
-        elements.check_leaves(f"[associative_scan] {operator.name}", operator, elems, leaves, structure)
-    if type(axis) is not int:
-        axis = elements.axis_number(f"[associative_scan] {operator.name}", axis)
-    shapes = tuple([x.shape for x in leaves])
-    stored = tuple([x.dtype for x in leaves])
-    chosen = options("associative_scan", reverse, device=device_type(None))
-    key = (captures.key, structure, shapes, stored, axis, chosen, FAILURES.generation)
-    plan = _PLANS.find(key)
-    if plan is None:
-        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, chosen))
-    if plan.sized and shapeless.tracing():
-        whole = for_every_size(chosen)
-        key = (*key[:-2], whole, key[-1])
-        plan = _PLANS.get(key, lambda: _plan(captures, structure, shapes, stored, axis, whole))
+    asked, found = options("associative_scan", reverse=reverse), capture(fn, "associative_scan")
+    captures = Captures(Slices(fn), found.arrays, found.key)
+    plan, leaves, _ = call.prepare(asked, captures, elems, axis, pose=pose)
     return plan, leaves, captures
 
 
-def _plan(
-    captures: Captures,
-    structure: Any,
-    shapes: tuple[Shape, ...],
-    stored: tuple[mx.Dtype, ...],
-    axis: int,
-    asked: Options,
-) -> Plan:
-    names = tuple(dtypes.name_of(dtype) for dtype in stored)
-    operator: Semigroup = captures.root
-    where = f"[associative_scan] {operator.name}"
-    position = elements.slice_axis(where, structure, shapes, axis)
-    exact = accumulators(operator, names)
+def pose(
+    question: Question, shapes: tuple[Shape, ...], stored: tuple[str, ...], axis: int, starts: object = None
+) -> Problem:
+    """The problem of a scan of slices: with the fewest event axes for which the function works element by element."""
+    captures, structure, asked = question.captures, question.structure, question.asked
+    position = elements.slice_axis(question, shapes, axis)
+    exact = accumulators(captures.root, stored)
     leading, traced = trace_slices(structure, exact, shapes, position, captures)
-    number = len(shapes)
+    traces = Traces(len(shapes), traced)
     # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
     cut = leading or position + 1
     layout = Layout(
@@ -130,7 +102,7 @@ def _plan(
         batch=tuple(shape[:position] + shape[position + 1 : cut] for shape in shapes),
         init=None,
         event=tuple(shape[cut:] for shape in shapes),
-        depends=dependencies(traced, number) if leading else tuple((i,) for i in range(number)),
+        depends=traces.depends if leading else tuple((i,) for i in range(len(shapes))),
         joint=bool(leading),
     )
-    return make_plan(Problem(captures, structure, names, layout, traced, asked, slices=True))
+    return Problem(captures, structure, stored, layout, traces, asked, slices=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.plan.layout import Layout, Shape
-from monoscan.lowering.plan.problem import accumulators
+from monoscan.lowering.plan.problem import Options, accumulators
+from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.base import Semigroup
 
 
@@ -26,10 +28,52 @@ def not_an_operator(call: str, given: Any) -> str:
     return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."
 
 
-def check_leaves(
-    where: str, operator: Semigroup, elems: tree.Tree, leaves: list[Any], structure: tree.Structure
-) -> None:
+@attrs.frozen
+class Question:
+    """Who asks for what, for messages: their words are put together where something is wrong.
+
+    Args:
+        asked: The options.
+        captures: The operator.
+        structure: The tree of the elements.
+    """
+
+    asked: Options
+    captures: Captures
+    structure: tree.Structure
+
+    @property
+    def operator(self) -> Semigroup:
+        """The operator."""
+        operator: Semigroup = self.captures.root
+        return operator
+
+    @property
+    def where(self) -> str:
+        """What every message begins with."""
+        return f"[{self.asked.call}] {self.operator.name}"
+
+    @property
+    def names(self) -> list[str]:
+        """What messages call each leaf: the template's name, else the path."""
+        template = self.operator.template
+        named = None if template is None else tree.flatten_like(template, self.structure)
+        return named or [path or "x" for path in tree.paths(self.structure)]
+
+    @property
+    def starts(self) -> list[str]:
+        """What messages call each leaf of ``init``."""
+        return ["h0" if self.state_alone else f"init leaf {name}" for name in self.names]
+
+    @property
+    def state_alone(self) -> bool:
+        """Whether ``init`` is the state alone, which its caller knows as ``h0``."""
+        return self.asked.call == "linear_recurrence"
+
+
+def check_leaves(question: Question, elems: tree.Tree, leaves: list[Any]) -> None:
     """The elements form the operator's tree, and each leaf is an array."""
+    where, operator, structure = question.where, question.operator, question.structure
     if not leaves:
         raise errors.TreeError(f"{where} expects at least one array; got the empty tree {tree.describe(elems)}.")
     template = operator.template
@@ -37,7 +81,7 @@ def check_leaves(
         got = f"a single array of shape {tuple(elems.shape)}" if isinstance(elems, mx.array) else tree.describe(elems)
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else f"a tree {tree.describe(template)}"
         raise errors.TreeError(f"{where} expects {kind}; got {got}. {_builder(operator, template, elems)}")
-    for name, leaf in zip(names(operator, structure), leaves, strict=True):
+    for name, leaf in zip(question.names, leaves, strict=True):
         if not isinstance(leaf, mx.array):
             raise errors.TreeError(
                 f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
@@ -64,7 +108,7 @@ def _remedy(leaf: Any, leaves: list[Any]) -> str:
     return "Convert it with mx.array(...)."
 
 
-def axis_number(where: str, axis: Any) -> int:
+def axis_number(question: Question, axis: Any) -> int:
     """The axis as an int.
 
     Raises:
@@ -72,36 +116,22 @@ def axis_number(where: str, axis: Any) -> int:
     """
     if isinstance(axis, (mx.array, np.ndarray)):
         raise errors.ScanTypeError(
-            f"{where} axis must be an int; got an array of shape {tuple(axis.shape)}. Elements of several leaves are one "
-            "argument, a tree as (a, b)."
+            f"{question.where} axis must be an int; got an array of shape {tuple(axis.shape)}. Elements of several leaves "
+            "are one argument, a tree as (a, b)."
         )
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
-        raise errors.ScanTypeError(f"{where} axis must be an int; got {axis!r:.60}.")
+        raise errors.ScanTypeError(f"{question.where} axis must be an int; got {axis!r:.60}.")
     return int(axis)
 
 
-def names(operator: Semigroup, structure: tree.Structure) -> list[str]:
-    """What messages call each leaf: the template's name, else the path."""
-    named = None if operator.template is None else tree.flatten_like(operator.template, structure)
-    return named or [path or "x" for path in tree.paths(structure)]
-
-
-def lay_out(
-    where: str,
-    operator: Semigroup,
-    structure: tree.Structure,
-    shapes: Sequence[Shape],
-    axis: int,
-    init: Sequence[Shape] | None,
-) -> Layout:
-    """The geometry of the elements.
+def event_shapes(question: Question, shapes: Sequence[Shape], axis: int) -> tuple[int, tuple[Shape, ...]]:
+    """The scan axis from the front, and the event shape of each leaf.
 
     Raises:
-        ScanError: The axis is out of range or names an event axis, or lengths or batch
-            shapes do not fit.
+        ScanError: The axis is out of range or names an event axis, or lengths differ.
     """
-    called = names(operator, structure)
-    events = operator.events(structure)
+    operator, where, called = question.operator, question.where, question.names
+    events = operator.events(question.structure)
     if any(type(event) is not int or event < 0 for event in events):
         raise errors.ScanError(
             f"{where} event must be how many trailing axes belong to an element: 0 or more, or a tuple with one for each "
@@ -113,15 +143,38 @@ def lay_out(
             one_for_all = isinstance(operator.event, int) and bool(event) and len(events) > 1
             each = " `event` may be a tuple with a number for each leaf." if one_for_all else ""
             raise errors.ScanError(_no_axis(where, name, shape, event, others, axis) + each)
-    axis = _axis(where, axis, called, shapes, events)
-    _check_lengths(where, called, shapes, axis)
-    batch = tuple(_batch(shape, axis, event) for shape, event in zip(shapes, events, strict=True))
-    event_shapes = tuple(shape[len(shape) - event :] for shape, event in zip(shapes, events, strict=True))
-    starts = None if init is None else _init_batches(where, called, init, event_shapes)
-    _check_broadcast(where, called, batch, starts)
-    if starts is not None and where.startswith(STATE_CALL):
-        _check_state(where, axis, tuple(mx.broadcast_shapes(*batch)), starts[1])
-    return Layout(shapes[0][axis], axis, batch, starts, event_shapes, ())
+    position = _axis(where, axis, called, shapes, events)
+    _check_lengths(where, called, shapes, position)
+    return position, tuple(shape[len(shape) - event :] for shape, event in zip(shapes, events, strict=True))
+
+
+def lay_out(
+    question: Question,
+    shapes: Sequence[Shape],
+    axis: int,
+    events: tuple[Shape, ...],
+    starts: Sequence[Shape] | None,
+    depends: tuple[tuple[int, ...], ...],
+) -> Layout:
+    """The geometry of the elements.
+
+    Args:
+        question: Who asks.
+        shapes: The shape of each leaf.
+        axis: The scan axis, from the front.
+        events: The event shape of each leaf.
+        starts: The shape of each leaf of ``init``, if there is one.
+        depends: For each result leaf, the leaves that it depends on.
+
+    Raises:
+        ScanError: Batch shapes do not fit.
+    """
+    batch = tuple(_batch(shape, axis, len(event)) for shape, event in zip(shapes, events, strict=True))
+    init = None if starts is None else _init_batches(question, starts, events)
+    _check_broadcast(question, batch, init)
+    if init is not None and question.state_alone:
+        _check_state(question.where, axis, tuple(mx.broadcast_shapes(*batch)), init[1])
+    return Layout(shapes[0][axis], axis, batch, init, events, depends)
 
 
 def _no_axis(where: str, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int) -> str:
@@ -170,9 +223,9 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
     return position
 
 
-def slice_axis(where: str, structure: tree.Structure, shapes: Sequence[Shape], axis: int) -> int:
+def slice_axis(question: Question, shapes: Sequence[Shape], axis: int) -> int:
     """The scan axis of whole slices, from the front, once it and the lengths are checked."""
-    called = [path or "x" for path in tree.paths(structure)]
+    where, called = question.where, question.names
     for name, shape in zip(called, shapes, strict=True):
         if not shape:
             raise errors.ScanError(_no_axis(where, name, shape, 0, [(each, 0) for each in shapes], axis))
@@ -192,13 +245,13 @@ def _check_lengths(where: str, called: list[str], shapes: Sequence[Shape], axis:
             )
 
 
-def _init_batches(where: str, called: list[str], init: Sequence[Shape], events: Sequence[Shape]) -> tuple[Shape, ...]:
+def _init_batches(question: Question, init: Sequence[Shape], events: Sequence[Shape]) -> tuple[Shape, ...]:
     batches = []
-    for name, shape, event in zip(called, init, events, strict=True):
+    for name, shape, event in zip(question.names, init, events, strict=True):
         cut = len(shape) - len(event)
         if cut < 0 or shape[cut:] != event:
             raise errors.ScanError(
-                f"{where} init is an element without the scan axis; its leaf {name} must end in the event shape {event}, "
+                f"{question.where} init is an element without the scan axis; its leaf {name} must end in the event shape {event}, "
                 f"got shape {shape}."
             )
         batches.append(shape[:cut])
@@ -214,49 +267,36 @@ def _check_state(where: str, axis: int, batch: Shape, state: Shape) -> None:
         )
 
 
-def _check_broadcast(where: str, called: list[str], batch: Sequence[Shape], init: Sequence[Shape] | None) -> None:
-    labels = [_init_label(where, name) for name in called]
-    starts = [] if init is None else list(zip(labels, init, strict=True))
-    if where.startswith(STATE_CALL):
-        starts = starts[1:]
-    leaves = list(zip(called, batch, strict=True))
-    for what, named in (("leaves", leaves), ("h0" if where.startswith(STATE_CALL) else "init", leaves + starts)):
+def _check_broadcast(question: Question, batch: Sequence[Shape], init: Sequence[Shape] | None) -> None:
+    starts = [] if init is None else list(zip(question.starts, init, strict=True))
+    leaves = list(zip(question.names, batch, strict=True))
+    start = "h0" if question.state_alone else "init"
+    for what, named in (("leaves", leaves), (start, leaves + starts[question.state_alone :])):
         try:
             mx.broadcast_shapes(*(shape for _, shape in named), ())
         except ValueError as error:
             given = ", ".join(f"{name} {shape}" for name, shape in named)
             raise errors.ScanError(
-                f"{where} batch shapes of {what}{'' if what == 'leaves' else ' and elements'} must broadcast (the scan axis "
-                f"and event axes removed); got {given}."
+                f"{question.where} batch shapes of {what}{'' if what == 'leaves' else ' and elements'} must broadcast (the "
+                f"scan axis and event axes removed); got {given}."
             ) from error
 
 
-def init_leaves(
-    where: str, operator: Semigroup, structure: tree.Structure, init: tree.Tree, stored: tuple[str, ...]
-) -> list[mx.array]:
+def init_leaves(question: Question, init: tree.Tree, stored: tuple[str, ...]) -> list[mx.array]:
     """The leaves of ``init``; Python scalars become arrays of the accumulation dtype.
 
     Raises:
         TreeError: It is not an element's tree.
         ScanTypeError: A leaf has neither the result's nor the accumulation dtype.
     """
+    where, operator, structure = question.where, question.operator, question.structure
     leaves = tree.flatten_like(init, structure)
-    if leaves is None and where.startswith(STATE_CALL):
+    if leaves is None and question.state_alone:
         raise errors.TreeError(f"{where} h0 must be an array; got {tree.describe(init[1])}.")
     if leaves is None:
         raise errors.TreeError(f"{where} init must be an element, {tree.show(structure)}; got {tree.describe(init)}.")
-    labels = [_init_label(where, name) for name in names(operator, structure)]
-    wanted = accumulators(operator, stored)
-    rows = zip(labels, leaves, wanted, operator.promote(stored), strict=True)
+    rows = zip(question.starts, leaves, accumulators(operator, stored), operator.promote(stored), strict=True)
     return [_init_leaf(f"{where} {label}", x, exact, rounded) for label, x, exact, rounded in rows]
-
-
-STATE_CALL = "[linear_recurrence]"
-"""Where ``init`` is the state alone, which its caller knows as ``h0``."""
-
-
-def _init_label(where: str, name: str) -> str:
-    return "h0" if where.startswith(STATE_CALL) else f"init leaf {name}"
 
 
 def _init_leaf(label: str, x: Any, exact: str, rounded: str) -> mx.array:

@@ -23,9 +23,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(FAILURES, "_reasons", {})
     monkeypatch.setattr(FAILURES, "_said", set())
-    monkeypatch.setattr(kernels, "_KERNELS", Cache(64))
-    monkeypatch.setattr(target, "_RESCANS", Cache(64))
-    monkeypatch.setattr(backward, "_LAUNCHES", Cache(64))
+    monkeypatch.setattr(kernels, "COMPILED", Cache(64))
+    monkeypatch.setattr(target, "COMPILED", Cache(64))
+    monkeypatch.setattr(backward, "COMPILED", Cache(64))
     kernels._check.cache_clear()
     FAILURES.generation += 1  # plans are made anew, here and in the tests that follow
     yield tmp_path / "cache"

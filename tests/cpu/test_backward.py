@@ -328,7 +328,7 @@ def broken_loop(honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> Non
         return text.replace(honest, wrong)
 
     monkeypatch.setattr(backward, "render_backward", broken)
-    monkeypatch.setattr(backward, "_LAUNCHES", Cache(16))
+    monkeypatch.setattr(backward, "COMPILED", Cache(16))
 
 
 def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return attrs.evolve(step, results=(*rest[:1], first, *rest[1:])) if len(rest) > 1 else step
 
     monkeypatch.setattr(adjoint, "stepped", wrong)
-    monkeypatch.setattr(backward, "_LAUNCHES", Cache(16))
+    monkeypatch.setattr(backward, "COMPILED", Cache(16))
     with pytest.raises(AssertionError):
         by(typed(SHAPES["columns"], mx.float32), "sequential").check(SINGLE)
 

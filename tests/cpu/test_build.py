@@ -29,7 +29,7 @@ MS_EXPORT void ms_task(const ms_launch* l, ms_int phase, ms_int task) { /* %s */
 
 
 def forget_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_KERNELS", Cache(16))
+    monkeypatch.setattr(kernels, "COMPILED", Cache(16))
 
 
 def itself(path: Path) -> Path:

@@ -347,7 +347,7 @@ def test_what_is_compiled_serves_where_the_compiler_is_gone(
     mx.eval(scan())
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(kernels, "_KERNELS", Cache(16))
+    monkeypatch.setattr(kernels, "COMPILED", Cache(16))
     assert info.kernels_here().startswith("only those compiled before: no C++ compiler was found")
     assert explained().strategy == "kernel"
     np.testing.assert_allclose(scan(), states(), rtol=1e-6)
@@ -363,7 +363,7 @@ def test_what_is_compiled_serves_where_the_compiler_is_gone(
 def test_a_cache_without_a_bridge_is_no_bridge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(build, "_LOADER", build._Loader())
+    monkeypatch.setattr(build, "LOADER", build._Loader())
     folder.mkdir()
     (folder / f"{recipe.stem()}-00000000.so").write_bytes(b"no checksum")
     assert not build.status().available

@@ -11,7 +11,7 @@ from monoscan.cache import Cache
 
 
 def test_a_value_is_made_once() -> None:
-    cache: Cache[int] = Cache(4)
+    cache: Cache = Cache(4)
     made: list[int] = []
 
     def make() -> int:
@@ -25,7 +25,7 @@ def test_a_value_is_made_once() -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache: Cache[str] = Cache(2)
+    cache: Cache = Cache(2)
     for key in ("a", "b"):
         cache.get(key, lambda key=key: key)  # type: ignore[misc]
     cache.find("a")
@@ -36,7 +36,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_what_fails_is_not_kept() -> None:
-    cache: Cache[int] = Cache(2)
+    cache: Cache = Cache(2)
 
     def fail() -> int:
         raise ValueError("no")
@@ -49,7 +49,7 @@ def test_what_fails_is_not_kept() -> None:
 
 
 def test_a_slow_value_keeps_no_other_thread_waiting() -> None:
-    cache: Cache[int] = Cache(2)
+    cache: Cache = Cache(2)
     started, release = threading.Event(), threading.Event()
 
     def slow() -> int:
@@ -66,5 +66,5 @@ def test_a_slow_value_keeps_no_other_thread_waiting() -> None:
 
 
 def test_making_a_value_may_use_the_cache() -> None:
-    cache: Cache[int] = Cache(4)
+    cache: Cache = Cache(4)
     assert cache.get("outer", lambda: cache.get("inner", lambda: 1) + 1) == 2

@@ -15,12 +15,12 @@ and Cundy (ICLR 2018) for the scalar linear case.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.layout import closure
@@ -99,7 +99,7 @@ Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
 """Runs a scan again, for states that its outputs do not hold: ``rescan(scan, arrays, axis, rank)``."""
 
 
-@lru_cache(maxsize=1024)
+@PROGRAMS.memoised
 def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
     """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
     whole, right = reverse(program, live), differentiable(program.outputs)
@@ -115,7 +115,7 @@ def _reads(step: Program) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(i for i in used if i < k)), tuple(sorted(i - k for i in used if k <= i < 2 * k))
 
 
-@lru_cache(maxsize=1024)
+@PROGRAMS.memoised
 def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
     """The differentiable leaves that the wanted ones depend on through left operands."""
     k = program.arity

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Builder
 from monoscan.lowering.program.derivative import jacobian, linear_over_complex
 from monoscan.lowering.program.derivative_rules import Term
@@ -35,7 +34,7 @@ class Maps:
     program: Program
 
 
-@lru_cache(maxsize=1024)
+@PROGRAMS.memoised
 def maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
     """The maps of a ``combine``; ``None`` where their blocks are too large to scan."""
     lanes = [program.outputs[i].dtype for i in live for _ in range(program.outputs[i].lanes)]

@@ -7,11 +7,11 @@ not taken. Whatever runs a program where MLX may differentiate it runs it by `ru
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.derivative import DIFFERENTIABLE, forward, transposed
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Program
@@ -19,8 +19,8 @@ from monoscan.lowering.strategies.combine import trim
 from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Combine, Leaves
 
-_transposed = lru_cache(maxsize=1024)(transposed)
-_forward = lru_cache(maxsize=1024)(forward)
+_transposed = PROGRAMS.memoised(transposed)
+_forward = PROGRAMS.memoised(forward)
 
 
 Run = Callable[[Program, Sequence[mx.array]], list[mx.array]]

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import attrs
+import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
-from monoscan.cache import Cache
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
-from monoscan.lowering.plan.layout import Layout, closure
+from monoscan.lowering.plan.layout import Layout, Shape, closure
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.trace.before import trace_before
@@ -22,7 +23,6 @@ from monoscan.monoids.base import Semigroup
 from monoscan.monoids.facts import Facts
 
 STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
-_TRACES: Cache[Traced] = Cache(1024)
 
 
 @attrs.frozen(eq=False)
@@ -53,32 +53,46 @@ class Options:
 
 
 def options(
-    call: str = "scan",
+    call: str,
+    *,
     reverse: bool = False,
     inclusive: bool = True,
     return_carry: bool = False,
     results: bool = True,
     strategy: str = "auto",
-    device: str = "cpu",
+    stream: Any = None,
     wanted: tuple[int, ...] | None = None,
 ) -> Options:
     """The options with these values: always the same object, so that keys compare by identity.
 
     Raises:
-        ScanTypeError: A flag is neither True nor False.
+        ScanTypeError: A flag is neither True nor False, or ``stream`` is neither a stream nor a device.
         StrategyError: There is no strategy of that name.
     """
     if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
         reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
         return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
-    return _options(call, reverse, inclusive, return_carry, results, strategy, device, wanted)
+    kind = mx.default_device().type if stream is None else device_type(stream)
+    return _options(call, reverse, inclusive, return_carry, results, strategy, kind, wanted)
 
 
 @functools.lru_cache(maxsize=1024)
 def _options(call: str, *values: Any) -> Options:
     chosen = Options(call, *values)
     _strategy(call, chosen.strategy)
-    return chosen
+    return attrs.evolve(chosen, device="cpu" if chosen.device == mx.DeviceType.cpu else "gpu")
+
+
+def device_type(stream: Any) -> mx.DeviceType:
+    """The type of the device that a stream is on.
+
+    Raises:
+        ScanTypeError: It is neither a stream nor a device.
+    """
+    device = getattr(stream, "device", stream)
+    if not isinstance(device, (mx.Device, mx.DeviceType)):
+        raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
+    return device.type if isinstance(device, mx.Device) else device
 
 
 def _flag(call: str, name: str, value: Any) -> bool:
@@ -99,6 +113,30 @@ def for_every_size(asked: Options) -> Options:
     return attrs.evolve(asked, shapeless=True)
 
 
+@attrs.frozen
+class Traces:
+    """What an operator was traced to.
+
+    Args:
+        number: The number of leaves.
+        combine: The program of ``combine``, or why there is none.
+        before: That of ``before``, where an exclusive scan has to ask it.
+    """
+
+    number: int
+    combine: Traced
+    before: Traced | None = None
+
+    @property
+    def depends(self) -> tuple[tuple[int, ...], ...]:
+        """What each leaf depends on: all leaves, where one could not be traced."""
+        programs = [each.program for each in (self.combine, self.before) if each is not None]
+        if any(program is None for program in programs):
+            return (tuple(range(self.number)),) * self.number
+        reads = [frozenset[int]().union(*each) for each in zip(*(p.depends for p in programs if p), strict=True)]
+        return closure([frozenset(i % self.number for i in each if i < 2 * self.number) for each in reads])
+
+
 @attrs.frozen(eq=False)
 class Problem:
     """One scan to plan: operator, element type, geometry, program, options.
@@ -108,20 +146,18 @@ class Problem:
         structure: The tree of an element.
         stored: The dtype of each leaf as given.
         layout: The geometry.
-        traced: The program of ``combine``, or why there is none.
+        traces: The programs, or why there are none.
         options: The options.
         slices: ``combine`` takes whole slices along the axis, as JAX's does.
-        before: What ``before`` traces to, where an exclusive scan has to ask it.
     """
 
     captures: Captures
     structure: tree.Structure
     stored: tuple[str, ...]
     layout: Layout
-    traced: Traced
+    traces: Traces
     options: Options
     slices: bool = False
-    before: Traced | None = None
 
     @property
     def operator(self) -> Semigroup:
@@ -133,6 +169,16 @@ class Problem:
     def whole(self) -> bool:
         """``combine`` runs on whole slices alone, which may be of any length: as JAX cuts them, or not at all."""
         return self.slices and self.program is None
+
+    @property
+    def traced(self) -> Traced:
+        """The program of ``combine``, or why there is none."""
+        return self.traces.combine
+
+    @property
+    def before(self) -> Traced | None:
+        """What ``before`` traces to, where an exclusive scan has to ask it."""
+        return self.traces.before
 
     @property
     def program(self) -> Program | None:
@@ -157,7 +203,7 @@ class Problem:
     @cached_property
     def element(self) -> tuple[Leaf, ...]:
         """The leaves of one element, in the accumulation dtype."""
-        return element(self.operator, self.stored, self.layout)
+        return element(self.operator, self.stored, self.layout.event)
 
     @property
     def like(self) -> Like:
@@ -203,14 +249,17 @@ class Problem:
         structures = self.structure[-1]
         start = sum(tree.count(structure) for structure in structures[:number])
         stop = start + tree.count(structures[number])
+        captures, stored = capture(self.operator.parts[number]), self.stored[start:stop]
+        leaves = element(captures.root, stored, self.layout.event[start:stop])
+        traces = trace(captures, structures[number], leaves, self.options)
         layout = attrs.evolve(
             self.layout,
             batch=self.layout.batch[start:stop],
             init=None if self.layout.init is None else self.layout.init[start:stop],
             event=self.layout.event[start:stop],
+            depends=traces.depends,
         )
-        captures = capture(self.operator.parts[number])
-        return pose(captures, structures[number], self.stored[start:stop], layout, self.options)
+        return Problem(captures, structures[number], stored, layout, traces, self.options)
 
 
 def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...]:
@@ -218,38 +267,25 @@ def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...
     return tuple(dtypes.accumulation(name) for name in operator.promote(stored))
 
 
-def element(operator: Semigroup, stored: tuple[str, ...], layout: Layout) -> tuple[Leaf, ...]:
+def element(operator: Semigroup, stored: tuple[str, ...], events: tuple[Shape, ...]) -> tuple[Leaf, ...]:
     """The leaves of one element, in the accumulation dtype."""
-    pairs = zip(accumulators(operator, stored), layout.event, strict=True)
-    return tuple(Leaf(dtype, event) for dtype, event in pairs)
+    return tuple(Leaf(*each) for each in zip(accumulators(operator, stored), events, strict=True))
 
 
-def pose(
-    captures: Captures, structure: tree.Structure, stored: tuple[str, ...], layout: Layout, asked: Options
-) -> Problem:
-    """Traces ``combine`` and completes the layout with what each result depends on.
+def trace(captures: Captures, structure: tree.Structure, leaves: tuple[Leaf, ...], asked: Options) -> Traces:
+    """Traces what a scan of these elements runs.
 
     Args:
         captures: The operator.
         structure: The tree of an element.
-        stored: The dtype of each leaf as given.
-        layout: The geometry, all of it but ``depends``.
+        leaves: The leaves of one element.
         asked: The options.
     """
-    leaves = element(captures.root, stored, layout)
     key = (captures.key, structure, leaves)
-    traced = _TRACES.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
+    combine = PROGRAMS.get(
+        ("combine", *key), lambda: trace_combine(captures.root, structure, leaves, captures, asked.call)
+    )
     before = None
     if captures.root.restarts and asked.results and not asked.inclusive:
-        before = _TRACES.get(("before", *key), lambda: trace_before(captures, structure, leaves, asked.call))
-    layout = attrs.evolve(layout, depends=dependencies(traced, len(stored), before))
-    return Problem(captures, structure, stored, layout, traced, asked, before=before)
-
-
-def dependencies(traced: Traced, number: int, before: Traced | None = None) -> tuple[tuple[int, ...], ...]:
-    """What each leaf depends on, by ``combine`` and by ``before``: all leaves, where one could not be traced."""
-    programs = [each.program for each in (traced, before) if each is not None]
-    if any(program is None for program in programs):
-        return (tuple(range(number)),) * number
-    reads = [frozenset[int]().union(*each) for each in zip(*(p.depends for p in programs if p), strict=True)]
-    return closure([frozenset(i % number for i in each if i < 2 * number) for each in reads])
+        before = PROGRAMS.get(("before", *key), lambda: trace_before(captures, structure, leaves, asked.call))
+    return Traces(len(leaves), combine, before)

@@ -16,7 +16,7 @@ from monoscan.lowering.targets.cpu import build
 
 def tracing() -> bool:
     """Whether it is."""
-    bridge = build.loaded()
+    bridge = build.LOADER.bridge
     if bridge is not None:
         return bridge.shapeless()
     # The number of elements is an operation of its own then, where it is a constant else.
@@ -40,7 +40,7 @@ def refuse(what: str) -> None:
 
 def sum_to(array: mx.array, like: mx.array, rank: int) -> mx.array:
     """The sum over those of the first ``rank`` axes along which another array has size 1."""
-    bridge = build.loaded()
+    bridge = build.LOADER.bridge
     if bridge is not None and bridge.shapeless():
         return bridge.fit(array, like, rank=rank)
     axes = [i for i in range(rank) if like.shape[i] == 1 and array.shape[i] != 1]

@@ -121,7 +121,7 @@ class Instr:
     param: Any = None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Program:
     """A traced function of scalars.
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.ir import Instr, Op, Program
 
 NAN, HIGH, LOW = "nan", "inf", "-inf"
@@ -75,7 +75,7 @@ class Watch:
         return tuple(lane for lane, kinds in enumerate(self.kinds) if kinds)
 
 
-@lru_cache(maxsize=1024)
+@PROGRAMS.memoised
 def watch(program: Program, ordinary: tuple[Kinds, ...]) -> Watch | None:
     """What to look at; ``None`` if that is not enough.
 

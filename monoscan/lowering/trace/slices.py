@@ -18,7 +18,7 @@ from math import prod
 from typing import Any
 
 from monoscan import dtypes, tree
-from monoscan.cache import Cache
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.trace import primitives
@@ -42,7 +42,6 @@ from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
 
 Shape = tuple[int, ...]
-_TRACES: Cache[tuple[int, Traced]] = Cache(4096)
 
 
 def trace_slices(
@@ -67,7 +66,8 @@ def trace_slices(
 
     def at(length: int) -> tuple[int, Traced]:
         slices = tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
-        return _TRACES.get((captures.key, structure, slices, axis), lambda: _trace(structure, slices, axis, captures))
+        key = ("slices", captures.key, structure, slices, axis)
+        return PROGRAMS.get(key, lambda: _trace(structure, slices, axis, captures))
 
     first, *rest = lengths_of_slices(shapes[0][axis])
     found = at(first)

@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.cache import Cache
+from monoscan.cache import COMPILED
 from monoscan.lowering.gradient import by_arrays as walk_back
 from monoscan.lowering.gradient import ruled, transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
@@ -23,8 +23,6 @@ from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.machine import vector_bytes
-
-_LAUNCHES: Cache[Launch] = Cache(1024)
 
 VECTOR_CODE = 200
 """The most operations of a step in vector code; more of them take the compiler seconds (measured)."""
@@ -64,12 +62,13 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
     columns = axis + 1 < rank if shapeless.tracing() else prod(lead[axis + 1 :]) > 1
-    spec = _spec(adjoint, arrays, columns and len(adjoint.step.code) <= VECTOR_CODE)
-    if unsupported(spec):
-        return transforms.backward(adjoint, arrays, axis, rank)
+    names = tuple([x.dtype for x in arrays])
     try:
-        launch = _LAUNCHES.get((spec, axis, rank), lambda: _launch(spec, axis, rank))
+        key = (adjoint, names, columns, axis, rank)
+        (launch,) = COMPILED.get(key, lambda: (_launch(_spec(adjoint, arrays, columns), axis, rank),))
     except BridgeUnavailable:  # said and remembered where it failed
+        launch = None
+    if launch is None:
         return transforms.backward(adjoint, arrays, axis, rank)
     _, _, _, _, ends, init = adjoint.unpack(arrays)
     first = len(arrays) - len(ends) - len(init)
@@ -80,13 +79,17 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     return launch([*arrays[:first], *typed])
 
 
-def _spec(adjoint: Adjoint, arrays: Arrays, wide: bool) -> BackwardSpec:
+def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
+    wide = columns and len(adjoint.step.code) <= VECTOR_CODE
     _, lefts, weights, captures, _, _ = adjoint.unpack(arrays)
     names = [tuple(dtypes.name_of(x.dtype) for x in group) for group in (lefts, weights, captures)]
     return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0)
 
 
-def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch:
+def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
+    """The launch of a backward loop; ``None`` where there can be none."""
+    if unsupported(spec):
+        return None
     adjoint, state = spec.adjoint, spec.adjoint.program.outputs
     kernel = compile_kernel(render_backward(spec))
     captures = adjoint.program.captures

@@ -10,7 +10,7 @@ from typing import cast
 
 import attrs
 
-from monoscan.lowering.targets.cpu import disk as cache
+from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.bridge.protocol import Bridge
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.recipe import find_recipe, mlx_version, stem
@@ -56,16 +56,16 @@ class _Loader:
         try:
             recipe = find_recipe()
         except BridgeUnavailable as missing:
-            path = None if FAILURES.reason("bridge", missing.reason) else cache.find(f"{stem()}-*")
+            path = None if FAILURES.reason("bridge", missing.reason) else disk.find(f"{stem()}-*")
             return Status(path is not None, "" if path else missing.reason, path)
         failed = FAILURES.reason("bridge", recipe.name)
         if failed is not None:
             return Status(False, failed)
-        path = cache.find(recipe.name)
+        path = disk.find(recipe.name)
         return Status(True, "" if path else "not built yet; the first kernel builds it", path)
 
 
-_LOADER = _Loader()
+LOADER = _Loader()
 
 
 def load() -> Bridge:
@@ -74,25 +74,20 @@ def load() -> Bridge:
     Raises:
         BridgeUnavailable: It cannot be built or loaded here; ``reason`` says why.
     """
-    return _LOADER.load()
+    return LOADER.load()
 
 
 def attempt() -> Bridge | None:
     """The bridge, built first if need be, or ``None`` where there can be none."""
     try:
-        return _LOADER.load()
+        return LOADER.load()
     except BridgeUnavailable:
         return None
 
 
-def loaded() -> Bridge | None:
-    """The bridge, if something has loaded it."""
-    return _LOADER.bridge
-
-
 def status() -> Status:
     """Whether the bridge is available; builds and loads nothing."""
-    return _LOADER.status()
+    return LOADER.status()
 
 
 def announce(reason: str) -> None:
@@ -106,7 +101,7 @@ def _open() -> tuple[Path, Bridge]:
         recipe = find_recipe()
     except BridgeUnavailable as missing:
         known = FAILURES.reason("bridge", missing.reason)
-        found = None if known else cache.kept(f"{stem()}-*", _import)  # built when nothing was missing
+        found = None if known else disk.kept(f"{stem()}-*", _import)  # built when nothing was missing
         if found is None:
             FAILURES.record("bridge", missing.reason, missing.reason)
             raise
@@ -115,7 +110,7 @@ def _open() -> tuple[Path, Bridge]:
     if known is not None:
         raise BridgeUnavailable(known)
     try:
-        return cache.obtain(recipe.name, recipe.build, _import)
+        return disk.obtain(recipe.name, recipe.build, _import)
     except BridgeUnavailable as failure:
         FAILURES.record("bridge", recipe.name, failure.reason)
         announce(failure.reason)

@@ -12,8 +12,8 @@ from threading import Lock
 
 import attrs
 
-from monoscan.cache import Cache
-from monoscan.lowering.targets.cpu import disk as cache
+from monoscan.cache import COMPILED
+from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.compiler import (
     SECONDS,
     BridgeUnavailable,
@@ -58,9 +58,6 @@ class Kernel:
     task: int
 
 
-_KERNELS: Cache[Kernel] = Cache(1024)
-
-
 def compile_kernel(source: str) -> Kernel:
     """Compiles a kernel against ``kernel.h``, or finds it in memory or on disk.
 
@@ -70,16 +67,16 @@ def compile_kernel(source: str) -> Kernel:
     Raises:
         BridgeUnavailable: There is no compiler, or it failed, and no cache holds this kernel.
     """
-    return _KERNELS.get(source, lambda: _compile(source))
+    return COMPILED.get(source, lambda: _compile(source))
 
 
 def unavailable(source: str) -> str | None:
     """Why there is no such kernel, as far as failures have shown it in this process."""
-    if not FAILURES.generation or _KERNELS.find(source) is not None:
+    if not FAILURES.generation or COMPILED.find(source) is not None:
         return None
     compiler, pattern = _compiler_and_file(source)
     failed, broken = FAILURES.reason("kernel", source), FAILURES.reason("compiler", compiler)
-    return failed or (None if broken is None or cache.find(pattern) else broken)
+    return failed or (None if broken is None or disk.find(pattern) else broken)
 
 
 def check_compiler() -> None:
@@ -100,7 +97,7 @@ def check_compiler() -> None:
 def _check(compiler: Compiler, generation: int) -> None:
     _check_memory("compiler", compiler)
     try:
-        with cache.scratch() as folder:
+        with disk.scratch() as folder:
             _run(compiler, _NOTHING, folder / "nothing.so", _CHECK_SECONDS)
     except OSError as error:
         raise BridgeUnavailable(f"no folder to compile in: {error}") from error
@@ -174,7 +171,7 @@ def _obtain(source: str) -> Kernel:
     try:
         compiler = find_compiler()
     except BridgeUnavailable:
-        kernel = cache.kept(f"{_stem(source)}-*", _load)  # as a compiler made it that is gone
+        kernel = disk.kept(f"{_stem(source)}-*", _load)  # as a compiler made it that is gone
         if kernel is None:
             raise
         return kernel
@@ -188,7 +185,7 @@ def _obtain(source: str) -> Kernel:
             FAILURES.record("kernel", source, failure.reason)  # before the next in line is let in
             raise
 
-    return cache.obtain(_name(source, compiler), build, _load)
+    return disk.obtain(_name(source, compiler), build, _load)
 
 
 def _check_memory(kind: str, key: Hashable) -> None:

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.cache import Cache
+from monoscan.cache import COMPILED
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, regroups_safely
@@ -27,9 +27,6 @@ from monoscan.lowering.trace.reads.captures import Captures
 
 Leaves = list[mx.array]
 Results = list[mx.array | None]
-
-
-_RESCANS: Cache[Launch] = Cache(1024)
 
 
 @attrs.frozen(eq=False)
@@ -170,7 +167,7 @@ def launch_of(
             own = attrs.evolve(own, layout=Layout.SEQUENTIAL)
         key = (again, own, axis, rank, seeded)
         try:
-            launch = _RESCANS.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
+            launch = COMPILED.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
         except BridgeUnavailable:  # said and remembered where it failed
             return portable(again, arrays, axis, rank)
         return launch(arrays)

@@ -20,7 +20,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors
-from monoscan.cache import Cache
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.reads.bytecode import names_of
 from monoscan.lowering.trace.reads.guards import Guard, content_of_buffer, guard, reference_to
@@ -88,12 +88,12 @@ class _Memory:
     guard: Guard | None = None
 
 
-def capture(root: Any, where: str = "") -> Captures:
+def capture(root: Any, call: str = "") -> Captures:
     """Finds the arrays that an operator or a function captures.
 
     Args:
         root: An operator, a function, or anything that holds some.
-        where: The call and the operator, for messages.
+        call: The public function, for messages.
 
     Returns:
         Captures: The arrays in the order in which they were met, each once.
@@ -112,10 +112,9 @@ def capture(root: Any, where: str = "") -> Captures:
         arrays = memory.guard(root)
         if arrays is not None:
             return Captures(root, arrays, memory.key)
-    return _walk(root, where, memory)
+    return _walk(root, call, memory)
 
 
-_KEYS: Cache[Key] = Cache(4096)
 _BARE: dict[type, Key] = {}
 """The keys of the library's own operators without fields, which are all alike."""
 
@@ -123,13 +122,13 @@ _MEMORIES: dict[int, _Memory] = {}
 """What is known of roots by their ``id``; an entry ends with its root, which it does not keep alive."""
 
 
-def _walk(root: Any, where: str, memory: _Memory | None) -> Captures:
+def _walk(root: Any, call: str, memory: _Memory | None) -> Captures:
     """Walks a root. One that is as it was at the last walk gets a guard, so that it need not be walked again."""
-    search, key = _key_of(root, where)
+    search, key = _key_of(root, call)
     kind = type(root)
     if memory is not None and memory.key is key:
         written = guard(root, key.names)
-        if _key_of(root, where)[1] is key:  # no other thread has changed anything in the meantime
+        if _key_of(root, call)[1] is key:  # no other thread has changed anything in the meantime
             memory.guard = written
     elif is_a(root, Semigroup) and is_library_class(kind) and not attrs.fields(kind):
         _BARE[kind] = key
@@ -138,9 +137,9 @@ def _walk(root: Any, where: str, memory: _Memory | None) -> Captures:
     return Captures(root, tuple(search.arrays), key)
 
 
-def _key_of(root: Any, where: str) -> tuple[_Search, Key]:
-    search, parts = _search(root, where)
-    return search, _KEYS.get(parts, lambda: Key(parts, search.names))
+def _key_of(root: Any, call: str) -> tuple[_Search, Key]:
+    search, parts = _search(root, call)
+    return search, PROGRAMS.get(("key", parts), lambda: Key(parts, search.names))
 
 
 def _remember(root: Any, key: Key) -> None:
@@ -179,11 +178,12 @@ _EQUAL = frozenset((bool, int, bytes, type(None), types.CodeType))
 """Types whose values count as they are: the quick way for most of what an operator holds."""
 
 
-def _search(root: Any, where: str) -> tuple[_Search, Hashable]:
+def _search(root: Any, call: str) -> tuple[_Search, Hashable]:
     """Walks until no more names turn up: a name found late may count for an object seen before."""
     names: Names = {}
+    name = root.name if is_a(root, Semigroup) else getattr(root, "__name__", type(root).__name__)
     while True:
-        search = _Search(where, names)
+        search = _Search(f"[{call}] {name}" if call else "[capture]", names)
         key = search.visit(root)
         if not search.late:
             return search, key
@@ -219,7 +219,7 @@ class _Search:
         refused = refusal(value) if self._certain else None
         if refused:
             raise errors.TraceError(
-                f"{self._where or '[capture]'}: combine reads {refused}, which is traced once and would keep its first "
+                f"{self._where}: combine reads {refused}, which is traced once and would keep its first "
                 "value. Read it before the call and hold the value in a field, a closure or a global."
             )
         if sort is Sort.LEAF:

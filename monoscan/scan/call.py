@@ -1,0 +1,98 @@
+"""From a call to its arrays, once for all public calls: check, look the plan up, run, rebuild the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.cache import PLANS
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.layout import Shape
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, Problem, element, for_every_size, trace
+from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.monoids.base import Semigroup
+from monoscan.scan import elements
+from monoscan.scan.elements import Question
+from monoscan.tree import Tree
+
+Shapes = tuple[Shape, ...]
+Prepared = tuple[Plan, list[mx.array], list[mx.array] | None]
+"""The plan, the leaves of the elements, and those of ``init``."""
+
+
+def run(
+    asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tree | None, stream: Any
+) -> tuple[Tree, Tree]:
+    """The results, and the carry where it is wanted, as trees."""
+    if stream is not None:
+        with mx.stream(stream):
+            return run(asked, operator, elems, axis, init, None)
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+    captures = capture(operator, asked.call)
+    plan, leaves, start = prepare(asked, captures, elems, axis, init)
+    results, carry = execute(plan, leaves, captures, start)
+    structure = plan.problem.structure
+    if asked.results:
+        return tree.unflatten(structure, results), tree.unflatten(structure, carry) if carry else None
+    rounded = zip(carry, plan.problem.results, strict=True)
+    return None, tree.unflatten(structure, [c if c is None else c.astype(dtypes.by_name(name)) for c, name in rounded])
+
+
+def pose(question: Question, shapes: Shapes, stored: tuple[str, ...], axis: int, starts: Shapes | None) -> Problem:
+    """The problem of a scan of elements, whose ``combine`` is traced on one of them."""
+    captures, structure, asked = question.captures, question.structure, question.asked
+    captures.root.check(stored)
+    axis, events = elements.event_shapes(question, shapes, axis)
+    traces = trace(captures, structure, element(captures.root, stored, events), asked)
+    layout = elements.lay_out(question, shapes, axis, events, starts, traces.depends)
+    return Problem(captures, structure, stored, layout, traces, asked)
+
+
+Pose = Callable[[Question, Shapes, tuple[str, ...], int, "Shapes | None"], Problem]
+
+
+def prepare(
+    asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Pose = pose
+) -> Prepared:
+    """Looks a plan up, or makes it, and flattens what it runs on.
+
+    Args:
+        asked: The options.
+        captures: The operator.
+        elems: The elements.
+        axis: The scan axis.
+        init: An element, if there is one to start from.
+        pose: What the problem is, where the plan has to be made.
+    """
+    leaves, structure = tree.flatten(elems)
+    start = starts = None
+    if init is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
+        question = Question(asked, captures, structure)
+        axis = elements.axis_number(question, axis)
+        elements.check_leaves(question, elems, leaves)
+        if init is not None:
+            start = elements.init_leaves(question, init, tuple([dtypes.name_of(x.dtype) for x in leaves]))
+            starts = tuple([x.shape for x in start])
+    shapes = tuple([x.shape for x in leaves])
+    stored = tuple([x.dtype for x in leaves])
+    key = (captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
+    plan: Plan | None = PLANS.find(key)
+    if plan is None:
+        question = Question(asked, captures, structure)
+        elements.check_leaves(question, elems, leaves)
+        names = tuple([dtypes.name_of(dtype) for dtype in stored])
+        plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, starts)))
+    if plan.sized and shapeless.tracing():
+        return prepare(for_every_size(asked), captures, elems, axis, init, pose)
+    return plan, leaves, start
+
+
+_ARRAYS = {mx.array}
