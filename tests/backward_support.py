@@ -7,6 +7,16 @@ import re
 
 import mlx.core as mx
 import numpy as np
+import pytest
+
+from monoscan.cache import Cache
+from monoscan.lowering.targets.cpu import backward
+
+
+def without_loops(patch: pytest.MonkeyPatch) -> None:
+    """Gradients run array operations, as if no loop could be rendered, and no loop is known from before."""
+    patch.setattr(backward, "unsupported", lambda spec: "as if no kernel could be rendered")
+    patch.setattr(backward, "COMPILED", Cache(16))
 
 
 def primitives(*outputs: mx.array) -> list[str]:
