@@ -350,7 +350,7 @@ def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
     rng = np.random.default_rng(7)
     x = random(rng, 9, 5)
     for operator in (ms.Product(), ms.LogSumExp()):
-        scan = ms.explain(operator, x, strategy="brent_kung").scan
+        scan = ms.explain(operator, x, strategy="brent_kung").way.scan
         assert scan is not None
         outputs = ms.scan(operator, x, strategy="sequential")
         found = [adjoint.vjp(scan, [x], [x], [outputs], 0, 2, run) for run in (backward.backward, walk_back.backward)]
