@@ -297,7 +297,9 @@ def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ())
         folded = not problem.options.results and choice.strategy not in ("native", "kernel", "sequential")
         counted = "reduce" if folded else choice.strategy
         each, depth = cost.work_and_depth(counted, problem.layout.length, 1 if problem.whole else BASE)
-        work, moved = each * cost.rows(problem), cost.moved_bytes(problem, choice.strategy, each)
+        work = each * cost.rows(problem)
+        moved = sum(kernel.bytes for kernel in chosen.fused) if isinstance(chosen, Kernels) else 0
+        moved = moved or cost.moved_bytes(problem, choice.strategy, each)
     starts = choice.strategy == "trivial" and problem.layout.init is not None and not problem.slices
     if problem.program is None and (chosen.combine == "vmap" or starts):
         mappable.check(problem, choice.strategy)

@@ -6,10 +6,7 @@ from math import ceil, log2, prod
 
 from monoscan import dtypes
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import TRANSCENDENTAL, Op, Program
 from monoscan.lowering.strategies.brent_kung import BASE
-
-HEAVY = frozenset({Op.DIV, Op.FLOORDIV, Op.REM, Op.SQRT, Op.RSQRT})
 
 
 def work_and_depth(strategy: str, n: int, base: int = BASE) -> tuple[int, int]:
@@ -46,10 +43,3 @@ def moved_bytes(problem: Problem, strategy: str, work: int) -> int:
     operations = len(problem.program.code) if problem.program else 2 * len(problem.stored)
     widest = max(dtypes.itemsize(name) for name in problem.accumulators)
     return work * rows(problem) * operations * 3 * widest
-
-
-def weight(program: Program) -> int:
-    """Scalar operations of one combine, with divisions and transcendental ones at their price."""
-    return sum(
-        20 if i.op in TRANSCENDENTAL else 4 if i.op in HEAVY else 1 for i in program.code if i.op is not Op.CONST
-    )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import attrs
 
+from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout as Geometry
 from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
@@ -32,14 +36,18 @@ class Fused:
     Args:
         leaves: The leaves of the elements that it reads, ascending.
         emit: The leaves among all that it yields.
-        spec: The kernel.
+        spec: The kernel; its layout is the loop.
         scan: What it computes, for gradients.
+        cut: How its work is cut.
+        bytes: What it reads and writes, each once.
     """
 
     leaves: tuple[int, ...]
     emit: tuple[int, ...]
     spec: KernelSpec
     scan: AlignedScan
+    cut: Cut
+    bytes: int
 
 
 def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
@@ -84,11 +92,23 @@ def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_by
         vector_bytes=vector_bytes,
         ordinary=tuple(problem.ordinary[i] for i in leaves),
     )
-    inner = _inner(problem, leaves, _lead(problem.layout, emit[0]))
+    lead = _lead(problem.layout, emit[0])
+    inner = _inner(problem, leaves, lead)
     spec = attrs.evolve(spec, layout=_loop(problem, inner, spec.width))
     if _too_large(spec) or not regroups_safely(spec):
         spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
-    return Fused(leaves, emit, spec, _aligned(problem, spec))
+    steps = problem.layout.length
+    rows = prod(lead) // (steps * inner) if steps * inner else 0
+    return Fused(
+        leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), _bytes(problem, leaves, emit)
+    )
+
+
+def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
+    layout = problem.layout
+    read = [(problem.stored[i], layout.with_length(layout.batch[i], layout.length) + layout.event[i]) for i in leaves]
+    written = [(problem.results[i], layout.result_shape(i)) for i in emit] if problem.options.results else []
+    return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)
 
 
 def _too_large(spec: KernelSpec) -> bool:

@@ -14,6 +14,7 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render.kernel import render
+from monoscan.lowering.render.spec import Layout
 
 Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
 """Runs a plan: ``run(leaves, captures, init)`` returns result leaves and carry leaves."""
@@ -193,6 +194,9 @@ class Plan:
             f"  strategy  {self.strategy} (row {self.row}){combined}",
             f"  work      {self.work:,} combines, depth {self.depth}, about {_bytes(self.bytes)} moved",
         ]
+        for number, kernel in enumerate(self.kernels, 1):
+            which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
+            lines.append(f"  kernel    {which if len(self.kernels) > 1 else ''}{_kernel(kernel)}")
         if self.restart is not None:
             lines.append(
                 f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
@@ -212,9 +216,18 @@ class Plan:
         return lines
 
 
+def _kernel(kernel: Fused) -> str:
+    spec, cut = kernel.spec, kernel.cut
+    width = "one step at a time" if spec.layout is Layout.SEQUENTIAL else f"vectors of {spec.width}"
+    tile = f", tiles of {cut.tile} steps" if cut.tile > 1 else ""
+    parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
+    threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"
+    return f"loop {spec.layout.value}, {width}{tile}; {parts} in time, {threads}; {_bytes(kernel.bytes)}"
+
+
 def _bytes(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":
+        if number < 999.5 or unit == "GiB":
             return f"{number:.3g} {unit}"
         number /= 1024
     raise AssertionError

@@ -1,0 +1,62 @@
+"""How the work of one kernel is cut: into tiles, into parts of a row, into tasks for threads.
+
+The kernel itself decides when it runs, from its shape alone (`ms_schedule`); this says the same before.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from monoscan.lowering.render.cost import nanoseconds
+from monoscan.lowering.render.spec import KernelSpec, Layout
+
+TILES = {Layout.ROWS: 512, Layout.NARROW: 256, Layout.PANELS: 64, Layout.SWEEP: 1, Layout.SEQUENTIAL: 1}
+"""How many steps of the scan each loop does before it looks at the next columns, or copies the next piece of a row."""
+
+WORTH_CUTTING = 60e3
+"""Nanoseconds of work from which on it is cut into tasks, and half of which is enough for one of them."""
+
+WIDE, LONG = 256, 1024
+"""So many columns are cut in two; rows of so many steps in parts."""
+
+
+@attrs.frozen
+class Cut:
+    """The cut of one kernel's work.
+
+    Args:
+        tile: The steps of a tile.
+        parts: How many parts of a row run at the same time or after one another; 1 where rows stay whole.
+        tasks: What threads take, in the widest phase.
+    """
+
+    tile: int
+    parts: int
+    tasks: int
+
+
+def cut(spec: KernelSpec, steps: int, inner: int, rows: int) -> Cut:
+    """How a kernel cuts its work.
+
+    Args:
+        spec: The kernel.
+        steps: The length of the scan axis.
+        inner: How many columns lie side by side.
+        rows: How many scans of such rows there are.
+    """
+    parts, tasks = 1, 1
+    work = float(f"{nanoseconds(spec):.3g}") * steps * inner * rows
+    if work > WORTH_CUTTING:
+        tasks = rows
+        if rows >= 4:
+            tasks = min(rows, 8, int(work / (WORTH_CUTTING / 2))) // 2 * 2
+        elif inner >= WIDE:
+            tasks = 2 * rows
+        elif can_part(spec) and rows != 2 and steps >= LONG:
+            parts, tasks = 3 if spec.want_results else 2, 2 * rows
+    return Cut(TILES[spec.layout], parts, tasks)
+
+
+def can_part(spec: KernelSpec) -> bool:
+    """Whether a row may be cut: where a part can be told to have gone wrong, and the order need not be kept."""
+    return spec.layout is not Layout.SEQUENTIAL and spec.watch is not None
