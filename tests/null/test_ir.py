@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from monoscan.lowering.program.builder import Builder
+from monoscan.lowering.program.interpret import evaluate
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program, eliminate_dead_code
 
 F32 = Leaf("float32")
@@ -18,6 +19,8 @@ AFFINE = Program(
     (4, 6),
     2,
 )
+
+ON_FLOATS = {Op.MUL: lambda _, x, y: x * y, Op.ADD: lambda _, x, y: x + y}
 
 
 def test_lanes_are_numbered_before_instructions() -> None:
@@ -37,6 +40,29 @@ def test_dead_code_goes_and_the_rest_is_renumbered() -> None:
     live = eliminate_dead_code(dead)
     assert live.code == (Instr(Op.NEG, (0,), "float32"),)
     assert live.results == (1,)
+
+
+def test_some_outputs_take_only_the_code_that_they_need() -> None:
+    gate = AFFINE.select([0])
+    assert (gate.code, gate.outputs, gate.results) == (AFFINE.code[:1], (F32,), (4,))
+    assert gate.inputs == AFFINE.inputs
+    assert AFFINE.select([1, 0]).output_lanes == ((5 + 1,), (4,))
+
+
+def test_inputs_in_another_order_mean_the_same() -> None:
+    moved = AFFINE.reorder([3, 0, 2, 1], 2)
+    lanes = {"la": 2.0, "lb": 3.0, "ra": 5.0, "rb": 7.0}
+    assert evaluate(AFFINE, [*lanes.values()], ON_FLOATS) == [10.0, 22.0]
+    assert evaluate(moved, [lanes["rb"], lanes["la"], lanes["ra"], lanes["lb"]], ON_FLOATS) == [10.0, 22.0]
+    gate = AFFINE.select([0]).reorder([0, 2], 1)
+    assert (gate.inputs, gate.arity) == ((F32, F32), 1)
+    assert evaluate(gate, [2.0, 5.0], ON_FLOATS) == [10.0]
+
+
+def test_what_is_carried_is_what_later_steps_read() -> None:
+    assert (AFFINE.carried([0]), AFFINE.carried([1])) == ((0,), (1,))
+    assert AFFINE.carried([1], parts=True) == (0, 1)
+    assert AFFINE.reads == ((frozenset({0}), frozenset({0})), (frozenset({1}), frozenset({0, 1})))
 
 
 def test_captured_arrays_come_after_both_elements() -> None:

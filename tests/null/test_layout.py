@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monoscan.lowering.plan.layout import Layout, closure
+from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.program.ir import closure
 
 
 def layout(axis: int, *batch: tuple[int, ...], length: int = 4, **changes: object) -> Layout:

@@ -23,9 +23,8 @@ from monoscan import dtypes
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.plan.layout import closure
 from monoscan.lowering.program.derivative import differentiable, forward, reverse
-from monoscan.lowering.program.ir import Leaf, Program, eliminate_dead_code
+from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
 
 
@@ -105,23 +104,19 @@ def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...],
     whole, right = reverse(program, live), differentiable(program.outputs)
     kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
     kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
-    results = tuple(v for i in kept for v in whole.output_lanes[i])
-    return eliminate_dead_code(attrs.evolve(whole, outputs=tuple(whole.outputs[i] for i in kept), results=results))
+    return whole.select(kept)
 
 
-def _reads(step: Program) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _reads(step: Program) -> list[tuple[int, ...]]:
     """The leaves of the left and the right operand that a step's derivatives read."""
-    used, k = frozenset().union(*step.depends), step.arity
-    return tuple(sorted(i for i in used if i < k)), tuple(sorted(i - k for i in used if k <= i < 2 * k))
+    return [tuple(sorted(frozenset[int]().union(*side))) for side in zip(*step.reads, strict=True)]
 
 
 @PROGRAMS.memoised
 def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
     """The differentiable leaves that the wanted ones depend on through left operands."""
-    k = program.arity
-    reached = closure([frozenset(i for i in each if i < k) for each in program.depends])
-    wanted = set().union(*(reached[leaf] for leaf in emit))
-    return tuple(i for i in differentiable(program.outputs) if i in wanted)
+    reached = program.carried(emit)
+    return tuple(i for i in differentiable(program.outputs) if i in reached)
 
 
 def vjp(
@@ -266,22 +261,9 @@ def dual(scan: AlignedScan) -> AlignedScan:
     zeros = tuple(0 for i in live for _ in range(scan.state[i].lanes))
     return attrs.evolve(
         scan,
-        program=_reordered(program, [*left, *right, *captures], k + len(live)),
+        program=program.reorder([*left, *right, *captures], k + len(live)),
         emit=scan.emit + tuple(k + live.index(i) for i in wanted),
         results=names,
         identity=None if scan.identity is None else scan.identity + zeros,
         strategy=general(scan.strategy),
     )
-
-
-def _reordered(program: Program, order: Sequence[int], arity: int) -> Program:
-    """The program with its input leaves in another order."""
-    numbers: dict[int, int] = {}
-    for leaf in order:
-        for lane in program.input_lanes[leaf]:
-            numbers[lane] = len(numbers)
-    for number in range(program.num_lanes, len(program.dtypes)):
-        numbers[number] = number
-    code = tuple(attrs.evolve(instr, args=tuple(numbers[a] for a in instr.args)) for instr in program.code)
-    inputs = tuple(program.inputs[i] for i in order)
-    return Program(inputs, program.outputs, code, tuple(numbers[v] for v in program.results), arity)

@@ -15,7 +15,6 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.plan.layout import closure
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
@@ -69,8 +68,7 @@ class AlignedScan:
 
     def depends(self) -> tuple[tuple[int, ...], ...]:
         """For each state leaf, all the leaves that it depends on."""
-        k = self.program.arity
-        return closure([frozenset(i % k for i in each if i < 2 * k) for each in self.program.depends])
+        return tuple(self.program.carried((leaf,), parts=True) for leaf in range(self.program.arity))
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:

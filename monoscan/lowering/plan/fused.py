@@ -12,7 +12,7 @@ from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout as Geometry
 from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Program, eliminate_dead_code
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render.cost import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
@@ -81,7 +81,7 @@ def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_by
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     constants = problem.neutral if problem.needs_identity() else None
     spec = KernelSpec(
-        combine=restrict(program, leaves),
+        combine=_restricted(program, leaves),
         elements=tuple(_element_dtype(problem, i) for i in leaves),
         results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
         emit=tuple(leaves.index(i) for i in emit),
@@ -178,20 +178,7 @@ def _padded(problem: Problem, leaf: int) -> Shape:
     return layout.with_length(batch, layout.length)
 
 
-def restrict(program: Program, leaves: tuple[int, ...]) -> Program:
+def _restricted(program: Program, leaves: tuple[int, ...]) -> Program:
     """The program on some of the leaves, which read no others."""
-    arity = program.arity
-    kept = [*leaves, *(arity + i for i in leaves), *range(2 * arity, len(program.inputs))]
-    numbers: dict[int, int] = {}
-    for leaf in kept:
-        for lane in program.input_lanes[leaf]:
-            numbers[lane] = len(numbers)
-    outputs = tuple(program.outputs[i] for i in leaves)
-    results = tuple(v for i in leaves for v in program.output_lanes[i])
-    live = eliminate_dead_code(attrs.evolve(program, outputs=outputs, results=results))
-    code = []
-    for old, instr in enumerate(live.code, live.num_lanes):
-        code.append(attrs.evolve(instr, args=tuple(numbers[a] for a in instr.args)))
-        numbers[old] = len(numbers)
-    inputs = tuple(program.inputs[i] for i in kept)
-    return Program(inputs, outputs, tuple(code), tuple(numbers[v] for v in live.results), len(leaves))
+    arity, captures = program.arity, range(2 * program.arity, len(program.inputs))
+    return program.select(leaves).reorder([*leaves, *(arity + i for i in leaves), *captures], len(leaves))

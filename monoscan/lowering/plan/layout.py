@@ -8,14 +8,11 @@ holds a size: all of it has a place in a shapeless compile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 
 import attrs
 import mlx.core as mx
-
-from monoscan.lowering.program.ir import Leaf
 
 Shape = tuple[int, ...]
 
@@ -121,18 +118,3 @@ class Layout:
         """A carry leaf, from aligned without the scan axis to the shape that the caller sees."""
         missing = self.rank - len(self.result_batches[leaf])
         return y.squeeze(list(range(missing))) if missing else y
-
-
-def closure(reads: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
-    """What each leaf depends on after any number of combines, itself included."""
-    known = [set(direct) | {i} for i, direct in enumerate(reads)]
-    while True:
-        grown = [set().union(*(known[j] for j in each)) for each in known]
-        if grown == known:
-            return tuple(tuple(sorted(each)) for each in known)
-        known = grown
-
-
-def event_leaves(dtypes: Sequence[str], events: Sequence[Shape]) -> tuple[Leaf, ...]:
-    """The leaves of one element."""
-    return tuple(Leaf(dtype, event) for dtype, event in zip(dtypes, events, strict=True))

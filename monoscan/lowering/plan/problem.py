@@ -13,8 +13,8 @@ import numpy as np
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
-from monoscan.lowering.plan.layout import Layout, Shape, closure
-from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.plan.layout import Layout, Shape
+from monoscan.lowering.program.ir import Leaf, Program, closure
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.trace.before import trace_before
 from monoscan.lowering.trace.combine import Traced, trace_combine
@@ -131,10 +131,12 @@ class Traces:
     def depends(self) -> tuple[tuple[int, ...], ...]:
         """What each leaf depends on: all leaves, where one could not be traced."""
         programs = [each.program for each in (self.combine, self.before) if each is not None]
-        if any(program is None for program in programs):
+        known = [program.reads for program in programs if program is not None]
+        if len(known) < len(programs):
             return (tuple(range(self.number)),) * self.number
-        reads = [frozenset[int]().union(*each) for each in zip(*(p.depends for p in programs if p), strict=True)]
-        return closure([frozenset(i % self.number for i in each if i < 2 * self.number) for each in reads])
+        return closure(
+            [frozenset[int]().union(*(side for both in each for side in both)) for each in zip(*known, strict=True)]
+        )
 
 
 @attrs.frozen(eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -176,6 +176,39 @@ class Program:
         return tuple(frozenset().union(*(reads[v] for v in lanes)) for lanes in self.output_lanes)
 
     @cached_property
+    def reads(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
+        """For each leaf of a ``combine``, the leaves of the left and of the right element that it reads."""
+        k = self.arity
+        left = (frozenset(i for i in each if i < k) for each in self.depends)
+        right = (frozenset(i - k for i in each if k <= i < 2 * k) for each in self.depends)
+        return tuple(zip(left, right, strict=True))
+
+    def carried(self, leaves: Iterable[int], *, parts: bool = False) -> tuple[int, ...]:
+        """The leaves that a walk in fold order carries from one step to the next, for the sake of these.
+
+        Args:
+            leaves: The leaves that are wanted, which are among them.
+            parts: Folds of parts are held, which stand on the right too.
+        """
+        needs = [left | right if parts else left for left, right in self.reads]
+        return tuple(sorted(frozenset[int]().union(*(closure(needs)[leaf] for leaf in leaves))))
+
+    def select(self, leaves: Sequence[int]) -> Program:
+        """The program of some of its outputs."""
+        outputs = tuple(self.outputs[leaf] for leaf in leaves)
+        results = tuple(value for leaf in leaves for value in self.output_lanes[leaf])
+        return eliminate_dead_code(attrs.evolve(self, outputs=outputs, results=results))
+
+    def reorder(self, leaves: Sequence[int], arity: int) -> Program:
+        """The program with its inputs in this order; what is left out must not be read."""
+        lanes = [lane for leaf in leaves for lane in self.input_lanes[leaf]]
+        values = [*lanes, *range(self.num_lanes, len(self.dtypes))]
+        names = {old: new for new, old in enumerate(values)}
+        code = tuple(_rename(instr, names) for instr in self.code)
+        inputs = tuple(self.inputs[leaf] for leaf in leaves)
+        return Program(inputs, self.outputs, code, tuple(names[value] for value in self.results), arity)
+
+    @cached_property
     def digest(self) -> str:
         """A hash of the whole program, stable between processes."""
         return hashlib.sha256(str(self).encode()).hexdigest()[:16]
@@ -220,3 +253,13 @@ def eliminate_dead_code(program: Program) -> Program:
 
 def _rename(instr: Instr, names: dict[int, int]) -> Instr:
     return attrs.evolve(instr, args=tuple(names[a] for a in instr.args))
+
+
+def closure(reads: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
+    """What each leaf depends on after any number of combines, itself included."""
+    known = [set(direct) | {i} for i, direct in enumerate(reads)]
+    while True:
+        grown = [set().union(*(known[j] for j in each)) for each in known]
+        if grown == known:
+            return tuple(tuple(sorted(each)) for each in known)
+        known = grown

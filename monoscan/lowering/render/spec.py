@@ -10,7 +10,7 @@ from itertools import pairwise
 import attrs
 
 from monoscan.lowering.program import nonfinite
-from monoscan.lowering.program.ir import Leaf, Program, eliminate_dead_code
+from monoscan.lowering.program.ir import Leaf, Program
 
 SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,
@@ -93,17 +93,17 @@ class KernelSpec:
     @cached_property
     def carried(self) -> tuple[int, ...]:
         """The leaves that a walk in fold order carries from one step to the next."""
-        return self._closure(lambda leaf: self._reads(leaf)[0])
+        return self.combine.carried(self.emit)
 
     @cached_property
     def tree(self) -> tuple[int, ...]:
         """The leaves that a reassociating loop must hold: partial folds stand on the right too."""
-        return self._closure(lambda leaf: self._reads(leaf)[0] | self._reads(leaf)[1])
+        return self.combine.carried(self.emit, parts=True)
 
     @cached_property
     def read(self) -> tuple[int, ...]:
         """The element leaves that a walk in fold order reads: also the first element's own."""
-        right = frozenset().union(*(self._reads(leaf)[1] for leaf in self.carried))
+        right = frozenset().union(*(self.combine.reads[leaf][1] for leaf in self.carried))
         return tuple(sorted(right | frozenset(self.carried)))
 
     @cached_property
@@ -134,10 +134,7 @@ class KernelSpec:
 
     def program(self, leaves: tuple[int, ...]) -> Program:
         """The combine, cut down to some of its outputs."""
-        full = self.combine
-        results = tuple(full.results[lane] for lane in self.lanes_of(leaves))
-        outputs = tuple(full.outputs[leaf] for leaf in leaves)
-        return eliminate_dead_code(attrs.evolve(full, outputs=outputs, results=results))
+        return self.combine.select(leaves)
 
     @cached_property
     def values(self) -> frozenset[str]:
@@ -150,20 +147,3 @@ class KernelSpec:
     def width(self) -> int:
         """Lanes of a vector: one register of the widest value, and 4 at least."""
         return vector_lanes(self.values, self.vector_bytes)
-
-    def _closure(self, needs: object) -> tuple[int, ...]:
-        assert callable(needs)
-        found: set[int] = set()
-        todo = list(self.emit)
-        while todo:
-            leaf = todo.pop()
-            if leaf not in found:
-                found.add(leaf)
-                todo.extend(needs(leaf))
-        return tuple(sorted(found))
-
-    def _reads(self, leaf: int) -> tuple[frozenset[int], frozenset[int]]:
-        arity = self.combine.arity
-        depends = self.combine.depends[leaf]
-        left = frozenset(i for i in depends if i < arity)
-        return left, frozenset(i - arity for i in depends if arity <= i < 2 * arity)
