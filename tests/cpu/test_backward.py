@@ -33,8 +33,7 @@ from random_combines import Combine, combines
 import monoscan as ms
 from monoscan import tree
 from monoscan.cache import Cache
-from monoscan.lowering.gradient import adjoint
-from monoscan.lowering.gradient import by_arrays as walk_back
+from monoscan.lowering.gradient import adjoint, by_arrays
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.targets.cpu import backward, build
 
@@ -353,5 +352,6 @@ def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
         scan = ms.explain(operator, x, strategy="brent_kung").way.scan
         assert scan is not None
         outputs = ms.scan(operator, x, strategy="sequential")
-        found = [adjoint.vjp(scan, [x], [x], [outputs], 0, 2, run) for run in (backward.backward, walk_back.backward)]
+        ran = adjoint.Ran(scan, [x], [outputs], 0, 2)
+        found = [adjoint.vjp(ran, [x], run) for run in (backward.backward, by_arrays.backward)]
         np.testing.assert_allclose(np.array(found[0][0]), np.array(found[1][0]), rtol=1e-5, atol=1e-6)

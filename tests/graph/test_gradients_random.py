@@ -70,7 +70,7 @@ def test_the_adjoint_of_any_fold(
 
 
 def test_a_wrong_adjoint_of_a_random_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = transforms.walk_back.backward
+    honest = transforms.by_arrays.backward
     defaults = transforms.vjp.__defaults__
     assert defaults is not None
     monkeypatch.setattr(

@@ -28,16 +28,58 @@ from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
 
 
-@attrs.frozen
-class Adjoint:
-    """What a backward pass computes, on aligned arrays in array order.
+@attrs.frozen(eq=False)
+class Ran:
+    """A scan that has run.
 
-    Its arrays: the elements' leaves `rights`; the states' leaves `lefts`; the cotangents of
-    the results `weights`; the captured arrays; then with a scan axis of length 1 the
-    cotangents of the carry, for the leaves `live`; and where `seeded` the leaves `lefts` of
-    ``init``. It yields a cotangent for each of `gradients` among the leaves of the elements,
-    for each of `captured` step by step, and (where `seeded`) for the leaves `live` of
-    ``init``, without the scan axis.
+    Args:
+        scan: The scan.
+        arrays: Its arrays.
+        outputs: What it returned.
+        axis: The scan axis.
+        rank: The number of batch axes.
+    """
+
+    scan: AlignedScan
+    arrays: Arrays
+    outputs: Arrays
+    axis: int
+    rank: int
+
+
+@attrs.frozen(eq=False)
+class Operands:
+    """The arrays of an adjoint, in this order.
+
+    Args:
+        rights: The leaves of the elements that derivatives read.
+        lefts: The leaves of the states that they read.
+        weights: The cotangents of the results.
+        captures: The captured arrays.
+        ends: The cotangents of the carry, for all live leaves, with a scan axis of length 1.
+        init: Where there is an ``init``, the leaves `lefts` of it, likewise.
+    """
+
+    rights: Arrays
+    lefts: Arrays
+    weights: Arrays
+    captures: Arrays
+    ends: Arrays
+    init: Arrays
+
+    @property
+    def flat(self) -> list[mx.array]:
+        """All of them."""
+        return [*self.rights, *self.lefts, *self.weights, *self.captures, *self.ends, *self.init]
+
+
+@attrs.frozen(cache_hash=True)
+class Adjoint:
+    """What a backward pass computes, on the arrays of `Operands`, aligned and in array order.
+
+    It yields a cotangent for each of `gradients` among the leaves of the elements, for each
+    of `captured` step by step, and (where `seeded`) for the leaves `live` of ``init``,
+    without the scan axis.
 
     Args:
         program: The ``combine``.
@@ -79,14 +121,14 @@ class Adjoint:
         elements = tuple(Leaf(self.stored[i], self.program.outputs[i].shape) for i in self.gradients)
         return elements + tuple(self.program.captures[i] for i in self.captured)
 
-    def unpack(self, arrays: Arrays) -> tuple[Arrays, Arrays, Arrays, Arrays, Arrays, Arrays]:
-        """Rights, lefts, weights, captures, the carry's cotangents, and init."""
+    def unpack(self, arrays: Arrays) -> Operands:
+        """The arrays by name."""
         sizes = (self.rights, self.lefts, self.weights, self.program.captures, self.live)
         groups, start = [], 0
         for size in map(len, sizes):
             groups.append(arrays[start : start + size])
             start += size
-        return (groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:])
+        return Operands(groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:])
 
 
 Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
@@ -120,12 +162,8 @@ def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def vjp(
-    scan: AlignedScan,
-    primals: Arrays,
+    ran: Ran,
     cotangents: Cotangents,
-    outputs: Arrays,
-    axis: int,
-    rank: int,
     backward: Backward,
     rescan: Rescan = aligned.run,
     asked: Sequence[int] | None = None,
@@ -133,16 +171,13 @@ def vjp(
     """The cotangents of the arrays that a scan read; ``None`` for those without any.
 
     Args:
-        scan: The scan.
-        primals: Its arrays.
+        ran: The scan.
         cotangents: One for each of its outputs, ``None`` where it is known to be zero.
-        outputs: What it returned.
-        axis: The scan axis.
-        rank: The number of batch axes.
         backward: How to run the adjoint.
         rescan: How to run the scan again where its outputs do not hold the states needed.
         asked: Which of the arrays' cotangents are wanted. Default: all.
     """
+    scan, primals = ran.scan, ran.arrays
     elements, captures, init = scan.unpack(primals)
     live = live_leaves(scan.program, _reached(scan, cotangents))
     result: list[mx.array | None] = [None] * len(primals)
@@ -154,22 +189,37 @@ def vjp(
     if not live or not (gradients or captured or starts):
         return result
     lefts, rights = _reads(stepped(scan.program, live, gradients, captured))
-    states, shifted = _states(scan, lefts, primals, outputs, axis, rank, rescan)
-    lead = aligned.full_lead(primals, rank)
+    states, shifted = _states(ran, lefts, rescan)
+    lead = aligned.full_lead(primals, ran.rank)
     given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
     weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else live[:1]  # something must say how long the axis is
     adjoint = Adjoint(
-        scan.program, live, gradients, captured, lefts, rights, tuple(weights), tuple(dtypes.name_of(x.dtype) for x in elements),
-        bool(init), scan.inclusive, shifted, scan.reverse,
-    )  # fmt: skip
-    arrays = [*(elements[i] for i in rights), *states, *weights.values(), *captures]
-    arrays += _ends(scan, live, cotangents, axis, lead, rank)
-    arrays += [init[i] for i in lefts] if init else []
-    found = backward(adjoint, arrays, axis, rank)
+        program=scan.program,
+        live=live,
+        gradients=gradients,
+        captured=captured,
+        lefts=lefts,
+        rights=rights,
+        weights=tuple(weights),
+        stored=tuple([dtypes.name_of(x.dtype) for x in elements]),
+        seeded=bool(init),
+        inclusive=scan.inclusive,
+        shifted=shifted,
+        reverse=scan.reverse,
+    )
+    operands = Operands(
+        rights=[elements[i] for i in rights],
+        lefts=states,
+        weights=list(weights.values()),
+        captures=captures,
+        ends=_ends(ran, live, cotangents, lead),
+        init=[init[i] for i in lefts] if init else [],
+    )
+    found = backward(adjoint, operands.flat, ran.axis, ran.rank)
     targets = [*gradients, *(len(elements) + i for i in captured), *(first + i for i in live if init)]
     for target, d in zip(targets, found, strict=True):
-        result[target] = _fit(mx.expand_dims(d, axis) if target >= first else d, primals[target], rank)
+        result[target] = _fit(mx.expand_dims(d, ran.axis) if target >= first else d, primals[target], ran.rank)
     return result
 
 
@@ -194,18 +244,17 @@ def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
     return mx.pad(cotangent, [*widths, *[(0, 0)] * (cotangent.ndim - len(lead))])
 
 
-def _states(
-    scan: AlignedScan, lefts: tuple[int, ...], primals: Arrays, outputs: Arrays, axis: int, rank: int, rescan: Rescan
-) -> tuple[Leaves, bool]:
+def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Leaves, bool]:
     """The states that derivatives read, and whether the one before a position stands before it.
 
     The results serve where they are exact; else the scan runs again.
     """
+    scan = ran.scan
     if not lefts:
         return [], True
     names = dict(zip(scan.emit, scan.results, strict=False))
     if scan.want_results and all(names.get(i) == scan.state[i].dtype for i in lefts):
-        return [outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
+        return [ran.outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
     again = attrs.evolve(
         scan,
         emit=lefts,
@@ -216,7 +265,7 @@ def _states(
         identity=None,
         strategy=general(scan.strategy),
     )
-    return rescan(again, primals, axis, rank), True
+    return rescan(again, ran.arrays, ran.axis, ran.rank), True
 
 
 def general(strategy: str) -> str:
@@ -224,12 +273,11 @@ def general(strategy: str) -> str:
     return strategy if strategy in ("sequential", "hillis_steele") else "brent_kung"
 
 
-def _ends(
-    scan: AlignedScan, live: tuple[int, ...], cotangents: Cotangents, axis: int, lead: tuple[int, ...], rank: int
-) -> Leaves:
+def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[int, ...]) -> Leaves:
     """The cotangents of the carry: where the walk back starts."""
+    scan, axis = ran.scan, ran.axis
     first = len(scan.emit) if scan.want_results else 0
-    one = (1,) * rank
+    one = (1,) * ran.rank
     ends = []
     for leaf in live:
         dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]

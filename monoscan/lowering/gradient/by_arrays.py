@@ -73,7 +73,7 @@ def _tape(
     adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, lead: tuple[int, ...], run: ruled.Run
 ) -> tuple[Tape, list[mx.array | None]]:
     """The tape, and what reaches ``init`` directly, as the first result of an exclusive scan."""
-    rights, lefts, weights, captures, ends, init = adjoint.unpack(arrays)
+    operands = adjoint.unpack(arrays)
     n, one = lead[axis], (*lead[:axis], 1, *lead[axis + 1 :])
     state = adjoint.program.outputs
 
@@ -82,19 +82,21 @@ def _tape(
         full = [mx.broadcast_to(x.astype(dtypes.by_name(state[i].dtype)), (*lead, *state[i].shape)) for x, i in rows]
         return split_lanes(flip(full, axis) if ordered and adjoint.reverse else full, _events(adjoint, leaves))
 
-    xs = lanes(rights, adjoint.rights, lead)
-    before = lanes(lefts, adjoint.lefts, lead)
+    xs = lanes(operands.rights, adjoint.rights, lead)
+    before = lanes(operands.lefts, adjoint.lefts, lead)
     if adjoint.shifted:
         before = cut(before, axis, 0, n - 1)
         before = (
-            join(axis, lanes(init, adjoint.lefts, one, ordered=False), before) if adjoint.seeded and before else before
+            join(axis, lanes(operands.init, adjoint.lefts, one, ordered=False), before)
+            if adjoint.seeded and before
+            else before
         )
     elif not adjoint.seeded:
         before = cut(before, axis, 1, n)
-    w, direct = _weights(adjoint, lanes(weights, adjoint.weights, lead), axis, lead)
-    w = _add_last(w, lanes(ends, adjoint.live, one, ordered=False), axis)
+    w, direct = _weights(adjoint, lanes(operands.weights, adjoint.weights, lead), axis, lead)
+    w = _add_last(w, lanes(operands.ends, adjoint.live, one, ordered=False), axis)
     steps = xs if adjoint.seeded else cut(xs, axis, 1, n)
-    return Tape(before, steps, aligned.capture_lanes(captures, rank), w, adjoint.seeded, axis, run), direct
+    return Tape(before, steps, aligned.capture_lanes(operands.captures, rank), w, adjoint.seeded, axis, run), direct
 
 
 def _weights(adjoint: Adjoint, given: Leaves, axis: int, lead: tuple[int, ...]) -> tuple[Leaves, list[mx.array | None]]:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from monoscan.lowering.gradient import adjoint, ruled
-from monoscan.lowering.gradient import by_arrays as walk_back
-from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.gradient import adjoint, by_arrays, ruled
+from monoscan.lowering.gradient.adjoint import Adjoint, Ran
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.derivative import differentiable
@@ -37,7 +36,7 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
 
     @call.vjp
     def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
-        return vjp(scan, listed(primals), listed(cotangents), listed(outputs), axis, rank)
+        return vjp(Ran(scan, listed(primals), listed(outputs), axis, rank), listed(cotangents))
 
     @call.jvp
     def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
@@ -64,10 +63,10 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
 
     @mx.custom_function
     def call(*inputs: mx.array) -> list[mx.array]:
-        return walk_back.backward(adjoint, [mx.stop_gradient(x) for x in inputs], axis, rank)
+        return by_arrays.backward(adjoint, [mx.stop_gradient(x) for x in inputs], axis, rank)
 
     def ruled_call(*inputs: mx.array) -> list[mx.array]:
-        return walk_back.backward(adjoint, inputs, axis, rank, ruled.run)
+        return by_arrays.backward(adjoint, inputs, axis, rank, ruled.run)
 
     @call.vjp
     def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
@@ -90,19 +89,15 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
 
 
 def vjp(
-    scan: AlignedScan,
-    primals: Arrays,
+    ran: Ran,
     cotangents: adjoint.Cotangents,
-    outputs: Arrays,
-    axis: int,
-    rank: int,
     backward: adjoint.Backward = backward,
     rescan: adjoint.Rescan = portable,
     asked: Sequence[int] | None = None,
 ) -> list[mx.array]:
     """A cotangent for each array, zeros where nothing reaches it or nobody asked."""
-    found = adjoint.vjp(scan, primals, cotangents, outputs, axis, rank, backward, rescan, asked)
-    return [mx.zeros_like(x) if d is None else d for x, d in zip(primals, found, strict=True)]
+    found = adjoint.vjp(ran, cotangents, backward, rescan, asked)
+    return [mx.zeros_like(x) if d is None else d for x, d in zip(ran.arrays, found, strict=True)]
 
 
 def jvp(

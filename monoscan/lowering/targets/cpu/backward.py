@@ -10,8 +10,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.cache import COMPILED
-from monoscan.lowering.gradient import by_arrays as walk_back
-from monoscan.lowering.gradient import ruled, transforms
+from monoscan.lowering.gradient import by_arrays, ruled, transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays
@@ -53,7 +52,7 @@ class BackwardRules:
             arrays = list(primals)
             for i, array in zip(argnums, chosen, strict=True):
                 arrays[i] = array
-            return walk_back.backward(self.adjoint, arrays, axis, rank, ruled.run)
+            return by_arrays.backward(self.adjoint, arrays, axis, rank, ruled.run)
 
         return run
 
@@ -70,8 +69,8 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
         launch = None
     if launch is None:
         return transforms.backward(adjoint, arrays, axis, rank)
-    _, _, _, _, ends, init = adjoint.unpack(arrays)
-    first = len(arrays) - len(ends) - len(init)
+    operands = adjoint.unpack(arrays)
+    first = len(arrays) - len(operands.ends) - len(operands.init)
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
     typed = [
         x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)
@@ -81,8 +80,10 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
 
 def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
     wide = columns and len(adjoint.step.code) <= VECTOR_CODE
-    _, lefts, weights, captures, _, _ = adjoint.unpack(arrays)
-    names = [tuple(dtypes.name_of(x.dtype) for x in group) for group in (lefts, weights, captures)]
+    operands = adjoint.unpack(arrays)
+    names = [
+        tuple(dtypes.name_of(x.dtype) for x in group) for group in (operands.lefts, operands.weights, operands.captures)
+    ]
     return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0)
 
 

@@ -12,7 +12,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan.lowering.gradient import transforms
-from monoscan.lowering.gradient.adjoint import Rescan
+from monoscan.lowering.gradient.adjoint import Ran, Rescan
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.targets.cpu import build
@@ -40,7 +40,8 @@ class Rules:
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
-        found = transforms.vjp(self.scan, primals, known, outputs, axis, rank, backward, self.rescan, argnums)
+        ran = Ran(self.scan, primals, outputs, axis, rank)
+        found = transforms.vjp(ran, known, backward, self.rescan, argnums)
         return [found[i] for i in argnums]
 
     def jvp(
