@@ -16,7 +16,7 @@ from monoscan.lowering.plan.native_scan import better_fused, in_order, native_sc
 from monoscan.lowering.plan.plan import Arrays, Kernels, Native, Parts, Plan, Reason, Restart, Trivial, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
-from monoscan.lowering.strategies.brent_kung import BASE
+from monoscan.lowering.strategies.hillis_steele import BASE
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.machine import vector_bytes
 from monoscan.monoids.custom import CustomSemigroup

@@ -5,17 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from loop_driver import Call
+from selection import thinned
 
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.render import KernelSpec, Layout
 
 I32 = Leaf("int32")
 LENGTHS = [*range(1, 66), 71, 72, 73, 95, 96, 97, 103, 104, 105, 127, 128, 129, 511, 512, 513, 1025]
+SOME_LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 72, 128, 129, 513]
+lengths = pytest.mark.parametrize(
+    "lengths", [SOME_LENGTHS, pytest.param(LENGTHS, marks=pytest.mark.long)], ids=["some", "all"]
+)
 LAYOUTS = {
     Layout.ROWS: [1], Layout.SEQUENTIAL: [1, 3, 17], Layout.SWEEP: [8, 15, 16, 17, 64], Layout.NARROW: [2, 3, 5, 6, 7],
     Layout.PANELS: [8, 15, 16, 17, 41],
 }  # fmt: skip
 POISON = 1 << 20
+SWITCHES = [(False, True), (False, False), (True, True), (True, False)]
+"""Reverse and inclusive."""
 
 
 def witness(weight: int = 0) -> Program:
@@ -75,18 +82,19 @@ def check(
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_length(layout: Layout, reverse: bool, inclusive: bool, with_init: bool) -> None:
+@lengths
+def test_every_length(lengths: list[int], layout: Layout, reverse: bool, inclusive: bool, with_init: bool) -> None:
     for inner in LAYOUTS[layout]:
-        for n in LENGTHS:
+        for n in lengths:
             check(spec(layout, reverse, inclusive), (2, n, inner), with_init)
 
 
 @pytest.mark.parametrize("weight", [30, 90], ids=["runs-of-8", "called"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
 @pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
-def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: int) -> None:
-    for n in LENGTHS:
+@lengths
+def test_heavy_programs(lengths: list[int], layout: Layout, inclusive: bool, reverse: bool, weight: int) -> None:
+    for n in lengths:
         check(spec(layout, reverse, inclusive, weight), (1, n, LAYOUTS[layout][-1]), with_init=n % 2 == 0)
 
 
@@ -94,9 +102,10 @@ def test_heavy_programs(layout: Layout, inclusive: bool, reverse: bool, weight: 
 @pytest.mark.parametrize(("vector_bytes", "weight"), [(16, 0), (16, 30), (64, 0)])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
-def test_other_vector_widths(layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
+@lengths
+def test_other_vector_widths(lengths: list[int], layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
     inner = {Layout.ROWS: 1, Layout.PANELS: 19, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]
-    for n in LENGTHS:
+    for n in lengths:
         check(spec(layout, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
 
 

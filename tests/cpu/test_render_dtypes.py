@@ -12,9 +12,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from dtype_table import NAMES, Operation, casts, exact, operations, pairs, same, values
+from selection import thinned
 
 import monoscan as ms
 from monoscan import dtypes
+
+QUICK = ("bool", "int8", "uint32", "float32")
 
 
 def kinds(found: list[Operation], name: str) -> dict[str, list[Operation]]:
@@ -46,14 +49,14 @@ def check(name: str, found: list[Operation], strategy: str, copies: int = 1) -> 
             assert not wrong, f"{operation.name} of {name}: (x, y, got, want) {shown}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", thinned(NAMES, QUICK))
 @pytest.mark.parametrize("found", [operations, casts])
 def test_vector_code_computes_what_mlx_does(found: object, name: str) -> None:
     assert callable(found)
     check(name, found(name), "kernel", copies=1 + 80 // len(values(name)))  # wide enough for vectors of columns
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", thinned(NAMES, QUICK))
 def test_scalar_code_computes_what_mlx_does(name: str) -> None:
     check(name, operations(name) + casts(name), "sequential")
 

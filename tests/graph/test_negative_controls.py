@@ -11,7 +11,7 @@ import pytest
 
 import monoscan as ms
 from monoscan.testing import LawError, OrderError, check_laws, check_orders, check_scan_laws
-from tests.laws_support import UNLAWFUL, WRONG_STRATEGIES, swapped_operands
+from laws_support import UNLAWFUL, WRONG_STRATEGIES, swapped_operands
 
 NAMES = list(UNLAWFUL)
 

@@ -100,6 +100,7 @@ def combined(strategy: str, n: int, *, results: bool = True, **options: int) -> 
 def test_each_strategy_takes_its_steps(n: int) -> None:
     assert combined("sequential", n) == [1] * (n - 1)
     assert combined("hillis_steele", n) == [n - 2**k for k in range(ceil(log2(n)))]
+    assert 0 not in combined("brent_kung", n, base=1)
     for strategy in ("blelloch", "brent_kung"):
         steps = combined(strategy, n, base=1)
         assert len([length for length in steps if length]) <= 2 * ceil(log2(n))

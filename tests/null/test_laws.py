@@ -15,7 +15,7 @@ import monoscan as ms
 from monoscan.testing import LawError, check_homomorphism, check_laws, elements, law_cases, run_laws
 from monoscan.testing.laws.sets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
 from monoscan.testing.search.counterexamples import simplest
-from tests.laws_support import AffineWithoutGate, LyingCommutative
+from laws_support import AffineWithoutGate, LyingCommutative
 
 
 def levels_of(monoid: ms.Semigroup) -> set[str]:
@@ -62,7 +62,7 @@ def test_the_counterexample_is_small_and_complete() -> None:
     assert "a     = AffineWithoutGate(a=" in text
     assert "differs in: b" in text
     assert "this is the formula, not rounding" in text
-    assert text.endswith("Reproduce: monoscan laws tests.laws_support:AffineWithoutGate --seed 7")
+    assert text.endswith("Reproduce: monoscan laws laws_support:AffineWithoutGate --seed 7")
     assert all(len(part) < 4 for part in text.split("a=")[1].split(")")[0].split(", b="))
 
 
@@ -226,8 +226,8 @@ def test_run_laws_is_zero_for_a_lawful_operator(capsys: pytest.CaptureFixture[st
 
 def test_run_laws_is_one_with_the_counterexample(capsys: pytest.CaptureFixture[str]) -> None:
     """The reproduce line is the call."""
-    assert run_laws("tests.laws_support:Subtraction", seed=5) == 1
-    assert "Reproduce: monoscan laws tests.laws_support:Subtraction --seed 5" in capsys.readouterr().out
+    assert run_laws("laws_support:Subtraction", seed=5) == 1
+    assert "Reproduce: monoscan laws laws_support:Subtraction --seed 5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from html import escape
 import attrs
 
 from monoscan.lowering.pictures.network import IDENTITY, TREES, Network, Node
-from monoscan.lowering.strategies.blelloch import BASE
+from monoscan.lowering.strategies.hillis_steele import BASE
 
 _FONT = 'font-family="Helvetica, Arial, sans-serif"'
 _LEFT, _RIGHT, _INK = "#1f6feb", "#9aa4b2", "#57606a"

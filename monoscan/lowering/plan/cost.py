@@ -6,7 +6,7 @@ from math import ceil, log2, prod
 
 from monoscan import dtypes
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.strategies.brent_kung import BASE
+from monoscan.lowering.strategies.hillis_steele import BASE
 
 
 def work_and_depth(strategy: str, n: int, base: int = BASE) -> tuple[int, int]:

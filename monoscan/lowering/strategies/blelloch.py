@@ -9,11 +9,8 @@ Source: Blelloch, *Prefix Sums and Their Applications* (CMU-CS-90-190, 1990).
 
 from __future__ import annotations
 
-from monoscan.lowering.strategies.hillis_steele import hillis_steele
+from monoscan.lowering.strategies.hillis_steele import BASE, hillis_steele
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave, join, length_of
-
-BASE = 64
-"""Up to this length Hillis-Steele's fewer array operations win (measured)."""
 
 
 def blelloch(

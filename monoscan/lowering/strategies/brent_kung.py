@@ -6,11 +6,8 @@ Source: Brent and Kung, *A Regular Layout for Parallel Adders* (IEEE Trans. Comp
 
 from __future__ import annotations
 
-from monoscan.lowering.strategies.hillis_steele import hillis_steele
+from monoscan.lowering.strategies.hillis_steele import BASE, hillis_steele
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave, join, length_of
-
-BASE = 64
-"""Up to this length Hillis-Steele's fewer array operations win (measured)."""
 
 
 def brent_kung(combine: Combine, xs: Leaves, axis: int, base: int = BASE) -> Leaves:

@@ -9,6 +9,9 @@ import mlx.core as mx
 
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, length_of
 
+BASE = 64
+"""Up to this length its fewer array operations win over trees (measured)."""
+
 
 def hillis_steele(combine: Combine, xs: Leaves, axis: int) -> Leaves:
     """The inclusive scan; needs no identity."""

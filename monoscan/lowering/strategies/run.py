@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monoscan.lowering.strategies.blelloch import BASE, blelloch
+from monoscan.lowering.strategies.blelloch import blelloch
 from monoscan.lowering.strategies.brent_kung import brent_kung
-from monoscan.lowering.strategies.hillis_steele import hillis_steele
+from monoscan.lowering.strategies.hillis_steele import BASE, hillis_steele
 from monoscan.lowering.strategies.reduce import tree_reduce
 from monoscan.lowering.strategies.sequential import sequential
 from monoscan.lowering.strategies.slices import Combine, Leaves, cut, join, length_of

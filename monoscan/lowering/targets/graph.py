@@ -14,8 +14,8 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.identity import neutral
 from monoscan.lowering.plan.plan import Arrays
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.strategies.brent_kung import BASE
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
+from monoscan.lowering.strategies.hillis_steele import BASE
 from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 from monoscan.lowering.trace.reads.captures import Captures

@@ -109,6 +109,8 @@ CASES = [
 ]  # fmt: skip
 
 SHAPES = [(9, 4, 3), (3, 3), (2, 2, 2), (3, 3, 3), (5, 1), (1, 4), (2, 3), (4, 1, 2), (5, 2, 1, 3)]
+SOME_SHAPES = [(9, 4, 3), (3, 3, 3), (5, 1)]
+"""Each axis of each shape is a kernel for each function."""
 
 
 def fold_in_order(function: Function, x: Any, axis: int, reverse: bool) -> Any:
@@ -146,9 +148,10 @@ def plan_of(function: Function, elems: Any, axis: int = 0) -> Plan:
 # -------------------------------------------------------------------------------- positions and sizes
 
 
+@pytest.mark.parametrize("shapes", [SOME_SHAPES, pytest.param(SHAPES, marks=pytest.mark.long)], ids=["some", "all"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_function_of_slices_may_look_at_positions_and_sizes(case: Case) -> None:
-    for shape in SHAPES:
+def test_a_function_of_slices_may_look_at_positions_and_sizes(case: Case, shapes: list[tuple[int, ...]]) -> None:
+    for shape in shapes:
         x = RNG.normal(size=shape).astype(np.float32)
         for axis in range(len(shape)):
             if not case.may_scan(shape, axis):

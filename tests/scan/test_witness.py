@@ -13,7 +13,7 @@ import pytest
 
 import monoscan as ms
 from monoscan.testing import Intervals, check_laws, check_order, check_orders
-from tests.laws_support import right
+from laws_support import right
 
 PORTABLE = ("blelloch", "hillis_steele", "brent_kung", "sequential")
 POWERS = (127, 128, 129, 255, 256, 257, 1024)
