@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import gradient_cases as cases
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from gradient_cases import (
     by,
     captures,
     element_of,
+    of,
     operator_names,
     operator_question,
     recurrences,
@@ -239,7 +239,7 @@ def test_leaves_of_several_dtypes() -> None:
     elems = (
         mx.arange(7), random(rng, 7), mx.array(rng.random(7) < 0.3), random(rng, 7, dtype=mx.float64),
     )  # fmt: skip
-    by(cases.of(ms.monoid(combine), elems), "sequential").check(SINGLE)
+    by(of(ms.monoid(combine), elems), "sequential").check(SINGLE)
 
 
 # -------------------------------------------------------------------------------- random programs

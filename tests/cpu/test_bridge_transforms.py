@@ -8,7 +8,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
-from bridge_affine import loop, scan
+from bridge_affine import kernel, loop, scan
+
+from monoscan.lowering.targets.cpu import build
 
 Scan = Callable[..., list[mx.array]]
 C = mx.array([[1.5]])
@@ -137,8 +139,6 @@ def test_compile_of_transformations_and_back(a: mx.array, b: mx.array) -> None:
 
 
 def test_equal_scans_are_computed_once(a: mx.array, b: mx.array) -> None:
-    from monoscan.lowering.targets.cpu import build
-
     bridge = build.load()
     default = bridge.threads()
     run = mx.compile(lambda x, y: scan(x, y, C, axis=1)[1] + scan(x, y, C, axis=1)[1])
@@ -157,10 +157,6 @@ def test_checkpoint_and_custom_function(a: mx.array, b: mx.array) -> None:
 
 
 def test_an_error_in_a_rule_reaches_the_caller(a: mx.array) -> None:
-    from bridge_affine import kernel
-
-    from monoscan.lowering.targets.cpu import build
-
     class Broken:
         def vjp(self, *args: Any, **options: Any) -> list[mx.array]:
             raise KeyError("no such rule")

@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from bridge_affine import python
+from toolchain import FULL, A, B, broken, explained, gradient, runs, scan, states
 
 import monoscan as ms
-from monoscan.cache import Cache
 from monoscan.cli import info
 from monoscan.cli.main import main
 from monoscan.errors import StrategyError
-from monoscan.lowering.targets.cpu import backward, build, compiler, kernels, recipe, target
+from monoscan.lowering.targets.cpu import backward, build, kernels, recipe, target
 from monoscan.lowering.targets.cpu import disk as cache
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
 
-A = np.array([0.5, 2.0, -1.0, 0.25, 3.0, 1.5, -0.5], np.float32)
-B = np.array([1.0, -2.0, 0.5, 4.0, 1.0, 0.25, 2.0], np.float32)
-FULL = "echo 'fatal error: No space left on device' >&2; exit 1"
 Captured = pytest.CaptureFixture[str]
-
-
-def states(a: Any = A, b: Any = B) -> list[float]:
-    """The fold in order."""
-    h, found = 0.0, []
-    for gate, x in zip(a, b, strict=True):
-        h = float(gate) * h + float(x)
-        found.append(h)
-    return found
-
-
-def gradient() -> list[float]:
-    """Of the sum of all states, for the inputs: how much of each is left in those that follow."""
-    g, found = 0.0, []
-    for t in reversed(range(len(A))):
-        g = 1 + (float(A[t + 1]) * g if t + 1 < len(A) else 0.0)
-        found.append(g)
-    return found[::-1]
-
-
-def scan() -> mx.array:
-    return ms.scan(ms.Affine(), (mx.array(A), mx.array(B)))[1]
-
-
-def explained(**options: Any) -> Any:
-    return ms.explain(ms.Affine(), (mx.array(A), mx.array(B)), **options)
-
-
-def broken(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Path:
-    """A program in place of the compiler."""
-    program = folder.parent / "c++"
-    program.write_text(f"#!/bin/sh\necho run >> {program}.log\n{script}\n")
-    program.chmod(0o755)
-    compiler._search.cache_clear()
-    monkeypatch.setenv("CXX", str(program))
-    return program
-
-
-def runs(program: Path) -> int:
-    return len(Path(f"{program}.log").read_text().splitlines())
 
 
 @pytest.mark.parametrize(
@@ -259,107 +209,6 @@ def test_threads_that_find_out_together(folder: Path, monkeypatch: pytest.Monkey
     assert runs(program) == 2
 
 
-def test_a_compiler_that_hangs_is_stopped_with_all_that_it_started(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    program = broken(monkeypatch, folder, f"sleep 600 & echo $! > {folder.parent}/child; wait")
-    monkeypatch.setattr(kernels, "SECONDS", 0.3)
-    monkeypatch.setattr(kernels, "_CHECK_SECONDS", 0.3)
-    run = kernels._run
-    monkeypatch.setattr(kernels, "_run", lambda c, s, p, seconds=0.3: run(c, s, p, seconds))
-    np.testing.assert_allclose(scan(), states(), rtol=1e-6)
-    assert "the C++ compiler had not finished after 0.3 s and was stopped" in capsys.readouterr().err
-    assert runs(program) == 2
-    assert gone(int((folder.parent / "child").read_text()))
-
-
-def gone(process: int) -> bool:
-    """Whether a process ends within some seconds, as a zombie that nobody reaps too."""
-    for _ in range(500):
-        status = Path(f"/proc/{process}/stat")
-        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def test_an_interrupt_stops_the_compilers_of_the_bridge(tmp_path: Path) -> None:
-    """Two of them run side by side; they end, and so does the folder that they write to."""
-    program = tmp_path / "c++"
-    program.write_text(
-        f'#!/bin/sh\ncase "$*" in *" -E "*) exec g++ "$@";; esac\necho $$ >> {tmp_path}/started\nsleep 600\n'
-    )
-    program.chmod(0o755)
-    (tmp_path / "tmp").mkdir()
-    code = "from monoscan.lowering.targets.cpu import build; build.load()"
-    settings = {
-        **os.environ, "CXX": str(program), "TMPDIR": str(tmp_path / "tmp"), "MONOSCAN_CACHE_DIR": str(tmp_path / "cache"),
-        "PYTHONPATH": str(Path(build.__file__).parents[4]),
-    }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", code], env=settings, stderr=subprocess.PIPE, text=True)
-    started = tmp_path / "started"
-    while not (started.exists() and len(started.read_text().splitlines()) == 2):
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in errors
-    assert all(gone(int(number)) for number in started.read_text().split())
-    assert not list((tmp_path / "tmp").iterdir())
-
-
-REPORT = """
-import mlx.core as mx, numpy as np, monoscan as ms
-from monoscan.cli import info
-from monoscan.cli.main import main
-a = mx.array([0.5, 2.0, -1.0])
-for _ in range(2):
-    print(ms.linear_recurrence(a, a).tolist(), ms.scan(ms.Product(), a).tolist())
-print(mx.grad(lambda a: ms.scan(ms.Product(), a).sum())(a).tolist())
-print(ms.explain(ms.Affine(), (a, a)).strategy)
-print([line for line in info.lines() if "kernel (cpu)" in line][0].strip())
-"""
-RIGHT = 2 * "[0.5, 3.0, -4.0] [0.5, 1.0, -1.0]\n" + "[1.0, 0.0, 1.0]\nblelloch\n"
-
-
-@pytest.mark.parametrize(
-    ("cxx", "reason"),
-    [
-        ("false", "the C++ compiler failed: exit status 1"),
-        ("true", "/true reported success and wrote nothing"),
-        ("nothing-of-that-name", "CXX names 'nothing-of-that-name', which is not a program"),
-        ('"g++', "CXX is '\"g++', which is no command line (No closing quotation)"),
-    ],
-)
-def test_without_a_bridge(tmp_path: Path, cxx: str, reason: str) -> None:
-    done = python(REPORT, CXX=cxx, MONOSCAN_CACHE_DIR=str(tmp_path / "cache"), TMPDIR=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(RIGHT + "kernel (cpu)   no: ")
-    assert reason in done.stdout
-    assert done.stderr.startswith("monoscan: no CPU kernels, so scans run as slower MLX array operations: ")
-    assert reason in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_what_is_compiled_serves_where_the_compiler_is_gone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    mx.eval(scan())
-    monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(kernels, "COMPILED", Cache(16))
-    assert info.kernels_here().startswith("only those compiled before: no C++ compiler was found")
-    assert explained().strategy == "kernel"
-    np.testing.assert_allclose(scan(), states(), rtol=1e-6)
-    assert capsys.readouterr().err == ""
-    assert explained(reverse=True).strategy == "blelloch"
-    back = ms.scan(ms.Affine(), (mx.array(A), mx.array(B)), reverse=True)[1]
-    np.testing.assert_allclose(back, states(A[::-1], B[::-1])[::-1], rtol=1e-6)
-    said = capsys.readouterr().err
-    assert said.startswith("monoscan: a scan without its kernel runs as slower MLX array operations: no C++ compiler")
-    assert said.count("\n") == 1
-
-
 def test_a_cache_without_a_bridge_is_no_bridge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -374,58 +223,3 @@ def test_a_cache_without_a_bridge_is_no_bridge(folder: Path, monkeypatch: pytest
     np.testing.assert_allclose(scan(), states(), rtol=1e-6)  # it does not load
     assert not build.status().available
     assert explained().strategy == "blelloch"
-
-
-def test_a_process_without_a_compiler_uses_the_cache() -> None:
-    code = """
-    import mlx.core as mx, monoscan as ms
-    a = mx.array([0.5, 2.0, -1.0])
-    print(ms.scan(ms.Affine(), (a, a))[1].tolist())
-    print(ms.explain(ms.Affine(), (a, a)).strategy)
-    """
-    with_one = python(code)
-    assert with_one.returncode == 0, with_one.stderr
-    without = python(code, PATH="/nowhere", CXX=None)
-    assert without.stdout == with_one.stdout == "[0.5, 3.0, -4.0]\nkernel\n", without.stderr
-    assert without.stderr == ""
-
-
-def test_native_plans_and_trivial_ones_say_nothing_without_a_compiler(tmp_path: Path) -> None:
-    done = python(
-        """
-        import mlx.core as mx, monoscan as ms
-        x = mx.array([3.0, 1.0])
-        mx.eval(ms.scan(ms.Sum(), x), ms.scan(ms.Max(), x), ms.scan(ms.Affine(), (x[:1], x[:1])))
-        """,
-        PATH="/nowhere", CXX=None, MONOSCAN_CACHE_DIR=str(tmp_path / "cache"), TMPDIR=str(tmp_path),
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_a_process_without_stderr(tmp_path: Path) -> None:
-    done = python(
-        """
-        import sys
-        sys.stderr = None
-        import mlx.core as mx, monoscan as ms
-        a = mx.array([0.5, 2.0, -1.0])
-        print(ms.linear_recurrence(a, a).tolist())
-        """,
-        CXX="false", MONOSCAN_CACHE_DIR=str(tmp_path / "cache"), TMPDIR=str(tmp_path),
-    )  # fmt: skip
-    assert done.stdout == "[0.5, 3.0, -4.0]\n"
-
-
-def test_one_bridge_serves_every_environment_with_the_same_mlx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if sys.platform == "darwin":
-        pytest.skip("the bridge holds the path of libmlx there")
-    before = recipe.find_recipe().name
-    elsewhere = tmp_path / "mlx"
-    elsewhere.symlink_to(recipe.mlx_folder())
-    monkeypatch.setattr(recipe, "mlx_folder", lambda: elsewhere)
-    assert recipe.find_recipe().name == before
-    other = tmp_path / "other"
-    (other / "lib").mkdir(parents=True)
-    (other / "lib" / "libmlx.so").write_bytes(b"another build of the same version")
-    monkeypatch.setattr(recipe, "mlx_folder", lambda: other)
-    assert recipe.stem() not in before

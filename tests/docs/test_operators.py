@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import monoscan as ms
+from monoscan import dtypes, tree
 from monoscan.cli import target
 from monoscan.monoids import named
 
@@ -60,12 +61,8 @@ def _dtypes(operator: ms.Semigroup) -> tuple[str, ...]:
 
 
 def _leaves(element: object) -> list[object]:
-    from monoscan import tree
-
     return tree.flatten(element)[0]
 
 
 def _name(leaf: object) -> str:
-    from monoscan import dtypes
-
     return dtypes.name_of(leaf.dtype)  # type: ignore[attr-defined]

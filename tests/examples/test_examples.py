@@ -13,6 +13,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import monoscan as ms
+from monoscan import tree
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "train_language_model")
 PAGE = ROOT / "docs" / "examples.md"
@@ -56,9 +59,6 @@ def test_an_example_is_short(example: Path) -> None:
 
 def test_the_checks_of_examples_are_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a scan that is wrong in its last place, every example that looks at it fails."""
-    import monoscan as ms
-    from monoscan import tree
-
     right = ms.scan
 
     def wrong(*arguments: object, **options: object) -> object:

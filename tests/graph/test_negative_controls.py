@@ -8,10 +8,11 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from laws_support import UNLAWFUL, WRONG_STRATEGIES, swapped_operands
 
 import monoscan as ms
+from monoscan import tree
 from monoscan.testing import LawError, OrderError, check_laws, check_orders, check_scan_laws
-from laws_support import UNLAWFUL, WRONG_STRATEGIES, swapped_operands
 
 NAMES = list(UNLAWFUL)
 
@@ -60,12 +61,8 @@ def _broken(scan: Callable[..., Any], how: str, *args: Any, **options: Any) -> A
     if how == "init-ignored":
         options["init"] = None
     if how == "reverse-without-flip-back" and options.get("reverse"):
-        from monoscan import tree
-
         return tree.map_leaves(lambda x: x[::-1], scan(*args, **options))
     if how == "carry-is-first" and options.get("return_carry"):
-        from monoscan import tree
-
         result, _ = scan(*args, **options)
         return result, tree.map_leaves(lambda x: x[0], result)
     return scan(*args, **options)

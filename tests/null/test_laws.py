@@ -10,12 +10,12 @@ import attrs
 import mlx.core as mx
 import pytest
 from hypothesis import strategies as st
+from laws_support import AffineWithoutGate, LyingCommutative
 
 import monoscan as ms
 from monoscan.testing import LawError, check_homomorphism, check_laws, elements, law_cases, run_laws
 from monoscan.testing.laws.sets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
 from monoscan.testing.search.counterexamples import simplest
-from laws_support import AffineWithoutGate, LyingCommutative
 
 
 def levels_of(monoid: ms.Semigroup) -> set[str]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from laws_support import MeanOfMeans, Subtraction
 
 import monoscan as ms
-from monoscan import monoids
+from monoscan import monoids, tree
 from monoscan.cli.main import main
 from monoscan.monoids import named
 from monoscan.testing import LawError, check_homomorphism, check_laws, law_cases
@@ -315,6 +315,4 @@ PLUS = ms.monoid(lambda l, r: l)
     ],
 )  # fmt: skip
 def test_leaves_have_names(operator: ms.Semigroup, element: Any, names: list[str]) -> None:
-    from monoscan import tree
-
     assert labels(operator, tree.flatten(element)[1]) == names

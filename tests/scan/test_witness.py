@@ -10,10 +10,12 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from hypothesis import strategies as st
+from laws_support import right
 
 import monoscan as ms
 from monoscan.testing import Intervals, check_laws, check_order, check_orders
-from laws_support import right
+from monoscan.testing.search.values import array_of
 
 PORTABLE = ("blelloch", "hillis_steele", "brent_kung", "sequential")
 POWERS = (127, 128, 129, 255, 256, 257, 1024)
@@ -52,10 +54,6 @@ def test_the_witness_is_lawful() -> None:
 
 
 def _touching() -> Any:
-    from hypothesis import strategies as st
-
-    from monoscan.testing.search.values import array_of
-
     ends = st.integers(0, 3)
     return st.tuples(ends, ends).map(lambda e: tuple(array_of(v, "int32") for v in (1, min(e), max(e) + 1)))
 
