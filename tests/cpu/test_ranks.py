@@ -76,3 +76,16 @@ def test_strided_views_of_many_axes_are_scanned_where_they_lie() -> None:
     got = ms.scan(ms.Affine(), (mx.full(x.shape, 0.5), x), axis=axis)[1]
     want = recurrence(np.full(x.shape, 0.5), b.transpose(order)[::-1], axis, False)
     np.testing.assert_allclose(np.array(got), want, rtol=1e-5)
+
+
+def test_views_that_collapse_further_than_their_shapes_say_are_scanned() -> None:
+    """A gate of one number per step, spread over all columns: eighteen of them, for a kernel made for three."""
+    b = uniform((5, 3, 2, 3))
+    for shape in ((5, 1, 1, 3), (5, 1, 2, 3), (5, 3, 1, 3)):
+        number = uniform((5, 1, 1, 1))
+        gates = mx.broadcast_to(mx.array(number, mx.float32), shape)
+        for reverse in (False, True):
+            got = ms.linear_recurrence(gates, mx.array(b, mx.float32), reverse=reverse)
+            np.testing.assert_allclose(np.array(got), recurrence(number, b, 0, reverse), rtol=1e-5)
+        d = mx.grad(lambda g: ms.linear_recurrence(g, mx.array(b, mx.float32)).sum())(gates)
+        assert d.shape == shape

@@ -149,6 +149,19 @@ def test_bits_before_the_first_infinity_are_kept(strategy: str) -> None:
         assert mx.array_equal(x[:40], y[:40])
 
 
+@pytest.mark.parametrize("strategy", ["auto", *PORTABLE])
+@pytest.mark.parametrize("n", [2, 200])
+def test_an_init_comes_in_front_of_the_first_element_and_not_behind_others(n: int, strategy: str) -> None:
+    """3e38 + 3e38 overflows; -3e38 + 3e38 + 3e38 does not."""
+    x = mx.where(mx.arange(n) < 2, 3e38, 0.0)
+    want = np.where(np.arange(n) < 1, np.float32(0), np.float32(3e38))
+    got, carry = ms.scan(ms.Sum(), x, init=-3e38, return_carry=True, strategy=strategy)
+    np.testing.assert_array_equal(got, want)
+    assert carry.item() == ms.fold(ms.Sum(), x, init=-3e38, strategy=strategy).item() == np.float32(3e38)
+    before = ms.scan(ms.Sum(), x, init=-3e38, inclusive=False, strategy=strategy)
+    np.testing.assert_array_equal(before, [np.float32(-3e38), *want[:-1]])
+
+
 @pytest.mark.parametrize("strategy", PORTABLE)
 def test_a_segment_after_a_reset_is_clean(strategy: str) -> None:
     flags = mx.arange(64) % 16 == 0

@@ -147,3 +147,8 @@ class KernelSpec:
     def width(self) -> int:
         """Lanes of a vector: one register of the widest value, and 4 at least."""
         return vector_lanes(self.values, self.vector_bytes)
+
+    @cached_property
+    def columns(self) -> int:
+        """The most columns that the loop takes beside each other; 0 for any number."""
+        return {Layout.ROWS: 1, Layout.NARROW: self.width - 1}.get(self.layout, 0)

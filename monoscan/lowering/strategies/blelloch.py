@@ -1,8 +1,8 @@
 """Blelloch: an up-sweep of totals, a down-sweep of exclusive prefixes. O(n) work.
 
 The identity stands on the left spine of the tree, where it is *placed* by index: it is
-never an operand, for ``0 * inf`` would turn an infinity into NaN. An ``init`` takes its
-place and is combined in like any prefix.
+never an operand, for ``0 * inf`` would turn an infinity into NaN. So does an ``init``,
+which the first element holds already.
 
 Source: Blelloch, *Prefix Sums and Their Applications* (CMU-CS-90-190, 1990).
 """
@@ -14,7 +14,7 @@ from monoscan.lowering.strategies.slices import Combine, Leaves, cut, interleave
 
 
 def blelloch(
-    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool = False, base: int = BASE
+    combine: Combine, xs: Leaves, axis: int, root: Leaves, inclusive: bool = False, base: int = BASE
 ) -> tuple[Leaves, Leaves]:
     """The scan and the total.
 
@@ -22,17 +22,16 @@ def blelloch(
         combine: Combines arrays of elements.
         xs: The elements.
         axis: The scan axis.
-        root: What is placed at the root, of length 1: the identity or ``init``.
-        seeded: The root is an ``init``, so it counts as an operand.
+        root: What comes before the first element, of length 1: the identity or ``init``.
         inclusive: The inclusive scan, which is the exclusive one moved up by one position.
         base: Up to this length, Hillis-Steele.
     """
     n = length_of(xs, axis)
     if n <= base:
-        return _base(combine, xs, axis, root, seeded, inclusive)
+        return _base(combine, xs, axis, root, inclusive)
     pairs = combine(cut(xs, axis, 0, n - 1, 2), cut(xs, axis, 1, n, 2))
-    before, total = blelloch(combine, pairs, axis, root, seeded, base=base)
-    lefts = _right_children(combine, before, cut(xs, axis, 0, 2 * (n // 2), 2), axis, seeded)
+    before, total = blelloch(combine, pairs, axis, root, base=base)
+    lefts = _right_children(combine, before, cut(xs, axis, 0, 2 * (n // 2), 2), axis)
     if inclusive:
         ys = interleave(lefts, join(axis, cut(before, axis, 1, n // 2), total), axis)
     else:
@@ -43,21 +42,15 @@ def blelloch(
     return ys, total
 
 
-def _right_children(combine: Combine, before: Leaves, lefts: Leaves, axis: int, seeded: bool) -> Leaves:
+def _right_children(combine: Combine, before: Leaves, lefts: Leaves, axis: int) -> Leaves:
     """What comes before each right child: what comes before its parent, then its left sibling."""
-    if seeded:
-        return combine(before, lefts)
     m = length_of(lefts, axis)
     rest = combine(cut(before, axis, 1, m), cut(lefts, axis, 1, m))
     return join(axis, cut(lefts, axis, 0, 1), rest)
 
 
-def _base(
-    combine: Combine, xs: Leaves, axis: int, root: Leaves, seeded: bool, inclusive: bool
-) -> tuple[Leaves, Leaves]:
+def _base(combine: Combine, xs: Leaves, axis: int, root: Leaves, inclusive: bool) -> tuple[Leaves, Leaves]:
     n = length_of(xs, axis)
     ys = hillis_steele(combine, xs, axis)
-    if seeded:
-        ys = combine(root, ys)
     total = cut(ys, axis, n - 1, n)
     return (ys if inclusive else join(axis, root, cut(ys, axis, 0, n - 1))), total

@@ -44,12 +44,12 @@ def run_strategy(
         base: The length up to which trees are Hillis-Steele's; 1 shows them whole.
     """
     n = length_of(xs, axis)
-    if strategy == "blelloch" and results:
-        assert first is not None
-        return blelloch(combine, xs, axis, first, seeded, inclusive, base)
     if seeded:
         assert first is not None
         xs = join(axis, combine(first, cut(xs, axis, 0, 1)), cut(xs, axis, 1, n))
+    if strategy == "blelloch" and results:
+        assert first is not None
+        return blelloch(combine, xs, axis, first, inclusive, base)
     if not results:
         reduce = sequential if strategy == "sequential" else tree_reduce
         return [], _last(reduce(combine, xs, axis), axis)

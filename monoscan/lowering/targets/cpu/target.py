@@ -181,6 +181,7 @@ def launch_of(
         elements=len(state),
         captures=len(captures),
         inits=len(state) if seeded else 0,
+        columns=spec.columns,
         events=events + captures + events * seeded,
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],

@@ -87,6 +87,7 @@ struct Config {
   int captures;
   int inits;
   bool whole;
+  int columns;  // the most that the kernel takes beside each other; 0: any number
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;

@@ -4,7 +4,8 @@
 //    memory order leaves fewer bytes to read across the grain. Outputs are laid out in it.
 //    What is behind the scan axis stays there: kernels are rendered for one kind of inner.
 // 2. Axes behind the scan axis collapse into `inner` as far as every array allows; the
-//    others, collapsed where possible, become `outer`. Axes of size 1 are dropped.
+//    others, collapsed where possible, become `outer`. Axes of size 1 are dropped. A kernel for
+//    few columns gets no more: inputs that are views may collapse further than their shapes say.
 // 3. An input is copied only if its stride along the innermost axis is neither 0 nor one
 //    element, or if its event has no single lane stride. Along the scan axis any stride will do.
 #pragma once
@@ -40,9 +41,9 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 
 class Geometry {
  public:
-  // The first `elements` inputs have the scan axis, the others do not.
-  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements)
-      : sizes_(std::move(sizes)), axis_(axis), rank_(static_cast<int>(sizes_.size())) {
+  // The first `elements` inputs have the scan axis, the others do not. `inner` gets as many `columns` at most, 0: any.
+  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns)
+      : sizes_(std::move(sizes)), axis_(axis), rank_(static_cast<int>(sizes_.size())), columns_(columns) {
     operands_.reserve(2 * inputs.size() + 4);
     for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
     order_ = best_order();
@@ -206,7 +207,7 @@ class Geometry {
     auto place = std::find(order_.begin(), order_.end(), axis_);
     Dims rest(order_.begin(), place);
     Dims behind(place + 1, order_.end());
-    while (!behind.empty() && (inner_.empty() || collapses(behind.back(), inner_.front()))) {
+    while (!behind.empty() && (inner_.empty() || joins(behind.back()))) {
       inner_.insert(inner_.begin(), behind.back());
       behind.pop_back();
     }
@@ -218,6 +219,11 @@ class Geometry {
         outer_.push_back({d});
       }
     }
+  }
+
+  // Whether an axis joins those behind it in `inner`.
+  bool joins(int d) const {
+    return collapses(d, inner_.front()) && (columns_ == 0 || extent(inner_) * sizes_[d] <= columns_);
   }
 
   bool collapses(int a, int b) const {
@@ -235,6 +241,7 @@ class Geometry {
   mx::Shape sizes_;
   int axis_;
   int rank_;
+  ms_int columns_;
   std::vector<Operand> operands_;
   Dims order_;
   Dims inner_;

@@ -53,6 +53,7 @@ class Bridge(Protocol):
         captures: int = 0,
         inits: int = 0,
         whole: bool = True,
+        columns: int = 0,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -74,6 +75,7 @@ class Bridge(Protocol):
             inits: How many are leaves of the initial state; they come last.
             whole: Every element leaf has the scan axis in full; else some may have size 1 there,
                 for the same value at every step.
+            columns: The most columns that the kernel takes beside each other; 0 for any number.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
