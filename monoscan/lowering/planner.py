@@ -13,12 +13,12 @@ from monoscan.lowering.plan import cost, mappable
 from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import Fused, fused
 from monoscan.lowering.plan.native_scan import better_fused, in_order, native_scan_holds, no_native_scan
-from monoscan.lowering.plan.plan import Arrays, Kernels, Native, Parts, Plan, Reason, Restart, Trivial, Way
+from monoscan.lowering.plan.plan import Arrays, EachPart, Kernels, Native, Plan, Reason, Restart, Trivial, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.strategies.hillis_steele import BASE
 from monoscan.lowering.targets.cpu import target as cpu
-from monoscan.lowering.targets.cpu.machine import vector_bytes
+from monoscan.lowering.targets.cpu.registers import vector_bytes
 from monoscan.monoids.custom import CustomSemigroup
 
 TITLES = {1: "forced", 2: "trivial", 3: "parts", 4: "native", 5: "kernel", 6: "blelloch", 7: "portable"}
@@ -140,7 +140,7 @@ def _row_parts(case: Case) -> Answer:
     fusing = len({in_order(part.problem) for part in parts}) == 1  # one loop folds all in the same order
     if fusing and all(part.kernels for part in parts) and not isinstance(case.kernels, str):
         return Choice("kernel", "each part would be a kernel: one loop for all", Kernels(case.kernels))
-    return Choice("parts", "each part by its own row", Parts(parts))
+    return Choice("parts", "each part by its own row", EachPart(parts))
 
 
 def _row_native(case: Case) -> Answer:
@@ -239,7 +239,7 @@ def _with_identity(problem: Problem) -> str:
 def _forced(case: Case) -> Plan:
     problem, strategy = case.problem, case.problem.options.strategy
     if problem.parts:
-        parts = Parts(tuple(_forced(Case(part)) for part in problem.parts))
+        parts = EachPart(tuple(_forced(Case(part)) for part in problem.parts))
         return make(case, Choice("parts", f"each part by {strategy}", parts), 1)
     missing = _missing_fact(case, strategy)
     if missing:
@@ -290,7 +290,7 @@ def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:
 def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ()) -> Plan:
     """The plan of a choice, with its counts."""
     problem, chosen = case.problem, choice.way
-    if isinstance(chosen, Parts):
+    if isinstance(chosen, EachPart):
         parts = chosen.plans
         work, depth, moved = sum(p.work for p in parts), max(p.depth for p in parts), sum(p.bytes for p in parts)
     else:
@@ -313,7 +313,7 @@ def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ())
         work=work,
         depth=depth,
         bytes=moved,
-        restart=None if isinstance(chosen, Parts) else _restart(problem),
+        restart=None if isinstance(chosen, EachPart) else _restart(problem),
         sized=_sized(problem, chosen),
     )
 
@@ -328,6 +328,6 @@ def _sized(problem: Problem, chosen: Way) -> bool:
     """Whether a plan may hold sizes: not if it has been made without them, nor where MLX's scan is all there is."""
     if problem.options.shapeless:
         return False
-    if isinstance(chosen, Parts):
+    if isinstance(chosen, EachPart):
         return any(part.sized for part in chosen.plans)
     return not isinstance(chosen, Native) or native_scan_holds(problem) is not None

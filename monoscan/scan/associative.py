@@ -10,9 +10,10 @@ import mlx.core as mx
 
 from monoscan import errors, tree
 from monoscan.lowering.execute import execute
-from monoscan.lowering.plan.layout import Layout, Shape
+from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Problem, Traces, accumulators, options
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.slices import trace_slices
 from monoscan.monoids.base import Element, Semigroup

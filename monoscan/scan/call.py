@@ -11,10 +11,10 @@ from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan import shapeless
-from monoscan.lowering.plan.layout import Shape
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem, element, for_every_size, trace
 from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup

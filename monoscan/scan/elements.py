@@ -10,8 +10,9 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering.plan.layout import Layout, Shape
+from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Options, accumulators
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.base import Semigroup
 

@@ -15,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes
+from monoscan.lowering.plan.identity import Scalars
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
@@ -22,7 +23,6 @@ from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 
 Arrays = Sequence[mx.array]
-Scalars = tuple[float | int | bool, ...]
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.lowering.render.cost import nanoseconds
+from monoscan.lowering.render.estimates import nanoseconds
 from monoscan.lowering.render.spec import KernelSpec, Layout
 
 TILES = {Layout.ROWS: 512, Layout.NARROW: 256, Layout.PANELS: 64, Layout.SWEEP: 1, Layout.SEQUENTIAL: 1}

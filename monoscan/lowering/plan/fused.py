@@ -12,12 +12,10 @@ from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout as Geometry
 from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Program
-from monoscan.lowering.render.cost import prefers_sequential
+from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.render.estimates import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Layout
-
-Shape = tuple[int, ...]
 
 ROWS_CODE = 80
 """The most operations of a loop that holds several steps in registers (measured)."""

@@ -14,7 +14,7 @@ from math import prod
 import attrs
 import mlx.core as mx
 
-Shape = tuple[int, ...]
+from monoscan.lowering.program.ir import Shape
 
 
 @attrs.frozen

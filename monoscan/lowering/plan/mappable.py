@@ -66,7 +66,7 @@ def _zeros(leaf: Leaf) -> mx.array:
     return mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype))
 
 
-def _mixes(nodes: list[stops.Node], fixed: set[str], scalars: bool) -> bool:
+def _mixes(nodes: list[stops.DotNode], fixed: set[str], scalars: bool) -> bool:
     """Whether a bit operation has an operand that is mapped and one that is not.
 
     A constant that is second and is one number for all lanes does no harm: MLX takes it for

@@ -68,7 +68,7 @@ class Arrays:
 
 
 @attrs.frozen(eq=False)
-class Parts:
+class EachPart:
     """Each part of a product by a plan of its own."""
 
     plans: tuple[Plan, ...]
@@ -86,7 +86,7 @@ class Restart:
     program: Program | None
 
 
-Way = Trivial | Native | Kernels | Arrays | Parts
+Way = Trivial | Native | Kernels | Arrays | EachPart
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)
@@ -134,7 +134,7 @@ class Plan:
     @property
     def parts(self) -> tuple[Plan, ...]:
         """The plans of a product's parts, each by its own row."""
-        return self.way.plans if isinstance(self.way, Parts) else ()
+        return self.way.plans if isinstance(self.way, EachPart) else ()
 
     @property
     def kernels(self) -> tuple[Fused, ...]:

@@ -13,8 +13,8 @@ import numpy as np
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
-from monoscan.lowering.plan.layout import Layout, Shape
-from monoscan.lowering.program.ir import Leaf, Program, closure
+from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.program.ir import Leaf, Program, Shape, closure
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.trace.before import trace_before
 from monoscan.lowering.trace.combine import Traced, trace_combine

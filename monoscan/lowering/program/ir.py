@@ -17,6 +17,8 @@ from typing import Any
 
 import attrs
 
+Shape = tuple[int, ...]
+
 
 class Op(enum.Enum):
     """Every scalar operation that a program may contain."""

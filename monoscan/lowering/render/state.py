@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.program.ir import Op
 from monoscan.lowering.render.c import CVector
-from monoscan.lowering.render.cost import WIDE_STATE
+from monoscan.lowering.render.estimates import INLINE_LIMIT, WIDE_STATE, weight
 from monoscan.lowering.render.leaves import event_leaf, quads, transpose
-from monoscan.lowering.render.prelude import CONVERSIONS, item_type, storage
+from monoscan.lowering.render.prelude import item_type, storage
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
-
-INLINE_LIMIT = 72
-"""Programs of more weight than this are called, not inlined: compile time, and they spill in any case."""
 
 
 class StateText:
@@ -221,17 +217,3 @@ def carry_offsets(spec: KernelSpec) -> dict[int, int]:
 def carry_bytes(spec: KernelSpec) -> int:
     """Bytes for each column of a row of carries."""
     return sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
-
-
-WEIGHTS = {"exp": 14, "expm1": 18, "sigmoid": 18, "log": 20, "log1p": 24, "tanh": 26, "logaddexp": 40}
-
-
-def weight(spec: KernelSpec) -> int:
-    """Vector instructions in one combine, roughly."""
-    code = spec.program(spec.tree).code
-    return sum(2 * len(i.args) if i.op is Op.LOOKUP else WEIGHTS.get(i.op.value, 1) for i in code)
-
-
-def registers(dtype: str) -> str:
-    """The register type of a dtype."""
-    return CONVERSIONS[dtype][0]

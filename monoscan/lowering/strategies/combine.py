@@ -8,9 +8,8 @@ from math import prod
 import mlx.core as mx
 
 from monoscan import errors, tree
-from monoscan.lowering.plan.layout import Shape
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
-from monoscan.lowering.program.ir import Program
+from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.lowering.trace.roles import Role

@@ -17,9 +17,9 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.trace import primitives, stops
-from monoscan.lowering.trace.call import MAX_VALUES, Call, Untraceable
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
+from monoscan.lowering.trace.step import MAX_VALUES, Step, Untraceable
 from monoscan.monoids.base import Semigroup
 
 Record = dict[str, Any]
@@ -254,7 +254,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
 def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None:
     _, shape, dtype = record["outputs"][0]
     inputs = [values[name] for name, _, _ in record["inputs"]]
-    call = Call(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
+    call = Step(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
     results = primitives.lower(call)
     values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
 

@@ -17,9 +17,9 @@ import attrs
 import numpy as np
 
 from monoscan.lowering.program.builder import Ids
-from monoscan.lowering.trace.call import MAX_VALUES, Untraceable
+from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.trace.step import MAX_VALUES, Untraceable
 
-Shape = tuple[int, ...]
 ALIKE, OWN = -1, -2
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 
 from monoscan.lowering.program.builder import Ids
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.primitives import ELEMENTWISE
 
-Shape = tuple[int, ...]
 Labels = list[Hashable | None]
 
 

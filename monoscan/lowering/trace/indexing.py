@@ -10,13 +10,13 @@ import numpy as np
 from monoscan import dtypes
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import Op
-from monoscan.lowering.trace.call import Call, Untraceable
+from monoscan.lowering.trace.step import Step, Untraceable
 
 UPDATES = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: None}
 """How an update is combined with what it falls on; ``None`` replaces it."""
 
 
-def take_slice(call: Call, x: Ids) -> Ids:
+def take_slice(call: Step, x: Ids) -> Ids:
     """``x[start:stop:step]`` along every axis."""
     return x[_slices(*call.arguments)]
 
@@ -25,7 +25,7 @@ def _slices(start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]
     return tuple(slice(*bounds) for bounds in zip(start, stop, step, strict=True))
 
 
-def update_slice(call: Call, x: Ids, update: Ids) -> Ids:
+def update_slice(call: Step, x: Ids, update: Ids) -> Ids:
     """``x`` with a slice replaced by, or combined with, an update."""
     where = _slices(*call.arguments[1:])
     op, result = UPDATES[call.arguments[0]], x.copy()
@@ -33,13 +33,13 @@ def update_slice(call: Call, x: Ids, update: Ids) -> Ids:
     return result
 
 
-def split(call: Call, x: Ids) -> list[Ids]:
+def split(call: Step, x: Ids) -> list[Ids]:
     """The parts between indices along an axis."""
     indices, axis = call.arguments
     return list(np.split(x, list(indices), axis))
 
 
-def pad(call: Call, x: Ids, value: Ids) -> Ids:
+def pad(call: Step, x: Ids, value: Ids) -> Ids:
     """``x`` with a constant around it."""
     axes, low, high = call.arguments
     widths = [(0, 0)] * x.ndim
@@ -48,7 +48,7 @@ def pad(call: Call, x: Ids, value: Ids) -> Ids:
     return np.pad(x, widths, constant_values=int(value))
 
 
-def arange(call: Call) -> Ids:
+def arange(call: Step) -> Ids:
     """Constants at equal distances."""
     start, _, step = call.arguments
     count = call.shape[0]
@@ -88,7 +88,7 @@ def _bounds(builder: Builder, number: int) -> tuple[int, int]:
     return int(dtypes.lowest(dtype)), int(dtypes.highest(dtype))
 
 
-def _lookup(call: Call, number: int, table: Ids) -> Ids:
+def _lookup(call: Step, number: int, table: Ids) -> Ids:
     """Row ``number`` of a table of lanes: by position if it is known, else by `Op.LOOKUP`."""
     value = call.builder.value_of(number)
     if value is not None:
@@ -101,7 +101,7 @@ def _lookup(call: Call, number: int, table: Ids) -> Ids:
     return np.array(found, dtype=np.int64).reshape(table.shape[1:])
 
 
-def gather(call: Call, x: Ids, *indices: Ids) -> Ids:
+def gather(call: Step, x: Ids, *indices: Ids) -> Ids:
     """Rows of ``x`` by index along some of its axes."""
     axes, sizes = call.arguments
     if any(sizes[axis] != 1 for axis in axes):
@@ -119,7 +119,7 @@ def gather(call: Call, x: Ids, *indices: Ids) -> Ids:
     return np.stack(found).reshape(call.shape)
 
 
-def gather_axis(call: Call, x: Ids, indices: Ids) -> Ids:
+def gather_axis(call: Step, x: Ids, indices: Ids) -> Ids:
     """Items of ``x`` along one axis, one for each index."""
     axis = call.arguments[0]
     columns = np.moveaxis(np.broadcast_to(x, _without(x, indices, axis)), axis, -1)
@@ -137,7 +137,7 @@ def _without(x: Ids, indices: Ids, axis: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def scatter(call: Call, x: Ids, *rest: Ids) -> Ids:
+def scatter(call: Step, x: Ids, *rest: Ids) -> Ids:
     """``x`` with updates at indices that do not depend on the element."""
     *indices, updates = rest
     kind, axes = call.arguments

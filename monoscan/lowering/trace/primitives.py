@@ -15,7 +15,7 @@ from monoscan import dtypes
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
 from monoscan.lowering.trace import indexing
-from monoscan.lowering.trace.call import MAX_VALUES, Call, Untraceable
+from monoscan.lowering.trace.step import MAX_VALUES, Step, Untraceable
 
 ELEMENTWISE = {
     "Abs": Op.ABS, "Add": Op.ADD, "ArcCos": Op.ARCCOS, "ArcSin": Op.ARCSIN, "ArcTan": Op.ARCTAN, "ArcTan2": Op.ARCTAN2,
@@ -39,7 +39,7 @@ def check(name: str) -> None:
         raise Untraceable(f"the operation {name}")
 
 
-def lower(call: Call) -> list[Ids]:
+def lower(call: Step) -> list[Ids]:
     """The value numbers of a primitive's outputs.
 
     Raises:
@@ -54,7 +54,7 @@ def lower(call: Call) -> list[Ids]:
     return result if isinstance(result, list) else [result]
 
 
-def _equal(call: Call, x: Ids, y: Ids) -> Ids:
+def _equal(call: Step, x: Ids, y: Ids) -> Ids:
     same = call.each(Op.EQ, x, y, dtype="bool")
     if not call.arguments[0]:
         return same
@@ -62,25 +62,25 @@ def _equal(call: Call, x: Ids, y: Ids) -> Ids:
     return call.each(Op.OR, same, both_nan, dtype="bool")
 
 
-def _cast(call: Call, x: Ids) -> Ids:
+def _cast(call: Step, x: Ids) -> Ids:
     if call.dtype in dtypes.HALF:
         raise Untraceable(f"a cast to {call.dtype} inside combine")
     return call.each(Op.CAST, x)
 
 
-def _log(call: Call, x: Ids) -> Ids:
+def _log(call: Step, x: Ids) -> Ids:
     return call.each((Op.LOG2, Op.LOG10, Op.LOG)[call.arguments[0]], x)
 
 
-def _bitwise(call: Call, x: Ids, y: Ids) -> Ids:
+def _bitwise(call: Step, x: Ids, y: Ids) -> Ids:
     return call.each(_BITS[call.arguments[0]], x, y)
 
 
-def _divmod(call: Call, x: Ids, y: Ids) -> list[Ids]:
+def _divmod(call: Step, x: Ids, y: Ids) -> list[Ids]:
     return [call.each(Op.FLOORDIV, x, y), call.each(Op.REM, x, y)]
 
 
-def _fold_axis(call: Call, op: Op, x: Ids) -> Ids:
+def _fold_axis(call: Step, op: Op, x: Ids) -> Ids:
     """Combines the lanes along axis 0, from left to right."""
     total: Ids = x[0]
     for row in x[1:]:
@@ -88,7 +88,7 @@ def _fold_axis(call: Call, op: Op, x: Ids) -> Ids:
     return total
 
 
-def _reduce(call: Call, x: Ids) -> Ids:
+def _reduce(call: Step, x: Ids) -> Ids:
     kind, axes = call.arguments
     op = _REDUCTIONS[kind]
     if op in (Op.AND, Op.OR):
@@ -99,7 +99,7 @@ def _reduce(call: Call, x: Ids) -> Ids:
     return _fold_axis(call, op, flat).reshape(call.shape)
 
 
-def _arg_reduce(call: Call, x: Ids) -> Ids:
+def _arg_reduce(call: Step, x: Ids) -> Ids:
     kind, axis = call.arguments
     rows = np.moveaxis(x, axis, 0)
     source = call.builder.dtypes[int(rows.flat[0])]
@@ -114,7 +114,7 @@ def _arg_reduce(call: Call, x: Ids) -> Ids:
     return index.reshape(call.shape)
 
 
-def _scan(call: Call, x: Ids) -> Ids:
+def _scan(call: Step, x: Ids) -> Ids:
     kind, axis, reverse, inclusive = call.arguments
     if not inclusive:
         raise Untraceable("an exclusive scan inside combine")
@@ -124,44 +124,44 @@ def _scan(call: Call, x: Ids) -> Ids:
     return np.moveaxis(np.stack(rows[:: -1 if reverse else 1]), 0, axis)
 
 
-def _logsumexp(call: Call, x: Ids) -> Ids:
+def _logsumexp(call: Step, x: Ids) -> Ids:
     return _fold_axis(call, Op.LOGADDEXP, np.moveaxis(x, -1, 0))[..., None]
 
 
-def _matmul(call: Call, x: Ids, y: Ids) -> Ids:
+def _matmul(call: Step, x: Ids, y: Ids) -> Ids:
     """Every inner product as a sum from left to right."""
     terms = [call.each(Op.MUL, x[..., :, k, None], y[..., None, k, :]) for k in range(x.shape[-1])]
     return _fold_axis(call, Op.ADD, np.stack(terms))
 
 
-def _addmm(call: Call, x: Ids, y: Ids, c: Ids) -> Ids:
+def _addmm(call: Step, x: Ids, y: Ids, c: Ids) -> Ids:
     if call.arguments != [1.0, 1.0]:
         raise Untraceable(f"addmm with scales {call.arguments}")
     return call.each(Op.ADD, _matmul(call, x, y), c)
 
 
-def _softmax(call: Call, x: Ids) -> Ids:
+def _softmax(call: Step, x: Ids) -> Ids:
     top = _fold_axis(call, Op.MAX, np.moveaxis(x, -1, 0))[..., None]
     weights = call.each(Op.EXP, call.each(Op.SUB, x, top))
     return call.each(Op.DIV, weights, _fold_axis(call, Op.ADD, np.moveaxis(weights, -1, 0))[..., None])
 
 
-def _number_of_elements(call: Call, x: Ids) -> Ids:
+def _number_of_elements(call: Step, x: Ids) -> Ids:
     """A constant but in a shapeless compile; an element's sizes are always known."""
     axes, inverted, _ = call.arguments
     number = np.prod([x.shape[axis] for axis in axes])
     return call.const(1 / number if inverted else number.item())
 
 
-def _same(call: Call, x: Ids, *_: Ids) -> Ids:
+def _same(call: Step, x: Ids, *_: Ids) -> Ids:
     return x
 
 
-def _stop(call: Call, x: Ids) -> Ids:
+def _stop(call: Step, x: Ids) -> Ids:
     return call.each(Op.STOP, x) if call.dtype in dtypes.FLOATS | dtypes.COMPLEX else x
 
 
-def _reshape(call: Call, x: Ids) -> Ids:
+def _reshape(call: Step, x: Ids) -> Ids:
     return x.reshape(call.shape)
 
 

@@ -20,9 +20,8 @@ from typing import Any
 from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Builder, Ids
-from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program, Shape
 from monoscan.lowering.trace import primitives
-from monoscan.lowering.trace.call import Call, Untraceable
 from monoscan.lowering.trace.combine import Record, Traced, check_slices, constants_of, record_combine
 from monoscan.lowering.trace.factors import (
     ALIKE,
@@ -40,8 +39,7 @@ from monoscan.lowering.trace.factors import (
 from monoscan.lowering.trace.frames import Labels, frame_of
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
-
-Shape = tuple[int, ...]
+from monoscan.lowering.trace.step import Step, Untraceable
 
 
 def trace_slices(
@@ -209,7 +207,7 @@ def _primitive(builder: Builder, record: Record, inputs: list[Spread]) -> list[S
     sizes = [tuple(prod(unrolled(axis)) for axis in each) for each in axes]
     arguments = frame.arguments(arrays) if frame.arguments else arguments
     dtype = dtypes.name_of(record["outputs"][0][2])
-    results = primitives.lower(Call(name, builder, arrays, arguments, sizes[0], dtype))
+    results = primitives.lower(Step(name, builder, arrays, arguments, sizes[0], dtype))
     return [Spread(ids.reshape(size), each) for ids, size, each in zip(results, sizes, axes, strict=True)]
 
 

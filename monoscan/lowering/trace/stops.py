@@ -31,7 +31,7 @@ _NODE = re.compile(r'\{ (\d+) \[label ="([^"]*)"|"(\w+)" -> (\d+)|(\d+) -> "(\w+
 
 
 @attrs.frozen
-class Node:
+class DotNode:
     """One primitive of a drawing: its label, and the names of what it reads and yields."""
 
     label: str
@@ -61,12 +61,12 @@ def placed(records: list[Record], drawing: str) -> list[Record] | str:
     return LOST if known is None else _rewritten(records, nodes, known)
 
 
-def parsed(drawing: str) -> list[Node]:
+def parsed(drawing: str) -> list[DotNode]:
     """The primitives in topological order."""
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, DotNode] = {}
     for made, label, source, reader, maker, result in _NODE.findall(drawing):
         if made:
-            nodes[made] = Node(label)
+            nodes[made] = DotNode(label)
         elif source:
             nodes[reader].inputs.append(source)
         else:
@@ -74,7 +74,7 @@ def parsed(drawing: str) -> list[Node]:
     return list(nodes.values())
 
 
-def _matched(records: list[Record], nodes: list[Node]) -> dict[str, str] | None:
+def _matched(records: list[Record], nodes: list[DotNode]) -> dict[str, str] | None:
     """The name in the records of each name in the drawing that an output depends on."""
     maker = {name: node for node in nodes for name in node.outputs}
     made_by = _makers(records)
@@ -104,7 +104,7 @@ def _makers(records: list[Record]) -> dict[str, Record]:
     return {name: record for record in records if record["type"] == "primitive" for name, *_ in record["outputs"]}
 
 
-def _rewritten(records: list[Record], nodes: list[Node], known: dict[str, str]) -> list[Record]:
+def _rewritten(records: list[Record], nodes: list[DotNode], known: dict[str, str]) -> list[Record]:
     """The drawing's primitives, with the arguments and types of the records."""
     made_by, constants = _makers(records), dict(_of(records, "constants"))
     types = {name: (array.shape, array.dtype) for name, array in constants.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monoscan.lowering.render.cost import fold_share, nanoseconds
+from monoscan.lowering.render.estimates import fold_share, nanoseconds
 from monoscan.lowering.render.prelude import item_type
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Layout
 from monoscan.lowering.render.state import carry_bytes, carry_offsets

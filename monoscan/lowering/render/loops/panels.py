@@ -7,10 +7,11 @@ down the rows side by side, each its own chain. The order of the fold is kept, a
 
 from __future__ import annotations
 
+from monoscan.lowering.render.estimates import INLINE_LIMIT, weight
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.sweep import SweepText
 from monoscan.lowering.render.spec import KernelSpec
-from monoscan.lowering.render.state import INLINE_LIMIT, StateText, weight
+from monoscan.lowering.render.state import StateText
 
 PANEL = """\
 // Some steps of @columns, from column j of the piece on.

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from monoscan.lowering.render.estimates import HEAVY, weight
 from monoscan.lowering.render.guard import GuardText
 from monoscan.lowering.render.loops import lines, mend, patterns
 from monoscan.lowering.render.loops.driver import fill
 from monoscan.lowering.render.loops.patterns import arguments
 from monoscan.lowering.render.loops.row_memory import span_text
 from monoscan.lowering.render.spec import KernelSpec
-from monoscan.lowering.render.state import StateText, weight
-
-HEAVY = 24
-"""From this weight on (one exp and more), runs of 8 pay: fewer combines an element, more
-registers. Below it two blocks of runs of 4 side by side do: each hides the other's latency."""
+from monoscan.lowering.render.state import StateText
 
 SCAN = """\
 // Inclusive scan over the @what of a register (Kogge-Stone).

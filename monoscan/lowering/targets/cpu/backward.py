@@ -21,7 +21,7 @@ from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
-from monoscan.lowering.targets.cpu.machine import vector_bytes
+from monoscan.lowering.targets.cpu.registers import vector_bytes
 
 VECTOR_CODE = 200
 """The most operations of a step in vector code; more of them take the compiler seconds (measured)."""

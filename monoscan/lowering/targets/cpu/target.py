@@ -16,6 +16,7 @@ from monoscan.lowering.plan.fused import Fused, regroups_safely
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -25,7 +26,6 @@ from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import aligned_arrays
 from monoscan.lowering.trace.reads.captures import Captures
 
-Leaves = list[mx.array]
 Results = list[mx.array | None]
 
 

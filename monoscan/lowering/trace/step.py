@@ -19,8 +19,8 @@ class Untraceable(Exception):
 
 
 @attrs.frozen
-class Call:
-    """One record of a trace: a primitive on arrays of value numbers."""
+class Step:
+    """One step of a trace: a primitive on arrays of value numbers."""
 
     name: str
     builder: Builder

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.program.ir import TRANSCENDENTAL, Op
+from monoscan.lowering.program.cost_table import cycles, instructions
 from monoscan.lowering.render.spec import KernelSpec, Layout
 
-CYCLES = {Op.DIV: 5, Op.SQRT: 6, Op.RSQRT: 10, Op.REM: 20, Op.FLOORDIV: 12}
-VECTORISED = {
-    Op.EXP: 14, Op.EXPM1: 18, Op.SIGMOID: 20, Op.LOG: 20, Op.LOG1P: 28, Op.TANH: 28, Op.LOGADDEXP: 45,
-}  # fmt: skip
 WIDE_STATE = 9
 """States of more lanes than this live in memory: what moves them is called, not inlined."""
 
-CALL = 40
-"""Cycles of one scalar libm call."""
+INLINE_LIMIT = 72
+"""Programs of more weight than this are called, not inlined: compile time, and they spill in any case."""
+
+HEAVY = 24
+"""From this weight on (one exp and more), runs of 8 pay: fewer combines an element, more
+registers. Below it two blocks of runs of 4 side by side do: each hides the other's latency."""
 
 MEMORY_BOUND = 6
 """Cycles of a combine below which loads, stores and shuffles decide."""
 
 
+def weight(spec: KernelSpec) -> int:
+    """Vector instructions in one combine, roughly."""
+    return instructions(spec.program(spec.tree))
+
+
 def combine_cycles(spec: KernelSpec) -> float:
     """Cycles of one combine of a vector of elements, roughly."""
-    total = 0.0
-    for instr in spec.program(spec.tree).code:
-        if instr.op is Op.LOOKUP:
-            total += 2 * len(instr.args)
-        elif instr.op in VECTORISED and instr.dtype == "float32":
-            total += VECTORISED[instr.op]
-        elif instr.op in TRANSCENDENTAL:
-            total += CALL * spec.width
-        else:
-            total += CYCLES.get(instr.op, 1)
-    return total / 2 + 1
+    return cycles(spec.program(spec.tree), spec.width) / 2 + 1
 
 
 NANOSECONDS = {
