@@ -66,7 +66,7 @@ def mutants(text: str) -> Iterator[Mutant]:
 
 
 def _skipped(tree: ast.Module) -> set[int]:
-    """Nodes whose change no run could show: annotations, docstrings, type checking."""
+    """Nodes whose change no run could show: annotations, docstrings, type checking, whether ``zip`` is strict."""
     skipped: set[int] = set()
     for node in ast.walk(tree):
         hidden: list[ast.AST | None] = []
@@ -74,6 +74,8 @@ def _skipped(tree: ast.Module) -> set[int]:
             hidden.append(node.annotation)
         if isinstance(node, ast.FunctionDef):
             hidden.append(node.returns)
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            hidden.append(node)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             hidden.append(node)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -132,7 +134,7 @@ def survives(mutant: Mutant, module: Path, checkout: Path, tests: list[str]) -> 
     original = place.read_text()
     place.write_text(mutant.text)
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *tests]
     try:
         done = subprocess.run(
             command,
@@ -168,6 +170,9 @@ def run(modules: list[Path], tests: list[str], jobs: int) -> list[tuple[Path, Mu
             finally:
                 copies.put(place)
 
+        untouched = Mutant(0, "", (ROOT / modules[0]).read_text())
+        if not check((modules[0], untouched)):
+            raise SystemExit("the tests fail without any fault")
         work = [(module, mutant) for module in modules for mutant in mutants((ROOT / module).read_text())]
         with ThreadPoolExecutor(jobs) as pool:
             for each, alive in zip(work, pool.map(check, work), strict=True):
