@@ -1,105 +1,74 @@
-"""Programs written by hand: the operators that the loops are tested with."""
+"""Operators that the loops are tested with, traced as every operator is."""
 
 from __future__ import annotations
 
-import attrs
+from typing import Any
 
-from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+import mlx.core as mx
+
+import monoscan as ms
+from monoscan import tree
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.trace.combine import trace_combine
+from monoscan.lowering.trace.reads.captures import capture
 
 
-@attrs.define
-class Builder:
-    """Collects instructions."""
-
-    leaves: tuple[Leaf, ...]
-    captures: tuple[Leaf, ...] = ()
-    code: list[Instr] = attrs.field(factory=list)
-
-    def __call__(self, op: Op, *args: int, dtype: str = "float32", param: object = None) -> int:
-        self.code.append(Instr(op, args, dtype, param))
-        return sum(leaf.lanes for leaf in (*self.leaves, *self.leaves, *self.captures)) + len(self.code) - 1
-
-    def done(self, *results: int) -> Program:
-        inputs = (*self.leaves, *self.leaves, *self.captures)
-        return Program(inputs, self.leaves, tuple(self.code), results, len(self.leaves))
+def traced(operator: ms.Semigroup, like: Any) -> Program:
+    """The program of an operator on elements like these leaves."""
+    leaves, structure = tree.flatten(like)
+    with mx.stream(mx.cpu):  # where there is float64
+        found = trace_combine(operator, structure, tuple(leaves), capture(operator))
+    assert found.program is not None, found.reason
+    return found.program
 
 
 def affine(dtype: str = "float32") -> Program:
-    b = Builder((Leaf(dtype), Leaf(dtype)))
-    gate = b(Op.MUL, 2, 0, dtype=dtype)
-    return b.done(gate, b(Op.ADD, b(Op.MUL, 2, 1, dtype=dtype), 3, dtype=dtype))
+    return traced(ms.Affine(), (Leaf(dtype), Leaf(dtype)))
 
 
 def scaled_affine() -> Program:
     """Affine with a captured pair: a factor and a shift for every step."""
-    b = Builder((Leaf("float32"), Leaf("float32")), (Leaf("float32", (2,)),))
-    gate = b(Op.MUL, b(Op.MUL, 2, 0), 4)
-    return b.done(gate, b(Op.ADD, b(Op.ADD, b(Op.MUL, 2, 1), 3), 5))
+    pair = mx.zeros((2,))
+    scaled = ms.monoid(lambda l, r: (r[0] * l[0] * pair[0], r[0] * l[1] + r[1] + pair[1]))
+    return traced(scaled, (Leaf("float32"), Leaf("float32")))
 
 
 def matmul(size: int, dtype: str = "float32") -> Program:
-    b = Builder((Leaf(dtype, (size, size)),))
-    results = []
-    for i in range(size):
-        for j in range(size):
-            terms = [b(Op.MUL, i * size + k, size * size + k * size + j, dtype=dtype) for k in range(size)]
-            total = terms[0]
-            for term in terms[1:]:
-                total = b(Op.ADD, total, term, dtype=dtype)
-            results.append(total)
-    return b.done(*results)
+    return traced(ms.MatMul(), Leaf(dtype, (size, size)))
 
 
 def addition(lanes: int, dtype: str) -> Program:
-    b = Builder((Leaf(dtype, (lanes,)),))
-    return b.done(*[b(Op.ADD, i, lanes + i, dtype=dtype) for i in range(lanes)])
+    return traced(ms.monoid(mx.add, event=1), Leaf(dtype, (lanes,)))
 
 
 def online_softmax() -> Program:
-    b = Builder((Leaf("float32"), Leaf("float32")))
-    high = b(Op.MAX, 0, 2)
-    empty = b(Op.EQ, high, b(Op.CONST, param=float("-inf")), dtype="bool")
-    base = b(Op.SELECT, empty, b(Op.CONST, param=0.0), high)
-    left = b(Op.MUL, 1, b(Op.EXP, b(Op.SUB, 0, base)))
-    return b.done(high, b(Op.ADD, left, b(Op.MUL, 3, b(Op.EXP, b(Op.SUB, 2, base)))))
+    return traced(ms.OnlineSoftmax(), (Leaf("float32"), Leaf("float32")))
 
 
 def max_subarray() -> Program:
-    b = Builder((Leaf("float32"),) * 4)
-    total, prefix = b(Op.ADD, 0, 4), b(Op.MAX, 1, b(Op.ADD, 0, 5))
-    suffix = b(Op.MAX, 6, b(Op.ADD, 2, 4))
-    return b.done(total, prefix, suffix, b(Op.MAX, b(Op.MAX, 3, 7), b(Op.ADD, 2, 5)))
+    return traced(ms.MaxSubarray(), (Leaf("float32"),) * 4)
 
 
 def arg_max() -> Program:
-    """NaN wins, then the larger value, then the lower index."""
-    b = Builder((Leaf("float32"), Leaf("int32")))
-    left, right = b(Op.NE, 0, 0, dtype="bool"), b(Op.NE, 2, 2, dtype="bool")
-    both = b(Op.OR, b(Op.EQ, 0, 2, dtype="bool"), b(Op.AND, left, right, dtype="bool"), dtype="bool")
-    first = b(Op.AND, both, b(Op.LT, 1, 3, dtype="bool"), dtype="bool")
-    alone = b(Op.AND, left, b(Op.NOT, right, dtype="bool"), dtype="bool")
-    wins = b(Op.OR, b(Op.OR, alone, first, dtype="bool"), b(Op.GT, 0, 2, dtype="bool"), dtype="bool")
-    return b.done(b(Op.SELECT, wins, 0, 2), b(Op.SELECT, wins, 1, 3, dtype="int32"))
+    return traced(ms.ArgMax(), (Leaf("float32"), Leaf("int32")))
 
 
 def moments() -> Program:
-    b = Builder((Leaf("float32"),) * 3)
-    count, delta = b(Op.ADD, 0, 3), b(Op.SUB, 4, 1)
-    empty = b(Op.EQ, count, b(Op.CONST, param=0.0), dtype="bool")
-    share = b(Op.DIV, 3, b(Op.SELECT, empty, b(Op.CONST, param=1.0), count))
-    spread = b(Op.MUL, b(Op.MUL, delta, delta), b(Op.MUL, 0, share))
-    return b.done(count, b(Op.ADD, 1, b(Op.MUL, delta, share)), b(Op.ADD, b(Op.ADD, 2, 5), spread))
+    """Number, mean and spread, all of them floats."""
+
+    def combine(l: Any, r: Any) -> Any:
+        count, delta = l[0] + r[0], r[1] - l[1]
+        share = r[0] / mx.where(count == 0, 1.0, count)
+        return count, l[1] + delta * share, l[2] + r[2] + delta * delta * (l[0] * share)
+
+    return traced(ms.monoid(combine), (Leaf("float32"),) * 3)
 
 
 def finite_map(states: int) -> Program:
     """Composition of maps: the left one first."""
-    b = Builder((Leaf("int32", (states,)),))
-    table = range(states, 2 * states)
-    return b.done(*[b(Op.LOOKUP, i, *table, dtype="int32") for i in range(states)])
+    return traced(ms.FiniteMap(states), Leaf("int32", (states,)))
 
 
 def segmented_sum(dtype: str = "float32") -> Program:
     """(flag, value): a flag starts afresh."""
-    b = Builder((Leaf("bool"), Leaf(dtype)))
-    flag = b(Op.OR, 0, 2, dtype="bool")
-    return b.done(flag, b(Op.SELECT, 2, 3, b(Op.ADD, 1, 3, dtype=dtype), dtype=dtype))
+    return traced(ms.Segmented(ms.Sum()), (Leaf("bool"), Leaf(dtype)))

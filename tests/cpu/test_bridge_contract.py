@@ -113,14 +113,16 @@ def test_results_that_somebody_reads_are_there() -> None:
 ALIGNED = """
 import numpy as np
 from loop_driver import Call
-from operators import Builder
-from monoscan.lowering.program.ir import Leaf, Op
+from operators import traced
+import mlx.core as mx
+import monoscan as ms
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render import KernelSpec, Layout
 
 names = ("int8", "int64", "float32")
-build = Builder(tuple(map(Leaf, names)), (Leaf("int8"), Leaf("float32")))
-sums = [build(Op.ADD, i, 3 + i, dtype=name) for i, name in enumerate(names)]
-program = build.done(build(Op.ADD, sums[0], 6, dtype="int8"), sums[1], build(Op.ADD, sums[2], 7))
+step, shift = mx.array(0, mx.int8), mx.array(0.0)
+sums = lambda l, r: (l[0] + r[0] + step, l[1] + r[1], l[2] + r[2] + shift)
+program = traced(ms.monoid(sums), tuple(map(Leaf, names)))
 for layout, inner in ((Layout.SWEEP, 17), (Layout.PANELS, 17), (Layout.NARROW, 3)):
     spec = KernelSpec(program, names, names, (0, 1, 2), layout=layout)
     apart = [np.arange(5 * inner * 2, dtype=name).reshape(1, 5, 2 * inner)[..., ::2] for name in names]

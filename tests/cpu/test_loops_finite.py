@@ -12,7 +12,8 @@ from ir_oracle import fold_in_order
 from loop_driver import Call
 from selection import thinned
 
-from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+import monoscan as ms
+from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
 
@@ -24,23 +25,21 @@ LONG = {Layout.ROWS: 400_001, Layout.NARROW: 150_003, Layout.PANELS: 80_011}
 LOW, NONE = infinities([-np.inf]), infinities([])
 
 
-def single(op: Op) -> Program:
-    leaf = Leaf("float32")
-    return Program((leaf, leaf), (leaf,), (Instr(op, (0, 1), "float32"),), (2,), 1)
-
-
 def ratio() -> Program:
     """(n, s): sums of both, and the second divided by the first: infinity there is 0, seen in the first alone."""
-    b = operators.Builder((Leaf("float32"), Leaf("float32")))
-    n = b(Op.ADD, 0, 2)
-    return b.done(n, b(Op.DIV, b(Op.ADD, b(Op.MUL, 1, 0), b(Op.MUL, 3, 2)), n))
+
+    def combine(l: Any, r: Any) -> Any:
+        n = l[0] + r[0]
+        return n, (l[1] * l[0] + r[1] * r[0]) / n
+
+    return operators.traced(ms.monoid(combine), (Leaf("float32"), Leaf("float32")))
 
 
 PROGRAMS: dict[str, tuple[Program, tuple[Kinds, ...]]] = {
     "affine": (operators.affine(), ()),
     "affine64": (operators.affine("float64"), ()),
-    "product": (single(Op.MUL), ()),
-    "sum": (single(Op.ADD), ()),
+    "product": (operators.traced(ms.Product(), Leaf("float32")), ()),
+    "sum": (operators.traced(ms.Sum(), Leaf("float32")), ()),
     "matmul2": (operators.matmul(2), ()),
     "softmax": (operators.online_softmax(), (LOW, NONE)),
     "max-subarray": (operators.max_subarray(), (NONE, LOW, LOW, LOW)),

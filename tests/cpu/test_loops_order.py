@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import mlx.core as mx
 import numpy as np
 import pytest
 from loop_driver import Call
+from operators import traced
 from selection import thinned
 
-from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+import monoscan as ms
+from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.render import KernelSpec, Layout
 
-I32 = Leaf("int32")
 LENGTHS = [*range(1, 66), 71, 72, 73, 95, 96, 97, 103, 104, 105, 127, 128, 129, 511, 512, 513, 1025]
 SOME_LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 72, 128, 129, 513]
 lengths = pytest.mark.parametrize(
@@ -25,17 +30,23 @@ SWITCHES = [(False, True), (False, False), (True, True), (True, False)]
 """Reverse and inclusive."""
 
 
+@functools.cache
 def witness(weight: int = 0) -> Program:
     """(i, j) . (j, k) = (i, k), and a third lane that says whether a mismatch occurred.
 
     Args:
         weight: Instructions that change nothing, so that the loops for heavy programs run.
     """
-    code = [Instr(Op.NE, (1, 3), "bool"), Instr(Op.CAST, (6,), "int32"), Instr(Op.OR, (2, 5), "int32")]
-    code.append(Instr(Op.OR, (7, 8), "int32"))
-    for _ in range(weight):
-        code.append(Instr(Op.ABS, (5 + len(code),), "int32"))
-    return Program((I32,) * 6, (I32,) * 3, tuple(code), (0, 4, 5 + len(code)), 3)
+
+    def combine(l: Any, r: Any) -> Any:
+        wrong = (l[1] != r[0]).astype(mx.int32) | l[2] | r[2]
+        for _ in range(weight):
+            wrong = mx.abs(wrong)
+        return l[0], r[1], wrong
+
+    program = traced(ms.monoid(combine), (Leaf("int32"),) * 3)
+    assert len(program.code) >= weight
+    return program
 
 
 def spec(layout: Layout, reverse: bool, inclusive: bool, weight: int = 0, vector_bytes: int = 32) -> KernelSpec:

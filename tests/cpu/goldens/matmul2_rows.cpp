@@ -188,18 +188,18 @@ INLINE state choose(i32v m, const state& a, const state& b) { return {choose(m, 
 
 INLINE state combine(const state& l, const state& r, const captures&) {
   const f32v v8 = l.s0 * r.s0;
-  const f32v v9 = l.s1 * r.s2;
-  const f32v v10 = v8 + v9;
-  const f32v v11 = l.s0 * r.s1;
-  const f32v v12 = l.s1 * r.s3;
-  const f32v v13 = v11 + v12;
-  const f32v v14 = l.s2 * r.s0;
-  const f32v v15 = l.s3 * r.s2;
-  const f32v v16 = v14 + v15;
-  const f32v v17 = l.s2 * r.s1;
-  const f32v v18 = l.s3 * r.s3;
-  const f32v v19 = v17 + v18;
-  return {v10, v13, v16, v19};
+  const f32v v9 = l.s0 * r.s1;
+  const f32v v10 = l.s2 * r.s0;
+  const f32v v11 = l.s2 * r.s1;
+  const f32v v12 = l.s1 * r.s2;
+  const f32v v13 = l.s1 * r.s3;
+  const f32v v14 = l.s3 * r.s2;
+  const f32v v15 = l.s3 * r.s3;
+  const f32v v16 = v8 + v12;
+  const f32v v17 = v9 + v13;
+  const f32v v18 = v10 + v14;
+  const f32v v19 = v11 + v15;
+  return {v16, v17, v18, v19};
 }
 
 struct elements { const f32* x0; };

@@ -278,19 +278,21 @@ INLINE state spread(const state& a, int lane) { return {splat(a.s0[lane]), splat
 INLINE state choose(i32v m, const state& a, const state& b) { return {choose(m, a.s0, b.s0), choose(m, a.s1, b.s1)}; }
 
 INLINE state combine(const state& l, const state& r, const captures&) {
-  const f32v v4 = maximum(l.s0, r.s0);
-  const f32v v5 = splat((f32)-__builtin_inff());
-  const mask v6 = (v4 == v5);
-  const f32v v7 = splat((f32)0.0f);
-  const f32v v8 = v6 ? v7 : v4;
-  const f32v v9 = l.s0 - v8;
-  const f32v v10 = exp(v9);
-  const f32v v11 = l.s1 * v10;
-  const f32v v12 = r.s0 - v8;
-  const f32v v13 = exp(v12);
-  const f32v v14 = r.s1 * v13;
-  const f32v v15 = v11 + v14;
-  return {v4, v15};
+  const f32v v4 = splat((f32)0.0f);
+  const f32v v5 = maximum(l.s0, r.s0);
+  const mask v6 = (l.s0 >= r.s0);
+  const mask v7 = (l.s0 == r.s0);
+  const f32v v8 = minimum(l.s0, r.s0);
+  const f32v v9 = v7 ? v4 : v8;
+  const f32v v10 = v7 ? v4 : v5;
+  const f32v v11 = v9 - v10;
+  const f32v v12 = exp(v11);
+  const f32v v13 = r.s1 * v12;
+  const f32v v14 = l.s1 + v13;
+  const f32v v15 = l.s1 * v12;
+  const f32v v16 = v15 + r.s1;
+  const f32v v17 = v6 ? v14 : v16;
+  return {v5, v17};
 }
 
 struct elements { const f32* x0; const f32* x1; };
@@ -720,7 +722,7 @@ NOINLINE bool combine_carries(const piece& p, const u8* left, const u8* right, c
 struct cut { ms_int tasks, columns, pitch, carry, buffer; bool parts; };
 NOINLINE cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * 8 + 63) / 64 * 64, 0, 0, false};
-  const double work = 4.4 * (double)g->n * (double)g->inner * (double)g->outer_size;
+  const double work = 3.3 * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
     if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
     else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
