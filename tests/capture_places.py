@@ -9,17 +9,21 @@ import builtins
 import collections
 import contextvars
 import dataclasses
+import datetime
 import enum
 import functools
 import operator
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import attrs
+import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 import monoscan as ms
 
@@ -461,6 +465,125 @@ def a_module_of_layers(value: Any) -> tuple[ms.Semigroup, Change]:
     return reads(lambda: layer.value), attribute_of(layer)
 
 
+def a_getattr_of_a_module(value: Any) -> tuple[ms.Semigroup, Change]:
+    settings = types.ModuleType("settings")
+    exec("def __getattr__(name):\n    return table[name]", settings.__dict__)
+    settings.table = {"value": value}
+    return reads(lambda: settings.value), lambda new: settings.table.update(value=new)
+
+
+def a_property_of_a_module(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Settings(types.ModuleType):
+        @property
+        def value(self) -> Any:
+            return self._value
+
+    settings = Settings("settings")
+    settings._value = value
+    return reads(lambda: settings.value), attribute_of(settings, "_value")
+
+
+def an_item_of_a_class(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        table = {"value": value}  # noqa: RUF012
+
+        def __class_getitem__(cls, name: str) -> Any:
+            return cls.table[name]
+
+    return reads(lambda: Held["value"]), lambda new: Held.table.update(value=new)
+
+
+def a_call_that_is_static(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        __call__ = staticmethod(lambda: Held.inner)
+
+    Held.inner = value
+    held = Held()
+    return reads(lambda: held()), attribute_of(Held, "inner")
+
+
+def any_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        pass
+
+    held = Held()
+    held.value = value
+    return reads(lambda: [*vars(held).values()][0]), attribute_of(held)  # noqa: RUF015
+
+
+def a_name_put_together(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        pass
+
+    held, number = Held(), 3
+    held.layer_3 = value
+    return reads(lambda: getattr(held, f"layer_{number}")), attribute_of(held, "layer_3")
+
+
+def a_name_added_up(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        pass
+
+    held, first = Held(), "some"
+    held.some_rate = value
+    return reads(lambda: getattr(held, first + "_rate")), attribute_of(held, "some_rate")
+
+
+def a_name_by_percent(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        pass
+
+    held, number = Held(), 3
+    held.layer_3 = value
+    return reads(lambda: getattr(held, "layer_%d" % number)), attribute_of(held, "layer_3")  # noqa: UP031
+
+
+def a_global_by_name(value: Any) -> tuple[ms.Semigroup, Change]:
+    space = {"number": 3, "layer_3": value, "ms": ms}
+    exec("own = ms.monoid(lambda l, r: l + r + globals()[f'layer_{number}'] * l * r)", space)
+    return space["own"], lambda new: space.update(layer_3=new)  # type: ignore[return-value]
+
+
+def a_cell_itself(value: Any) -> tuple[ms.Semigroup, Change]:
+    cell = types.CellType(value)
+    return reads(lambda: cell.cell_contents), attribute_of(cell, "cell_contents")
+
+
+def an_error(value: Any) -> tuple[ms.Semigroup, Change]:
+    held = types.SimpleNamespace(error=ValueError("mine", value))
+    return reads(lambda: held.error.args[1]), lambda new: setattr(held, "error", ValueError("mine", new))
+
+
+def a_number_with_attributes(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Rate(float):
+        pass
+
+    rate = Rate(3.0)
+    rate.value = value
+    return reads(lambda: rate.value * rate / 3.0), attribute_of(rate)
+
+
+def a_generic_class(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held(Generic[TypeVar("T")]):  # type: ignore[misc]
+        pass
+
+    Held.value = value
+    held = Held()
+    return reads(lambda: held.value), attribute_of(Held)
+
+
+def a_method_before(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Own(ms.Semigroup):
+        def combine(self, left: Any, right: Any) -> Any:
+            return self.before(left, right)
+
+        def before(self, total: Any, element: Any) -> Any:
+            return total + element + VALUE * total * element
+
+    globals()["VALUE"] = value
+    return Own(), lambda new: globals().update(VALUE=new)
+
+
 PLACES: list[Place] = [
     a_global, a_cell, a_default, a_keyword_default, a_function_attribute, a_module_attribute, a_dict_in_a_module,
     a_function_in_a_module, a_class_attribute, a_base_class_attribute, a_metaclass_attribute,
@@ -470,7 +593,9 @@ PLACES: list[Place] = [
     a_constructor, a_namespace, a_dataclass, a_named_tuple_in_an_attribute, an_attrs_object, a_field_of_the_operator,
     an_enum_member, a_dict, a_dict_with_attributes, a_default_dict, a_list_in_a_tuple, a_deque, a_mapping_proxy,
     a_chain_map, a_partial, a_wrapped_function, a_bound_builtin, a_weak_reference, a_weak_proxy, a_context_variable,
-    a_module_of_layers,
+    a_module_of_layers, a_getattr_of_a_module, a_property_of_a_module, an_item_of_a_class, a_call_that_is_static,
+    any_attribute, a_name_put_together, a_name_added_up, a_name_by_percent, a_global_by_name, a_cell_itself, an_error,
+    a_number_with_attributes, a_generic_class, a_method_before,
 ]  # fmt: skip
 
 
@@ -518,5 +643,94 @@ def an_item_getter(value: Any) -> tuple[ms.Semigroup, Change]:
     return reads(lambda: get(held)), attribute_of(held)
 
 
-NUMBERS_ONLY: list[Place] = [imported_in_the_function, a_builtin, a_set, a_cached_property, an_item_getter]
+def a_thread_local(value: Any) -> tuple[ms.Semigroup, Change]:
+    held = threading.local()
+    held.value = value
+    return reads(lambda: held.value), attribute_of(held)
+
+
+def a_class_of_thread_locals(value: Any) -> tuple[ms.Semigroup, Change]:
+    held = type("Held", (threading.local,), {})()
+    held.value = value
+    return reads(lambda: held.value), attribute_of(held)
+
+
+def an_event(value: Any) -> tuple[ms.Semigroup, Change]:
+    event = threading.Event()
+
+    def change(new: Any) -> None:
+        if new == 2.0:
+            event.set()
+        else:
+            event.clear()
+
+    change(value)
+    return reads(lambda: 2.0 if event.is_set() else 0.5), change
+
+
+def number_of(kind: type, fields: dict[str, Any]) -> Place:
+    """Numbers of a class made from a builtin one, which cannot be referred to weakly."""
+    made: type = type("Number", (kind,), fields)
+
+    def place(value: Any) -> tuple[ms.Semigroup, Change]:
+        def convert(number: Any) -> Any:
+            if kind is bytes:
+                return made([int(2 * number)])
+            return made(int(2 * number) if kind is int else number)
+
+        held = types.SimpleNamespace(value=convert(value))
+        read = {
+            int: lambda: int(held.value) / 2,
+            bytes: lambda: held.value[0] / 2,
+            datetime.timedelta: lambda: held.value / datetime.timedelta(days=1),
+        }.get(kind, lambda: float(held.value))
+        return reads(read), lambda new: setattr(held, "value", convert(new))
+
+    place.__name__ = f"a_{kind.__name__}_of_ones_own"
+    return place
+
+
+def an_array_of_numpy_with_attributes(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held(np.ndarray):
+        pass
+
+    held = np.ones((2,)).view(Held)
+    held.value = value
+    return reads(lambda: held.value * float(held[0])), attribute_of(held)
+
+
+def an_attribute_of_a_library(value: Any) -> tuple[ms.Semigroup, Change]:
+    mx.some_value_of_a_test = value
+    return reads(lambda: mx.some_value_of_a_test), attribute_of(mx, "some_value_of_a_test")
+
+
+def an_attribute_of_a_class_of_a_library(value: Any) -> tuple[ms.Semigroup, Change]:
+    collections.UserDict.some_value_of_a_test = value
+    return reads(lambda: collections.UserDict.some_value_of_a_test), attribute_of(
+        collections.UserDict, "some_value_of_a_test"
+    )
+
+
+def a_list_of_a_library(value: Any) -> tuple[ms.Semigroup, Change]:
+    sys.some_values_of_a_test = [value]
+    return reads(lambda: sys.some_values_of_a_test[0]), lambda new: operator.setitem(sys.some_values_of_a_test, 0, new)
+
+
+def the_text_of_an_object(value: Any) -> tuple[ms.Semigroup, Change]:
+    class Held:
+        def __str__(self) -> str:
+            return str(self.inner)
+
+    held = Held()
+    held.inner = value
+    return reads(lambda: float(str(held))), attribute_of(held, "inner")
+
+
+NUMBERS_ONLY: list[Place] = [
+    imported_in_the_function, a_builtin, a_set, a_cached_property, an_item_getter, a_thread_local,
+    a_class_of_thread_locals, an_event, number_of(int, {}), number_of(float, {"__slots__": ()}),
+    number_of(str, {"__slots__": ()}), number_of(bytes, {}), number_of(datetime.timedelta, {"__slots__": ()}),
+    an_array_of_numpy_with_attributes, an_attribute_of_a_library, an_attribute_of_a_class_of_a_library,
+    a_list_of_a_library, the_text_of_an_object,
+]  # fmt: skip
 """Places where an array cannot take part in a gradient, or, as a set, cannot be held."""

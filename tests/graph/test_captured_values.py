@@ -58,6 +58,26 @@ def test_an_array_gets_its_gradient(place: Place) -> None:
     assert [mx.grad(total)(mx.array(at)).item() for at in (0.5, 0.5, 2.0)] == [10.75, 10.75, 34.0]
 
 
+@pytest.mark.parametrize("method", ["before", "after"])
+def test_what_an_exclusive_scan_shows_follows_what_it_reads(method: str) -> None:
+    scale = 1.0
+    fields = {
+        "combine": lambda self, left, right: left + right,
+        "identity": lambda self, like: mx.zeros_like(like),
+        method: lambda self, one, other: (one if method == "before" else other) * scale,
+    }
+    own = type("Own", (ms.Monoid,), fields)()
+    operator = own if method == "before" else ms.Dual(own)
+
+    def exclusive() -> list[float]:
+        result: list[float] = ms.scan(operator, X, inclusive=False, strategy="blelloch").tolist()
+        return result
+
+    assert [exclusive() for _ in range(3)] == [[0.0, 1.0, 2.0, 3.0]] * 3
+    scale = 3.0
+    assert exclusive() == [0.0, 3.0, 6.0, 9.0]
+
+
 def test_an_array_that_is_written_to_is_read_again() -> None:
     w = mx.array([0.5])
     operator = ms.monoid(lambda l, r: l + r + w[0] * l * r)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
+import importlib
 import io
 import logging
 import math
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -121,6 +124,7 @@ def generate() -> Any:
 GENERATOR, RANDOM, ENVIRONMENT = generate(), random.Random(0), os.environ
 
 
+POINTER = ctypes.pointer(ctypes.c_double(0.5))
 NUMPY, STREAM = np.random.default_rng(0), io.StringIO("0.5")
 
 
@@ -142,7 +146,11 @@ def reads_a_file() -> Any:
      (lambda: np.random.rand(), "np.random.rand"), (lambda: float(os.environ["RATE"]), "os.environ"),
      (lambda: ENVIRONMENT["RATE"], "the environment"), (lambda: os.getenv("RATE"), "os.getenv"),
      (lambda: time.time(), "a clock"), (imports, "time.perf_counter"), (lambda: datetime.datetime.now().second, "a clock"),
-     (reads_a_file, "a file (open)"), (lambda: STREAM.read(), "a file"), (lambda: eval("RATE"), "eval")],
+     (lambda: sys.modules["settings"].rate, "sys.modules"), (lambda: __import__("settings").rate, "__import__"),
+     (lambda: importlib.import_module("settings").rate, "a module by name"), (lambda: mx.load("rate.npy"), "mx.load"),
+     (lambda: np.load("rate.npy"), "np.load"), (lambda: os.path.getmtime("settings"), "a file"),
+     (lambda: time.localtime().tm_sec, "a clock"), (lambda: POINTER.contents.value, "a pointer"),
+     (lambda: sys._getframe(1).f_lineno, "frames"), (reads_a_file, "a file (open)"), (lambda: STREAM.read(), "a file"), (lambda: eval("RATE"), "eval")],
 )  # fmt: skip
 def test_what_nothing_tells_the_change_of_is_refused_by_name(read: Callable[[], Any], name: str) -> None:
     operator = ms.monoid(lambda l, r: l + r * read(), name="mine")

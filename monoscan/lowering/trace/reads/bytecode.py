@@ -21,6 +21,10 @@ _LOCAL = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW")
 _FURTHER = ("LOAD_ATTR", "LOAD_METHOD")
 _SUPER = ("LOAD_SUPER_ATTR", "LOAD_SUPER_METHOD", "LOAD_ZERO_SUPER_ATTR", "LOAD_ZERO_SUPER_METHOD")
 _HANDLER = ("PUSH_EXC_INFO", "SETUP_FINALLY")
+_BY_NAME = frozenset(("getattr", "hasattr", "globals", "attrgetter", "methodcaller", "__getattribute__"))
+_METHODS = {"str": "__str__", "repr": "__repr__", "format": "__format__", "hash": "__hash__"}
+_COMPOSES = ("BUILD_STRING", "FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC")
+_ADDS = ("BINARY_OP", "BINARY_ADD", "BINARY_MODULO")
 
 
 @attrs.frozen(eq=False)
@@ -62,6 +66,10 @@ def names_of(code: CodeType) -> Held:
             constants.append(name)
     if "getattr" in held.scope or "hasattr" in held.scope:
         held.attributes[FALLS_BACK] = None
+    by_name = not _BY_NAME.isdisjoint((*held.scope, *held.attributes)) and _composes(code, held)
+    if by_name or "vars" in held.scope or "dir" in held.scope:
+        held.attributes["__dict__"] = None  # any attribute
+    held.attributes.update(dict.fromkeys(_METHODS[name] for name in held.scope if name in _METHODS))
     held.attributes.update(dict.fromkeys(_identifiers(code.co_consts)))
     held.chains.update(dict.fromkeys(_chains(code)))
     for nested in code.co_consts:
@@ -69,6 +77,17 @@ def names_of(code: CodeType) -> Held:
             for own, inner in zip(_tables(held), _tables(names_of(nested)), strict=True):
                 own.update(inner)
     return held
+
+
+def _composes(code: CodeType, held: Held) -> bool:
+    """Whether code puts strings together."""
+    if "str" in held.scope or not held.attributes.keys().isdisjoint(("format", "join")):
+        return True
+    steps = [*dis.get_instructions(code)]
+    texts = [i for i, step in enumerate(steps) if "CONST" in step.opname and type(step.argval) is str]
+    return any(step.opname in _COMPOSES for step in steps) or any(
+        steps[i + 1].opname in _ADDS or ("LOAD" in steps[i + 1].opname and steps[i + 2].opname in _ADDS) for i in texts
+    )
 
 
 def _tables(held: Held) -> tuple[dict[Any, None], ...]:

@@ -28,7 +28,7 @@ from monoscan.lowering.trace.reads.library import is_library_class, is_library_c
 from monoscan.lowering.trace.reads.object_graph import CONSTRUCTORS, Names, Slot, Sort, by_parts, parts_of, sort_of
 from monoscan.lowering.trace.reads.rebuild import leading_to, rebuild, without_functions
 from monoscan.lowering.trace.reads.refusals import refusal
-from monoscan.lowering.trace.reads.static import is_a
+from monoscan.lowering.trace.reads.static import is_a, is_opaque
 from monoscan.monoids.base import Semigroup
 
 
@@ -212,8 +212,6 @@ class _Search:
             return (kind, repr(value)) if kind is float or kind is complex else (kind, value)  # -0.0 is not 0.0
         if sort is Sort.ARRAY:
             return self._array(value)
-        if sort is Sort.BUFFER:
-            return content_of_buffer(value)
         if sort is Sort.DESCRIPTOR:
             return kind, value.__name__
         refused = refusal(value) if self._certain else None
@@ -222,6 +220,8 @@ class _Search:
                 f"{self._where}: combine reads {refused}, which is traced once and would keep its first "
                 "value. Read it before the call and hold the value in a field, a closure or a global."
             )
+        if sort is Sort.BUFFER:
+            return content_of_buffer(value)
         if sort is Sort.LEAF:
             return value
         if id(value) in self._seen:
@@ -269,9 +269,14 @@ class _Search:
         self.late = self.late or (self._open and bool(new))
 
 
+def _is_more(kind: type) -> bool:
+    """Whether objects of a class of the user's are more than their parts."""
+    return is_opaque(kind) and not is_library_class(kind)
+
+
 def _head(value: Any, divided: bool) -> Any:
     """How the key tells objects with equal parts apart: by class where that is all there is to them, else by identity."""
     kind = type(value)
-    if not by_parts(value) and (not divided or reference_to(value) is not None):
+    if not by_parts(value) and (not divided or reference_to(value) is not None or _is_more(kind)):
         return _Identity(value)
     return kind if is_library_class(kind) else _Identity(kind)

@@ -13,6 +13,7 @@ import functools
 import math
 import operator
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -22,6 +23,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan.lowering.trace.reads.bytecode import FALLS_BACK
+from monoscan.lowering.trace.reads.chains import setting
 from monoscan.lowering.trace.reads.library import is_library_class
 from monoscan.lowering.trace.reads.object_graph import MISSING, Child, Names, Parts, Sort, by_parts, parts_of, sort_of
 from monoscan.lowering.trace.reads.static import (
@@ -31,7 +33,9 @@ from monoscan.lowering.trace.reads.static import (
     class_dict,
     entry_of,
     held_by,
+    instance_dict,
     is_a,
+    is_opaque,
     mro_of,
     referent_of,
     slot_contents,
@@ -114,12 +118,14 @@ _HELPERS = {
     "dict_keys": dict.__iter__,
     "get_attribute": object.__getattribute__,
     "held_by": held_by,
+    "instance_dict": instance_dict,
     "is_": operator.is_,
     "length_hint": operator.length_hint,
     "modules": sys.modules,
     "referent_of": referent_of,
     "same": same,
     "same_items": same_items,
+    "setting": setting,
     "slot_contents": slot_contents,
 }
 
@@ -210,6 +216,8 @@ class _Writer:
             self._refuse(f"type({name}) is not {self._constant(type(value))}")
             if not divided and not parts_of(value, self._names).children:
                 self._refuse(f"{name} is not {self._constant(value)}")
+        elif not divided and is_opaque(type(value)):
+            self._refuse(f"{name} is not {self._constant(value)}")
 
     def _parts(self, name: str, value: Any, fixed: bool) -> None:
         kind = type(value)
@@ -235,7 +243,7 @@ class _Writer:
         bases = mro_of(type(value))
         content = next((walk for base, walk in CONTENTS.items() if base in bases), None)
         place = {
-            "attr": f'get_attribute({name}, "__dict__")',
+            "attr": f'get_attribute({name}, "__dict__")' if threading.local not in bases else f"instance_dict({name})",
             "builtin": f"{name}.__builtins__",
             "cell": f"{name}.__closure__",
             "entry": f"class_dict({name})",
@@ -289,7 +297,10 @@ def _place(how: str, key: Any, part: Any, name: str, space: str) -> str:
         return f"cell_contents({space}[{key}], MISSING)" if part is MISSING else f"{space}[{key}].cell_contents"
     if how in ("attr", "builtin", "entry", "global", "held", "item", "key"):
         return f"{space}[{key!r}]"
+    if how == "setting" and len(key) == 2:
+        return f"{name}.__globals__[{key[0]!r}].__dict__[{key[1]!r}]"
     return {
+        "setting": f"setting({name}, {key!r})",
         "bases": f"bases_of({name})",
         "class": f"type({name})",
         "context": f"{name}.get(MISSING)",

@@ -12,13 +12,22 @@ import os
 import sys
 import sysconfig
 from types import CodeType, ModuleType
+from typing import Any
 
 from monoscan import errors
-from monoscan.lowering.trace.reads.static import is_a, is_heap_type, module_dict, module_of, mro_of
+from monoscan.lowering.trace.reads.static import (
+    class_dict,
+    is_a,
+    is_heap_type,
+    module_dict,
+    module_of,
+    mro_of,
+    qualified_name_of,
+)
 
 _INSTALLED = ("site-packages", "dist-packages")
 _GENERATED = ("<frozen", "<attrs generated", "<__array_function__")
-_PLAIN = ("builtins", "abc", "typing", "collections", "types", "argparse")
+_PLAIN = ("builtins", "abc", "typing", "collections", "types", "argparse", "logging", "threading", "_thread")
 _KNOWN: set[type] = set()
 """Classes that were found to be a library's, which stay what they are."""
 
@@ -58,12 +67,23 @@ def is_library_class(kind: type) -> bool:
     """Whether a class is a library's, as those that are written in C are."""
     if kind in _KNOWN:
         return True
-    name = module_of(kind)  # what exec makes in a scope without a name says "builtins", as C's own types do
-    named = type(name) is str and name != "builtins" and _is_library_name(name)
-    found = named or not is_heap_type(kind)
+    name = module_of(kind)
+    found = not is_heap_type(kind) or (type(name) is str and _is_library_name(name) and _stands_in(name, kind))
     if found:
         _KNOWN.add(kind)
     return found
+
+
+def _stands_in(module: str, kind: type) -> bool:
+    """Whether a class is where its name says; what ``type(...)`` or ``exec`` makes may name a library's module."""
+    name = qualified_name_of(kind)
+    if "<locals>" in name:
+        return module != "builtins"
+    space: Any = module_dict(sys.modules[module])
+    for part in name.split("."):
+        found = space.get(part)
+        space = class_dict(found) if is_a(found, type) else {}
+    return found is kind
 
 
 def _is_library_name(name: str) -> bool:

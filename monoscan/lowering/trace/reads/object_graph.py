@@ -13,6 +13,7 @@ import enum
 import functools
 import operator
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ import numpy as np
 from monoscan import errors
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.reads.bytecode import FALLS_BACK, names_of
+from monoscan.lowering.trace.reads.chains import setting
 from monoscan.lowering.trace.reads.library import (
     is_library_class,
     is_library_code,
@@ -65,8 +67,10 @@ MEMBERS: dict[type, tuple[str, ...]] = {
 """What objects of these types, written in C, hold under which names."""
 
 _BY_PARTS = (types.FunctionType, types.MethodType, *MEMBERS, *CONTENTS)
-_INERT = ("logging", "threading", "_thread", "re", "abc", "_abc")
+_INERT = ("_thread", "re", "abc", "_abc")
 """Libraries whose objects tell a combine nothing about numbers."""
+_NAMED = ("logging", "threading")
+"""Libraries whose objects lead to much that no combine reads: of these, what code names counts."""
 
 _MEMORY = frozenset(("array", "mmap", "_ctypes", "ctypes"))
 """Libraries of C whose objects are memory, which counts by content."""
@@ -76,8 +80,14 @@ _EVERYTHING = frozenset(("__dict__", "__slots__", "vars", "dir", "asdict", "astu
 
 _NO_SETTINGS = ("__dict__", "__weakref__", "__builtins__", "__doc__", "__module__", "__spec__", "__loader__")
 
-_OPERATOR = ("combine", "identity", "event", "template", "facts", "promote", "check", "events", "parts", "has_identity")
+_OPERATOR = (
+    *("combine", "identity", "event", "template", "facts", "promote", "check", "events", "parts", "has_identity"),
+    *("before", "after", "restarts", "name"),
+)
 """What the library reads of an operator, although no code of the user's says so."""
+
+_STATES = {threading.Event: ("_flag",), threading.Semaphore: ("_value",)}
+"""What methods of these classes read of an object that leads to much else."""
 
 CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__attrs_post_init__")
 """What runs where a class is called."""
@@ -96,7 +106,7 @@ _QUIET = frozenset(
             "__deepcopy__",
         ),
         *("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__set_name__"),
-        *("__init_subclass__", "__class_getitem__", "__setattr__", "__delattr__", *CONSTRUCTORS),
+        *("__init_subclass__", "__setattr__", "__delattr__", *CONSTRUCTORS),
     )
 )
 """Methods that no arithmetic runs."""
@@ -129,12 +139,13 @@ class Sort(enum.Enum):
 _SORTS: dict[type, Sort] = {
     **dict.fromkeys((bool, int, float, complex, str, bytes, type(None), type(...), mx.Dtype, Missing), Sort.SCALAR),
     **dict.fromkeys((mx.array, Leaf), Sort.ARRAY),
-    **dict.fromkeys((bytearray, memoryview), Sort.BUFFER),
+    **dict.fromkeys((bytearray, memoryview, np.ma.MaskedArray, np.memmap), Sort.BUFFER),
     **dict.fromkeys((types.CodeType, type(mx.add), type(mx.array.__add__), np.ufunc), Sort.LEAF),
     **dict.fromkeys((types.MethodDescriptorType, types.WrapperDescriptorType), Sort.LEAF),
     types.ClassMethodDescriptorType: Sort.LEAF,
     **dict.fromkeys(DESCRIPTORS, Sort.DESCRIPTOR),
     **dict.fromkeys((types.FunctionType, types.MethodType, dict, list, tuple, functools.partial), Sort.COMPOUND),
+    threading.local: Sort.COMPOUND,
 }
 
 
@@ -160,7 +171,8 @@ def sort_of(value: Any) -> Sort:
         return sort
     bases = mro_of(kind)
     if np.ndarray in bases or np.generic in bases:
-        return Sort.COMPOUND if np.ndarray in bases and dtype_of(value).hasobject else Sort.BUFFER
+        divided = np.ndarray in bases and (dtype_of(value).hasobject or not is_library_class(kind))
+        return Sort.COMPOUND if divided else Sort.BUFFER
     if not _MEMORY.isdisjoint(map(module_of, bases)):
         return Sort.BUFFER
     if types.ModuleType in bases:
@@ -170,7 +182,7 @@ def sort_of(value: Any) -> Sort:
     if kind is types.BuiltinFunctionType:
         owner = value.__self__
         return Sort.LEAF if owner is None or sort_of(owner) is Sort.LEAF else Sort.COMPOUND
-    return Sort.LEAF if module_of(kind) in _INERT else Sort.COMPOUND
+    return Sort.LEAF if module_of(kind) in _INERT and is_library_class(kind) else Sort.COMPOUND
 
 
 def by_parts(value: Any) -> bool:
@@ -197,7 +209,7 @@ def parts_of(value: Any, names: Names) -> Parts:
     if Semigroup in bases and is_library_class(kind):
         return Parts([(("field", name), getattr(value, name)) for name in field_names(kind)])
     if types.ModuleType in bases:
-        return _named("attr", module_dict(value), names)
+        return _module(value, kind, names)
     if type in bases:
         return _class(value, names)
     if weakref.ref in bases:
@@ -212,6 +224,13 @@ def _named(how: str, space: Any, names: Iterable[str]) -> Parts:
         return Parts(entries, {how: len(space)})
     wanted = dict.fromkeys(names)
     return Parts([((how, name), space[name]) for name in wanted if name in space], {how: wanted})
+
+
+def _module(module: types.ModuleType, kind: type, names: Names) -> Parts:
+    """The attributes of a module, the function that finds others, and the class where it is the user's."""
+    found = _named("attr", module_dict(module), (*names, "__getattr__"))
+    head: list[Child] = [] if is_library_class(kind) else [(("class", None), kind)]
+    return Parts(head + found.children, found.open)
 
 
 def _function(function: types.FunctionType, names: Names) -> Parts:
@@ -230,7 +249,10 @@ def _function(function: types.FunctionType, names: Names) -> Parts:
         return Parts(children)
     held = names_of(code)
     scope = function.__globals__
-    wanted = held.scope if "globals" not in held.scope else {**held.scope, **held.attributes}
+    wanted = held.scope
+    if "globals" in held.scope:
+        whole = () if _EVERYTHING.isdisjoint(names) else (name for name in scope if name not in _NO_SETTINGS)
+        wanted = {**wanted, **held.attributes, **dict.fromkeys(whole)}
     for name in wanted:
         if name in scope:
             children.append((("global", name), scope[name]))
@@ -239,6 +261,7 @@ def _function(function: types.FunctionType, names: Names) -> Parts:
             if part is not None and sort_of(part) is not Sort.LEAF:
                 children.append((("builtin", name), part))
     children += [(("import", name), sys.modules.get(name)) for name in _imported(function)]
+    children += [(("setting", chain), part) for chain in held.chains if (part := setting(function, chain)) is not None]
     if not own and FALLS_BACK not in names:
         return Parts(children, {"global": wanted})
     attributes = _named("attr", own, names)
@@ -268,7 +291,9 @@ def _class(kind: type, names: Names) -> Parts:
 
 def _is_code(entry: Any, kind: type) -> bool:
     """Whether a special entry of a class is code that somebody wrote, and not a decorator."""
-    if type(entry) is not types.FunctionType or is_library_code(entry.__code__):
+    if type(entry) is not types.FunctionType:
+        return sort_of(entry) is Sort.COMPOUND and any(entry_of(type(entry), how) for how in ("__call__", "__get__"))
+    if is_library_code(entry.__code__):
         return False
     return entry.__code__.co_filename != "<string>" or "__dataclass_fields__" not in class_dict(kind)
 
@@ -281,7 +306,8 @@ def _instance(value: Any, kind: type, names: Names) -> Parts:
     if not is_library_class(kind):
         children.append((("class", None), kind))
     fields = field_names(kind)
-    wanted = {**names, **dict.fromkeys(fields)} if fields else names
+    state = [name for base in bases for name in _STATES.get(base, ())]
+    wanted = {**names, **dict.fromkeys((*fields, *state))} if fields or state else names
     whole = reads_any_attribute(kind) or not _EVERYTHING.isdisjoint(names)
     space = instance_dict(value)
     found = Parts([])
@@ -295,7 +321,7 @@ def _instance(value: Any, kind: type, names: Names) -> Parts:
         children += [(("item", i), part) for i, part in enumerate(content)]
         if dict in bases:
             children += [(("key", i), key) for i, key in enumerate(dict.__iter__(value))]
-    elif not children:
+    elif not children and module_of(kind) not in _NAMED:
         children = [(("held", i), part) for i, part in enumerate(held_by(value))]
         if entry_of(kind, "__length_hint__") is not None:  # an iterator along a sequence
             children.append((("left", None), operator.length_hint(value, -1)))

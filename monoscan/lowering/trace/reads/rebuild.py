@@ -29,10 +29,11 @@ from monoscan.lowering.trace.reads.static import (
     content_of,
     entry_of,
     instance_dict,
-    is_heap_type,
+    is_opaque,
     module_dict,
     mro_of,
     name_of,
+    native_of,
     referent_of,
     slot_contents,
     slots_of,
@@ -125,6 +126,10 @@ class _Copy:
         bases = mro_of(kind)
         if kind is types.FunctionType:
             return self._function(value)
+        if kind is types.CellType:
+            cell = types.CellType()
+            self._later(lambda: setattr(cell, "cell_contents", self.visit(value.cell_contents)))
+            return cell
         if types.ModuleType in bases:
             return self._module(value, kind)
         if type in bases:
@@ -169,7 +174,7 @@ class _Copy:
 
     def _class(self, value: type, kind: type) -> Any:
         space = class_dict(value)
-        body = {name: space[name] for name in ("__module__", "__qualname__") if name in space}
+        body = {name: space[name] for name in ("__module__", "__qualname__", "__orig_bases__") if name in space}
         if "__slots__" in space:
             slots = [name for name, entry in space.items() if type(entry) is types.MemberDescriptorType]
             body["__slots__"] = (*slots, *(name for name in ("__dict__", "__weakref__") if name in space))
@@ -189,12 +194,16 @@ class _Copy:
 
     def _instance(self, value: Any, kind: type) -> Any:
         bases = mro_of(kind)
-        native = next(base for base in bases if not is_heap_type(base))
-        frozen = tuple in bases or frozenset in bases
-        content = [self.visit(part) for part in content_of(value) or ()] if frozen else ()
+        if is_opaque(kind):  # the trace says what it cannot follow
+            return value
+        arguments: list[Any] = []
+        if tuple in bases or frozenset in bases:
+            arguments = [[self.visit(part) for part in content_of(value) or ()]]
+        elif not _SCALARS.isdisjoint(bases):
+            arguments = [*(content_of(value) or ())]
         try:
-            clone = native.__new__(self.visit(kind), *((content,) if frozen else ()))
-        except TypeError:  # made by C alone; the trace says what it cannot follow
+            clone = native_of(kind).__new__(self.visit(kind), *arguments)
+        except TypeError:  # made by C alone
             return value
         self._later(lambda: self._fill_instance(clone, value, bases))
         return clone
@@ -207,13 +216,18 @@ class _Copy:
         for base, refill in _REFILL.items():
             if base in bases:
                 refill(clone, value, [self.visit(part) for part in content_of(value) or ()])
+        if BaseException in bases:
+            clone.args = self.visit(value.args)
         for name in slots_of(type(value)):
             part = slot_contents(value, name, MISSING)
             if part is not MISSING:
                 entry_of(type(clone), name).__set__(clone, self.visit(part))
-        space = instance_dict(value)
-        if space:
-            self._fill(object.__getattribute__(clone, "__dict__"), space)
+        space, own = instance_dict(value), instance_dict(clone)
+        if space and own is not None:
+            self._fill(own, space)
+
+
+_SCALARS = frozenset((int, float, complex, str, bytes))
 
 
 def _keep_factory(clone: Any, value: Any, _: list[Any]) -> None:

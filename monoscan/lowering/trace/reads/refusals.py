@@ -6,9 +6,12 @@ import sys
 import types
 from typing import Any
 
-from monoscan.lowering.trace.reads.bytecode import Chain, names_of
+import mlx.core as mx
+
+from monoscan.lowering.trace.reads.bytecode import names_of
+from monoscan.lowering.trace.reads.chains import end_of, first_of
 from monoscan.lowering.trace.reads.library import is_library_class, is_library_code, is_library_module
-from monoscan.lowering.trace.reads.static import cell_contents, entry_of, is_a, module_dict, module_of, mro_of, name_of
+from monoscan.lowering.trace.reads.static import is_a, module_dict, module_of, mro_of, name_of
 
 _TYPES = {
     ("os", "_Environ"): "the environment",
@@ -20,8 +23,18 @@ _TYPES = {
     ("builtins", "generator"): "a Python generator",
     ("builtins", "coroutine"): "a coroutine",
     ("builtins", "async_generator"): "a Python generator",
+    ("_ctypes", "_Pointer"): "memory behind a pointer",
 }
-_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime", "localtime", "gmtime")
+_FILES = {
+    "io": ("open",),
+    "_io": ("open",),
+    "builtins": ("open",),
+    "posix": ("open", "read", "stat", "listdir", "scandir", "getcwd"),
+    "genericpath": ("exists", "isfile", "isdir", "getsize", "getmtime"),
+    "mlx.core": ("load",),
+    "numpy": ("load", "loadtxt", "genfromtxt", "fromfile"),
+}
 _FUNCTIONS = {
     **{("time", name + end): "a clock" for name in _CLOCKS for end in ("", "_ns")},
     **{
@@ -33,16 +46,26 @@ _FUNCTIONS = {
     **{("posix", name): "random numbers of the system" for name in ("urandom", "getrandom")},
     **{("uuid", name): "a random generator" for name in ("uuid1", "uuid4")},
     **{("secrets", name): "random numbers of the system" for name in ("token_bytes", "randbelow", "choice")},
-    **{(module, "open"): "a file" for module in ("io", "_io", "builtins")},
+    **{(module, name): "a file" for module, names in _FILES.items() for name in names},
+    ("importlib", "import_module"): "a module by name",
+    ("builtins", "__import__"): "a module by name",
+    ("sys", "_getframe"): "the frames of its callers",
+    ("inspect", "currentframe"): "the frames of its callers",
+    ("decimal", "getcontext"): "the precision of decimals",
     ("builtins", "input"): "what somebody types",
     **{("builtins", name): "code in a text" for name in ("eval", "exec")},
 }
-_CALLABLE = (types.FunctionType, types.BuiltinFunctionType)
+_CALLABLE = (types.FunctionType, types.BuiltinFunctionType, type(mx.load))
 _BOUND = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 
 
 _BUILTINS = tuple(name for module, name in _FUNCTIONS if module == "builtins")
-_MODULES = frozenset(("os", "time", "random", "datetime", "numpy", "numpy.random", "uuid", "secrets", "io", "builtins"))
+_MODULES = frozenset(
+    (
+        *("os", "time", "random", "datetime", "numpy", "numpy.random", "uuid", "secrets", "io", "builtins"),
+        *("sys", "importlib", "inspect", "decimal", "mlx.core"),
+    )
+)
 _PLAIN = (types.CodeType, dict, list, tuple, set)
 
 
@@ -57,6 +80,8 @@ def refusal(value: Any) -> str | None:
 
 def _sort(value: Any) -> str | None:
     """What sort of thing a value is, if it is one of those refused."""
+    if value is sys.modules:
+        return "the table of modules"
     kind = type(value)
     if kind in _PLAIN or kind is types.ModuleType:
         return None
@@ -95,20 +120,12 @@ def _in_code(function: types.FunctionType) -> str | None:
         if name in held.scope and name not in function.__globals__:
             return f"{_FUNCTIONS['builtins', name]} ({name})"
     for chain in held.chains:
-        first = _first(function, chain[0])
-        if _is_suspect(first):
-            found = _sort(_end_of(first, chain))
+        first = first_of(function, chain[0])
+        if _is_suspect(first) and (first is not mx or chain[-1] == "load"):
+            found = _sort(end_of(first, chain))
             if found:
                 return f"{found} ({'.'.join(chain)})"
     return None
-
-
-def _first(function: types.FunctionType, name: str) -> Any:
-    """What the first name of a chain stands for: a free variable, a global, a module that the function imports."""
-    code = function.__code__
-    if name in code.co_freevars and function.__closure__:
-        return cell_contents(function.__closure__[code.co_freevars.index(name)], None)
-    return function.__globals__.get(name, sys.modules.get(name))
 
 
 def _is_suspect(value: Any) -> bool:
@@ -116,15 +133,3 @@ def _is_suspect(value: Any) -> bool:
     if type(value) is types.ModuleType:
         return module_dict(value).get("__name__") in _MODULES and is_library_module(value)
     return type(value) is type and module_of(value) in _MODULES and is_library_class(value)
-
-
-def _end_of(value: Any, chain: Chain) -> Any:
-    """What a chain leads to, through library modules and library classes; ``None`` anywhere else."""
-    for name in chain[1:]:
-        if is_a(value, types.ModuleType) and is_library_module(value):
-            value = module_dict(value).get(name)
-        elif is_a(value, type) and is_library_class(value):
-            value = entry_of(value, name)
-        else:
-            return None
-    return value

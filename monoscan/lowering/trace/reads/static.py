@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import threading
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,6 +16,7 @@ _HEAP_TYPE = 1 << 9
 mro_of: Callable[[type], tuple[type, ...]] = vars(type)["__mro__"].__get__
 bases_of: Callable[[type], tuple[type, ...]] = vars(type)["__bases__"].__get__
 name_of: Callable[[type], str] = vars(type)["__name__"].__get__
+qualified_name_of: Callable[[type], str] = vars(type)["__qualname__"].__get__
 module_of: Callable[[type], str] = vars(type)["__module__"].__get__
 class_dict: Callable[[type], types.MappingProxyType[str, Any]] = vars(type)["__dict__"].__get__
 module_dict: Callable[[types.ModuleType], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
@@ -31,9 +33,16 @@ CONTENTS: dict[type, Callable[[Any], Iterable[Any]]] = {
     set: set.__iter__,
     frozenset: frozenset.__iter__,
     collections.deque: collections.deque.__iter__,
-    np.ndarray: lambda array: np.ndarray.ravel(array).tolist(),  # of objects
+    np.ndarray: lambda array: (
+        np.ndarray.ravel(array).tolist() if dtype_of(array).hasobject else (np.ndarray.view(array, np.ndarray),)
+    ),
+    int: lambda value: (int.__pos__(value),),
+    float: lambda value: (float.__pos__(value),),
+    complex: lambda value: (complex.__pos__(value),),
+    str: lambda value: (str.__str__(value),),
+    bytes: lambda value: (bytes.__getitem__(value, slice(None)),),
 }
-"""The containers, also as bases of classes, and how to go through one."""
+"""What has a content, the bases of users' classes, and how to go through it."""
 
 
 def is_a(value: Any, base: type) -> bool:
@@ -44,6 +53,20 @@ def is_a(value: Any, base: type) -> bool:
 def is_heap_type(kind: type) -> bool:
     """Whether a class was made at run time, by a class statement or by C; builtin types were not."""
     return bool(_flags_of(kind) & _HEAP_TYPE)
+
+
+_OPEN = frozenset((BaseException, types.SimpleNamespace, threading.local, *CONTENTS))
+
+
+def native_of(kind: type) -> type:
+    """The first base that was not made at run time: what lays out the memory of the instances."""
+    return next(base for base in mro_of(kind) if not is_heap_type(base))
+
+
+def is_opaque(kind: type) -> bool:
+    """Whether objects hold in C what nothing here reads, as those of ``timedelta`` do."""
+    native = native_of(kind)
+    return native is not object and _OPEN.isdisjoint(mro_of(native))
 
 
 def entry_of(kind: type, name: str) -> Any:
@@ -57,6 +80,9 @@ def entry_of(kind: type, name: str) -> Any:
 
 def instance_dict(value: Any) -> dict[str, Any] | None:
     """The attributes of an object; ``None`` where it has none, or its class shadows ``__dict__``."""
+    if is_a(value, threading.local):
+        own: dict[str, Any] = threading.local.__getattribute__(value, "__dict__")  # of this thread
+        return own
     if type(entry_of(type(value), "__dict__")) not in DESCRIPTORS:
         return None
     found = object.__getattribute__(value, "__dict__")
