@@ -217,7 +217,7 @@ def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[m
 
 
 def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], structure: tree.Structure) -> None:
-    kept, named = ("slices", "shape") if role.given.startswith("slices") else ("an element", "event shape")
+    kept, named = ("slices", "shape") if role.slices else ("an element", "event shape")
     for path, leaf, returned in zip(tree.paths(structure), leaves, got, strict=True):
         if returned.shape != leaf.shape:
             raise errors.ScanError(

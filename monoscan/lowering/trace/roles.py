@@ -22,12 +22,14 @@ class Role:
         part: What the function is to the operator.
         given: What it gets.
         hint: What its writer may have missed.
+        slices: Whether that is whole slices, and not one element.
     """
 
     where: str
     part: str
     given: str
     hint: str = ""
+    slices: bool = False
 
     def __enter__(self) -> None:
         return

@@ -89,7 +89,7 @@ def _trace(structure: tree.Structure, slices: tuple[Leaf, ...], axis: int, captu
     """The same for slices of one length."""
     given = tree.describe(tree.unflatten(structure, slices))
     hint = "It gets slices along the scan axis and must return their like."
-    role = Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint)
+    role = Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint, slices=True)
     records = record_combine(role, structure, slices, captures)
     if isinstance(records, str):
         check_slices(role, captures.root, structure, slices)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dis
-import functools
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
 import attrs
+
+from monoscan.cache import PROGRAMS
 
 Chain = tuple[str, ...]
 
@@ -45,7 +46,7 @@ class Held:
     chains: dict[Chain, None] = attrs.field(factory=dict)
 
 
-@functools.lru_cache(maxsize=1024)
+@PROGRAMS.memoised
 def names_of(code: CodeType) -> Held:
     """Every name that a code object, or one nested in it, looks up."""
     held = Held()

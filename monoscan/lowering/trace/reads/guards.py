@@ -9,7 +9,6 @@ alive but strings, numbers and code.
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.trace.reads.bytecode import FALLS_BACK
 from monoscan.lowering.trace.reads.chains import setting
 from monoscan.lowering.trace.reads.library import is_library_class
@@ -66,7 +66,7 @@ def guard(root: Any, names: Names) -> Guard | None:
     return None if writer.slots > MAX_SLOTS else writer.function()
 
 
-@functools.lru_cache(maxsize=256)
+@PROGRAMS.memoised
 def _compiled(source: str) -> types.CodeType:
     return compile(source, "<monoscan guard>", "exec")
 
