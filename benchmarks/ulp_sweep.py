@@ -19,10 +19,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
-from monoscan.lowering.render.base import CLike
-from monoscan.lowering.render.functions import functions
-from monoscan.lowering.render.prelude import scalar_prelude
+from monoscan.lowering.program.ir import Op
+from monoscan.lowering.render.headers import expand
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -53,10 +51,9 @@ class Result:
 
 def compile_function(op: Op, folder: Path) -> Callable[[Floats], Floats]:
     """The kernels' own function, as a callable on arrays."""
-    program = Program((Leaf("float32"),), (Leaf("float32"),), (Instr(op, (0,), "float32"),), (1,), 0)
     loop = f"for (ms_int i = 0; i < n; ++i) y[i] = {op.value}(x[i]);"
     loop = f'extern "C" void apply(const f32* x, f32* y, ms_int n) {{ {loop} }}'
-    text = "\n".join(["typedef long long ms_int;", scalar_prelude(), functions(program, dict(CLike.types), None), loop])
+    text = expand(f'#define MS_WIDTH 4\n#define MS_MASK i32\n#include "maths.h"\n{loop}\n')
     path = folder / f"{op.value}.so"
     flags = ["-std=c++17", "-O2", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC"]
     subprocess.run(["c++", *flags, "-x", "c++", "-", "-o", str(path), "-lm"], input=text, text=True, check=True)

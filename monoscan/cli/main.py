@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     source = _command(commands, "source", _source, "the scalar program that combine is traced to")
     _add_problem(source)
     source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
+    source.add_argument("--expand", action="store_true", help="with --kernel: and all headers that it includes")
     bench = _command(commands, "bench", _bench, "time one scan here, against mx.cumsum and the portable strategies")
     _add_problem(bench, (1_000_000,))
     bench.add_argument("--seconds", type=float, default=2.0, help="about how long to measure, in all (default: 2)")
@@ -148,7 +149,10 @@ def _source(arguments: argparse.Namespace) -> int:
     from monoscan.cli import source
 
     plan = _plan(arguments)
-    print(source.kernel(plan, _plan(arguments, "kernel")) if arguments.kernel else source.program(plan))
+    if arguments.kernel:
+        print(source.kernel(plan, _plan(arguments, "kernel"), arguments.expand))
+    else:
+        print(source.program(plan))
     return 0
 
 

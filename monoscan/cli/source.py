@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monoscan import errors
 from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.render import headers
 
 
 def program(plan: Plan) -> str:
@@ -24,14 +25,16 @@ def program(plan: Plan) -> str:
     return f"# combine of {plan.operator}: {size}\n{problem.program}"
 
 
-def kernel(automatic: Plan, forced: Plan) -> str:
+def kernel(automatic: Plan, forced: Plan, expand: bool = False) -> str:
     """The C++ text of the kernels: those of the plan, or of the one where they are forced.
 
     Args:
         automatic: What a scan runs.
         forced: The same with kernels.
+        expand: With the text of all headers in place.
     """
     text = automatic.source or forced.source
+    text = headers.expand_each(text) if expand else text
     if automatic.source:
         return text
     return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{text}'

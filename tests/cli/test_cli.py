@@ -206,6 +206,15 @@ def test_source_of_kernels(capsys: Captured) -> None:
     a = mx.zeros((8,))
     assert code == 0
     assert out == ms.explain(ms.Affine(), (a, a)).source + "\n"
+    code, whole, _ = run(capsys, "source", "Affine", "--kernel", "--expand", "--shape", "8")
+    assert code == 0
+    assert "#include" not in whole
+    assert "#define INLINE" in whole
+    assert set(out.splitlines()) - set(whole.splitlines()) == {
+        '#include "ops.h"',
+        '#include "state.h"',
+        '#include "rows.h"',
+    }
     code, out, _ = run(capsys, "source", "Sum", "--kernel")
     assert code == 0
     assert out.startswith('// not what a scan runs: that is native; this is strategy="kernel"\n')

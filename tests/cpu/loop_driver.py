@@ -14,13 +14,12 @@ import attrs
 import numpy as np
 
 from monoscan.lowering.render import KernelSpec, render
+from monoscan.lowering.render.headers import expand
 from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.compiler import digest, find_compiler
 from monoscan.lowering.targets.cpu.kernels import kernel_flags
 
-HEADER = Path(__file__).parents[2] / "monoscan/lowering/targets/cpu/kernel.h"
-WARNINGS = ["-Werror", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-type-limits", "-Wno-tautological-compare"]
-WARNINGS += ["-Wno-unknown-warning-option", "-Wno-unused-function", "-Wno-unused-parameter"]
+WARNINGS = ["-Werror", "-Wall", "-Wextra", "-Wconversion", "-Wno-psabi"]
 MAX_OUTER = 32
 NUMPY = {"bool": "uint8", "float16": "float16", "bfloat16": "uint16"}
 
@@ -51,17 +50,21 @@ def store_dtype(name: str) -> str:
     return NUMPY.get(name, name)
 
 
-@functools.cache
 def compile_source(source: str) -> ctypes.CDLL:
-    """The shared library of a kernel's source."""
+    """The shared library of a kernel's source, with the driver in one text."""
+    return _compile(expand(source + '#include "driver.cpp"\n'))
+
+
+@functools.cache
+def _compile(text: str) -> ctypes.CDLL:
     compiler = find_compiler()
     flags = [*kernel_flags(compiler), *WARNINGS]
-    key = digest([source, HEADER.read_text(), compiler.identity, *flags])
 
     def build(path: Path) -> None:
-        compiler.run([*flags, "-include", HEADER, "-x", "c++", "-", "-o", path, "-lm"], source, path.parent)
+        compiler.run([*flags, "-shared", "-x", "c++", "-", "-o", path, "-lm"], text, path.parent)
 
-    return disk.obtain(f"driver-{key}.so", build, lambda path: ctypes.CDLL(os.fspath(path)))
+    key = digest([text, compiler.identity, *flags])
+    return disk.obtain(f"driven-{key}.so", build, lambda path: ctypes.CDLL(os.fspath(path)))
 
 
 def _describe(array: np.ndarray, outer_ndim: int, batch: int) -> Array:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monoscan.lowering.targets.cpu import compiler, kernels, recipe
+from monoscan.lowering.render import headers
+from monoscan.lowering.targets.cpu import compiler, recipe
 
 # Several callers launch phases of a few tasks, while the number of threads changes. Task t
 # writes cell t, and reads the cells that other tasks wrote in the phase before.
@@ -78,7 +79,7 @@ def test_pool(tmp_path: Path, sanitize: str) -> None:
         "-std=c++20",
         "-O1",
         "-pthread",
-        f"-I{kernels.CONTRACT.parent}",
+        f"-I{headers.FOLDER}",
         f"-iquote{recipe.BRIDGE}",
         *found.sanitizer_flags,
     ]

@@ -18,6 +18,7 @@ import pytest
 from bridge_affine import ROOT, SOURCE, python
 
 from monoscan.cache import Cache
+from monoscan.lowering.render import headers
 from monoscan.lowering.targets.cpu import build, compiler, folders, kernels, recipe
 from monoscan.lowering.targets.cpu import disk as cache
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -306,5 +307,12 @@ def test_another_module_called_nanobind(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_source_of_the_test_kernel_compiles_without_warnings(tmp_path: Path) -> None:
     found = compiler.find_compiler()
-    flags = [*kernels.kernel_flags(found), "-Wall", "-Werror", "-include", str(kernels.CONTRACT)]
+    flags = [
+        *kernels.kernel_flags(found),
+        "-shared",
+        "-Wall",
+        "-Werror",
+        "-include",
+        str(headers.FOLDER / "contract.h"),
+    ]
     found.run([*flags, "-x", "c++", "-", "-o", str(tmp_path / "kernel.so")], SOURCE % 1)

@@ -1,32 +1,26 @@
-"""The adjoint of a scan as one loop: it walks back over the steps, one column a chain.
-
-A vector holds columns, as in the forward sweep. A panel of a few vectors keeps the
-cotangents that go from one row to the row before in registers; from panel to panel they
-lie in a row of their own. A single column is walked in scalar code.
-"""
+"""A `BackwardSpec` rendered to C++: the step of the adjoint as a struct, its arrays, and the loop that walks back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
-from monoscan.lowering.render.backward_access import AccessText
+from monoscan.lowering.render import emit
 from monoscan.lowering.render.backward_spec import BackwardSpec
-from monoscan.lowering.render.base import CLike
-from monoscan.lowering.render.c import CScalar, CVector
-from monoscan.lowering.render.functions import functions
-from monoscan.lowering.render.loops.driver import WALK, fill
-from monoscan.lowering.render.loops.walk_back import ACCESS, COLUMN, STEP, SWEEP, TASKS
-from monoscan.lowering.render.prelude import scalar_prelude, storage, vector_prelude
-from monoscan.lowering.render.spec import SIZES, mask_bytes
+from monoscan.lowering.render.kernel import declare, tag, wrapped
+from monoscan.lowering.render.spec import mask_bytes
+
+INLINE_LIMIT = 72
+"""Steps of more operations than this are called, not inlined."""
 
 
 def render_backward(spec: BackwardSpec) -> str:
-    """The source text of a backward kernel."""
-    return BackwardText(spec).text()
+    """What of a backward kernel depends on its operator."""
+    return _Backward(spec).text()
 
 
-class BackwardText:
-    """Writes the step, the access to arrays and the loops.
+class _Backward:
+    """Writes one kernel.
 
     Args:
         spec: The kernel.
@@ -36,118 +30,121 @@ class BackwardText:
         self.spec = spec
         self.adjoint = spec.adjoint
         self.state = spec.adjoint.program.outputs
+        self.captures = spec.adjoint.program.captures
         self.scalar = spec.width == 1
-        self.dialect: CLike = CScalar() if self.scalar else CVector(self._mask_bytes() == 4)
+        self.pointers = 0
 
     def text(self) -> str:
         """All of it, in order."""
-        adjoint, loop = self.adjoint, COLUMN if self.scalar else SWEEP
-        late = 0 if adjoint.inclusive else 1
-        values = {
-            "late": late,
-            "first": 2 if adjoint.seeded else 1,
-            "seeded": "true" if adjoint.seeded else "false",
-            "weighted": "t + 1 < n" if late else "true",
-        }
-        if not self.scalar:
-            values |= {"get": self._carry_row("get"), "put": self._carry_row("put"), "vectors": self._vectors()}
-        parts = [
-            self._prelude(),
-            ACCESS,
-            self._step(),
-            self._walk(),
-            AccessText(self.spec).text(),
-            fill(loop, **values),
-        ]
-        return "\n".join([*parts, fill(TASKS, ns=f"{self._nanoseconds():.3g}", carry=8 * len(list(self._live())))])
-
-    def _vectors(self) -> int:
-        """How many vectors of columns walk side by side: each waits for its own last step, so more hide more."""
-        return 4 if len(self.adjoint.step.code) <= 12 else 2 if len(self.adjoint.step.code) <= 40 else 1
-
-    def _mask_bytes(self) -> int:
         step = self.adjoint.step
-        return mask_bytes({instr.dtype for instr in step.code} | {leaf.dtype for leaf in step.outputs})
+        mask = mask_bytes({instr.dtype for instr in step.code} | {leaf.dtype for leaf in step.outputs})
+        lists = self._lists()  # counts the pointers
+        return f"""\
+#define MS_WIDTH {4 if self.scalar else self.spec.width}
+#define MS_MASK i{8 * mask}
+#define STEP {"INLINE" if len(step.code) <= INLINE_LIMIT else "NOINLINE"}
+#include "{emit.header(step)}"
+#include "arrays.h"
 
-    def _prelude(self) -> str:
-        step, types = self.adjoint.step, dict(self.dialect.types)
-        if self.scalar:
-            return scalar_prelude() + "static const int W = 1;\n" + functions(step, types, None)
-        return (
-            vector_prelude(self.spec.width, self._mask_bytes())
-            + functions(step, types, self.spec.width)
-            + storage(self._stored())
-        )
+{self._operation()}
+{declare(self._facts())}
+{lists}
+#include "backward.h"
+"""
 
-    def _stored(self) -> set[str]:
-        spec, adjoint = self.spec, self.adjoint
-        names = {*spec.states, *spec.weights, *spec.captures, *(adjoint.stored[i] for i in adjoint.rights)}
-        return (
-            names
-            | {leaf.dtype for leaf in adjoint.outputs}
-            | {self.state[i].dtype for i in adjoint.live}
-            | {self.state[i].dtype for i in adjoint.lefts}
-        )
+    def _facts(self) -> Iterator[tuple[str, object]]:
+        adjoint, code = self.adjoint, len(self.adjoint.step.code)
+        arrays = len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights)
+        live, moved = len(adjoint.live), arrays + len(adjoint.outputs)
+        yield from (("reverse", adjoint.reverse), ("inclusive", adjoint.inclusive), ("seeded", adjoint.seeded))
+        yield from (("shifted", adjoint.shifted), ("scalar_code", self.scalar))
+        yield from (("inputs", arrays + len(self.captures)), ("outputs", len(adjoint.outputs)))
+        yield from (("inits", live + len(adjoint.lefts) * adjoint.seeded), ("carries", max(live, 1)))
+        yield from (("pointers", self.pointers), ("live_lanes", sum(self.state[i].lanes for i in adjoint.live)))
+        # Each vector of columns waits for its own last step, so that more of them side by side hide more.
+        yield "vectors_wide", 4 if code <= 12 else 2 if code <= 40 else 1
+        yield "nanoseconds", float(f"{max(3.0, code) if self.scalar else 0.05 * moved + 0.02 * code:.3g}")
 
-    def _live(self) -> Iterator[tuple[int, int]]:
-        """The lanes that carry cotangents: leaf and lane."""
-        return ((leaf, lane) for leaf in self.adjoint.live for lane in range(self.state[leaf].lanes))
+    def _operation(self) -> str:
+        step, live = self.adjoint.step, list(self._lanes("g", self.adjoint.live))
+        operands = [*self._lanes("l", range(len(self.state))), *self._lanes("r", range(len(self.state)))]
+        captured = [(f"c{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.captures) for k in range(leaf.lanes)]
+        names = [f"o.{name}" for name, _ in (*operands, *captured)] + [f"g.{name}" for name, _ in live]
+        lines, results = emit.statements(step, names)
+        given = [(f"d{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.adjoint.outputs) for k in range(leaf.lanes)]
+        given = [(name, dtype) for (name, _), dtype in zip(given, self._held(), strict=True)]
+        targets = [*(f"left.{name}" for name, _ in live), *(f"d.{name}" for name, _ in given)]
+        lines += [f"{target} = {value};" for target, value in zip(targets, results, strict=True)]
+        held = [*self._lanes("l", self.adjoint.lefts), *self._lanes("r", self.adjoint.rights), *captured]
+        body = "\n".join(f"    {line}" for line in lines)
+        copies = "\n".join(f"    {line}" for line in self._copies(given))
+        return f"""\
+template <class V> struct adjoint {{
+{emit.family_types(step, [dtype for _, dtype in (*live, *held, *given)])}
+{_struct("cotangents", live)}
+{_struct("operands", held)}
+{_struct("gradients", given)}
+  INLINE void step({_used("const operands&", "o", body)}, {_used("const cotangents&", "g", body)}, \
+{_used("cotangents&", "left", body)}, {_used("gradients&", "d", body)}) {{
+{body}
+  }}
+  INLINE void copy({_used("const cotangents&", "g", copies)}, {_used("gradients&", "d", copies)}) {{
+{copies}
+  }}
+}};
+typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
+"""
 
-    def _step(self) -> str:
-        adjoint, types = self.adjoint, self.dialect.types
-        captures = adjoint.program.captures
-        names = [f"o.l{i}_{k}" for i, leaf in enumerate(self.state) for k in range(leaf.lanes)]
-        names += [f"o.r{i}_{k}" for i, leaf in enumerate(self.state) for k in range(leaf.lanes)]
-        names += [f"o.c{i}_{k}" for i, leaf in enumerate(captures) for k in range(leaf.lanes)]
-        names += [f"g.g{i}_{k}" for i, k in self._live()]
-        statements, results = self.dialect.body(adjoint.step, names)
-        carried = [f"left.g{i}_{k}" for i, k in self._live()]
-        given = [f"d.d{i}_{k}" for i, leaf in enumerate(adjoint.outputs) for k in range(leaf.lanes)]
-        held = [leaf.dtype for leaf in adjoint.step.outputs[len(adjoint.live) :] for _ in range(leaf.lanes)]
-        lines = [*statements, *(f"{name} = {value};" for name, value in zip(carried + given, results, strict=True))]
-        operands = [f"{types[self.state[i].dtype]} {side}{i}_{k};" for side, leaves in (("l", adjoint.lefts), ("r", adjoint.rights))
-                    for i in leaves for k in range(self.state[i].lanes)]  # fmt: skip
-        operands += [f"{types[leaf.dtype]} c{i}_{k};" for i, leaf in enumerate(captures) for k in range(leaf.lanes)]
-        return fill(
-            STEP,
-            cotangents=" ".join(f"{types[self.state[i].dtype]} g{i}_{k};" for i, k in self._live()),
-            operands=" ".join(operands),
-            gradients=" ".join(f"{types[name]} {target[2:]};" for name, target in zip(held, given, strict=True)),
-            how="INLINE" if len(adjoint.step.code) <= 72 else "NOINLINE",
-            body="\n".join(f"  {line}" for line in lines) + "\n  (void)o, (void)left;",
-            copy="\n".join(f"  {line}" for line in self._copies(given, held)) + "\n  (void)g;",
-        )
+    def _lanes(self, prefix: str, leaves: Iterable[int]) -> Iterator[tuple[str, str]]:
+        """The lanes of some leaves of the state, and their dtypes."""
+        return ((f"{prefix}{i}_{k}", self.state[i].dtype) for i in leaves for k in range(self.state[i].lanes))
 
-    def _copies(self, given: list[str], held: list[str]) -> Iterator[str]:
-        lanes = [(i, k) for i in self.adjoint.gradients for k in range(self.state[i].lanes)]
-        for number, (target, name) in enumerate(zip(given, held, strict=True)):
-            own = lanes[number] if number < len(lanes) and lanes[number][0] in self.adjoint.live else None
-            yield f"{target} = {f'g.g{own[0]}_{own[1]}' if own else self.dialect.literal(0, name)};"
+    def _held(self) -> list[str]:
+        outputs = self.adjoint.step.outputs[len(self.adjoint.live) :]
+        return [leaf.dtype for leaf in outputs for _ in range(leaf.lanes)]
 
-    def _walk(self) -> str:
-        adjoint = self.adjoint
-        inputs = len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights) + len(adjoint.program.captures)
-        live = len(adjoint.live)
-        return fill(
-            WALK, inputs=inputs, outputs=len(adjoint.outputs), inits=live + (len(adjoint.lefts) if adjoint.seeded else 0),
-            carries=max(live, 1), steps_before="0",
-        )  # fmt: skip
+    def _copies(self, given: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """The gradients of the first element: its cotangents."""
+        own = list(self._lanes("g", self.adjoint.gradients))
+        live = {name for name, _ in self._lanes("g", self.adjoint.live)}
+        for number, (target, dtype) in enumerate(given):
+            name = own[number][0] if number < len(own) else ""
+            yield f"d.{target} = {f'g.{name}' if name in live else emit.literal(0, dtype)};"
 
-    def _carry_row(self, verb: str) -> str:
-        lines = []
-        for n, (i, k) in enumerate(self._live()):
-            dtype = self.state[i].dtype
-            where = f"row + pitch * {8 * n} + j * {SIZES[dtype]}"
-            lines.append(
-                f"  g.g{i}_{k} = load_{dtype}({where});" if verb == "get" else f"  store_{dtype}({where}, g.g{i}_{k});"
-            )
-        return "\n".join(lines)
+    def _lists(self) -> str:
+        adjoint, spec = self.adjoint, self.spec
+        count = iter(range(len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights) + len(self.captures)))
+        rights = [self._array(next(count), adjoint.stored[i], "operands", f"r{i}", self.state[i].lanes)
+                  for i in adjoint.rights]  # fmt: skip
+        lefts = [self._array(next(count), name, "operands", f"l{i}", self.state[i].lanes)
+                 for i, name in zip(adjoint.lefts, spec.states, strict=True)]  # fmt: skip
+        weights = [self._array(next(count), name, "cotangents", f"g{i}", self.state[i].lanes)
+                   for i, name in zip(adjoint.weights, spec.weights, strict=True)]  # fmt: skip
+        captured = [self._array(next(count), name, "operands", f"c{n}", leaf.lanes)
+                    for n, (leaf, name) in enumerate(zip(self.captures, spec.captures, strict=True))]  # fmt: skip
+        out = [self._array(n, leaf.dtype, "gradients", f"d{n}", leaf.lanes) for n, leaf in enumerate(adjoint.outputs)]
+        pointers = self.pointers
+        before = [self._array(len(adjoint.live) + n, self.state[i].dtype, "operands", f"l{i}", self.state[i].lanes)
+                  for n, i in enumerate(adjoint.lefts)] if adjoint.seeded else []  # fmt: skip
+        self.pointers = 0  # the place of a lane in a row of cotangents
+        ends = [self._array(n, self.state[i].dtype, "cotangents", f"g{i}", self.state[i].lanes)
+                for n, i in enumerate(adjoint.live)]  # fmt: skip
+        self.pointers = pointers
+        named = {"rights": rights, "lefts": lefts, "weights": weights, "captured_arrays": captured, "out": out,
+                 "states_before": before, "ends": ends}  # fmt: skip
+        return "\n".join(wrapped("typedef arrays<", items, f"> {name};") for name, items in named.items())
 
-    def _nanoseconds(self) -> float:
-        """Nanoseconds for one element, roughly."""
-        arrays = (
-            len(self.adjoint.rights) + len(self.adjoint.lefts) + len(self.adjoint.weights) + len(self.adjoint.outputs)
-        )
-        return (
-            max(3.0, len(self.adjoint.step.code)) if self.scalar else 0.05 * arrays + 0.02 * len(self.adjoint.step.code)
-        )
+    def _array(self, number: int, dtype: str, struct: str, prefix: str, lanes: int) -> str:
+        members = ", ".join(f"&operation::{struct}::{prefix}_{k}" for k in range(lanes))
+        place, self.pointers = self.pointers, self.pointers + lanes
+        return f"lanes_of<{number}, {place}, {tag(dtype)}, {members}>"
+
+
+def _struct(name: str, lanes: Sequence[tuple[str, str]]) -> str:
+    groups = groupby(lanes, key=lambda lane: emit.TYPES[lane[1]])
+    members = "".join(f"    {kind} {', '.join(name for name, _ in names)};\n" for kind, names in groups)
+    return f"  struct {name} {{\n{members}  }};"
+
+
+def _used(kind: str, name: str, body: str) -> str:
+    return f"{kind} {name}" if f" {name}." in f" {body}" or f"({name}." in body else kind

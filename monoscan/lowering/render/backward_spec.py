@@ -7,7 +7,7 @@ from functools import cached_property
 import attrs
 
 from monoscan.lowering.gradient.adjoint import Adjoint
-from monoscan.lowering.render.base import CLike
+from monoscan.lowering.render import emit
 from monoscan.lowering.render.spec import HALF, vector_lanes
 
 
@@ -40,8 +40,8 @@ class BackwardSpec:
 
 def unsupported(spec: BackwardSpec) -> str | None:
     """Why there is no kernel for it, or ``None`` if there is."""
-    missing = CLike().missing(spec.adjoint.step)
+    missing = emit.missing(spec.adjoint.step)
     if missing:
         return f"no CPU code for {missing}"
     names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
-    return next((f"no CPU code for {name}" for name in names if name not in (*CLike.types, *HALF)), None)
+    return next((f"no CPU code for {name}" for name in names if name not in (*emit.TYPES, *HALF)), None)

@@ -1,63 +1,32 @@
-"""A `KernelSpec` rendered to C++."""
+"""A `KernelSpec` rendered to C++: the operator, the facts and leaves of the kernel, and the loop that it uses."""
 
 from __future__ import annotations
 
-from monoscan.lowering.program.ir import MAX_LANES
-from monoscan.lowering.render.base import CLike
-from monoscan.lowering.render.c import CVector
-from monoscan.lowering.render.functions import functions
-from monoscan.lowering.render.guard import GuardText
-from monoscan.lowering.render.loops import driver
-from monoscan.lowering.render.loops.narrow import NarrowText
-from monoscan.lowering.render.loops.panels import PanelsText
-from monoscan.lowering.render.loops.rows import RowsText
-from monoscan.lowering.render.loops.sequential import SequentialText
-from monoscan.lowering.render.loops.sweep import SweepText
-from monoscan.lowering.render.prelude import scalar_prelude, vector_prelude
-from monoscan.lowering.render.spec import HALF, KernelSpec, Layout, mask_bytes
-from monoscan.lowering.render.state import StateText
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
-_BY_COLUMN: dict[Layout, type[PanelsText | SweepText | NarrowText]] = {
-    Layout.PANELS: PanelsText, Layout.SWEEP: SweepText, Layout.NARROW: NarrowText,
+from monoscan.lowering.program.ir import MAX_LANES
+from monoscan.lowering.program.nonfinite import HIGH, LOW
+from monoscan.lowering.render import emit
+from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
+from monoscan.lowering.render.operator import operator
+from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout, mask_bytes
+
+_LOOPS = {
+    Layout.ROWS: "rows.h", Layout.PANELS: "row_blocks.h", Layout.SWEEP: "sweep.h", Layout.NARROW: "few_columns.h",
+    Layout.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
 
 def render(spec: KernelSpec) -> str:
-    """The source text of a kernel; it is compiled with kernel.h included before it."""
-    return _sequential(spec) if spec.layout is Layout.SEQUENTIAL else _vector(spec)
-
-
-def _sequential(spec: KernelSpec) -> str:
-    text = SequentialText(spec)
-    parts = [
-        scalar_prelude(),
-        functions(spec.program(spec.carried), dict(text.dialect.types), None),
-        text.text(),
-        driver.walk(spec),
-        text.loop(),
-    ]
-    return "\n".join([*parts, driver.tasks(spec)])
-
-
-def _vector(spec: KernelSpec) -> str:
-    mask = mask_bytes(spec.values)
-    text = StateText(spec, CVector(mask == 4))
-    called = functions(spec.program(spec.tree), dict(text.dialect.types), spec.width)
-    guard = GuardText(spec, text.lanes)
-    parts = [vector_prelude(spec.width, mask), called, text.text(), guard.text(), driver.walk(spec)]
-    if spec.layout is Layout.ROWS:
-        loop, captures, load = RowsText(spec, text).loop(), "row_captures(p, k); (void)e;", ""
-    else:
-        loop, captures = _BY_COLUMN[spec.layout](spec, text).loop(), "pack_captures(p, e);"
-        load = "load_captures(e, j, padded(p.g->inner), k);"
-    parts += [loop, driver.combine_carries(guard, captures, load)]
-    return "\n".join([*parts, driver.tasks(spec, guard.needed)])
+    """What of a kernel depends on its operator; `headers.expand` puts the headers in place that it includes."""
+    return _Kernel(spec).text()
 
 
 def unsupported(spec: KernelSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
     leaves = spec.tree if spec.layout is not Layout.SEQUENTIAL else spec.carried
-    missing = CLike().missing(spec.program(leaves))
+    missing = emit.missing(spec.program(leaves))
     if missing:
         return f"no CPU code for {missing}"
     if not spec.dtypes:
@@ -72,6 +41,168 @@ def _unsupported_storage(spec: KernelSpec) -> str | None:
     pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
     pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]
     for stored, held in pairs:
-        if held not in CLike.types or (stored != held and (stored not in HALF or held != "float32")):
+        if held not in emit.TYPES or (stored != held and (stored not in HALF or held != "float32")):
             return f"no CPU code for {stored} stored of {held} computed"
     return None
+
+
+class _Kernel:
+    """Writes one kernel.
+
+    Args:
+        spec: The kernel.
+    """
+
+    def __init__(self, spec: KernelSpec) -> None:
+        self.spec = spec
+        self.scalar = spec.layout is Layout.SEQUENTIAL
+        self.leaves = spec.carried if self.scalar else spec.tree  # those that combine computes
+        self.read = spec.read if self.scalar else spec.tree
+        self.lanes = spec.lanes_of(sorted({*self.leaves, *self.read}))  # of the state
+        self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
+        self.offsets = carry_offsets(spec)
+        self.watched = _watched(spec)
+
+    def text(self) -> str:
+        """All of it, in order."""
+        spec, family = self.spec, "scalars" if self.scalar else "vectors"
+        light = weight(spec) <= INLINE_LIMIT and len(self.lanes) <= WIDE_STATE
+        combine = "INLINE" if light or self.scalar else "NOINLINE"
+        return f"""\
+#define MS_WIDTH {spec.width}
+#define MS_MASK i{8 * mask_bytes(spec.values)}
+#define BULK {"INLINE" if len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
+#define COMBINE {combine}
+#include "{emit.header(spec.program(self.leaves))}"
+
+{operator(spec, self.leaves, self.lanes, family)}
+{declare(self._facts())}
+#include "state.h"
+{self._lists()}
+#include "{_LOOPS[spec.layout]}"
+"""
+
+    def _facts(self) -> Iterator[tuple[str, object]]:
+        spec, arity, captured = self.spec, self.spec.combine.arity, len(self.spec.capture_dtypes)
+        by_column = spec.layout in (Layout.SWEEP, Layout.PANELS)
+        share = fold_share(spec)
+        yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
+        yield "has_identity", spec.identity is not None and not spec.inclusive
+        yield from (("want_results", spec.want_results), ("from_end", spec.reverse and not by_column))
+        yield "can_part", not self.scalar and spec.watch is not None
+        yield "guarded", bool(self.watched)
+        if not self.scalar:
+            yield "whole_watch", spec.watch is not None and spec.watch.whole
+        yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
+        yield "outputs", len(self.outputs)
+        if not self.scalar:
+            yield "packs_captures", spec.layout is not Layout.ROWS
+        yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
+        yield "result_bytes", sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in self.outputs)
+        yield "nanoseconds", float(f"{nanoseconds(spec):.3g}")
+        yield from (("first_part", share / (2 + share)), ("second_part", 1 / (2 + share)))
+        yield from self._loop_facts()
+
+    def _loop_facts(self) -> Iterator[tuple[str, object]]:
+        spec, few, heavy = self.spec, len(self.lanes), weight(self.spec) >= HEAVY
+        if spec.layout in (Layout.ROWS, Layout.SWEEP):
+            yield "cache_line", 64 // spec.vector_bytes
+        if spec.layout is Layout.ROWS:
+            yield from (("length", 8 if heavy and few <= 4 else 4), ("fold_length", 8 if few <= 2 and not heavy else 4))
+            yield from (("paired", few <= 4 and not heavy), ("heavy", heavy))
+        if spec.layout is Layout.PANELS:
+            # As many vectors as leave registers for the work.
+            widest = 4 if few <= 2 else 2 if few <= 4 else 1
+            yield "widest", widest if weight(spec) <= INLINE_LIMIT else 1
+        if spec.layout is Layout.SWEEP:
+            yield "chains", self._chains()
+
+    def _chains(self) -> bool:
+        """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
+        spec = self.spec
+        plain = all(
+            spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and SIZES[dtype] >= 4
+            for leaf, dtype in self.outputs
+        )
+        return spec.want_results and spec.inclusive and plain and set(spec.carried) <= set(spec.emit)
+
+    def _lists(self) -> str:
+        spec, arity = self.spec, self.spec.combine.arity
+        read = [self._leaf(leaf, spec.elements[leaf], leaf) for leaf in self.read]
+        wrote = [self._leaf(number, dtype, leaf) for number, (leaf, dtype) in enumerate(self.outputs)]
+        captures = []
+        for number, (array, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
+            members = [f"&captures::c{number}_{lane}" for lane in range(array.lanes)]
+            captures.append(f"leaf<{arity + number}, {tag(dtype)}, {', '.join(members)}>")
+        registers = [self._lane(place, lane) for place, lane in enumerate(spec.lanes_of(self.leaves))]
+        carried = []
+        for leaf in spec.carried:
+            held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
+            carried.append(f"{{{leaf}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
+        return "\n".join([
+            _typedef("leaves", read, "in"), _typedef("leaves", wrote, "out"),
+            _typedef("constants", captures, "captured_arrays"), _typedef("lanes", registers, "registers"),
+            wrapped("static constexpr carry_facts carried[] = {", carried, "};"),
+        ])  # fmt: skip
+
+    def _leaf(self, number: int, dtype: str, leaf: int) -> str:
+        members = ", ".join(f"&state::s{lane}" for lane in self.spec.lanes[leaf])
+        return f"leaf<{number}, {tag(dtype)}, {members}>"
+
+    def _lane(self, place: int, lane: int) -> str:
+        spec = self.spec
+        output = next((n for n, (leaf, _) in enumerate(self.outputs) if spec.lanes[leaf][0] == lane), -1)
+        said = ["CARRIED"] if lane in spec.lanes_of(spec.carried) else []
+        said += self.watched.get(lane, [])
+        return (
+            f"lane<{place}, {tag(spec.dtypes[lane])}, &state::s{lane}, {self.offsets[lane]}, {output}, "
+            f"{' | '.join(said) or '0'}>"
+        )
+
+
+def declare(facts: Iterable[tuple[str, object]]) -> str:
+    """Facts as constants, those of one type on a line."""
+    groups: dict[str, list[str]] = {}
+    for name, value in facts:
+        kind = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "double"
+        groups.setdefault(kind, []).append(f"{name} = {str(value).lower()}")
+    return "\n".join(wrapped(f"static constexpr {kind} ", names, ";") for kind, names in groups.items())
+
+
+def wrapped(start: str, items: Sequence[str], end: str) -> str:
+    """A list, over several lines where it is long; no item is broken."""
+    whole = [item.replace(" ", "\u00a0") for item in items]
+    line = textwrap.fill(f"{start}{', '.join(whole)}{end}", 120, subsequent_indent="    ", break_long_words=False)
+    return line.replace("\u00a0", " ")
+
+
+def carry_offsets(spec: KernelSpec) -> dict[int, int]:
+    """Where each lane's array stands in a row of carries, in bytes for each column."""
+    offsets, total = {}, 0
+    for lane in sorted(spec.lanes_of(spec.tree), key=lambda lane: -SIZES[spec.dtypes[lane]]):
+        offsets[lane], total = total, total + SIZES[spec.dtypes[lane]]
+    return offsets
+
+
+def _watched(spec: KernelSpec) -> dict[int, list[str]]:
+    """For each lane that may come out bad, how; empty where nothing can go wrong."""
+    found = spec.watch
+    if found is None or spec.layout is Layout.SEQUENTIAL:
+        return {}
+    results = spec.lanes_of(spec.carried if found.whole else spec.emit)
+    said = {}
+    for lane, kinds, lasting in zip(spec.lanes_of(spec.tree), found.kinds, found.lasting, strict=True):
+        if kinds:
+            names = (("RESULT", lane in results), ("WATCHED", True), ("HIGH", HIGH in kinds), ("LOW", LOW in kinds),
+                     ("LASTING", lasting))  # fmt: skip
+            said[lane] = [name for name, holds in names if holds]
+    return said if set(said) & set(spec.lanes_of(spec.carried)) else {}
+
+
+def tag(dtype: str) -> str:
+    """What the headers call a dtype."""
+    return "boolean" if dtype == "bool" else dtype
+
+
+def _typedef(kind: str, items: list[str], name: str) -> str:
+    return wrapped(f"typedef {kind}<", items, f"> {name};")

@@ -13,6 +13,7 @@ from threading import Lock
 import attrs
 
 from monoscan.cache import COMPILED
+from monoscan.lowering.render.headers import driver, expand, uses_driver
 from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.compiler import (
     SECONDS,
@@ -26,11 +27,9 @@ from monoscan.lowering.targets.cpu.compiler import (
 )
 from monoscan.lowering.targets.failures import FAILURES
 
-CONTRACT = Path(__file__).with_name("kernel.h")
-
 _FLAGS = (
     "-std=c++17", native_flag(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions",
-    "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden", "-fPIC", "-shared", "-pipe",
+    "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden", "-fPIC", "-pipe",
 )  # fmt: skip
 # Expensive: it is also what clears the upper halves of the registers on the way out.
 _GNU_LEVEL = ("-O1", "-fstrict-aliasing", "-fexpensive-optimizations", "-fschedule-insns2", "-falign-loops")
@@ -59,10 +58,10 @@ class Kernel:
 
 
 def compile_kernel(source: str) -> Kernel:
-    """Compiles a kernel against ``kernel.h``, or finds it in memory or on disk.
+    """Compiles a kernel with the headers that it includes, or finds it in memory or on disk.
 
     Args:
-        source: C++ that defines ``ms_schedule`` and ``ms_task``; ``kernel.h`` is included.
+        source: C++ that defines ``ms_schedule`` and ``ms_task``; ``contract.h`` is included.
 
     Raises:
         BridgeUnavailable: There is no compiler, or it failed, and no cache holds this kernel.
@@ -126,14 +125,9 @@ def _libraries(compiler: Compiler) -> tuple[str, ...]:
     return ("-nostdlib", "-lm", "-lc") if compiler.gnu and not compiler.sanitize else ()
 
 
-@functools.cache
-def _contract() -> str:
-    return CONTRACT.read_text(encoding="utf-8")
-
-
 def _stem(source: str) -> str:
     """The file's name without the compiler: what the kernel does, on this kind of machine."""
-    parts = [source, _contract(), cpu_identity(), sanitizers(), *_FLAGS, *_GNU_LEVEL]
+    parts = [expand(source), driver(), cpu_identity(), sanitizers(), *_FLAGS, *_GNU_LEVEL]
     return f"kernel-{digest(parts)}"
 
 
@@ -195,9 +189,22 @@ def _check_memory(kind: str, key: Hashable) -> None:
 
 
 def _run(compiler: Compiler, source: str, path: Path, seconds: float = SECONDS) -> None:
-    arguments: list[str | Path] = [*kernel_flags(compiler), "-include", CONTRACT, "-x", "c++", "-", "-o", path]
+    arguments: list[str | Path] = [*kernel_flags(compiler), "-shared", "-x", "c++", "-", "-o", path]
+    if uses_driver(source):
+        arguments += ["-x", "none", _driver(compiler)]
     arguments += _libraries(compiler)
-    compiler.run(arguments, source, path.parent, seconds)
+    compiler.run(arguments, expand(source), path.parent, seconds)
+
+
+def _driver(compiler: Compiler) -> Path:
+    """The object that kernels are linked with: what is the same for all of them is compiled once."""
+    flags = kernel_flags(compiler)
+
+    def build(path: Path) -> None:
+        compiler.run([*flags, "-c", "-x", "c++", "-", "-o", path], driver(), path.parent)
+
+    name = f"driver-{digest([driver(), cpu_identity(), compiler.identity, *flags])}.o"
+    return disk.obtain(name, build, lambda path: path)
 
 
 def _load(path: Path) -> Kernel:

@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 import mlx.core as mx
 
+from monoscan.lowering.render import headers
 from monoscan.lowering.targets.cpu.compiler import (
     BridgeUnavailable,
     Compiler,
@@ -58,7 +59,7 @@ class Recipe:
     def flags(self) -> tuple[str, ...]:
         """How both sources are compiled."""
         folders = (
-            HERE, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
+            HERE, headers.FOLDER, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
             self.nanobind / "ext" / "robin_map" / "include", python_headers(),
         )  # fmt: skip
         return (*_FLAGS, f"-iquote{BRIDGE}", *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
@@ -130,7 +131,7 @@ def stem() -> str:
 
     A bridge that another compiler made from the same serves where none can be built.
     """
-    sources = [*sorted(BRIDGE.glob("*.h")), BRIDGE / "module.cpp", HERE / "kernel.h"]
+    sources = [*sorted(BRIDGE.glob("*.h")), BRIDGE / "module.cpp", headers.FOLDER / "contract.h"]
     try:
         texts = [source.read_text(encoding="utf-8") for source in sources]
     except OSError as error:  # as in an archive: nothing is built from it, and nothing found

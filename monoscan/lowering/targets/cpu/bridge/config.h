@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernel.h"
+#include "contract.h"
 #include "mlx/array.h"
 
 namespace monoscan {

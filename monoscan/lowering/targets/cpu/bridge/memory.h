@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernel.h"
+#include "contract.h"
 #include "mlx/allocator.h"
 
 #ifdef __linux__

@@ -19,7 +19,7 @@
 #include <sched.h>
 #endif
 
-#include "kernel.h"
+#include "contract.h"
 
 namespace monoscan {
 

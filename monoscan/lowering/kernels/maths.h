@@ -1,16 +1,12 @@
-"""float32 exponentials and logarithms: one text for scalars and for vectors.
+// Functions of floats: exponentials and logarithms of float32 as polynomials, one text for scalars and for vectors,
+// and the rest by libm, lane by lane.
+//
+// A scalar and a vector give the same bits. Explicit fused multiply-adds here and nowhere else: these functions
+// promise ulps (docs/accuracy.md), the rest of a kernel promises the bits of the plain operations. The polynomials
+// are weighted minimax fits on the reduced interval.
+#pragma once
+#include "ops.h"
 
-Written as templates over the value type, so that a scalar tail and a vector body give
-the same bits. Explicit fused multiply-adds here and nowhere else: these functions promise
-ulps (docs/accuracy.md), the rest of a kernel promises the bits of the plain operations.
-The polynomials are weighted minimax fits on the reduced interval.
-"""
-
-from __future__ import annotations
-
-FMA = """\
-template <class F> struct as_bits;
-template <> struct as_bits<f32> { typedef i32 type; };
 INLINE f32 fused(f32 a, f32 b, f32 c) {
 #if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fmaf(a, b, c);
@@ -18,17 +14,15 @@ INLINE f32 fused(f32 a, f32 b, f32 c) {
   return a * b + c;
 #endif
 }
-INLINE i32 truncated(f32 x) { return (i32)x; }
-INLINE f32 converted(i32 x) { return (f32)x; }
-"""
-
-FMA_VECTOR = """\
-template <> struct as_bits<f32v> { typedef i32v type; };
 INLINE f32v fused(f32v a, f32v b, f32v c) {
 #if __has_builtin(__builtin_elementwise_fma)
   return __builtin_elementwise_fma(a, b, c);
-#elif defined(__FMA__) && (@width != 16 || defined(__AVX512F__))
-  return @builtin;
+#elif defined(__FMA__) && MS_WIDTH == 4
+  return __builtin_ia32_vfmaddps(a, b, c);
+#elif defined(__FMA__) && MS_WIDTH == 8
+  return __builtin_ia32_vfmaddps256(a, b, c);
+#elif defined(__AVX512F__) && MS_WIDTH == 16
+  return __builtin_ia32_vfmaddps512_mask(a, b, c, (unsigned short)-1, 4);
 #elif defined(__FP_FAST_FMAF)
   for (int i = 0; i < W; ++i) a[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return a;
@@ -36,28 +30,18 @@ INLINE f32v fused(f32v a, f32v b, f32v c) {
   return a * b + c;
 #endif
 }
-INLINE i32v truncated(f32v x) { return __builtin_convertvector(x, i32v); }
-INLINE f32v converted(i32v x) { return __builtin_convertvector(x, f32v); }
-"""
 
-BUILTINS = {
-    4: "__builtin_ia32_vfmaddps(a, b, c)",
-    8: "__builtin_ia32_vfmaddps256(a, b, c)",
-    16: "__builtin_ia32_vfmaddps512_mask(a, b, c, (short)-1, 4)",
-}
-
-TEXT = """\
 template <class F, class B> INLINE F of_bits(B x) { return bit_cast<F>(x); }
-template <class F> INLINE typename as_bits<F>::type to_bits(F x) { return bit_cast<typename as_bits<F>::type>(x); }
+template <class F> INLINE as_signed<F> to_bits(F x) { return bit_cast<as_signed<F>>(x); }
 template <class F> INLINE F magnitude(F x) { return of_bits<F>(to_bits(x) & 0x7fffffff); }
 
 // x = n log 2 + r with r in half a log 2 either way; log 2 in two parts, so that n times the first is exact.
-template <class F> INLINE typename as_bits<F>::type reduce(F x, F& r) {
+template <class F> INLINE as_signed<F> reduce(F x, F& r) {
   const F zero = F{}, shift = zero + 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const F n = fused(x, zero + 1.44269502f, shift) - shift;
   r = fused(n, zero - 0.693359375f, x);
   r = fused(n, zero + 2.12194440e-4f, r);
-  return truncated(n);
+  return cast<as_signed<F>>(n);
 }
 // Times 2^n in two steps: neither factor overflows, and a subnormal result is rounded once.
 template <class F, class B> INLINE F scale(F x, B n) {
@@ -118,7 +102,7 @@ template <class F> INLINE F log_of(F f, F k) {
   return fused(k, zero + 0.693359375f, f + p);
 }
 // The exponent k of x = 2^k m with m between the square roots of 1/2 and 2.
-template <class F> INLINE typename as_bits<F>::type exponent(F x) {
+template <class F> INLINE as_signed<F> exponent(F x) {
   return (to_bits(x) - 0x3f3504f3) >> 23;
 }
 template <class F> INLINE F log(F x) {
@@ -126,7 +110,7 @@ template <class F> INLINE F log(F x) {
   const F y = x < 1.17549435e-38f ? x * 8388608.0f : x;
   const auto k = exponent(y);
   const F m = of_bits<F>(to_bits(y) - (k << 23));
-  F r = log_of(m - 1.0f, converted(k) - (x < 1.17549435e-38f ? zero + 23.0f : zero));
+  F r = log_of(m - 1.0f, cast<F>(k) - (x < 1.17549435e-38f ? zero + 23.0f : zero));
   r = x == 0.0f ? zero - __builtin_inff() : r;
   r = x < 0.0f ? zero + __builtin_nanf("") : r;
   return x < __builtin_inff() ? r : x;  // also NaN
@@ -138,7 +122,7 @@ template <class F> INLINE F log1p(F x) {
   const F m = of_bits<F>(to_bits(u) - (k << 23));
   const F lost = x < 1.0f ? x - (u - 1.0f) : 1.0f - (u - x);  // what rounding 1 + x dropped
   const auto most = k < 126 ? k : k - k + 126;
-  F r = log_of((m - 1.0f) + lost * of_bits<F>((127 - most) << 23), converted(k));
+  F r = log_of((m - 1.0f) + lost * of_bits<F>((127 - most) << 23), cast<F>(k));
   r = magnitude(x) < 1e-10f ? x : r;
   r = x == -1.0f ? zero - __builtin_inff() : r;
   r = x < -1.0f ? zero + __builtin_nanf("") : r;
@@ -158,10 +142,58 @@ template <class F> INLINE F logaddexp(F a, F b) {
   const F r = high + log1p(exp(low - high));
   return low == -__builtin_inff() ? high : high == __builtin_inff() ? high : r;
 }
-"""
 
+// ------------------------------------------------------------------ libm
+#define MS_LIBM_1(name, builtin)                               \
+  INLINE f32 name(f32 x) { return __builtin_##builtin##f(x); } \
+  INLINE f64 name(f64 x) { return __builtin_##builtin(x); }    \
+  MS_OF_ONE(f32v, name)                                        \
+  MS_OF_ONE(f64v, name)
+MS_LIBM_1(log2, log2)
+MS_LIBM_1(log10, log10)
+MS_LIBM_1(erf, erf)
+MS_LIBM_1(sin, sin)
+MS_LIBM_1(cos, cos)
+MS_LIBM_1(tan, tan)
+MS_LIBM_1(arcsin, asin)
+MS_LIBM_1(arccos, acos)
+MS_LIBM_1(arctan, atan)
+MS_LIBM_1(sinh, sinh)
+MS_LIBM_1(cosh, cosh)
+#define MS_LIBM_2(name, builtin)                                        \
+  INLINE f32 name(f32 x, f32 y) { return __builtin_##builtin##f(x, y); } \
+  INLINE f64 name(f64 x, f64 y) { return __builtin_##builtin(x, y); }    \
+  MS_OF_TWO(f32v, name)                                                 \
+  MS_OF_TWO(f64v, name)
+MS_LIBM_2(power, pow)
+MS_LIBM_2(arctan2, atan2)
 
-def maths(width: int | None) -> str:
-    """The functions, for vectors of `width` lanes if given, and for scalars."""
-    vector = "" if width is None else FMA_VECTOR.replace("@width", str(width)).replace("@builtin", BUILTINS[width])
-    return FMA + vector + TEXT
+// The rest of a division that rounds down.
+#define MS_REMAINDER(F, suffix)                             \
+  INLINE F remainder(F x, F y) {                            \
+    const F r = __builtin_remainder##suffix(x, y);          \
+    return r != 0 && (r < 0) != (y < 0) ? r + y : r;        \
+  }                                                         \
+  MS_OF_TWO(F##v, remainder)
+MS_REMAINDER(f32, f)
+MS_REMAINDER(f64, )
+
+#define MS_LIBM_DOUBLE(name)                           \
+  INLINE f64 name(f64 x) { return __builtin_##name(x); } \
+  MS_OF_ONE(f64v, name)
+MS_LIBM_DOUBLE(exp)
+MS_LIBM_DOUBLE(expm1)
+MS_LIBM_DOUBLE(log)
+MS_LIBM_DOUBLE(log1p)
+MS_LIBM_DOUBLE(tanh)
+INLINE f64 sigmoid(f64 x) {
+  const f64 e = __builtin_exp(-__builtin_fabs(x));
+  return (x < 0 ? e : 1) / (1 + e);
+}
+INLINE f64 logaddexp(f64 x, f64 y) {
+  const f64 high = maximum(x, y), low = minimum(x, y);
+  if (low == -__builtin_inf() || high == __builtin_inf()) return high;
+  return high + __builtin_log1p(__builtin_exp(low - high));
+}
+MS_OF_ONE(f64v, sigmoid)
+MS_OF_TWO(f64v, logaddexp)

@@ -1,0 +1,80 @@
+// What drives a kernel's loop: finding the arrays of a row, copying what is not laid out as the loop wants it, the cut
+// into tasks. It is the same for every operator, and compiled once (driver.cpp); a kernel is linked with it.
+#pragma once
+#include "scalar.h"
+
+// A piece of one row: steps t0 to t1 in fold order, columns c0 to c1.
+struct piece {
+  const ms_launch* g;
+  const ms_int *in, *out;  // where the row begins in every array, in items
+  const ms_int *init, *carry_out;
+  ms_int t0, t1, c0, c1, pitch;
+  u8* carry;   // a row of carries: what to start from if `seeded`, the fold at the end
+  u8* buffer;  // for leaves that are not laid out as the loop wants them
+  bool seeded, stream;
+};
+
+// What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item.
+struct leaf_facts {
+  int index, lanes, size;
+  constexpr int bytes() const { return lanes * size; }
+};
+struct leaf_list {
+  const leaf_facts* at;
+  int count, bytes;
+};
+// A carried leaf: where its lanes stand in a row of carries, too, in bytes for each column.
+struct carry_facts {
+  int index, lanes, size, offset;
+};
+struct kernel_facts {
+  bool reverse, want_results, can_part, guarded;
+  int width;  // lanes of a vector
+  int arity, inputs, outputs, inits, carries;
+  int carry_bytes, result_bytes;  // for each element
+  double nanoseconds, first_part, second_part;
+  leaf_list in, out, captured;
+  const carry_facts* carried;
+  int carried_count;
+};
+
+// ------------------------------------------------------------------ what a kernel gives
+extern const kernel_facts facts;
+bool fits(const ms_launch* g);              // whether its loop is made for such a launch
+ms_int buffer_bytes(const ms_launch* g);    // for each task
+void span(const piece& p, bool scanned);    // scans or folds a piece
+// The row of carries that follows from two, one after the other; whether any came out bad. Those are taken from a third
+// row, if there is one.
+bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead);
+
+// ------------------------------------------------------------------ what the driver gives
+// The items of a buffer's row: W more than its content, and items of any size may start behind it.
+INLINE ms_int padded_to(ms_int items, int width) { return (items + width + 7) / 8 * 8; }
+
+// Rows of elements, the scan axis innermost. `x`, `y`: pointers to each leaf's elements.
+bool rows_lie_ready(const ms_launch* g);
+void point_into_rows(const piece& p, ms_int at, const u8** x, u8** y);
+void pack_rows(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);
+void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y);
+// Whether results begin at cache lines, `end` elements on; leaves of several lanes do not count.
+bool at_cache_lines(u8* const* y, ms_int end);
+
+// Rows of columns.
+bool columns_lie_ready(const ms_launch* g);
+void point_into_columns(const piece& p, ms_int t, const u8** x);  // copied where they must be
+void point_results_into_columns(const piece& p, ms_int t, u8** y);
+void pack_captures(const piece& p, const u8** c);  // a row for each lane, once for all columns of a piece
+
+// Several whole rows of few columns.
+bool lines_lie_ready(const ms_launch* g);
+void point_into_lines(const piece& p, ms_int at, const u8** x, u8** y);
+void pack_lines(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);
+void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y);
+
+// The tasks of a scan.
+void schedule_scan(const ms_launch* g, struct ms_schedule* s);
+void run_scan(const ms_launch* g, ms_int phase, ms_int task);
+
+// The tasks of an adjoint, which has one phase.
+void schedule_back(const ms_launch* g, struct ms_schedule* s);
+void run_back(const ms_launch* g, ms_int task);

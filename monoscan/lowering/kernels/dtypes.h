@@ -1,0 +1,58 @@
+// The dtypes of arrays: the item in memory, and how W of them, or one, come into registers and go back.
+#pragma once
+#include "vector.h"
+
+// Several values of one type, as template arguments.
+template <class T, T... all> struct values_of {
+  static constexpr T at[sizeof...(all)] = {all...};
+};
+
+// Held as it is stored.
+template <class Item, class Vector> struct plain {
+  typedef Item item;
+  INLINE Vector load(const void* p) { return load_bits<Vector>(p); }
+  INLINE Vector bits(Vector x) { return x; }
+  INLINE Item get(Item x) { return x; }
+  INLINE Item put(Item x) { return x; }
+};
+struct float32 : plain<f32, f32v> {};
+struct float64 : plain<f64, f64v> {};
+struct int32 : plain<i32, i32v> {};
+struct uint32 : plain<u32, u32v> {};
+struct int64 : plain<i64, i64v> {};
+struct uint64 : plain<u64, u64v> {};
+
+// Held in 32 bits.
+template <class Item, class Stored, class Held, class Vector> struct widened {
+  typedef Item item;
+  INLINE Vector load(const void* p) { return __builtin_convertvector(load_bits<Stored>(p), Vector); }
+  INLINE Stored bits(Vector x) { return __builtin_convertvector(x, Stored); }
+  INLINE Held get(Item x) { return x; }
+  INLINE Item put(Held x) { return (Item)x; }
+};
+struct int8 : widened<i8, i8v, i32, i32v> {};
+struct int16 : widened<i16, i16v, i32, i32v> {};
+struct uint8 : widened<u8, u8v, u32, u32v> {};
+struct uint16 : widened<u16, u16v, u32, u32v> {};
+
+struct boolean {
+  typedef u8 item;
+  INLINE maskv load(const void* p) { return __builtin_convertvector(load_bits<u8v>(p), maskv) != 0; }
+  INLINE u8v bits(maskv x) { return __builtin_convertvector(x & 1, u8v); }
+  INLINE bool get(u8 x) { return x != 0; }
+  INLINE u8 put(bool x) { return x; }
+};
+struct float16 {
+  typedef u16 item;
+  INLINE f32v load(const void* p) { return from_half(load_bits<u16v>(p)); }
+  INLINE u16v bits(f32v x) { return to_half(x); }
+  INLINE f32 get(u16 x) { return from_half(x); }
+  INLINE u16 put(f32 x) { return to_half(x); }
+};
+struct bfloat16 {
+  typedef u16 item;
+  INLINE f32v load(const void* p) { return from_bfloat(load_bits<u16v>(p)); }
+  INLINE u16v bits(f32v x) { return to_bfloat(x); }
+  INLINE f32 get(u16 x) { return from_bfloat(x); }
+  INLINE u16 put(f32 x) { return to_bfloat(x); }
+};

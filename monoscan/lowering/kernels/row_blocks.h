@@ -1,0 +1,66 @@
+// Inner of a few vectors: panels of columns, whose states stay in registers from row to row.
+//
+// A sweep of full rows reads each column's carry back from memory, so a short row costs a round trip through the
+// store buffer, however few its columns. Here vectors of columns go down the rows side by side, each its own chain. The
+// order of the fold is kept, as in a sweep. The generated text says `widest`, how many vectors leave registers for the
+// work.
+#pragma once
+#include "columns.h"
+
+// One step of one vector of columns; `whole`: m is W.
+template <bool scanned, bool whole>
+INLINE void step(const elements& e, const results& r, ms_int j, int m, state& s, const captures& k) {
+  state x;
+  whole || m == W ? in::load(e, j, x) : in::load_part(e, j, m, x);
+  const state before = s;
+  s = combine(s, x, k);
+  const state& y = inclusive ? s : before;
+  if (scanned) whole || m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
+}
+// Some steps of a few vectors of columns, or of at most one, from column j of the piece on.
+template <bool scanned, int... v>
+NOINLINE void panel(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, seq<v...>) {
+  // Locals, since a store might change what `p` points to as far as the compiler knows.
+  const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
+  constexpr bool whole = sizeof...(v) > 1;
+  u8* const row = p.carry;
+  ms_int down_in[arity], down_out[outputs + 1];
+  in::strides(p.g->inputs, reverse ? -1 : 1, down_in), out::strides(p.g->outputs, reverse ? -1 : 1, down_out);
+  state s[sizeof...(v)];
+  captures k[sizeof...(v)];
+  (captured_arrays::load(e, j + v * W, padded(inner), k[v]), ...);
+  (registers::get_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
+  for (; steps > 0; --steps) {
+    (step<scanned, whole>(e, r, j + v * W, m, s[v], k[v]), ...);
+    in::move(e.x, down_in), out::move(r.y, down_out);
+  }
+  (registers::put_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
+}
+template <int vectors>
+INLINE void panels(const piece& p, const elements& e, const results& r, ms_int steps, ms_int j, int m, bool scanned) {
+  if constexpr (want_results)
+    if (scanned) return panel<true>(p, e, r, steps, j, m, upto<vectors>());
+  panel<false>(p, e, r, steps, j, m, upto<vectors>());
+}
+// How many rows a panel goes down before the next one follows: less than the caches hold.
+static constexpr ms_int ROWS = 64;
+void span(const piece& p, bool scanned) {
+  if (p.t0 >= p.t1) return;
+  elements captured_rows = {};
+  pack_captures(p, captured_rows.c);
+  ms_int t = p.t0;
+  if (!p.seeded) first_row(p, captured_rows, scanned), ++t;
+  const ms_int count = p.c1 - p.c0, rows = columns_lie_ready(p.g) ? ROWS : 1;
+  for (; t < p.t1; t += rows) {
+    const ms_int steps = least(rows, p.t1 - t);
+    const elements e = row_at(p, row_of(p, t), captured_rows);
+    const results r = out_at(p, row_of(p, t));
+    ms_int j = 0;
+    if constexpr (widest >= 4)
+      for (; j + 4 * W <= count; j += 4 * W) panels<4>(p, e, r, steps, j, W, scanned);
+    if constexpr (widest >= 2)
+      for (; j + 2 * W <= count; j += 2 * W) panels<2>(p, e, r, steps, j, W, scanned);
+    for (; j < count; j += W) panels<1>(p, e, r, steps, j, (int)least(W, count - j), scanned);
+  }
+}
+#include "launch.h"

@@ -1,0 +1,210 @@
+// How a launch is cut into tasks. The cut depends on the shape alone.
+#pragma once
+#include "driver.h"
+
+// ------------------------------------------------------------------ outer axes
+// Where every array begins at one index of the outer axes, in items.
+struct walk {
+  ms_int coordinate[MS_MAX_OUTER];
+  ms_int *in, *out, *init, *carry;
+};
+static ms_int walk_bytes() { return 8 * (facts.inputs + facts.outputs + facts.inits + facts.carries); }
+
+static void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
+  for (int i = 0; i < facts.inputs; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
+  for (int i = 0; i < facts.outputs; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
+  if (g->has_init)
+    for (int i = 0; i < facts.inits; ++i) w.init[i] += steps * g->inits[i].outer[axis];
+  if (g->want_carry)
+    for (int i = 0; i < facts.carries; ++i) w.carry[i] += steps * g->carries[i].outer[axis];
+}
+static walk walk_to(const ms_launch* g, ms_int index, u8* memory) {
+  __builtin_memset(memory, 0, (unsigned long)walk_bytes());
+  ms_int* const in = (ms_int*)memory;
+  walk w = {{}, in, in + facts.inputs, in + facts.inputs + facts.outputs,
+            in + facts.inputs + facts.outputs + facts.inits};
+  for (ms_int axis = g->outer_ndim; axis-- > 0; index /= g->outer_shape[axis]) {
+    w.coordinate[axis] = index % g->outer_shape[axis];
+    move(g, w, axis, w.coordinate[axis]);
+  }
+  return w;
+}
+static void advance(const ms_launch* g, walk& w) {
+  for (ms_int axis = g->outer_ndim; axis-- > 0;) {
+    move(g, w, axis, 1);
+    if (++w.coordinate[axis] < g->outer_shape[axis]) return;
+    move(g, w, axis, -g->outer_shape[axis]);
+    w.coordinate[axis] = 0;
+  }
+}
+
+// ------------------------------------------------------------------ init and carry
+static u8* carry_row(const piece& p, const carry_facts& f, int lane) {
+  return p.carry + p.pitch * (f.offset + lane * f.size) + p.c0 * f.size;
+}
+// Puts the init into the carries; whether there is one.
+static bool take_init(const piece& p) {
+  if (!p.g->has_init) return false;
+  for (int i = 0; i < facts.carried_count; ++i) {
+    const carry_facts& f = facts.carried[i];
+    const ms_array& a = p.g->inits[f.index];
+    const u8* const x = (const u8*)a.data + (p.init[f.index] + p.c0 * a.inner) * f.size;
+    for (int k = 0; k < f.lanes; ++k)
+      copy_items(f.size, carry_row(p, f, k), 1, x + k * a.lane * f.size, a.inner, p.c1 - p.c0);
+  }
+  return true;
+}
+static void give_carry(const piece& p) {
+  for (int i = 0; i < facts.carried_count; ++i) {
+    const carry_facts& f = facts.carried[i];
+    const ms_array& a = p.g->carries[f.index];
+    u8* const y = (u8*)a.data + (p.carry_out[f.index] + p.c0 * a.inner) * f.size;
+    for (int k = 0; k < f.lanes; ++k)
+      copy_items(f.size, y + k * a.lane * f.size, a.inner, carry_row(p, f, k), 1, p.c1 - p.c0);
+  }
+}
+
+// ------------------------------------------------------------------ tasks
+// Rows, halves of the columns, or parts of a long row; and the bytes that each needs.
+struct cut {
+  ms_int tasks, columns, pitch, carry, walk, buffer;
+  bool parts;
+};
+static ms_int lines_of(ms_int bytes) { return (bytes + 63) / 64 * 64; }
+static cut cut_of(const ms_launch* g) {
+  cut c = {1, 1, (g->inner + 2 * facts.width + 63) / 64 * 64, 0, lines_of(walk_bytes()), 0, false};
+  const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
+  if (work > 60e3) {
+    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
+    else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
+    else if (facts.can_part && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
+    else c.tasks = g->outer_size;
+  }
+  c.carry = c.pitch * facts.carry_bytes;
+  c.buffer = c.walk + lines_of(buffer_bytes(g));
+  return c;
+}
+static bool past_caches(const ms_launch* g) {
+  return g->last_level_cache > 0 && facts.result_bytes * g->n * g->inner * g->outer_size > g->last_level_cache;
+}
+
+void schedule_scan(const ms_launch* g, struct ms_schedule* s) {
+  if (!fits(g)) return (void)(s->phases = 0);
+  const cut c = cut_of(g);
+  s->phases = c.parts ? (facts.want_results && facts.guarded ? 3 : 2) : 1;
+  s->tasks[0] = c.tasks;
+  s->tasks[1] = c.parts ? (facts.want_results ? c.tasks : c.tasks / 2) : 0;
+  s->tasks[2] = c.parts ? g->outer_size : 0;
+  s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
+}
+
+// Behind all rows of carries each task has room for where its arrays begin, and its buffer.
+static piece piece_of(const ms_launch* g, const cut& c, const walk& w, u8* memory) {
+  piece p = {};
+  p.g = g, p.in = w.in, p.out = w.out, p.init = w.init, p.carry_out = w.carry;
+  p.t1 = g->n, p.c1 = g->inner, p.pitch = c.pitch, p.buffer = memory + c.walk;
+  return p;
+}
+static void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
+  const ms_int cuts = c.tasks / c.columns, row = task / c.columns, column = task % c.columns;
+  const ms_int wide = (g->inner / c.columns + 15) / 16 * 16;
+  u8* const scratch = (u8*)g->scratch, *const memory = scratch + c.tasks * c.carry + task * c.buffer;
+  const ms_int first = g->outer_size * row / cuts, last = g->outer_size * (row + 1) / cuts;
+  walk w = walk_to(g, first, memory);
+  piece p = piece_of(g, c, w, memory);
+  p.c0 = column * wide, p.c1 = column + 1 == c.columns ? g->inner : (column + 1) * wide;
+  p.carry = scratch + task * c.carry, p.stream = past_caches(g);
+  for (ms_int o = first; o < last; ++o, advance(g, w)) {
+    p.seeded = take_init(p);
+    span(p, facts.want_results);
+    if (g->want_carry) give_carry(p);
+  }
+}
+// One long row in three unequal parts: the first is scanned while the second is folded, then the second and the third
+// are scanned from what came before them. If the fold of the second came out bad, the third waits for its scan.
+static void third_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
+  const ms_int row = phase == 2 ? task : task / 2, second = phase == 2 || task % 2;
+  const ms_int n1 = (ms_int)((double)g->n * facts.first_part) / 64 * 64;
+  const ms_int n2 = (ms_int)((double)g->n * facts.second_part) / 64 * 64;
+  u8* const rows = (u8*)g->scratch + 4 * row * c.carry;  // of carries
+  u8 *const after_first = rows, *const of_second = rows + c.carry, *const after_second = rows + 2 * c.carry;
+  u8* const memory = (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer;
+  const walk w = walk_to(g, row, memory);
+  piece p = piece_of(g, c, w, memory);
+  p.t1 = n1, p.carry = after_first, p.stream = past_caches(g);
+  if (phase == 0 && !second) {
+    p.seeded = take_init(p);
+    span(p, true);
+  } else if (phase == 0) {
+    p.t0 = n1, p.t1 = n1 + n2, p.carry = of_second;
+    span(p, false);
+  } else if (!second) {
+    p.t0 = n1, p.t1 = n1 + n2, p.carry = after_second, p.seeded = true;
+    __builtin_memcpy(p.carry, after_first, (unsigned long)c.carry);
+    span(p, true);
+  } else {
+    p.t0 = n1 + n2, p.t1 = g->n, p.carry = rows + 3 * c.carry, p.seeded = true;
+    if (combine_carries(p, after_first, of_second, phase == 2 ? after_second : nullptr) != (phase == 2)) return;
+    span(p, true);
+    if (g->want_carry) give_carry(p);
+  }
+}
+// One long row in halves, for a fold.
+static void half_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int task) {
+  const ms_int row = phase ? task : task / 2, second = phase || task % 2, half = g->n / 2;
+  u8* const rows = (u8*)g->scratch + 4 * row * c.carry;  // of carries
+  u8 *const of_first = rows, *const of_second = rows + c.carry;
+  u8* const memory = (u8*)g->scratch + 2 * c.tasks * c.carry + task * c.buffer;
+  const walk w = walk_to(g, row, memory);
+  piece p = piece_of(g, c, w, memory);
+  p.t0 = second ? half : 0, p.t1 = second ? g->n : half, p.carry = second ? of_second : of_first;
+  if (phase == 0) {
+    if (!second) p.seeded = take_init(p);
+    span(p, false);
+    return;
+  }
+  p.carry = rows + 2 * c.carry;
+  if (combine_carries(p, of_first, of_second, nullptr)) {  // the second half in order, from the true carries
+    piece again = p;
+    again.carry = rows + 3 * c.carry, again.seeded = true;
+    __builtin_memcpy(again.carry, of_first, (unsigned long)c.carry);
+    span(again, false);
+    combine_carries(p, of_first, of_second, again.carry);
+  }
+  if (g->want_carry) give_carry(p);
+}
+
+void run_scan(const ms_launch* g, ms_int phase, ms_int task) {
+  const cut c = cut_of(g);
+  if (!c.parts) whole_rows(g, c, task);
+  else if (facts.want_results) third_of_row(g, c, phase, task);
+  else half_of_row(g, c, phase, task);
+}
+
+// ------------------------------------------------------------------ the adjoint
+static ms_int back_tasks_of(const ms_launch* g) {
+  const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
+  if (work < 60e3) return 1;
+  if (g->outer_size > 1) return least(least(g->outer_size, 8), 1 + (ms_int)(work / 30e3));
+  return g->inner >= 256 ? 2 : 1;
+}
+static ms_int back_bytes_of(const ms_launch* g) { return lines_of(walk_bytes()) + lines_of(buffer_bytes(g)); }
+void schedule_back(const ms_launch* g, struct ms_schedule* s) {
+  s->phases = 1;
+  s->tasks[0] = back_tasks_of(g);
+  s->scratch_bytes = s->tasks[0] * back_bytes_of(g);
+}
+void run_back(const ms_launch* g, ms_int task) {
+  const ms_int tasks = back_tasks_of(g);
+  const bool by_columns = g->outer_size == 1 && tasks == 2;
+  u8* const memory = (u8*)g->scratch + task * back_bytes_of(g);
+  const ms_int first = by_columns ? 0 : g->outer_size * task / tasks;
+  const ms_int last = by_columns ? 1 : g->outer_size * (task + 1) / tasks;
+  walk w = walk_to(g, first, memory);
+  piece p = {};
+  p.g = g, p.in = w.in, p.out = w.out, p.init = w.init, p.carry_out = w.carry;
+  p.c1 = g->inner, p.carry = memory + lines_of(walk_bytes());
+  const ms_int half = (g->inner / 2 + 15) / 16 * 16;
+  if (by_columns) (task ? p.c0 : p.c1) = half;
+  for (ms_int o = first; o < last; ++o, advance(g, w)) span(p, true);
+}

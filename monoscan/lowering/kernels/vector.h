@@ -1,0 +1,195 @@
+// Vectors of W lanes, by the extensions that GCC and Clang share, and what moves them.
+//
+// The generated text defines MS_WIDTH, and MS_MASK: the integer of a mask's lanes, 0 or -1, as wide as the
+// narrowest value of the program, so that most selects need no conversion.
+#pragma once
+#include "scalar.h"
+
+static constexpr int W = MS_WIDTH;
+
+#define MS_VECTOR(T) typedef T T##v __attribute__((vector_size(sizeof(T) * MS_WIDTH)));
+MS_VECTOR(f32)
+MS_VECTOR(f64)
+MS_VECTOR(i8)
+MS_VECTOR(u8)
+MS_VECTOR(i16)
+MS_VECTOR(u16)
+MS_VECTOR(i32)
+MS_VECTOR(u32)
+MS_VECTOR(i64)
+MS_VECTOR(u64)
+MS_KIN(f32v, i32v, u32v, f32v, f32, true)
+MS_KIN(f64v, i64v, u64v, f64v, f64, true)
+MS_KIN(i32v, i32v, u32v, f32v, i32, false)
+MS_KIN(u32v, i32v, u32v, f32v, u32, false)
+MS_KIN(i64v, i64v, u64v, f64v, i64, false)
+MS_KIN(u64v, i64v, u64v, f64v, u64, false)
+// n items, where that is not W.
+template <class T, int n> struct vector_of {
+  typedef T type __attribute__((vector_size(n * sizeof(T))));
+};
+#define MS_JOIN(a, b) a##b
+#define MS_LANES_OF(T) MS_JOIN(T, v)
+typedef MS_LANES_OF(MS_MASK) maskv;
+
+// The family of values that an operator computes with, W at a time.
+struct vectors {
+  typedef f32v f32;
+  typedef f64v f64;
+  typedef i32v i32;
+  typedef u32v u32;
+  typedef i64v i64;
+  typedef u64v u64;
+  typedef maskv mask;
+  INLINE mask truth(bool b) { return b ? ~mask{} : mask{}; }
+};
+
+// The numbers 0 to n - 1 as a type: for what happens in every lane, leaf or register.
+template <int... I> struct seq {};
+#if __has_builtin(__make_integer_seq)
+template <class T, T... I> struct counted {
+  typedef seq<I...> type;
+};
+template <int n> using upto = typename __make_integer_seq<counted, int, n>::type;
+#else
+template <int n> using upto = seq<__integer_pack(n)...>;
+#endif
+
+template <class V> INLINE V load_bits(const void* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V> INLINE void store_bits(void* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+
+#if MS_WIDTH == 4
+#define MS_LANES(x) x, x, x, x
+#define MS_NUMBERS 0, 1, 2, 3
+#elif MS_WIDTH == 8
+#define MS_LANES(x) x, x, x, x, x, x, x, x
+#define MS_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7
+#elif MS_WIDTH == 16
+#define MS_LANES(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#define MS_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#else
+#error "MS_WIDTH is 4, 8 or 16"
+#endif
+static constexpr i32v iota = {MS_NUMBERS};
+static constexpr i64v wide_iota = {MS_NUMBERS};
+
+// The same in every lane.
+template <class V> INLINE V splat(item_of<V> x) {
+  if constexpr (sizeof(V) == sizeof x) return x;
+  else return V{MS_LANES(x)};
+}
+
+// Lane i is lane I[i] of a and b, one after the other.
+#if __has_builtin(__builtin_shufflevector)
+#define MS_PERMUTE(V, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MS_PERMUTE(V, a, b, ...) __builtin_shuffle(a, b, as_signed<V>{__VA_ARGS__})
+#endif
+template <class V, int... I> INLINE V permute(V a, V b, seq<I...>) { return MS_PERMUTE(V, a, b, I...); }
+
+// By numbers that are computed.
+template <class V> INLINE V arrange_lanes(V x, i32v from) {
+#if defined(__clang__)
+  V y = x;
+  for (int i = 0; i < W; ++i) y[i] = x[from[i]];
+  return y;
+#else
+  if constexpr (sizeof(x[0]) == 8) return __builtin_shuffle(x, __builtin_convertvector(from, i64v));
+  else return __builtin_shuffle(x, from);
+#endif
+}
+
+// Past the caches; the caller has seen to the alignment.
+template <class V> INLINE void stream_bits(void* p, V v) {
+#if __has_builtin(__builtin_nontemporal_store)
+  __builtin_nontemporal_store(v, (V*)p);
+#else
+  typedef long long q2 __attribute__((vector_size(16)));
+#if defined(__AVX512F__)
+  typedef long long q8 __attribute__((vector_size(64)));
+  if constexpr (sizeof(V) == 64) return __builtin_ia32_movntdq512((q8*)p, bit_cast<q8>(v));
+#endif
+#if defined(__AVX__)
+  typedef long long q4 __attribute__((vector_size(32)));
+  if constexpr (sizeof(V) == 32) return __builtin_ia32_movntdq256((q4*)p, bit_cast<q4>(v));
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16) return __builtin_ia32_movntdq((q2*)p, bit_cast<q2>(v));
+#endif
+  store_bits(p, v);
+#endif
+}
+INLINE void stream_fence() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+// The first m items of a vector, or the last; what lies beside them is not touched.
+template <bool last, class V> INLINE auto few_lanes(int m) {
+  if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
+  else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
+}
+template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
+#if defined(__AVX__)
+  typedef f32 f32x4 __attribute__((vector_size(16)));
+  typedef f32 f32x8 __attribute__((vector_size(32)));
+  typedef f64 f64x4 __attribute__((vector_size(32)));
+  const T* const at = last ? p - (W - m) : p;
+  if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
+    return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
+  else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+  T b[W] = {};
+  __builtin_memcpy(b + (last ? W - m : 0), p, (unsigned)m * sizeof(T));
+  return load_bits<V>(b);
+}
+template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
+  if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
+  if constexpr (size > 1) copy_few<size / 2>(to, from, m);
+}
+// In pieces: masked stores are slow on some machines.
+template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+  T b[W];
+  store_bits(b, v);
+  copy_few<W / 2>(p, b + (last ? W - m : 0), m);
+}
+
+INLINE f32v from_half(u16v x) {
+#if defined(__F16C__) && !defined(__clang__) && MS_WIDTH == 8
+  typedef short h8 __attribute__((vector_size(16)));
+  return bit_cast<f32v>(__builtin_ia32_vcvtph2ps256(bit_cast<h8>(x)));
+#else
+  const u32v h = __builtin_convertvector(x, u32v);
+  const u32v magnitude = (h & 0x7fff) << 13;
+  const u32v finite = bit_cast<u32v>(bit_cast<f32v>(magnitude) * splat<f32v>(0x1p112f));  // subnormals too
+  return bit_cast<f32v>(((h & 0x8000) << 16) | ((h & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000u : finite));
+#endif
+}
+INLINE u16v to_half(f32v x) {
+#if defined(__F16C__) && !defined(__clang__) && MS_WIDTH == 8
+  typedef float f8 __attribute__((vector_size(32)));
+  return bit_cast<u16v>(__builtin_ia32_vcvtps2ph256(bit_cast<f8>(x), 0));
+#else
+  const u32v bits = bit_cast<u32v>(x), magnitude = bits & 0x7fffffffu;
+  const u32v normal = (magnitude - 0x38000000u + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  const u32v subnormal = bit_cast<u32v>(bit_cast<f32v>(magnitude) + splat<f32v>(0.5f)) - 0x3f000000u;  // rounds at 2^-24
+  u32v half = magnitude < 0x38800000u ? subnormal : normal;
+  half = magnitude >= 0x477ff000u ? splat<u32v>(0x7c00u) : half;
+  half = magnitude > 0x7f800000u ? (0x7e00u | ((bits >> 13) & 0x3ff)) : half;
+  return __builtin_convertvector(half | ((bits >> 16) & 0x8000), u16v);
+#endif
+}
+INLINE f32v from_bfloat(u16v x) { return bit_cast<f32v>(__builtin_convertvector(x, u32v) << 16); }
+INLINE u16v to_bfloat(f32v x) {
+  const u32v bits = bit_cast<u32v>(x);
+  const u32v rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return __builtin_convertvector(x == x ? rounded : (bits >> 16) | 0x40, u16v);
+}

@@ -1,0 +1,184 @@
+"""A program of the IR as statements of C++: one text for scalars, for vectors and for GPUs.
+
+What the operations do to values of each kind stands in ``kernels/ops.h`` and ``kernels/maths.h``; here
+they are named. Integers of 8 and 16 bits are held in 32 bits, and brought back into their width where an
+operation may leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isinf, isnan
+from typing import Any
+
+import numpy as np
+
+from monoscan.lowering.program.ir import COMPARISONS, Instr, Op, Program
+
+UNSIGNED = frozenset({"uint8", "uint16", "uint32", "uint64"})
+INTEGERS = UNSIGNED | {"int8", "int16", "int32", "int64"}
+FLOATS = frozenset({"float32", "float64"})
+WIDE = frozenset({"int64", "uint64"})
+SMALL = {"int8": "as_i8", "int16": "as_i16", "uint8": "as_u8", "uint16": "as_u16"}
+
+TYPES: Mapping[str, str] = {
+    "bool": "mask", "int8": "i32", "uint8": "u32", "int16": "i32", "uint16": "u32", "int32": "i32",
+    "uint32": "u32", "int64": "i64", "uint64": "u64", "float32": "f32", "float64": "f64",
+}  # fmt: skip
+"""The type of a value of each dtype: of the family that the operator is instantiated for."""
+
+_CUT = {"uint32": "i64", "int64": "i64", "uint64": "u64"}
+"""What a float is cut to on its way to an integer, where that is not an i32."""
+
+_WRAPPING = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.NOT, Op.SHL, Op.ABS, Op.POW, Op.FLOORDIV})
+
+_COMPARE = {Op.EQ: "==", Op.NE: "!=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
+
+_FLOATS = {
+    Op.ADD: "{0} + {1}", Op.SUB: "{0} - {1}", Op.MUL: "{0} * {1}", Op.DIV: "{0} / {1}", Op.NEG: "-{0}",
+    Op.RSQRT: "1 / square_root({0})", Op.SQRT: "square_root({0})", Op.MIN: "minimum({0}, {1})",
+    Op.MAX: "maximum({0}, {1})", Op.ABS: "absolute({0})", Op.FLOORDIV: "floor({0} / {1})", Op.POW: "power({0}, {1})",
+    Op.REM: "remainder({0}, {1})", Op.SIGN: "sign({0})", Op.EXP: "exp({0})", Op.EXPM1: "expm1({0})",
+    Op.LOG: "log({0})", Op.LOG2: "log2({0})", Op.LOG10: "log10({0})", Op.LOG1P: "log1p({0})",
+    Op.LOGADDEXP: "logaddexp({0}, {1})", Op.SIGMOID: "sigmoid({0})", Op.ERF: "erf({0})", Op.SIN: "sin({0})",
+    Op.COS: "cos({0})", Op.TAN: "tan({0})", Op.ARCSIN: "arcsin({0})", Op.ARCCOS: "arccos({0})",
+    Op.ARCTAN: "arctan({0})", Op.ARCTAN2: "arctan2({0}, {1})", Op.SINH: "sinh({0})", Op.COSH: "cosh({0})",
+    Op.TANH: "tanh({0})", Op.STOP: "{0}", Op.FLOOR: "floor({0})", Op.CEIL: "ceil({0})", Op.ROUND: "round({0})",
+}  # fmt: skip
+_INTEGERS = {
+    Op.ADD: "add({0}, {1})", Op.SUB: "subtract({0}, {1})", Op.MUL: "multiply({0}, {1})", Op.NEG: "negate({0})",
+    Op.AND: "{0} & {1}", Op.OR: "{0} | {1}", Op.XOR: "{0} ^ {1}", Op.NOT: "~{0}",
+    Op.SHL: "shift_left({0}, {1})", Op.SHR: "shift_right({0}, {1})", Op.MIN: "lesser({0}, {1})",
+    Op.MAX: "greater({0}, {1})", Op.SIGN: "sign({0})", Op.ABS: "absolute({0})",
+    Op.FLOORDIV: "floor_divide({0}, {1})", Op.REM: "remainder({0}, {1})", Op.POW: "power({0}, {1})",
+    Op.FLOOR: "{0}", Op.CEIL: "{0}", Op.ROUND: "{0}",
+}  # fmt: skip
+# Logic throughout: what stands for true is no number that could be compared or added.
+_BOOLS = {
+    Op.AND: "{0} & {1}", Op.OR: "{0} | {1}", Op.XOR: "{0} ^ {1}", Op.NOT: "flip({0})",
+    Op.ADD: "{0} | {1}", Op.SUB: "{0} ^ {1}", Op.MUL: "{0} & {1}", Op.FLOORDIV: "{0} & {1}",
+    Op.REM: "{0} & flip({1})", Op.POW: "{0} | flip({1})", Op.MIN: "{0} & {1}", Op.MAX: "{0} | {1}",
+    Op.ABS: "{0}", Op.SIGN: "{0}", Op.FLOOR: "{0}", Op.CEIL: "{0}", Op.ROUND: "{0}",
+    Op.EQ: "flip({0} ^ {1})", Op.NE: "{0} ^ {1}", Op.LT: "flip({0}) & {1}", Op.LE: "flip({0}) | {1}",
+    Op.GT: "{0} & flip({1})", Op.GE: "{0} | flip({1})",
+}  # fmt: skip
+_PLAIN = frozenset({
+    Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.NEG, Op.MIN, Op.MAX, Op.ABS, Op.SIGN, Op.STOP, Op.RSQRT, Op.SQRT, Op.FLOOR,
+    Op.CEIL, Op.ROUND, Op.FLOORDIV, Op.CONST, Op.CAST, Op.SELECT, Op.LOOKUP,
+})  # fmt: skip
+"""Operations on floats that ``ops.h`` has; the others stand in ``maths.h``."""
+
+
+def missing(program: Program) -> str | None:
+    """The first instruction that cannot be written, in words for the user; None if all can."""
+    for instr in program.code:
+        operands = [program.dtypes[a] for a in instr.args]
+        if not _supports(instr, operands):
+            return f"{instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
+    return None
+
+
+def header(program: Program) -> str:
+    """The header that has all that the program calls."""
+    calls = any(instr.dtype in FLOATS and instr.op not in _PLAIN for instr in program.code)
+    return "maths.h" if calls else "ops.h"
+
+
+def family_types(program: Program, more: Iterable[str]) -> str:
+    """The types of the family under their own names, those that a program and some more dtypes need."""
+    named = {TYPES[dtype] for dtype in (*more, *(leaf.dtype for leaf in program.captures))}
+    for instr in program.code:
+        operands = [program.dtypes[a] for a in instr.args]
+        named |= {TYPES[dtype] for dtype in (instr.dtype, *operands)}
+        if instr.op is Op.CAST and operands[0] in FLOATS and instr.dtype in INTEGERS:
+            named.add(_CUT.get(instr.dtype, "i32"))
+    return "\n".join(f"  typedef typename V::{name} {name};" for name in sorted(named))
+
+
+def statements(program: Program, lanes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The statements of a program and the text of each result, given its inputs' text.
+
+    A table that several lookups read is written once.
+    """
+    names = list(lanes)
+    lines: list[str] = []
+    tables: dict[tuple[int, ...], str] = {}
+    for number, instr in enumerate(program.code, program.num_lanes):
+        args = [names[a] for a in instr.args]
+        if instr.op is Op.LOOKUP:
+            entries = instr.args[1:]
+            if entries not in tables:
+                tables[entries] = f"table{number}"
+                lines.append(f"const auto table{number} = table_of({', '.join(args[1:])});")
+            text = f"lookup({tables[entries]}, {args[0]})"
+        else:
+            text = _expression(instr, args, [program.dtypes[a] for a in instr.args])
+        lines.append(f"const {TYPES[instr.dtype]} v{number} = {text};")
+        names.append(f"v{number}")
+    return lines, [names[value] for value in program.results]
+
+
+def literal(value: Any, dtype: str) -> str:
+    """A constant of the family's type."""
+    if dtype == "bool":
+        return f"V::truth({'true' if value else 'false'})"
+    return f"splat<{TYPES[dtype]}>({_number(value, dtype)})"
+
+
+def _supports(instr: Instr, operands: Sequence[str]) -> bool:
+    if any(dtype not in TYPES for dtype in (instr.dtype, *operands)):
+        return False
+    if instr.op in (Op.CONST, Op.CAST, Op.SELECT, Op.LOOKUP) or instr.op in COMPARISONS:
+        return True
+    return instr.op in _table(instr.dtype)
+
+
+def _table(dtype: str) -> Mapping[Op, str]:
+    return _FLOATS if dtype in FLOATS else _INTEGERS if dtype in INTEGERS else _BOOLS
+
+
+def _number(value: Any, dtype: str) -> str:
+    """Exact, whatever the compiler's decimal conversion does."""
+    if dtype in FLOATS:
+        suffix = "f" if dtype == "float32" else ""
+        number = float(np.float32(value)) if suffix else float(value)
+        if isnan(number):
+            return f'__builtin_nan{suffix}("")'
+        if isinf(number):
+            return f"{'-' if number < 0 else ''}__builtin_inf{suffix}()"
+        return repr(number) + suffix
+    bits = 64 if dtype in WIDE else 32
+    if dtype in UNSIGNED:
+        return f"{int(value) % (1 << bits)}{'ull' if dtype in WIDE else 'u'}"
+    number = (int(value) + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+    suffix = "ll" if dtype in WIDE else ""
+    lowest = number == -(1 << (bits - 1))  # no literal is negative: its magnitude would overflow
+    return f"{number + 1}{suffix} - 1" if lowest else f"{number}{suffix}"
+
+
+def _expression(instr: Instr, args: Sequence[str], operands: Sequence[str]) -> str:
+    """The right-hand side of one instruction, given its arguments' text and dtypes."""
+    if instr.op is Op.CONST:
+        return literal(instr.param, instr.dtype)
+    if instr.op is Op.CAST:
+        return args[0] if operands[0] == instr.dtype else _cast(args[0], operands[0], instr.dtype)
+    if instr.op is Op.SELECT:
+        return f"select({', '.join(args)})"
+    if instr.op in COMPARISONS and operands[0] != "bool":
+        return f"mask_of({args[0]} {_COMPARE[instr.op]} {args[1]})"
+    text = _table("bool" if instr.op in COMPARISONS else instr.dtype)[instr.op].format(*args)
+    return _narrow(text, instr.dtype) if instr.op in _WRAPPING else text
+
+
+def _cast(text: str, source: str, target: str) -> str:
+    if target == "bool":
+        return f"mask_of({text} != 0)"
+    if source == "bool":
+        text = f"number({text})"
+    elif source in FLOATS and target in INTEGERS:
+        text = f"truncated<{_CUT.get(target, 'i32')}>({text})"
+    return _narrow(f"cast<{TYPES[target]}>({text})", target)
+
+
+def _narrow(text: str, dtype: str) -> str:
+    return f"{SMALL[dtype]}({text})" if dtype in SMALL else text

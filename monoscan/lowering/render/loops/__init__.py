@@ -1,1 +1,0 @@
-"""The loops: how a kernel walks its data. One layout a file, one driver for all."""
