@@ -7,11 +7,15 @@ from typing import Any, final
 
 import attrs
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.monoids import domain
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
+
+_NUMBERS = (bool, int, float, complex)
+_CONSTANTS = (*_NUMBERS, mx.array, np.ndarray)
 
 
 @attrs.frozen
@@ -80,8 +84,9 @@ class CustomMonoid(_Functions, Monoid):
 
     def _filled(self, path: str, like: mx.array, value: Any) -> mx.array:
         name, value = dtypes.name_of(like.dtype), dtypes.number(value)
-        if not isinstance(value, (bool, int, float, complex)):
-            return mx.full(like.shape, value, like.dtype)
+        value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        if not isinstance(value, _NUMBERS):
+            return self._spread(path, like, mx.array(value))
         if isinstance(value, float) and value.is_integer() and name not in dtypes.FLOATS | dtypes.COMPLEX:
             value = int(value)
         if dtypes.holds(name, value):
@@ -90,6 +95,17 @@ class CustomMonoid(_Functions, Monoid):
             f"[{self.name}] its identity {value!r:.40} is no {name}, the dtype of leaf {path or 'x'}. Cast the elements, or give "
             "identity=lambda like: ..., which can tell dtypes apart."
         )
+
+    def _spread(self, path: str, like: mx.array, value: mx.array) -> mx.array:
+        fits = value.ndim <= like.ndim and all(
+            a in (1, b) for a, b in zip(value.shape[::-1], like.shape[::-1], strict=False)
+        )
+        if not fits:
+            raise errors.ScanTypeError(
+                f"[{self.name}] its identity has shape {value.shape}; leaf {path or 'x'} of one element has {like.shape}. "
+                "Give a number for each leaf, or identity=lambda like: ..., which returns one element."
+            )
+        return mx.broadcast_to(value, like.shape)
 
 
 def monoid(
@@ -142,7 +158,7 @@ def monoid(
     for what, fact in (("commutative", commutative), ("idempotent", idempotent)):
         if not isinstance(fact, bool):
             raise errors.ScanTypeError(f"[monoid] {what} must be True or False; got {tree.shown(fact)}.")
-    if not callable(identity) and any(each is None or isinstance(each, str) for each in _scalars(identity)):
+    if not callable(identity) and not all(isinstance(dtypes.number(each), _CONSTANTS) for each in _scalars(identity)):
         raise errors.ScanTypeError(
             f"[monoid] identity must be a number for each leaf, or a function identity(like); got {tree.shown(identity)}."
         )

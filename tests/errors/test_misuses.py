@@ -173,6 +173,10 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("operators without names", ("[Struct] takes operators by name", "Tuple"), lambda: ms.Struct(ms.Sum())),
     ("a word for the identity", ("[monoid] identity must be a number for each leaf", "got 'zero'"),
      lambda: ms.monoid(mx.add, identity="zero")),
+    ("bytes for the identity", ("[monoid] identity must be a number for each leaf", "got bytes"),
+     lambda: ms.monoid(mx.add, identity=b"0")),
+    ("an identity of two numbers for one", ("[add] its identity has shape (2,); leaf x of one element has ()",),
+     lambda: ms.scan(ms.monoid(mx.add, identity=np.zeros(2), name="add"), A, inclusive=False)),
     ("a number for embed", ("[monoid] embed must be a function; got 3",), lambda: ms.monoid(mx.add, embed=3)),  # type: ignore[arg-type]
     ("a word for a fact", ("[monoid] commutative must be True or False; got 'no'",),
      lambda: ms.monoid(mx.add, commutative="no")),  # type: ignore[arg-type]
