@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from selection import thinned
 
 from monoscan.lowering.render import headers
 from monoscan.lowering.targets.cpu import compiler, recipe
@@ -71,7 +72,7 @@ int main() {
 """
 
 
-@pytest.mark.parametrize("sanitize", ["", "thread", "address,undefined"])
+@pytest.mark.parametrize("sanitize", thinned(["", "thread", "address,undefined"], ["thread"]))
 def test_pool(tmp_path: Path, sanitize: str) -> None:
     found = compiler.Compiler(compiler.find_compiler().command, sanitize)
     program = tmp_path / "pool"

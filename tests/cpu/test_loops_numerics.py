@@ -73,7 +73,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, layout: Layout, reverse: bo
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", thinned(EXACT, ("arg-max", "map4", "segmented", "int8", "pair", "five64")))
+@pytest.mark.parametrize("name", thinned(EXACT, ("arg-max", "segmented", "int8", "pair")))
 @pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
 def test_exact_operators_in_every_loop(name: str, layout: Layout, shape: tuple[int, ...]) -> None:
     program = EXACT[name]
@@ -87,7 +87,7 @@ def test_exact_operators_in_every_loop(name: str, layout: Layout, shape: tuple[i
         np.testing.assert_array_equal(got, want.astype(got.dtype))
 
 
-@pytest.mark.parametrize("name", ["affine", "matmul2", "matmul3", "matmul4"])
+@pytest.mark.parametrize("name", thinned(["affine", "matmul2", "matmul3", "matmul4"], ["affine", "matmul3"]))
 @pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
 def test_running_error(name: str, layout: Layout, shape: tuple[int, ...]) -> None:
     program = PLAIN[name]

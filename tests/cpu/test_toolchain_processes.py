@@ -79,7 +79,10 @@ def test_an_interrupt_stops_the_compilers_of_the_bridge(tmp_path: Path) -> None:
         **os.environ, "CXX": str(program), "TMPDIR": str(tmp_path / "tmp"), "MONOSCAN_CACHE_DIR": str(tmp_path / "cache"),
         "PYTHONPATH": str(Path(build.__file__).parents[4]),
     }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", code], env=settings, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=settings, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
+    )  # fmt: skip
     started = tmp_path / "started"
     while not (started.exists() and len(started.read_text().splitlines()) == 2):
         assert process.poll() is None
