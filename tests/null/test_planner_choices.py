@@ -1,0 +1,121 @@
+"""What a plan holds beside its row: how it combines, what it costs, and what is said where kernels are missing."""
+
+from __future__ import annotations
+
+import attrs
+import mlx.core as mx
+import pytest
+
+import monoscan as ms
+from monoscan.lowering import planner
+from monoscan.lowering.targets.cpu import target as cpu
+
+OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
+
+
+def pair(*shape: int) -> tuple[mx.array, mx.array]:
+    return mx.zeros(shape), mx.zeros(shape)
+
+
+# ------------------------------------------------------------------------------ how it combines
+
+
+def test_a_program_on_lanes_needs_eight_elements_for_each_operation() -> None:
+    """Products of 2 x 2 matrices are 8 multiplications and 4 additions."""
+    found = {n: ms.explain(ms.MatMul(), mx.zeros((n, 2, 2)), strategy="blelloch").combine for n in (95, 96, 97)}
+    assert found == {95: "vmap", 96: "lanes", 97: "lanes"}
+
+
+@pytest.mark.parametrize("batch", [1, 48])
+def test_all_elements_of_a_batch_count(batch: int) -> None:
+    found = ms.explain(ms.MatMul(), mx.zeros((2, batch, 2, 2)), strategy="hillis_steele")
+    assert found.combine == ("lanes" if 2 * batch >= 96 else "vmap")
+
+
+def test_scalars_are_lanes_as_they_are() -> None:
+    assert ms.explain(ms.Affine(), pair(2), strategy="brent_kung").combine == "lanes"
+
+
+def test_what_has_no_program_is_mapped_or_runs_on_slices() -> None:
+    assert ms.explain(OPAQUE, mx.zeros((500, 2))).combine == "vmap"
+
+
+# -------------------------------------------------------------------------------- what it costs
+
+
+@pytest.mark.parametrize(
+    ("strategy", "work", "depth"),
+    [
+        ("sequential", 99, 99),
+        ("hillis_steele", 100 * 7 - 127, 7),  # 100 - 1, 100 - 2, ..., 100 - 64
+        ("brent_kung", 50 + (50 * 6 - 63) + 49, 8),  # pairs, their scan, what lies between
+        ("blelloch", 50 + (50 * 6 - 63) + 49, 8),
+    ],
+)
+def test_combines_and_depth_of_a_hundred_elements(strategy: str, work: int, depth: int) -> None:
+    found = ms.explain(OPAQUE if strategy != "blelloch" else ms.MatMul(), elements(strategy), strategy=strategy)
+    assert (found.work, found.depth) == (work, depth)
+    batch = ms.explain(OPAQUE if strategy != "blelloch" else ms.MatMul(), elements(strategy, 3), strategy=strategy)
+    assert (batch.work, batch.depth) == (3 * work, depth)
+
+
+def elements(strategy: str, *batch: int) -> mx.array:
+    return mx.zeros((100, *batch, 2, 2) if strategy == "blelloch" else (100, *batch, 2))
+
+
+@pytest.mark.parametrize("strategy", ["hillis_steele", "brent_kung", "blelloch"])
+def test_a_fold_is_a_tree_of_one_combine_fewer(strategy: str) -> None:
+    problem = ms.explain(ms.MatMul(), mx.zeros((100, 2, 2)), strategy=strategy).problem
+    found = planner.plan(attrs.evolve(problem, options=attrs.evolve(problem.options, results=False)))
+    assert (found.work, found.depth) == (99, 7)
+
+
+def test_a_product_costs_what_its_parts_cost() -> None:
+    both = ms.explain(ms.Tuple(ms.Sum(), OPAQUE), (mx.zeros((100,)), mx.zeros((100, 2))))
+    assert both.work == sum(part.work for part in both.parts)
+    assert both.depth == max(part.depth for part in both.parts)
+    assert both.bytes == sum(part.bytes for part in both.parts)
+    assert {part.depth for part in both.parts} == {7, 99}
+
+
+# ------------------------------------------------------------------ where kernels cannot be built
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is announced, on a machine that builds no kernel."""
+    heard: list[str] = []
+    monkeypatch.setattr(cpu, "not_built", lambda kernels: "a compiler is missing")
+    monkeypatch.setattr(cpu, "announce", heard.append)
+    return heard
+
+
+def test_a_scan_that_could_have_a_kernel_says_why_it_has_none(said: list[str]) -> None:
+    found = ms.explain(ms.Affine(), pair(100, 11))
+    assert (found.row, found.strategy) == (6, "blelloch")
+    assert said == ["a compiler is missing"]
+    assert next(reason.text for reason in found.reasons if reason.row == 5) == "a compiler is missing"
+
+
+def test_so_does_a_forced_loop_that_cannot_be_one(said: list[str]) -> None:
+    assert ms.explain(ms.Affine(), pair(100, 12), strategy="sequential").combine == "lanes"
+    assert said == ["a compiler is missing"]
+
+
+def test_nothing_is_said_where_no_kernel_would_run(said: list[str]) -> None:
+    assert ms.explain(ms.Sum(), mx.zeros((100, 13))).row == 4
+    assert ms.explain(OPAQUE, mx.zeros((100, 13, 2))).row == 7
+    assert ms.explain(ms.Affine(), pair(1, 13)).row == 2
+    assert ms.explain(ms.Affine(), pair(100, 13), strategy="blelloch").row == 1
+    assert said == []
+
+
+def test_a_forced_kernel_is_an_error_with_the_reason(said: list[str]) -> None:
+    with pytest.raises(ms.StrategyError, match="strategy='kernel' cannot run Affine: a compiler is missing"):
+        ms.explain(ms.Affine(), pair(100, 14), strategy="kernel")
+
+
+def test_parts_without_kernels_go_their_own_ways(said: list[str]) -> None:
+    found = ms.explain(ms.Tuple(ms.Affine(), ms.Sum()), (pair(100, 15), mx.zeros((100, 15))))
+    assert (found.row, found.strategy) == (3, "parts")
+    assert [part.strategy for part in found.parts] == ["blelloch", "native"]
