@@ -87,6 +87,7 @@ def test_an_interrupt_stops_the_compilers_of_the_bridge(tmp_path: Path) -> None:
     while not (started.exists() and len(started.read_text().splitlines()) == 2):
         assert process.poll() is None
         time.sleep(0.02)
+    time.sleep(1)  # the second has started, and a moment later its starter knows it
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
