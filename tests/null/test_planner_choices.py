@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import mlx.core as mx
 import pytest
 
 import monoscan as ms
 from monoscan.lowering import planner
+from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.targets.cpu import target as cpu
 
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
@@ -119,3 +122,77 @@ def test_parts_without_kernels_go_their_own_ways(said: list[str]) -> None:
     found = ms.explain(ms.Tuple(ms.Affine(), ms.Sum()), (pair(100, 15), mx.zeros((100, 15))))
     assert (found.row, found.strategy) == (3, "parts")
     assert [part.strategy for part in found.parts] == ["blelloch", "native"]
+
+
+# ---------------------------------------------------------------------- plans for every size
+
+
+def shapeless(operator: ms.Semigroup, elems: Any, **options: Any) -> Plan:
+    """The plan of a scan in a shapeless compile."""
+    problem = ms.explain(operator, elems, **options).problem
+    forced = attrs.evolve(problem.options, shapeless=True, strategy=options.get("strategy", "auto"))
+    return planner.plan(attrs.evolve(problem, options=forced))
+
+
+def reason(plan: Plan, row: int) -> str:
+    return next(reason.text for reason in plan.reasons if reason.row == row)
+
+
+def test_no_length_makes_a_scan_trivial_where_lengths_change() -> None:
+    found = shapeless(ms.Affine(), pair(1))
+    assert (found.row, found.strategy, found.sized) == (5, "kernel", False)
+    assert reason(found, 2) == "a shapeless compile knows no length"
+    assert reason(found, 6) == "array operations hold the sizes of a trace"
+
+
+def test_scans_of_mlx_fit_every_size_without_an_init() -> None:
+    x = mx.zeros((9,), mx.int32)
+    assert shapeless(ms.Sum(), x).row == 4
+    for options in ({"init": 1}, {"return_carry": True}):
+        found = shapeless(ms.Sum(), x, **options)
+        assert found.row == 5
+        assert "an init and a carry are slices" in reason(found, 4)
+
+
+def test_array_operations_fit_one_size() -> None:
+    with pytest.raises(ms.StrategyError, match=r"opaque has no plan that fits every size.*native: .*; kernel: "):
+        shapeless(OPAQUE, mx.zeros((9, 2)))
+    for strategy in ("blelloch", "hillis_steele", "brent_kung"):
+        with pytest.raises(ms.StrategyError, match="array operations hold the sizes of a trace, and mx"):
+            shapeless(ms.Affine(), pair(9), strategy=strategy)
+    for strategy in ("sequential", "kernel"):
+        assert shapeless(ms.Affine(), pair(9), strategy=strategy).combine == "kernel"
+
+
+def test_heads_of_an_exclusive_scan_hold_sizes_where_elements_have_axes() -> None:
+    heads = mx.zeros((9,), mx.bool_)
+    assert shapeless(ms.Segmented(ms.Affine()), (heads, pair(9)), inclusive=False).row == 5
+    with pytest.raises(ms.StrategyError, match="what an exclusive scan shows at heads is made of slices"):
+        shapeless(ms.Segmented(ms.MatMul()), (heads, mx.zeros((9, 2, 2))), inclusive=False)
+
+
+def test_a_plan_knows_whether_it_holds_sizes() -> None:
+    x = mx.zeros((9,), mx.int32)
+    assert not ms.explain(ms.Sum(), x).sized
+    assert ms.explain(ms.Sum(), x, return_carry=True).sized
+    assert ms.explain(ms.Affine(), pair(9)).sized
+    assert not ms.explain(ms.Struct(a=ms.Sum(), b=ms.Max()), {"a": x, "b": x}).sized
+    assert ms.explain(ms.Tuple(ms.Sum(), OPAQUE), (x, mx.zeros((9, 2)))).sized
+
+
+# ---------------------------------------------------------------- where one loop serves all parts
+
+
+def test_parts_are_one_loop_where_each_would_be_one() -> None:
+    both = ms.explain(ms.Tuple(ms.Affine(), ms.MaxSubarray()), (pair(9), (mx.zeros((9,)),) * 4))
+    assert (both.row, both.strategy, both.combine) == (3, "kernel", "kernel")
+    assert reason(both, 3) == "each part would be a kernel: one loop for all"
+    apart = ms.explain(ms.Tuple(ms.Affine(), ms.Max()), (pair(9), mx.zeros((9,))))
+    assert [part.strategy for part in apart.parts] == ["kernel", "native"]
+
+
+def test_the_rows_after_the_one_that_was_taken_say_so() -> None:
+    found = ms.explain(ms.Sum(), mx.zeros((9,), mx.int32))
+    assert reason(found, 3) == "not a Tuple or Struct"
+    assert [reason(found, row) for row in (5, 6, 7)] == ["would do, but row 4 comes first"] * 3
+    assert reason(ms.explain(ms.Tuple(ms.Sum()), (mx.zeros((1,)),)), 3) == "a row before it was taken"
