@@ -8,9 +8,7 @@ from __future__ import annotations
 import builtins
 import collections
 import contextvars
-import dataclasses
 import datetime
-import enum
 import functools
 import operator
 import sys
@@ -18,27 +16,70 @@ import threading
 import types
 import weakref
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
-import attrs
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from capture_place import Change, Place, attribute_of, reads
+from capture_places_by_name import (
+    a_call_that_is_static,
+    a_cell_itself,
+    a_generic_class,
+    a_getattr_of_a_module,
+    a_global_by_name,
+    a_method_before,
+    a_name_added_up,
+    a_name_by_percent,
+    a_name_put_together,
+    a_number_with_attributes,
+    a_property_of_a_module,
+    an_error,
+    an_item_of_a_class,
+    any_attribute,
+)
+from capture_places_in_containers import (
+    a_chain_map,
+    a_default_dict,
+    a_deque,
+    a_dict,
+    a_dict_with_attributes,
+    a_list_in_a_tuple,
+    a_mapping_proxy,
+)
+from capture_places_of_objects import (
+    a_base_class_attribute,
+    a_base_method_reading_a_global,
+    a_bound_method,
+    a_callable_object,
+    a_class_attribute,
+    a_class_method,
+    a_constructor,
+    a_dataclass,
+    a_descriptor,
+    a_field_of_the_operator,
+    a_metaclass_attribute,
+    a_named_tuple_in_an_attribute,
+    a_namespace,
+    a_property,
+    a_proxy_object,
+    a_rebound_class,
+    a_singleton_on_its_class,
+    a_slot,
+    a_static_method,
+    a_super_attribute,
+    an_argument_of_a_helper,
+    an_attribute,
+    an_attrs_object,
+    an_enum_member,
+    the_operators_base_method,
+    the_operators_class_attribute,
+    through_getattr,
+)
 
 import monoscan as ms
 
-Change = Callable[[Any], None]
-Place = Callable[[Any], tuple[ms.Semigroup, Change]]
 VALUE: Any = None
-CONFIG: Any = None
-
-
-def reads(get: Callable[[], Any]) -> ms.Semigroup:
-    return ms.monoid(lambda l, r: l + r + get() * l * r)
-
-
-def attribute_of(holder: Any, name: str = "value") -> Change:
-    return lambda value: setattr(holder, name, value)
 
 
 def a_global(value: Any) -> tuple[ms.Semigroup, Change]:
@@ -93,317 +134,6 @@ def a_function_in_a_module(value: Any) -> tuple[ms.Semigroup, Change]:
     exec("def get():\n    return value", library.__dict__)
     library.value = value
     return reads(lambda: library.get()), attribute_of(library)
-
-
-def a_class_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    Held.value = value
-    return reads(lambda: Held.value), attribute_of(Held)
-
-
-def a_base_class_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Base:
-        pass
-
-    class Held(Base):
-        pass
-
-    Base.value = value
-    held = Held()
-    return reads(lambda: held.value), attribute_of(Base)
-
-
-def a_metaclass_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Meta(type):
-        pass
-
-    class Held(metaclass=Meta):
-        pass
-
-    Meta.value = value
-    return reads(lambda: Held.value), attribute_of(Meta)
-
-
-def the_operators_class_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Own(ms.Semigroup):
-        def combine(self, left: Any, right: Any) -> Any:
-            return left + right + self.value * left * right
-
-    Own.value = value
-    return Own(), attribute_of(Own)
-
-
-def the_operators_base_method(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Base(ms.Semigroup):
-        def combine(self, left: Any, right: Any) -> Any:
-            return left + right + self.value * left * right
-
-    class Own(Base):
-        def combine(self, left: Any, right: Any) -> Any:
-            return super().combine(left, right)
-
-    Base.value = value
-    return Own(), attribute_of(Base)
-
-
-def a_base_method_reading_a_global(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Base(ms.Semigroup):
-        def combine(self, left: Any, right: Any) -> Any:
-            return left + right + VALUE * left * right
-
-    class Own(Base):
-        def combine(self, left: Any, right: Any) -> Any:
-            return super().combine(left, right)
-
-    globals()["VALUE"] = value
-    return Own(), lambda new: globals().update(VALUE=new)
-
-
-def a_super_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Base(ms.Semigroup):
-        value: Any = None
-
-    class Own(Base):
-        value = "not this one"
-
-        def combine(self, left: Any, right: Any) -> Any:
-            return left + right + super().value * left * right
-
-    Base.value = value
-    return Own(), attribute_of(Base)
-
-
-def an_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held = Held()
-    held.value = value
-    return reads(lambda: held.value), attribute_of(held)
-
-
-def a_singleton_on_its_class(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        instance: Any = None
-
-    Held.instance = Held()
-    Held.instance.value = value
-    return reads(lambda: Held.instance.value), attribute_of(Held.instance)
-
-
-def a_bound_method(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        def combine(self, l: Any, r: Any) -> Any:
-            return l + r + self.value * l * r
-
-    Held.value = value
-    return ms.monoid(Held().combine), attribute_of(Held)
-
-
-def a_callable_object(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        def __call__(self, l: Any, r: Any) -> Any:
-            return l + r + self.value * l * r
-
-    held = Held()
-    held.value = value
-    return ms.monoid(held), attribute_of(held)
-
-
-def a_slot(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        __slots__ = ("value",)
-
-    held = Held()
-    held.value = value
-    return reads(lambda: held.value), attribute_of(held)
-
-
-def a_property(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        @property
-        def value(self) -> Any:
-            return self._value
-
-    held = Held()
-    held._value = value
-    return reads(lambda: held.value), attribute_of(held, "_value")
-
-
-def a_descriptor(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Reads:
-        def __set_name__(self, owner: type, name: str) -> None:
-            self.name = "_" + name
-
-        def __get__(self, held: Any, owner: type) -> Any:
-            return held.__dict__[self.name]
-
-    class Held:
-        value = Reads()
-
-    held = Held()
-    held._value = value
-    return reads(lambda: held.value), attribute_of(held, "_value")
-
-
-def through_getattr(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held = Held()
-    held.value = value
-    return reads(lambda: getattr(held, "value")), attribute_of(held)  # noqa: B009
-
-
-def a_proxy_object(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    class Proxy:
-        def __init__(self, inner: Any) -> None:
-            self._inner = inner
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)
-
-    held = Held()
-    held.value = value
-    proxy = Proxy(held)
-    return reads(lambda: proxy.value), attribute_of(held)
-
-
-def an_argument_of_a_helper(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    def helper(config: Any) -> Any:
-        return config.value
-
-    held = Held()
-    held.value = value
-    return reads(lambda: helper(held)), attribute_of(held)
-
-
-def a_rebound_class(value: Any) -> tuple[ms.Semigroup, Change]:
-    def change(new: Any) -> None:
-        globals()["CONFIG"] = type("Config", (), {"value": new})
-
-    change(value)
-    return reads(lambda: CONFIG.value), change
-
-
-def a_static_method(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        @staticmethod
-        def get() -> Any:
-            return VALUE
-
-    globals()["VALUE"] = value
-    return reads(lambda: Held.get()), lambda new: globals().update(VALUE=new)
-
-
-def a_class_method(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        @classmethod
-        def get(cls) -> Any:
-            return cls.value
-
-    Held.value = value
-    return reads(lambda: Held.get()), attribute_of(Held)
-
-
-def a_constructor(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        def __init__(self) -> None:
-            self.value = VALUE
-
-    globals()["VALUE"] = value
-    return reads(lambda: Held().value), lambda new: globals().update(VALUE=new)
-
-
-def a_namespace(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = types.SimpleNamespace(value=value)
-    return reads(lambda: held.value), attribute_of(held)
-
-
-def a_dataclass(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = dataclasses.make_dataclass("Held", ["value"])(value)
-    return reads(lambda: held.value), attribute_of(held)
-
-
-def a_named_tuple_in_an_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Pair(NamedTuple):
-        value: Any
-        other: int
-
-    held = types.SimpleNamespace(pair=Pair(value, 1))
-    return reads(lambda: held.pair.value), lambda new: setattr(held, "pair", Pair(new, 1))
-
-
-def an_attrs_object(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = attrs.make_class("Held", ["value"])(value)
-    return reads(lambda: held.value), attribute_of(held)
-
-
-def a_field_of_the_operator(value: Any) -> tuple[ms.Semigroup, Change]:
-    @attrs.frozen
-    class Own(ms.Semigroup):
-        held: Any
-
-        def combine(self, left: Any, right: Any) -> Any:
-            return left + right + self.held.value * left * right
-
-    held = types.SimpleNamespace(value=value)
-    return Own(held), attribute_of(held)
-
-
-def an_enum_member(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held(enum.Enum):
-        IT = "it"
-
-    Held.IT.number = value
-    return reads(lambda: Held.IT.number), attribute_of(Held.IT, "number")
-
-
-def a_dict(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = {"value": value}
-    return reads(lambda: held["value"]), lambda new: held.update(value=new)
-
-
-def a_dict_with_attributes(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held(dict[str, Any]):
-        __getattr__ = dict.get
-
-    held = Held(value=value)
-    return reads(lambda: held.value), lambda new: held.update(value=new)
-
-
-def a_default_dict(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = collections.defaultdict(float, value=value)
-    return reads(lambda: held["value"]), lambda new: held.update(value=new)
-
-
-def a_list_in_a_tuple(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = ([value], 1)
-    return reads(lambda: held[0][0]), lambda new: operator.setitem(held[0], 0, new)
-
-
-def a_deque(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = collections.deque([value], maxlen=3)
-    return reads(lambda: held[0]), lambda new: operator.setitem(held, 0, new)
-
-
-def a_mapping_proxy(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = {"value": value}
-    proxy = types.MappingProxyType(held)
-    return reads(lambda: proxy["value"]), lambda new: held.update(value=new)
-
-
-def a_chain_map(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = collections.ChainMap({}, {"value": value})
-    return reads(lambda: held["value"]), lambda new: held.maps[1].update(value=new)
 
 
 def a_partial(value: Any) -> tuple[ms.Semigroup, Change]:
@@ -463,125 +193,6 @@ def a_module_of_layers(value: Any) -> tuple[ms.Semigroup, Change]:
 
     layer = Layer()
     return reads(lambda: layer.value), attribute_of(layer)
-
-
-def a_getattr_of_a_module(value: Any) -> tuple[ms.Semigroup, Change]:
-    settings = types.ModuleType("settings")
-    exec("def __getattr__(name):\n    return table[name]", settings.__dict__)
-    settings.table = {"value": value}
-    return reads(lambda: settings.value), lambda new: settings.table.update(value=new)
-
-
-def a_property_of_a_module(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Settings(types.ModuleType):
-        @property
-        def value(self) -> Any:
-            return self._value
-
-    settings = Settings("settings")
-    settings._value = value
-    return reads(lambda: settings.value), attribute_of(settings, "_value")
-
-
-def an_item_of_a_class(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        table = {"value": value}  # noqa: RUF012
-
-        def __class_getitem__(cls, name: str) -> Any:
-            return cls.table[name]
-
-    return reads(lambda: Held["value"]), lambda new: Held.table.update(value=new)
-
-
-def a_call_that_is_static(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        __call__ = staticmethod(lambda: Held.inner)
-
-    Held.inner = value
-    held = Held()
-    return reads(lambda: held()), attribute_of(Held, "inner")
-
-
-def any_attribute(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held = Held()
-    held.value = value
-    return reads(lambda: [*vars(held).values()][0]), attribute_of(held)  # noqa: RUF015
-
-
-def a_name_put_together(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held, number = Held(), 3
-    held.layer_3 = value
-    return reads(lambda: getattr(held, f"layer_{number}")), attribute_of(held, "layer_3")
-
-
-def a_name_added_up(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held, first = Held(), "some"
-    held.some_rate = value
-    return reads(lambda: getattr(held, first + "_rate")), attribute_of(held, "some_rate")
-
-
-def a_name_by_percent(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held:
-        pass
-
-    held, number = Held(), 3
-    held.layer_3 = value
-    return reads(lambda: getattr(held, "layer_%d" % number)), attribute_of(held, "layer_3")  # noqa: UP031
-
-
-def a_global_by_name(value: Any) -> tuple[ms.Semigroup, Change]:
-    space = {"number": 3, "layer_3": value, "ms": ms}
-    exec("own = ms.monoid(lambda l, r: l + r + globals()[f'layer_{number}'] * l * r)", space)
-    return space["own"], lambda new: space.update(layer_3=new)  # type: ignore[return-value]
-
-
-def a_cell_itself(value: Any) -> tuple[ms.Semigroup, Change]:
-    cell = types.CellType(value)
-    return reads(lambda: cell.cell_contents), attribute_of(cell, "cell_contents")
-
-
-def an_error(value: Any) -> tuple[ms.Semigroup, Change]:
-    held = types.SimpleNamespace(error=ValueError("mine", value))
-    return reads(lambda: held.error.args[1]), lambda new: setattr(held, "error", ValueError("mine", new))
-
-
-def a_number_with_attributes(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Rate(float):
-        pass
-
-    rate = Rate(3.0)
-    rate.value = value
-    return reads(lambda: rate.value * rate / 3.0), attribute_of(rate)
-
-
-def a_generic_class(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Held(Generic[TypeVar("T")]):  # type: ignore[misc]
-        pass
-
-    Held.value = value
-    held = Held()
-    return reads(lambda: held.value), attribute_of(Held)
-
-
-def a_method_before(value: Any) -> tuple[ms.Semigroup, Change]:
-    class Own(ms.Semigroup):
-        def combine(self, left: Any, right: Any) -> Any:
-            return self.before(left, right)
-
-        def before(self, total: Any, element: Any) -> Any:
-            return total + element + VALUE * total * element
-
-    globals()["VALUE"] = value
-    return Own(), lambda new: globals().update(VALUE=new)
 
 
 PLACES: list[Place] = [
