@@ -19,6 +19,7 @@ import monoscan as ms
 from monoscan.cache import Cache
 from monoscan.cli import info
 from monoscan.lowering.targets.cpu import build, kernels, recipe
+from monoscan.lowering.targets.cpu.compiler import Compiler
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
 
@@ -56,10 +57,10 @@ def test_a_compiler_that_hangs_is_stopped_with_all_that_it_started(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     program = broken(monkeypatch, folder, f"sleep 600 & echo $! > {folder.parent}/child; wait")
-    monkeypatch.setattr(kernels, "SECONDS", 0.3)
-    monkeypatch.setattr(kernels, "_CHECK_SECONDS", 0.3)
-    run = kernels._run
-    monkeypatch.setattr(kernels, "_run", lambda c, s, p, seconds=0.3: run(c, s, p, seconds))
+    run = Compiler.run
+    monkeypatch.setattr(
+        Compiler, "run", lambda self, arguments, source, scratch, *_: run(self, arguments, source, scratch, 0.3)
+    )
     np.testing.assert_allclose(scan(), states(), rtol=1e-6)
     assert "the C++ compiler had not finished after 0.3 s and was stopped" in capsys.readouterr().err
     assert runs(program) == 2

@@ -11,9 +11,21 @@ import pytest
 
 import monoscan as ms
 from monoscan import errors, tree
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.strategies import mapped
-from monoscan.lowering.strategies.combine import by_slices, by_vmap, join_lanes, on_lanes, on_leaves, split_lanes, trim
+from monoscan.lowering.strategies.combine import (
+    by_lanes,
+    by_slices,
+    by_vmap,
+    join_lanes,
+    on_lanes,
+    on_leaves,
+    split_lanes,
+    trim,
+)
 from monoscan.lowering.strategies.slices import Combine, Leaves
+from monoscan.lowering.trace.combine import trace_combine
+from monoscan.lowering.trace.reads.captures import capture
 
 RNG = np.random.default_rng(11)
 
@@ -106,6 +118,15 @@ def test_a_derivative_of_ones_own_is_used_for_each_element() -> None:
     same(dy, (x * k).sum(0, keepdims=True) * np.ones((1, 3)))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_what_is_the_same_for_all_gets_the_sum_of_all_gradients(size: int) -> None:
+    x, y = floats(size, 1), floats(1, size)
+    both = lambda x, y: mapped.ruled(lambda x, y: [tripled(x) * y], [x, y], 2)[0].sum()  # noqa: E731
+    dx, dy = mx.grad(both, argnums=(0, 1))(x, y)
+    same(dx, np.full((size, 1), 3 * np.array(y).sum()))
+    same(dy, np.full((1, size), np.array(x).sum()))
+
+
 def test_its_tangent_is_used_too() -> None:
     x, k, y = (np.array(each, np.float64) for each in (X, K, Y))
     _, (moved,) = mx.jvp(lambda x: mapped.ruled(scaled, [x, K, Y], 2)[0], [X], [mx.ones_like(X)])
@@ -154,13 +175,13 @@ def test_mapped_axes_come_first_and_others_are_of_size_one(axis: int | None, sha
 
 # ------------------------------------------------------------------------------- leaves and lanes
 
-EVENTS = ((), (2,), (2, 3))
+EVENTS = ((), (2,), (2, 3), (1,))
 
 
 def test_lanes_are_the_items_of_events_in_order() -> None:
-    leaves = [floats(5, 4), floats(5, 4, 2), floats(5, 4, 2, 3)]
+    leaves = [floats(5, 4), floats(5, 4, 2), floats(5, 4, 2, 3), floats(5, 4, 1)]
     lanes = split_lanes(leaves, EVENTS)
-    assert [lane.shape for lane in lanes] == [(5, 4)] * 9
+    assert [lane.shape for lane in lanes] == [(5, 4)] * 10
     assert mx.array_equal(lanes[0], leaves[0])
     assert mx.array_equal(lanes[2], leaves[1][..., 1])
     assert mx.array_equal(lanes[3 + 4], leaves[2][..., 1, 1])
@@ -172,7 +193,7 @@ def test_a_combine_of_leaves_is_one_of_lanes_and_back() -> None:
     def minus(left: Leaves, right: Leaves) -> Leaves:
         return [2 * a - b for a, b in zip(left, right, strict=True)]
 
-    left, right = ([floats(3), floats(3, 2), floats(3, 2, 3)] for _ in range(2))
+    left, right = ([floats(3), floats(3, 2), floats(3, 2, 3), floats(3, 1)] for _ in range(2))
     for make, given in ((on_lanes, lambda x: x), (on_leaves, lambda x: split_lanes(x, EVENTS))):
         combine: Combine = make(minus, EVENTS)
         for got, want in zip(combine(given(left), given(right)), given(minus(left, right)), strict=True):
@@ -197,6 +218,29 @@ def test_a_function_of_slices_must_return_slices(wrong: Callable[[mx.array], Any
         combine([floats(4, 1)], [floats(4, 3)])
 
 
+def test_a_lane_that_depends_on_no_element_is_one_for_each() -> None:
+    """Of a constant, of a captured number, and of one of two operands that broadcast."""
+    rate = mx.array(0.5)
+    operator = ms.monoid(lambda l, r: (l[0] * 0 + 1, rate * 1.0, r[2], l[3] + r[3]))
+    leaves = (Leaf("float32"),) * 4
+    _, structure = tree.flatten(leaves)
+    found = trace_combine(operator, structure, leaves, capture(operator))
+    assert found.program is not None
+    left, right = [floats(5, 1) for _ in range(4)], [floats(5, 3) for _ in range(4)]
+    got = by_lanes(found.program, [rate])(left, right)
+    assert [y.shape for y in got] == [(5, 3)] * 4
+    same(got[1], np.full((5, 3), 0.5))
+    same(got[2], np.array(right[2]))
+
+
+def test_leaves_of_several_numbers_of_axes_go_to_the_operands_in_order() -> None:
+    operator = ms.monoid(lambda l, r: (l[0] - 2 * r[0], l[1] - 2 * r[1], l[2] - 2 * r[2]))
+    structure = tree.flatten((0, 0, 0))[1]
+    left, right = [floats(4, 3) for _ in range(3)], [floats(4, 3) for _ in range(3)]
+    for got, a, b in zip(by_vmap(lambda _: operator, structure, [], [()] * 3)(left, right), left, right, strict=True):
+        same(got, np.array(a) - 2 * np.array(b))
+
+
 def test_a_function_of_slices_gets_them_whole() -> None:
     x, y = floats(4, 1), floats(4, 3)
     (got,) = by_slices(ms.monoid(lambda l, r: l * 2 + r), tree.LEAF)([x], [y])
@@ -218,3 +262,8 @@ def test_derivatives_of_ones_own_are_kept_where_they_are_known(own_rules: bool) 
     combine = by_vmap(lambda _: ms.monoid(lambda l, r: tripled(l) + r), tree.LEAF, [], [()], own_rules=own_rules)
     slope = mx.grad(lambda x: combine([x], [x])[0].sum())(floats(4))
     same(slope, np.full(4, 4.0 if own_rules else 2.0))  # mx.vmap drops them
+
+
+def test_they_are_lost_where_nobody_said_that_there_are_any() -> None:
+    combine = by_vmap(lambda _: ms.monoid(lambda l, r: tripled(l) + r), tree.LEAF, [], [()])
+    same(mx.grad(lambda x: combine([x], [x])[0].sum())(floats(4)), np.full(4, 2.0))

@@ -94,6 +94,12 @@ def test_what_the_ir_cannot_express_goes_by_arrays() -> None:
     assert row(OPAQUE, mx.zeros((100_000, 2))) == (7, "brent_kung")
 
 
+def test_array_operations_are_few_up_to_4096_elements() -> None:
+    assert row(OPAQUE, mx.zeros((1024, 4, 2))) == (7, "hillis_steele")
+    assert row(OPAQUE, mx.zeros((4096, 2))) == (7, "hillis_steele")
+    assert row(OPAQUE, mx.zeros((4097, 2))) == (7, "brent_kung")
+
+
 def test_the_batch_counts_in_the_choice() -> None:
     assert row(OPAQUE, mx.zeros((10, 100_000, 2))) == (7, "brent_kung")
 
