@@ -133,5 +133,6 @@ def test_with_a_batch_only_whole_slices_are_proposed() -> None:
         assert "sequential" not in str(caught.value)
     with pytest.raises(ms.StrategyError, match="no rule for LUF"):
         ms.scan(operator, mx.array(x[:1]), init=mx.zeros((3, 2, 2)))
+    np.testing.assert_array_equal(np.array(ms.scan(operator, mx.array(x[:1]))), x[:1])  # nothing is combined
     want = fold_in_order(lambda l, r: l @ r, x.astype(np.float64))
     np.testing.assert_allclose(np.array(ms.associative_scan(solved, mx.array(x))), want, rtol=1e-3)

@@ -94,6 +94,13 @@ def test_what_the_ir_cannot_express_goes_by_arrays() -> None:
     assert row(OPAQUE, mx.zeros((100_000, 2))) == (7, "brent_kung")
 
 
+def test_sums_after_an_init_are_a_loop() -> None:
+    x = mx.zeros((100,))
+    assert row(ms.Sum(), x, init=1.0) == (5, "kernel")
+    assert row(ms.Max(), x, init=1.0) == (4, "native")
+    assert row(ms.Sum(), x.astype(mx.int32), init=1) == (4, "native")
+
+
 def test_array_operations_are_few_up_to_4096_elements() -> None:
     assert row(OPAQUE, mx.zeros((1024, 4, 2))) == (7, "hillis_steele")
     assert row(OPAQUE, mx.zeros((4096, 2))) == (7, "hillis_steele")

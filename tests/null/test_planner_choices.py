@@ -73,6 +73,15 @@ def test_a_fold_is_a_tree_of_one_combine_fewer(strategy: str) -> None:
     assert (found.work, found.depth) == (99, 7)
 
 
+@pytest.mark.parametrize("strategy", ["kernel", "blelloch", "hillis_steele"])
+def test_bytes_are_those_of_the_kernels_or_of_the_array_operations(strategy: str) -> None:
+    """At least each leaf is read once and written once."""
+    found = ms.explain(ms.Affine(), pair(100), strategy=strategy)
+    assert found.bytes >= 2 * 2 * 4 * 100
+    if strategy == "kernel":
+        assert found.bytes == sum(kernel.bytes for kernel in found.kernels) == 2 * 2 * 4 * 100
+
+
 def test_a_product_costs_what_its_parts_cost() -> None:
     both = ms.explain(ms.Tuple(ms.Sum(), OPAQUE), (mx.zeros((100,)), mx.zeros((100, 2))))
     assert both.work == sum(part.work for part in both.parts)
@@ -113,6 +122,11 @@ def test_nothing_is_said_where_no_kernel_would_run(said: list[str]) -> None:
     assert said == []
 
 
+def test_sums_after_an_init_are_a_loop_where_there_is_one(said: list[str]) -> None:
+    assert ms.explain(ms.Sum(), mx.zeros((100, 16)), init=1.0).row == 4
+    assert said == []
+
+
 def test_a_forced_kernel_is_an_error_with_the_reason(said: list[str]) -> None:
     with pytest.raises(ms.StrategyError, match="strategy='kernel' cannot run Affine: a compiler is missing"):
         ms.explain(ms.Affine(), pair(100, 14), strategy="kernel")
@@ -143,6 +157,14 @@ def test_no_length_makes_a_scan_trivial_where_lengths_change() -> None:
     assert (found.row, found.strategy, found.sized) == (5, "kernel", False)
     assert reason(found, 2) == "a shapeless compile knows no length"
     assert reason(found, 6) == "array operations hold the sizes of a trace"
+
+
+def test_a_forced_strategy_is_none_for_one_element_but_where_lengths_change() -> None:
+    for strategy in ("sequential", "kernel"):
+        assert shapeless(ms.Affine(), pair(1), strategy=strategy).combine == "kernel"
+    for strategy in ("sequential", "kernel", "blelloch"):
+        assert ms.explain(ms.Affine(), pair(1), strategy=strategy).strategy == "trivial"
+        assert ms.explain(ms.Affine(), pair(2), strategy=strategy).strategy == strategy
 
 
 def test_scans_of_mlx_fit_every_size_without_an_init() -> None:
