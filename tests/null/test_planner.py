@@ -65,6 +65,12 @@ def test_a_forced_strategy_comes_first() -> None:
         assert row(ms.Sum(), X, strategy=strategy) == (1, strategy)
 
 
+def test_parts_are_forced_each() -> None:
+    found = ms.explain(ms.Tuple(ms.Sum(), ms.Max()), (X, X), strategy="blelloch")
+    assert (found.row, found.strategy) == (1, "parts")
+    assert [(part.row, part.strategy) for part in found.parts] == [(1, "blelloch")] * 2
+
+
 def test_short_axes_and_empty_batches_come_second() -> None:
     for elems in (X[:0], X[:1], mx.zeros((9, 0))):
         assert row(ms.Sum(), elems) == (2, "trivial")

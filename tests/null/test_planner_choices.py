@@ -15,6 +15,8 @@ from monoscan.lowering.targets.cpu import target as cpu
 
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
 
+OPAQUE_MONOID = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, identity=0, name="opaque")
+
 
 def pair(*shape: int) -> tuple[mx.array, mx.array]:
     return mx.zeros(shape), mx.zeros(shape)
@@ -163,7 +165,8 @@ def test_a_forced_strategy_is_none_for_one_element_but_where_lengths_change() ->
     for strategy in ("sequential", "kernel"):
         assert shapeless(ms.Affine(), pair(1), strategy=strategy).combine == "kernel"
     for strategy in ("sequential", "kernel", "blelloch"):
-        assert ms.explain(ms.Affine(), pair(1), strategy=strategy).strategy == "trivial"
+        short = ms.explain(ms.Affine(), pair(1), strategy=strategy)
+        assert (short.row, short.strategy) == (1, "trivial")
         assert ms.explain(ms.Affine(), pair(2), strategy=strategy).strategy == strategy
 
 
@@ -200,6 +203,23 @@ def test_a_plan_knows_whether_it_holds_sizes() -> None:
     assert ms.explain(ms.Affine(), pair(9)).sized
     assert not ms.explain(ms.Struct(a=ms.Sum(), b=ms.Max()), {"a": x, "b": x}).sized
     assert ms.explain(ms.Tuple(ms.Sum(), OPAQUE), (x, mx.zeros((9, 2)))).sized
+
+
+# --------------------------------------------------------------- what comes after the scan
+
+
+def test_an_exclusive_scan_of_segments_is_given_its_heads_after_it() -> None:
+    heads, x = mx.zeros((9,), mx.bool_), mx.zeros((9,))
+    sums = ms.explain(ms.Segmented(ms.Sum()), (heads, x), inclusive=False).restart
+    assert sums is not None
+    assert sums.program is not None
+    matrices = ms.explain(ms.Segmented(ms.MatMul()), (heads, mx.zeros((9, 2, 2))), inclusive=False).restart
+    assert matrices is not None
+    assert matrices.program is None  # by the function itself, on slices
+    assert ms.explain(ms.Segmented(ms.Sum()), (heads, x)).restart is None
+    both = ms.explain(ms.Tuple(ms.Segmented(ms.Sum()), OPAQUE_MONOID), ((heads, x), mx.zeros((9, 2))), inclusive=False)
+    assert both.restart is None
+    assert [part.restart is not None for part in both.parts] == [True, False]
 
 
 # ---------------------------------------------------------------- where one loop serves all parts
