@@ -90,8 +90,7 @@ def check(
 
 
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
-@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, False), (True, True)]))
 @pytest.mark.parametrize("layout", LAYOUTS)
 @lengths
 def test_every_length(lengths: list[int], layout: Layout, reverse: bool, inclusive: bool, with_init: bool) -> None:
