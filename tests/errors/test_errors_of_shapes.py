@@ -16,6 +16,13 @@ MATRIX = ms.monoid(lambda l, r: l @ r, event=2, name="matrix")
 BOTH = ms.monoid(lambda l, r: (l[0] + r[0], l[1] + r[1]), event=1, name="both")
 
 
+class Nested(ms.Semigroup):
+    template = (("a", "b"), "c")
+
+    def combine(self, left: Any, right: Any) -> Any:
+        return right
+
+
 def zeros(*shape: int) -> mx.array:
     return mx.zeros(shape)
 
@@ -28,6 +35,9 @@ CASES: dict[str, tuple[type[ms.ScanError], str, Callable[[], Any]]] = {
         ms.TreeError, "Take a stacked array apart: (x[..., 0], x[..., 1]).", lambda: ms.scan(ms.Affine(), zeros(7, 3, 2))),
     "the number of leaves in the middle alone": (
         ms.TreeError, "Each leaf is an array of its own: (a, b).", lambda: ms.scan(ms.Affine(), zeros(7, 2, 5))),
+    "leaves of a tree in a tree": (
+        ms.TreeError, "Take a stacked array apart: (x[0], x[1], x[2]).",
+        lambda: ms.scan(Nested(), zeros(3, 7))),
     "a tree for an array": (
         ms.TreeError, "Tuple scans several arrays side by side", lambda: ms.scan(ms.Sum(), (zeros(2), zeros(2)))),
     # ----------------------------------------------------------------------------- no scan axis
@@ -51,6 +61,8 @@ CASES: dict[str, tuple[type[ms.ScanError], str, Callable[[], Any]]] = {
     "a slice without axes beside another": (
         ms.ScanError, "mx.broadcast_to(leaf, (4,)).",
         lambda: ms.associative_scan(lambda l, r: l, (zeros(4, 2), zeros()), axis=0)),
+    "a slice without axes beside one of one axis": (
+        ms.ScanError, "mx.broadcast_to(leaf, (4,)).", lambda: ms.associative_scan(lambda l, r: l, (zeros(4), zeros()))),
     # ------------------------------------------------------------------------------------- axes
     "an event axis behind one axis": (
         ms.ScanError, "axis 1 is an event axis of leaf x with shape (5, 2, 2): its last 2 belong to one element. The scan "
@@ -89,6 +101,21 @@ def test_the_words_of(name: str) -> None:
     kind, words, call = CASES[name]
     with pytest.raises(kind, match=re.escape(words)):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ms.scan(MATRIX, zeros(2, 2)),
+        lambda: ms.scan(PAIR, (zeros(9), zeros(3))),
+        lambda: ms.scan(ms.Affine(), (zeros(9), zeros())),
+    ],
+    ids=["a single leaf", "a number for each leaf", "no event"],
+)
+def test_a_number_for_each_leaf_is_proposed_where_one_stands_for_several(call: Callable[[], Any]) -> None:
+    with pytest.raises(ms.ScanError) as caught:
+        call()
+    assert "`event`" not in str(caught.value)
 
 
 @pytest.mark.parametrize("h0", [(), (3,), (1,), (2, 3), (2, 1)])
