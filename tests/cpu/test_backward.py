@@ -29,6 +29,7 @@ from gradient_cases import (
 from gradient_oracle import Question, numpy_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_driver import compile_source
 from random_combines import Combine, combines
 from selection import thinned
 
@@ -352,3 +353,29 @@ def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
         ran = adjoint.Ran(scan, [x], [outputs], 0, 2)
         found = [adjoint.vjp(ran, [x], run) for run in (backward.backward, by_arrays.backward)]
         np.testing.assert_allclose(np.array(found[0][0]), np.array(found[1][0]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"inclusive": False}], ids=str)
+@pytest.mark.parametrize("shape", [(9,), (9, 20)], ids=str)
+def test_the_loops_compile_without_warnings(
+    shape: tuple[int, ...], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    plain = backward.render_backward
+
+    def noted(spec: Any) -> str:
+        texts.append(plain(spec))
+        return texts[-1]
+
+    monkeypatch.setattr(backward, "render_backward", noted)
+    monkeypatch.setattr(backward, "COMPILED", Cache(16))
+    rng = np.random.default_rng(0)
+    gates, matrices = random(rng, *shape), random(rng, *shape, 2, 2)
+    mx.eval(
+        mx.grad(lambda a: ms.scan(ms.Affine(), (a, a), strategy="kernel", **options)[1].sum())(gates),
+        mx.grad(lambda a: ms.scan(ms.MatMul(), a, strategy="kernel", **options).sum())(matrices),
+        mx.grad(lambda a: ms.scan(ms.LogSumExp(), a, strategy="kernel", **options).sum())(gates),
+    )
+    assert len(texts) == 3
+    for text in texts:
+        compile_source(text)

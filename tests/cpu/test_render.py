@@ -14,6 +14,7 @@ import pytest
 from loop_driver import compile_source
 
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
+from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -52,6 +53,19 @@ def test_source_depends_on_nothing_but_the_spec() -> None:
 def test_widths_compile_without_warnings(vector_bytes: int) -> None:
     for name in ("affine_rows", "affine_sweep", "affine_narrow"):
         compile_source(render(attrs.evolve(CASES[name], vector_bytes=vector_bytes)))
+
+
+ORDINARY = [frozenset(kinds) for kinds in ((), (LOW,), (HIGH,), (LOW, HIGH))]
+
+
+@pytest.mark.parametrize("ordinary", ORDINARY, ids=lambda kinds: "-".join(sorted(kinds)) or "none")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_kind_of_guard_compiles_without_warnings(dtype: str, ordinary: frozenset[str]) -> None:
+    for layout in (Layout.ROWS, Layout.NARROW, Layout.PANELS):
+        spec = attrs.evolve(spec_of(operators.affine(dtype), layout), ordinary=(ordinary, ordinary))
+        source = render(spec)
+        assert "guarded = true" in source
+        compile_source(source)
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 8), ("float64", 4), ("int8", 8), ("bool", 8)])

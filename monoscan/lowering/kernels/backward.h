@@ -1,9 +1,10 @@
 // The adjoint of a scan as one loop: it walks back over the steps, one column a chain.
 //
-// A vector holds columns, as in the forward sweep. A panel of a few vectors keeps the cotangents that go from one row to
-// the row before in registers; from panel to panel they lie in a row of their own. A single column is walked in scalar
-// code. The generated text gives `operation`: `step`, from the operands of one combine and the cotangents of what it
-// yields to those of its left operand and the gradients, and `copy`, for the first element, which is the state itself.
+// A vector holds columns, as in the forward sweep. A panel of a few vectors keeps the cotangents that go from one row
+// to the row before in registers; from panel to panel they lie in a row of their own. A single column is walked in
+// scalar code. The generated text gives `operation`: `step`, from the operands of one combine and the cotangents of
+// what it yields to those of its left operand and the gradients, and `copy`, for the first element, which is the state
+// itself.
 #pragma once
 #include "arrays.h"
 #include "driver.h"
@@ -12,7 +13,9 @@ typedef operation::cotangents cotangents;
 typedef operation::operands operands;
 typedef operation::gradients gradients;
 
-STEP void step(const operands& o, const cotangents& g, cotangents& left, gradients& d) { operation::step(o, g, left, d); }
+STEP void step(const operands& o, const cotangents& g, cotangents& left, gradients& d) {
+  operation::step(o, g, left, d);
+}
 
 // One step of every array: a pointer for each lane, and strides in items and in bytes. Locals, since a store might
 // change what the launch holds as far as the compiler knows.
@@ -39,7 +42,8 @@ template <class D, bool ready> INLINE auto get_items(const u8* at, ms_int stride
     return D::load(items<ready>(p, stride, j, m, b));
   }
 }
-template <class D, bool ready, class V> INLINE void put_items(u8* at, ms_int stride, ms_int j, [[maybe_unused]] int m, V v) {
+template <class D, bool ready, class V>
+INLINE void put_items(u8* at, ms_int stride, ms_int j, [[maybe_unused]] int m, V v) {
   typedef typename D::item item;
   item* const p = (item*)at;
   if constexpr (scalar_code) {
@@ -54,19 +58,23 @@ template <class D, bool ready, class V> INLINE void put_items(u8* at, ms_int str
 }
 
 // ------------------------------------------------------------------ pointers
-template <class A, int... k> INLINE void start_lanes(rows& p, int slot, const ms_array& a, ms_int offset, ms_int along, seq<k...>) {
+template <class A, int... k>
+INLINE void start_lanes(rows& p, int slot, const ms_array& a, ms_int offset, ms_int along, seq<k...>) {
   typedef typename A::item item;
   ((p.at[A::place + k] = (u8*)((item*)a.data + offset + k * a.lane + along)), ...);
   p.along_inner[slot] = a.inner;
 }
-template <class... A> INLINE void start(rows& p, arrays<A...>, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int down) {
+template <class... A>
+INLINE void start(rows& p, arrays<A...>, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int down) {
   (start_lanes<A>(p, A::number, p.q->g->inputs[A::number], p.q->in[A::number], at * p.q->g->inputs[A::number].axis,
-                  typename A::each()), ...);
+                  typename A::each()),
+   ...);
   ((p.along_axis[A::number] = p.q->g->inputs[A::number].axis * down * (int)sizeof(typename A::item)), ...);
 }
 template <class... A> INLINE void start_results(rows& p, arrays<A...>, ms_int at, ms_int down) {
   (start_lanes<A>(p, inputs + A::number, p.q->g->outputs[A::number], p.q->out[A::number],
-                  at * p.q->g->outputs[A::number].axis, typename A::each()), ...);
+                  at * p.q->g->outputs[A::number].axis, typename A::each()),
+   ...);
   ((p.along_axis[inputs + A::number] = p.q->g->outputs[A::number].axis * down * (int)sizeof(typename A::item)), ...);
 }
 template <class A, int... k> INLINE void move_lanes(rows& p, int slot, seq<k...>) {
@@ -88,7 +96,9 @@ INLINE void step_back(rows& p) {
   move(p, 0, rights()), move(p, 0, lefts()), move(p, 0, weights()), move(p, inputs, out());
 }
 // Whether whole vectors lie in order everywhere.
-template <class... A> INLINE bool all_ready(const ms_array* a, arrays<A...>) { return (... && (a[A::number].inner == 1)); }
+template <class... A> INLINE bool all_ready(const ms_array* a, arrays<A...>) {
+  return (... && (a[A::number].inner == 1));
+}
 INLINE bool lies_ready(const ms_launch* g) {
   return all_ready(g->inputs, rights()) && all_ready(g->inputs, lefts()) && all_ready(g->inputs, weights()) &&
          all_ready(g->outputs, out());
@@ -98,17 +108,24 @@ INLINE bool lies_ready(const ms_launch* g) {
 template <class A, bool ready, bool add, class S, int... k>
 INLINE void read_lanes(const rows& p, ms_int j, int m, S& s, seq<k...>) {
   if constexpr (add)
-    ((s.*A::template member<k> += get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)), ...);
+    ((s.*A::template member<k> +=
+      get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
+     ...);
   else
-    ((s.*A::template member<k> = get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)), ...);
+    ((s.*A::template member<k> =
+          get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
+     ...);
 }
 template <bool ready, bool add, class S, class... A>
-INLINE void read(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m, [[maybe_unused]] S& s) {
+INLINE void read(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
+                 [[maybe_unused]] S& s) {
   (read_lanes<A, ready, add>(p, j, m, s, typename A::each()), ...);
 }
 template <class A, bool ready, int... k>
 INLINE void write_lanes(const rows& p, ms_int j, int m, const gradients& d, seq<k...>) {
-  (put_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m, d.*A::template member<k>), ...);
+  (put_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m,
+                                       d.*A::template member<k>),
+   ...);
 }
 template <bool ready, class... A> INLINE void write(const rows& p, arrays<A...>, ms_int j, int m, const gradients& d) {
   (write_lanes<A, ready>(p, j, m, d, typename A::each()), ...);
@@ -121,7 +138,8 @@ template <class A, class S, int... k> INLINE void take_lanes(const rows& p, ms_i
   ((s.*A::template member<k> = get_items<typename A::dtype, false>((const u8*)(x + k * a.lane), a.inner, j, m)), ...);
 }
 template <class S, class... A>
-INLINE void take(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m, [[maybe_unused]] S& s) {
+INLINE void take(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
+                 [[maybe_unused]] S& s) {
   (take_lanes<A>(p, j, m, s, typename A::each()), ...);
 }
 template <class A, int... k> INLINE void give_lanes(const rows& p, ms_int j, int m, const cotangents& g, seq<k...>) {
@@ -131,7 +149,8 @@ template <class A, int... k> INLINE void give_lanes(const rows& p, ms_int j, int
   (put_items<typename A::dtype, false>((u8*)(y + k * a.lane), a.inner, j, m, g.*A::template member<k>), ...);
 }
 template <class... A>
-INLINE void give(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m, [[maybe_unused]] const cotangents& g) {
+INLINE void give(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
+                 [[maybe_unused]] const cotangents& g) {
   (give_lanes<A>(p, j, m, g, typename A::each()), ...);
 }
 INLINE void finish(const rows& p, ms_int j, int m, const cotangents& g) {
@@ -175,8 +194,7 @@ template <class A, class P> INLINE P* carried_lane(P* row, ms_int pitch, ms_int 
   return row + pitch * 8 * (A::place + k) + j * (int)sizeof(typename A::item);
 }
 template <class A, int... k> INLINE void get_lanes(const u8* row, ms_int pitch, ms_int j, cotangents& g, seq<k...>) {
-  if constexpr (!scalar_code)
-    ((g.*A::template member<k> = A::dtype::load(carried_lane<A>(row, pitch, j, k))), ...);
+  if constexpr (!scalar_code) ((g.*A::template member<k> = A::dtype::load(carried_lane<A>(row, pitch, j, k))), ...);
 }
 template <class... A> INLINE void get_row(const u8* row, ms_int pitch, ms_int j, cotangents& g, arrays<A...>) {
   (get_lanes<A>(row, pitch, j, g, typename A::each()), ...);
@@ -235,7 +253,7 @@ bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8 * live_lanes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {
-    reverse, true, false, false, W, 0, inputs, outputs, inits, carries, 0, 0, nanoseconds, 0, 0, {}, {}, {}, nullptr, 0};
+extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
+                                   0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_back(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) { run_back(g, task); }

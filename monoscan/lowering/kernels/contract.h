@@ -30,25 +30,25 @@ typedef struct {
 } ms_array;
 
 typedef struct {
-  ms_int n;       // length of the scan axis
-  ms_int inner;   // length of the inner axis; 1: the scan axis itself is innermost
+  ms_int n;      // length of the scan axis
+  ms_int inner;  // length of the inner axis; 1: the scan axis itself is innermost
   ms_int outer_ndim;
   ms_int outer_shape[MS_MAX_OUTER];
-  ms_int outer_size;         // product of outer_shape
-  ms_int has_init;           // inits are valid
-  ms_int want_carry;         // carries are valid
-  ms_int last_level_cache;   // bytes: outputs beyond it are stored past the caches
-  const ms_array* inputs;    // element leaves, then captures (axis stride 0)
-  const ms_array* inits;     // one per state leaf, accumulation dtype
+  ms_int outer_size;        // product of outer_shape
+  ms_int has_init;          // inits are valid
+  ms_int want_carry;        // carries are valid
+  ms_int last_level_cache;  // bytes: outputs beyond it are stored past the caches
+  const ms_array* inputs;   // element leaves, then captures (axis stride 0)
+  const ms_array* inits;    // one per state leaf, accumulation dtype
   ms_array* outputs;
-  ms_array* carries;         // one per state leaf, accumulation dtype
-  void* scratch;             // 64-byte aligned, ms_schedule's scratch_bytes long
+  ms_array* carries;  // one per state leaf, accumulation dtype
+  void* scratch;      // 64-byte aligned, ms_schedule's scratch_bytes long
 } ms_launch;
 
 // A tag, not a typedef: in C++ the kernel's function of the same name may stand beside it.
 struct ms_schedule {
-  ms_int phases;          // run in order, with a barrier between them; 0: not made for such a launch
-  ms_int tasks[4];        // tasks of each phase: independent of one another
+  ms_int phases;    // run in order, with a barrier between them; 0: not made for such a launch
+  ms_int tasks[4];  // tasks of each phase: independent of one another
   ms_int scratch_bytes;
 };
 

@@ -40,9 +40,9 @@ struct kernel_facts {
 
 // ------------------------------------------------------------------ what a kernel gives
 extern const kernel_facts facts;
-bool fits(const ms_launch* g);              // whether its loop is made for such a launch
-ms_int buffer_bytes(const ms_launch* g);    // for each task
-void span(const piece& p, bool scanned);    // scans or folds a piece
+bool fits(const ms_launch* g);            // whether its loop is made for such a launch
+ms_int buffer_bytes(const ms_launch* g);  // for each task
+void span(const piece& p, bool scanned);  // scans or folds a piece
 // The row of carries that follows from two, one after the other; whether any came out bad. Those are taken from a third
 // row, if there is one.
 bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead);

@@ -6,9 +6,7 @@
 #pragma once
 #include "state.h"
 
-template <class V> struct halves_of {
-  V low, high;
-};
+template <class V> struct halves_of { V low, high; };
 template <class V> INLINE bool any(V m) {
 #if defined(__AVX__)
   typedef long long q4 __attribute__((vector_size(32)));
@@ -47,12 +45,12 @@ template <class V> INLINE V multiply_add(V a, V b, V c) {
 }
 
 // Bad: NaN, or an infinity that is not ordinary.
-template <int flags, class V> INLINE auto is_bad(V x) {
+template <int flags, class V> INLINE as_signed<V> is_bad(V x) {
   constexpr item_of<V> most = sizeof(item_of<V>) == 4 ? (item_of<V>)0x1.fffffep127 : (item_of<V>)0x1.fffffffffffffp1023;
-  if constexpr ((flags & HIGH) && (flags & LOW)) return x - x != 0;
-  else if constexpr ((flags & HIGH) != 0) return ~(x <= most);
-  else if constexpr ((flags & LOW) != 0) return ~(x >= -most);
-  else return x != x;
+  if constexpr ((flags & HIGH) && (flags & LOW)) return (as_signed<V>)(x - x != 0);
+  else if constexpr ((flags & HIGH) != 0) return (as_signed<V>)~(x <= most);
+  else if constexpr ((flags & LOW) != 0) return (as_signed<V>)~(x >= -most);
+  else return (as_signed<V>)(x != x);
 }
 template <class L, int which> INLINE i32v bad_lane(const state& s) {
   if constexpr ((L::flags & WATCHED) && (L::flags & which))
@@ -92,8 +90,9 @@ template <class L, int n, int... i> INLINE auto bad_of(const state (&s)[n], seq<
   return (is_bad<L::flags>(s[i].*L::member) | ...);
 }
 // Which of the four a lane adds to.
-template <class L> constexpr int kind_of =
-    (L::flags & WATCHED ? 1 : 0) << ((L::flags & HIGH) && (L::flags & LOW) ? 0 : 2) << (L::size == 8 ? 1 : 0);
+template <class L>
+constexpr int kind_of = (L::flags & WATCHED ? 1 : 0)
+                        << ((L::flags & HIGH) && (L::flags & LOW) ? 0 : 2) << (L::size == 8 ? 1 : 0);
 template <class L, int which, int n> INLINE void suspect_lane(suspicion& all, const state (&s)[n]) {
   if constexpr ((L::flags & which) != 0) {
     if constexpr (kind_of<L> == 1) all.sum32 = sum_of<L>(s, all.sum32, upto<n / 2>());

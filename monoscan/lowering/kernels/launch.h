@@ -2,10 +2,26 @@
 #pragma once
 #include "state.h"
 
-extern const kernel_facts facts = {
-    reverse, want_results, can_part, guarded, W, arity, inputs, outputs, arity, arity, carry_bytes, result_bytes,
-    nanoseconds, first_part, second_part, {in::facts, in::count, in::bytes}, {out::facts, out::count, out::bytes},
-    {captured_arrays::facts, captured_arrays::count, captured_arrays::bytes}, carried, sizeof carried / sizeof *carried};
+extern const kernel_facts facts = {reverse,
+                                   want_results,
+                                   can_part,
+                                   guarded,
+                                   W,
+                                   arity,
+                                   inputs,
+                                   outputs,
+                                   arity,
+                                   arity,
+                                   carry_bytes,
+                                   result_bytes,
+                                   nanoseconds,
+                                   first_part,
+                                   second_part,
+                                   {in::facts, in::count, in::bytes},
+                                   {out::facts, out::count, out::bytes},
+                                   {captured_arrays::facts, captured_arrays::count, captured_arrays::bytes},
+                                   carried,
+                                   sizeof carried / sizeof *carried};
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_scan(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) { run_scan(g, phase, task); }

@@ -102,9 +102,7 @@ template <class F> INLINE F log_of(F f, F k) {
   return fused(k, zero + 0.693359375f, f + p);
 }
 // The exponent k of x = 2^k m with m between the square roots of 1/2 and 2.
-template <class F> INLINE as_signed<F> exponent(F x) {
-  return (to_bits(x) - 0x3f3504f3) >> 23;
-}
+template <class F> INLINE as_signed<F> exponent(F x) { return (to_bits(x) - 0x3f3504f3) >> 23; }
 template <class F> INLINE F log(F x) {
   const F zero = F{};
   const F y = x < 1.17549435e-38f ? x * 8388608.0f : x;
@@ -160,25 +158,25 @@ MS_LIBM_1(arccos, acos)
 MS_LIBM_1(arctan, atan)
 MS_LIBM_1(sinh, sinh)
 MS_LIBM_1(cosh, cosh)
-#define MS_LIBM_2(name, builtin)                                        \
+#define MS_LIBM_2(name, builtin)                                         \
   INLINE f32 name(f32 x, f32 y) { return __builtin_##builtin##f(x, y); } \
   INLINE f64 name(f64 x, f64 y) { return __builtin_##builtin(x, y); }    \
-  MS_OF_TWO(f32v, name)                                                 \
+  MS_OF_TWO(f32v, name)                                                  \
   MS_OF_TWO(f64v, name)
 MS_LIBM_2(power, pow)
 MS_LIBM_2(arctan2, atan2)
 
 // The rest of a division that rounds down.
-#define MS_REMAINDER(F, suffix)                             \
-  INLINE F remainder(F x, F y) {                            \
-    const F r = __builtin_remainder##suffix(x, y);          \
-    return r != 0 && (r < 0) != (y < 0) ? r + y : r;        \
-  }                                                         \
+#define MS_REMAINDER(F, suffix)                      \
+  INLINE F remainder(F x, F y) {                     \
+    const F r = __builtin_remainder##suffix(x, y);   \
+    return r != 0 && (r < 0) != (y < 0) ? r + y : r; \
+  }                                                  \
   MS_OF_TWO(F##v, remainder)
 MS_REMAINDER(f32, f)
 MS_REMAINDER(f64, )
 
-#define MS_LIBM_DOUBLE(name)                           \
+#define MS_LIBM_DOUBLE(name)                             \
   INLINE f64 name(f64 x) { return __builtin_##name(x); } \
   MS_OF_ONE(f64v, name)
 MS_LIBM_DOUBLE(exp)

@@ -132,9 +132,7 @@ template <int number, class D, auto first, auto... others> struct leaf {
   template <class S, int... k> INLINE void get(const item* p, ms_int lane, S& s, seq<k...>) {
     ((s.*member<k> = D::get(p[k * lane])), ...);
   }
-  template <class S, int... k> INLINE void put(item* p, const S& s, seq<k...>) {
-    ((p[k] = D::put(s.*member<k>)), ...);
-  }
+  template <class S, int... k> INLINE void put(item* p, const S& s, seq<k...>) { ((p[k] = D::put(s.*member<k>)), ...); }
 };
 
 INLINE ms_int along(const ms_array& a, ms_int at, ms_int j) { return at * a.axis + j * a.inner; }
@@ -152,8 +150,9 @@ template <class... L> struct leaves {
   template <class S> BULK void store([[maybe_unused]] const results& r, [[maybe_unused]] ms_int i, const S& s) {
     (L::store((typename L::item*)r.y[L::index] + i * L::lanes, s), ...);
   }
-  template <class S> BULK void store_part([[maybe_unused]] const results& r, [[maybe_unused]] ms_int i,
-                                          [[maybe_unused]] int m, const S& s) {
+  template <class S>
+  BULK void store_part([[maybe_unused]] const results& r, [[maybe_unused]] ms_int i, [[maybe_unused]] int m,
+                       const S& s) {
     (L::store_part((typename L::item*)r.y[L::index] + i * L::lanes, m, s), ...);
   }
   // From one step to the next: bytes for each leaf, and pointers moved by them.
@@ -164,13 +163,13 @@ template <class... L> struct leaves {
     ((at[L::index] += by[L::index]), ...);
   }
   // One element, in scalar code.
-  template <class S> INLINE void read([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at,
-                                      [[maybe_unused]] ms_int j, S& s) {
-    (L::get(L::input(p) + along(p.g->inputs[L::index], at, j),
-            p.g->inputs[L::index].lane, s, typename L::each()), ...);
+  template <class S>
+  INLINE void read([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j, S& s) {
+    (L::get(L::input(p) + along(p.g->inputs[L::index], at, j), p.g->inputs[L::index].lane, s, typename L::each()), ...);
   }
-  template <class S> INLINE void write([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at,
-                                       [[maybe_unused]] ms_int j, const S& s) {
+  template <class S>
+  INLINE void write([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                    const S& s) {
     (L::put(L::output(p) + along(p.g->outputs[L::index], at, j), s, typename L::each()), ...);
   }
   template <class L1, class S, int... part> INLINE void stream_leaf(typename L1::item* p, const S* s, seq<part...>) {
@@ -195,13 +194,14 @@ template <class... L> struct constants {
     (L::arrange(k, from, typename L::each()), ...);
   }
   // Of one column, in scalar code.
-  template <class S> INLINE void get([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] S& k) {
-    (L::get(L::input(p) + along(p.g->inputs[L::index], 0, j),
-            p.g->inputs[L::index].lane, k, typename L::each()), ...);
+  template <class S>
+  INLINE void get([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] S& k) {
+    (L::get(L::input(p) + along(p.g->inputs[L::index], 0, j), p.g->inputs[L::index].lane, k, typename L::each()), ...);
   }
   // Of W columns from the i-th on, packed in rows `pitch` items apart.
-  template <class S> INLINE void load([[maybe_unused]] const elements& e, [[maybe_unused]] ms_int i,
-                                      [[maybe_unused]] ms_int pitch, [[maybe_unused]] S& k) {
+  template <class S>
+  INLINE void load([[maybe_unused]] const elements& e, [[maybe_unused]] ms_int i, [[maybe_unused]] ms_int pitch,
+                   [[maybe_unused]] S& k) {
     (L::load_rows((const typename L::item*)e.c[L::index - arity] + i, pitch, k, typename L::each()), ...);
   }
 };

@@ -45,7 +45,7 @@ template <class I, class F> INLINE I truncated(F x) {
     constexpr item_of<F> edge = 0x1p63f;
     const I low = (I)truncated_signed<as_signed<I>>(x >= edge ? x - edge : x);
     if constexpr (is_scalar<F>) return x >= edge ? low ^ lowest<I> : low;
-    else return low ^ ((I)__builtin_convertvector(x >= edge, as_signed<I>) & lowest<I>);
+    else return low ^ ((I) __builtin_convertvector(x >= edge, as_signed<I>) & lowest<I>);
   }
 }
 // Integers of 8 and 16 bits, brought back into their width.
@@ -79,22 +79,22 @@ INLINE u64 power_of(u64 base, u64 exponent) {
   return result;
 }
 // Division rounds down, as in Python; by zero the quotient is 0 and the rest the dividend.
-#define MS_SIGNED(I)                                                              \
-  INLINE I floor_divide(I a, I b) {                                               \
-    if (b == 0) return 0;                                                         \
-    if (b == -1) return negate(a);                                                \
-    return a % b != 0 && (a < 0) != (b < 0) ? a / b - 1 : a / b;                  \
-  }                                                                               \
-  INLINE I remainder(I a, I b) {                                                  \
-    if (b == 0) return a;                                                         \
-    if (b == -1) return 0;                                                        \
-    const I r = a % b;                                                            \
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;                              \
-  }                                                                               \
+#define MS_SIGNED(I)                                             \
+  INLINE I floor_divide(I a, I b) {                              \
+    if (b == 0) return 0;                                        \
+    if (b == -1) return negate(a);                               \
+    return a % b != 0 && (a < 0) != (b < 0) ? a / b - 1 : a / b; \
+  }                                                              \
+  INLINE I remainder(I a, I b) {                                 \
+    if (b == 0) return a;                                        \
+    if (b == -1) return 0;                                       \
+    const I r = a % b;                                           \
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;             \
+  }                                                              \
   INLINE I power(I a, I b) { return b < 0 ? 0 : (I)power_of((u64)a, (u64)b); }
-#define MS_UNSIGNED(I)                                               \
-  INLINE I floor_divide(I a, I b) { return b == 0 ? 0 : a / b; }     \
-  INLINE I remainder(I a, I b) { return b == 0 ? a : a % b; }        \
+#define MS_UNSIGNED(I)                                           \
+  INLINE I floor_divide(I a, I b) { return b == 0 ? 0 : a / b; } \
+  INLINE I remainder(I a, I b) { return b == 0 ? a : a % b; }    \
   INLINE I power(I a, I b) { return (I)power_of(a, b); }
 MS_SIGNED(i32)
 MS_SIGNED(i64)
@@ -121,11 +121,11 @@ INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps(a
 #endif
 
 // ------------------------------------------------------------------ lane by lane
-#define MS_EACH_LANE(V, name, arguments, ...)                \
-  NOINLINE V name arguments {                                \
-    V y = x;                                                 \
-    for (int i = 0; i < W; ++i) y[i] = name(__VA_ARGS__);    \
-    return y;                                                \
+#define MS_EACH_LANE(V, name, arguments, ...)             \
+  NOINLINE V name arguments {                             \
+    V y = x;                                              \
+    for (int i = 0; i < W; ++i) y[i] = name(__VA_ARGS__); \
+    return y;                                             \
   }
 #define MS_OF_ONE(V, name) MS_EACH_LANE(V, name, (V x), x[i])
 #define MS_OF_TWO(V, name) MS_EACH_LANE(V, name, (V x, V z), x[i], z[i])
@@ -139,17 +139,17 @@ MS_OF_INTEGERS(i64v)
 MS_OF_INTEGERS(u64v)
 
 // Square roots and rounding have instructions, which loops over lanes do not become.
-#define MS_ROOT(name, builtin)                                  \
-  INLINE f32 name(f32 x) { return __builtin_##builtin##f(x); }  \
+#define MS_ROOT(name, builtin)                                 \
+  INLINE f32 name(f32 x) { return __builtin_##builtin##f(x); } \
   INLINE f64 name(f64 x) { return __builtin_##builtin(x); }
 MS_ROOT(square_root, sqrt)
 MS_ROOT(floor, floor)
 MS_ROOT(ceil, ceil)
 MS_ROOT(round, rint)
-#define MS_INSTRUCTIONS(V, root, rounding)                  \
-  INLINE V square_root(V x) { return root(x); }             \
-  INLINE V floor(V x) { return rounding(x, 9); }            \
-  INLINE V ceil(V x) { return rounding(x, 10); }            \
+#define MS_INSTRUCTIONS(V, root, rounding)       \
+  INLINE V square_root(V x) { return root(x); }  \
+  INLINE V floor(V x) { return rounding(x, 9); } \
+  INLINE V ceil(V x) { return rounding(x, 10); } \
   INLINE V round(V x) { return rounding(x, 8); }
 #define MS_NO_INSTRUCTIONS(V) MS_OF_ONE(V, square_root) MS_OF_ONE(V, floor) MS_OF_ONE(V, ceil) MS_OF_ONE(V, round)
 #if defined(__AVX__) && MS_WIDTH == 8
@@ -167,9 +167,7 @@ MS_NO_INSTRUCTIONS(f64v)
 
 // ------------------------------------------------------------------ tables
 // The entry at an index; outside of the table, the first.
-template <class T, int n> struct table {
-  T at[n];
-};
+template <class T, int n> struct table { T at[n]; };
 template <class T, class... R> INLINE table<T, 1 + sizeof...(R)> table_of(T first, R... rest) {
   return {{first, rest...}};
 }

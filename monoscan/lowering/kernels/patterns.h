@@ -40,9 +40,7 @@ template <class Order> constexpr int lane_of(int run) {
 
 // Patterns of a permutation of (own, other): a rule for each lane, and the sequence of all.
 template <class Rule, class Lanes = upto<W>> struct pattern_of;
-template <class Rule, int... lane> struct pattern_of<Rule, seq<lane...>> {
-  typedef seq<Rule::at(lane)...> type;
-};
+template <class Rule, int... lane> struct pattern_of<Rule, seq<lane...>> { typedef seq<Rule::at(lane)...> type; };
 template <class Rule> using pattern = typename pattern_of<Rule>::type;
 
 template <class Order, int steps> struct rotate_rule {

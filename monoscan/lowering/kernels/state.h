@@ -47,7 +47,9 @@ template <class... L> struct lanes {
     (::transpose(a.*L::member, b.*L::member, c.*L::member, d.*L::member), ...);
   }
   // `a` where the mask holds, else `b`.
-  INLINE state choose(i32v m, const state& a, const state& b) { return {choose_lanes(m, a.*L::member, b.*L::member)...}; }
+  INLINE state choose(i32v m, const state& a, const state& b) {
+    return {choose_lanes(m, a.*L::member, b.*L::member)...};
+  }
   INLINE state spread(const state& a, int lane) { return {lane_everywhere(a.*L::member, lane)...}; }
 
   // A row of carries has `pitch` columns.
@@ -65,7 +67,9 @@ template <class... L> struct lanes {
   }
   // One column, in scalar code.
   INLINE void get_one(const piece& p, ms_int j, state& s) { ((s.*L::member = L::dtype::get(place<L>(p, j))), ...); }
-  INLINE void put_one(const piece& p, ms_int j, const state& s) { ((place<L>(p, j) = L::dtype::put(s.*L::member)), ...); }
+  INLINE void put_one(const piece& p, ms_int j, const state& s) {
+    ((place<L>(p, j) = L::dtype::put(s.*L::member)), ...);
+  }
   template <class L1> INLINE typename L1::item& place(const piece& p, ms_int j) {
     return ((typename L1::item*)(p.carry + p.pitch * L1::offset))[j];
   }

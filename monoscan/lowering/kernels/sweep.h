@@ -2,8 +2,8 @@
 //
 // The carry of a column is what the row before wrote, read back from the output where it stands there in full, else
 // from a row of carries of our own. The order of the fold is kept: the results are those of a sequential loop, bit for
-// bit. The generated text says `chains`: a row of results holds all that the next one needs, unrounded, lane by lane; `cache_line`:
-// how many registers fill one.
+// bit. The generated text says `chains`: a row of results holds all that the next one needs, unrounded, lane by lane;
+// `cache_line`: how many registers fill one.
 #pragma once
 #include "columns.h"
 
@@ -34,8 +34,7 @@ template <class... L> INLINE above results_of([[maybe_unused]] const results& r,
 }
 template <class L> INLINE void keep_carry(const piece& p, const above& a, ms_int j) {
   typedef typename L::item item;
-  if constexpr (L::carried)
-    ((item*)(p.carry + p.pitch * L::offset))[p.c0 + j] = ((const item*)a.s[L::number])[j];
+  if constexpr (L::carried) ((item*)(p.carry + p.pitch * L::offset))[p.c0 + j] = ((const item*)a.s[L::number])[j];
 }
 template <class... L> NOINLINE void keep_carries(const piece& p, const above& a, lanes<L...>) {
   for (ms_int j = 0; j < p.c1 - p.c0; j += 1) (keep_carry<L>(p, a, j), ...);

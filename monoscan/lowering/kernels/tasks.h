@@ -21,8 +21,8 @@ static void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
 static walk walk_to(const ms_launch* g, ms_int index, u8* memory) {
   __builtin_memset(memory, 0, (unsigned long)walk_bytes());
   ms_int* const in = (ms_int*)memory;
-  walk w = {{}, in, in + facts.inputs, in + facts.inputs + facts.outputs,
-            in + facts.inputs + facts.outputs + facts.inits};
+  walk w = {
+      {}, in, in + facts.inputs, in + facts.inputs + facts.outputs, in + facts.inputs + facts.outputs + facts.inits};
   for (ms_int axis = g->outer_ndim; axis-- > 0; index /= g->outer_shape[axis]) {
     w.coordinate[axis] = index % g->outer_shape[axis];
     move(g, w, axis, w.coordinate[axis]);
@@ -108,7 +108,7 @@ static piece piece_of(const ms_launch* g, const cut& c, const walk& w, u8* memor
 static void whole_rows(const ms_launch* g, const cut& c, ms_int task) {
   const ms_int cuts = c.tasks / c.columns, row = task / c.columns, column = task % c.columns;
   const ms_int wide = (g->inner / c.columns + 15) / 16 * 16;
-  u8* const scratch = (u8*)g->scratch, *const memory = scratch + c.tasks * c.carry + task * c.buffer;
+  u8 *const scratch = (u8*)g->scratch, *const memory = scratch + c.tasks * c.carry + task * c.buffer;
   const ms_int first = g->outer_size * row / cuts, last = g->outer_size * (row + 1) / cuts;
   walk w = walk_to(g, first, memory);
   piece p = piece_of(g, c, w, memory);

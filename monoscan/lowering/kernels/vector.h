@@ -25,9 +25,7 @@ MS_KIN(u32v, i32v, u32v, f32v, u32, false)
 MS_KIN(i64v, i64v, u64v, f64v, i64, false)
 MS_KIN(u64v, i64v, u64v, f64v, u64, false)
 // n items, where that is not W.
-template <class T, int n> struct vector_of {
-  typedef T type __attribute__((vector_size(n * sizeof(T))));
-};
+template <class T, int n> struct vector_of { typedef T type __attribute__((vector_size(n * sizeof(T)))); };
 #define MS_JOIN(a, b) a##b
 #define MS_LANES_OF(T) MS_JOIN(T, v)
 typedef MS_LANES_OF(MS_MASK) maskv;
@@ -47,9 +45,7 @@ struct vectors {
 // The numbers 0 to n - 1 as a type: for what happens in every lane, leaf or register.
 template <int... I> struct seq {};
 #if __has_builtin(__make_integer_seq)
-template <class T, T... I> struct counted {
-  typedef seq<I...> type;
-};
+template <class T, T... I> struct counted { typedef seq<I...> type; };
 template <int n> using upto = typename __make_integer_seq<counted, int, n>::type;
 #else
 template <int n> using upto = seq<__integer_pack(n)...>;
@@ -180,7 +176,8 @@ INLINE u16v to_half(f32v x) {
 #else
   const u32v bits = bit_cast<u32v>(x), magnitude = bits & 0x7fffffffu;
   const u32v normal = (magnitude - 0x38000000u + 0xfff + ((magnitude >> 13) & 1)) >> 13;
-  const u32v subnormal = bit_cast<u32v>(bit_cast<f32v>(magnitude) + splat<f32v>(0.5f)) - 0x3f000000u;  // rounds at 2^-24
+  const u32v subnormal =
+      bit_cast<u32v>(bit_cast<f32v>(magnitude) + splat<f32v>(0.5f)) - 0x3f000000u;  // rounds at 2^-24
   u32v half = magnitude < 0x38800000u ? subnormal : normal;
   half = magnitude >= 0x477ff000u ? splat<u32v>(0x7c00u) : half;
   half = magnitude > 0x7f800000u ? (0x7e00u | ((bits >> 13) & 0x3ff)) : half;

@@ -103,10 +103,10 @@ class Attached : public mx::Primitive {
     return kept;
   }
 
-  template <class... Args>
-  Arrays call(const char* rule, size_t expected, const Args&... args) const {
-    nb::object result = nb::borrow(attachment_.rules->get())
-                            .attr(rule)(args..., nb::arg("axis") = attachment_.axis, nb::arg("rank") = attachment_.rank);
+  template <class... Args> Arrays call(const char* rule, size_t expected, const Args&... args) const {
+    nb::object result =
+        nb::borrow(attachment_.rules->get())
+            .attr(rule)(args..., nb::arg("axis") = attachment_.axis, nb::arg("rank") = attachment_.rank);
     Arrays arrays = nb::cast<Arrays>(result);
     if (arrays.size() == expected) return arrays;
     throw std::runtime_error(std::string("[monoscan] A ") + rule + " rule returned the wrong number of arrays.");

@@ -87,7 +87,7 @@ struct Config {
   int captures;
   int inits;
   bool whole;
-  int columns;  // the most that the kernel takes beside each other; 0: any number
+  int columns;                    // the most that the kernel takes beside each other; 0: any number
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
@@ -109,7 +109,7 @@ struct Config {
 
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
-        elements == other.elements && captures == other.captures && inits == other.inits && rules == other.rules;
+           elements == other.elements && captures == other.captures && inits == other.inits && rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.

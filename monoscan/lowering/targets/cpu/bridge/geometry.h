@@ -57,7 +57,9 @@ class Geometry {
   std::vector<mx::allocator::Data> buffers;  // where they go
 
   // Strides, one per batch axis, of a dense array in the chosen order.
-  Steps dense(ms_int lanes, bool along) const { return dense(lanes, [&](int d) { return along || d != axis_; }); }
+  Steps dense(ms_int lanes, bool along) const {
+    return dense(lanes, [&](int d) { return along || d != axis_; });
+  }
 
   const Operand& input(size_t i) const { return operands_[i]; }
 
@@ -167,8 +169,7 @@ class Geometry {
     return step == 0 ? INT64_MAX : step;
   }
 
-  template <typename Has>
-  Steps dense(ms_int lanes, Has has) const {
+  template <typename Has> Steps dense(ms_int lanes, Has has) const {
     Steps steps(rank_, 0);
     ms_int step = lanes;
     for (auto d = order_.rbegin(); d != order_.rend(); ++d) {
@@ -229,7 +230,7 @@ class Geometry {
   bool collapses(int a, int b) const {
     auto joined = [&](const Steps& steps) { return steps[a] == steps[b] * sizes_[b]; };
     return joined(dense(1, true)) && joined(dense(1, false)) &&
-        std::all_of(operands_.begin(), operands_.end(), [&](const Operand& o) { return joined(o.steps); });
+           std::all_of(operands_.begin(), operands_.end(), [&](const Operand& o) { return joined(o.steps); });
   }
 
   ms_int extent(const Dims& group) const {

@@ -27,8 +27,7 @@ class HeadStart {
   }
 
   // The caller, once `join` is queued.
-  template <typename Work>
-  void lead(Work&& work) {
+  template <typename Work> void lead(Work&& work) {
     {
       Finish finish{done_};
       work();

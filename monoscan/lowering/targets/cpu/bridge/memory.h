@@ -152,17 +152,26 @@ struct Copy {
   char* row(const char* source, char* target, ms_int count, ms_int stride) const {
     size_t bytes = static_cast<size_t>(count) * itemsize;
     switch (stride == 1 ? 0 : itemsize) {
-      case 0: std::memcpy(target, source, bytes); break;
-      case 1: gather<uint8_t>(source, target, count, stride); break;
-      case 2: gather<uint16_t>(source, target, count, stride); break;
-      case 4: gather<uint32_t>(source, target, count, stride); break;
-      default: gather<uint64_t>(source, target, count, stride); break;
+      case 0:
+        std::memcpy(target, source, bytes);
+        break;
+      case 1:
+        gather<uint8_t>(source, target, count, stride);
+        break;
+      case 2:
+        gather<uint16_t>(source, target, count, stride);
+        break;
+      case 4:
+        gather<uint32_t>(source, target, count, stride);
+        break;
+      default:
+        gather<uint64_t>(source, target, count, stride);
+        break;
     }
     return target + bytes;
   }
 
-  template <typename T>
-  static void gather(const char* source, char* target, ms_int count, ms_int stride) {
+  template <typename T> static void gather(const char* source, char* target, ms_int count, ms_int stride) {
     const ms_int size = sizeof(T);
     for (ms_int i = 0; i < count; ++i) std::memcpy(target + i * size, source + i * stride * size, sizeof(T));
   }

@@ -59,8 +59,8 @@ class Scan : public mx::Primitive {
              const Arrays& outputs) override {
     nb::gil_scoped_acquire gil;
     nb::object rule = find("vjp");
-    nb::object result = rule(primals, cotangents, argnums, outputs, nb::arg("axis") = config_->axis,
-                             nb::arg("rank") = config_->rank);
+    nb::object result =
+        rule(primals, cotangents, argnums, outputs, nb::arg("axis") = config_->axis, nb::arg("rank") = config_->rank);
     return checked(result, argnums.size(), "vjp");
   }
 
@@ -102,8 +102,8 @@ class Scan : public mx::Primitive {
     for (const mx::array& in : inputs) bytes += in.nbytes();
     for (const mx::array& out : outputs) bytes += out.nbytes();
     return bytes <= kHeadStartBytes && pool().threads() > 1 &&
-        std::all_of(inputs.begin(), inputs.end(),
-                    [](const mx::array& in) { return in.status() == mx::array::Status::available; });
+           std::all_of(inputs.begin(), inputs.end(),
+                       [](const mx::array& in) { return in.status() == mx::array::Status::available; });
   }
 
   // Each output of a primitive holds its own references to the inputs, so with two outputs

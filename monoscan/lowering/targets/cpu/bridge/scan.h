@@ -21,7 +21,8 @@ class Run {
       const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
     Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns);
-    if (geometry.beyond()) throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
+    if (geometry.beyond())
+      throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) arrays_.push_back(geometry.place(geometry.input(i)));
     for (size_t o = 0; o < outputs.size(); ++o) {
