@@ -13,6 +13,7 @@ import operators
 import pytest
 from loop_driver import compile_source
 
+import monoscan as ms
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
@@ -55,16 +56,26 @@ def test_widths_compile_without_warnings(vector_bytes: int) -> None:
         compile_source(render(attrs.evolve(CASES[name], vector_bytes=vector_bytes)))
 
 
-ORDINARY = [frozenset(kinds) for kinds in ((), (LOW,), (HIGH,), (LOW, HIGH))]
+MAX_PLUS, MIN_PLUS = ms.SemiringMatMul(ms.MaxPlus()), ms.SemiringMatMul(ms.MinPlus())
 
 
-@pytest.mark.parametrize("ordinary", ORDINARY, ids=lambda kinds: "-".join(sorted(kinds)) or "none")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_kind_of_guard_compiles_without_warnings(dtype: str, ordinary: frozenset[str]) -> None:
+@pytest.mark.parametrize(
+    ("operator", "ordinary", "watched"),
+    [
+        (ms.MatMul(), (), "WATCHED | HIGH | LOW"),
+        (MAX_PLUS, (LOW,), "WATCHED | HIGH"),
+        (MIN_PLUS, (HIGH,), "WATCHED | LOW"),
+    ],
+    ids=["sums", "largest", "least"],
+)
+def test_every_kind_of_guard_compiles_without_warnings(
+    operator: ms.Semigroup, ordinary: tuple[str, ...], watched: str, dtype: str
+) -> None:
+    program = operators.traced(operator, Leaf(dtype, (2, 2)))
     for layout in (Layout.ROWS, Layout.NARROW, Layout.PANELS):
-        spec = attrs.evolve(spec_of(operators.affine(dtype), layout), ordinary=(ordinary, ordinary))
-        source = render(spec)
-        assert "guarded = true" in source
+        source = render(attrs.evolve(spec_of(program, layout), ordinary=(frozenset(ordinary),)))
+        assert watched in source
         compile_source(source)
 
 
