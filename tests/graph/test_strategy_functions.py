@@ -6,11 +6,12 @@ from itertools import accumulate
 from math import ceil, log2
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from support import PORTABLE
 
 from monoscan.lowering.strategies.run import run_strategy
-from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.strategies.slices import Leaves, flip
 
 Pair = tuple[int, int]
 N = [*range(1, 20), 33]
@@ -133,3 +134,10 @@ def test_the_fold_in_order_is_that_of_any_function() -> None:
     assert last[0].tolist() == want[-1:]
     _, last = run_strategy("sequential", minus, xs, None, 0, seeded=False, inclusive=True, results=False)
     assert last[0].tolist() == want[-1:]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flipped_leaves_run_backwards_along_one_axis(axis: int) -> None:
+    x = mx.arange(24).reshape(2, 3, 4)
+    (got,) = flip([x], axis)
+    np.testing.assert_array_equal(np.array(got), np.flip(np.array(x), axis))
