@@ -11,7 +11,7 @@ import attrs
 from attrs.exceptions import FrozenInstanceError
 
 from monoscan import errors, tree
-from monoscan.monoids import facts
+from monoscan.monoids import domain, facts
 from monoscan.monoids.facts import Facts
 
 Element = Any
@@ -74,11 +74,12 @@ class Semigroup(ABC):
 
     def embed(self, *raw: Any, **options: Any) -> Element:
         """An element from raw input. Default: the input itself."""
-        return raw[0] if len(raw) == 1 else raw
+        element = raw[0] if len(raw) == 1 else raw
+        return element if self.template is None else domain.element(self, element, "embed")
 
     def project(self, element: Element) -> Any:
         """The answer that an element stands for. Default: the element itself."""
-        return element
+        return element if self.template is None else domain.element(self, element)
 
     def before(self, total: Element, element: Element) -> Element:
         """What an exclusive scan shows before an element. Default: all of ``total``.
@@ -120,13 +121,13 @@ class Semigroup(ABC):
     def events(self, structure: tree.Structure) -> tuple[int, ...]:
         """How many trailing axes of each leaf belong to an element, leaf by leaf."""
         number = tree.count(structure)
-        if isinstance(self.event, int):
+        if not isinstance(self.event, tuple):
             return (self.event,) * number
         if len(self.event) != number:
             raise errors.TreeError(
                 f"[{self.name}] event names {len(self.event)} leaves, {self.event}; the elements have {number}."
             )
-        return tuple(self.event)
+        return self.event
 
     @property
     def parts(self) -> tuple[Semigroup, ...]:

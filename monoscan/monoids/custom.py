@@ -158,6 +158,8 @@ def monoid(
     for what, fact in (("commutative", commutative), ("idempotent", idempotent)):
         if not isinstance(fact, bool):
             raise errors.ScanTypeError(f"[monoid] {what} must be True or False; got {tree.shown(fact)}.")
+    if name is not None and type(name) is not str:
+        raise errors.ScanTypeError(f"[monoid] name must be a text; got {tree.shown(name)}.")
     if not callable(identity) and not all(isinstance(dtypes.number(each), _CONSTANTS) for each in _scalars(identity)):
         raise errors.ScanTypeError(
             f"[monoid] identity must be a number for each leaf, or a function identity(like); got {tree.shown(identity)}."

@@ -71,18 +71,18 @@ def given(call: str, name: str, value: Any) -> mx.array:
     raise errors.TreeError(f"[{call}] {name} must be an array; got {tree.shown(value)}. {way}")
 
 
-def element(operator: Semigroup, given: Given) -> Given:
-    """What ``project`` was given, which must be an element of the operator.
+def element(operator: Semigroup, given: Given, call: str = "project") -> Given:
+    """What ``project`` was given, or ``embed`` where elements are not made but given: an element of the operator.
 
     Raises:
-        TreeError: It forms another tree, as raw input does.
+        TreeError: It forms another tree, as raw input does, or holds what is no array.
     """
     template = operator.template
-    if tree.flatten_like(template, tree.flatten(given)[1]) is None:
+    leaves = tree.flatten_like(given, tree.flatten(template)[1])
+    if leaves is None or not all(isinstance(leaf, mx.array) for leaf in leaves):
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else tree.describe(template)
-        raise errors.TreeError(
-            f"[{operator.name}.project] expects an element, {kind}, as scan and fold return; got {tree.describe(given)}."
-        )
+        source = ", as scan and fold return" if call == "project" else ""
+        raise errors.TreeError(f"[{operator.name}.{call}] expects an element, {kind}{source}; got {tree.shown(given)}.")
     return given
 
 

@@ -45,11 +45,15 @@ def cross(u: mx.array, v: mx.array) -> mx.array:
     return mx.concatenate([b * z - c * y, c * x - a * z, a * y - b * x], axis=-1)
 
 
-def _entries(vector: mx.array, number: int) -> list[mx.array]:
+def _expected(vector: mx.array, number: int) -> mx.array:
     if not vector.ndim or vector.shape[-1] != number:
         what = "a quaternion (w, x, y, z)" if number == 4 else "a vector (x, y, z)"
         raise errors.ScanError(f"[geometry] {what} has the shape (..., {number}); got {tuple(vector.shape)}.")
-    return [vector[..., i : i + 1] for i in range(number)]
+    return vector
+
+
+def _entries(vector: mx.array, number: int) -> list[mx.array]:
+    return [_expected(vector, number)[..., i : i + 1] for i in range(number)]
 
 
 def _one(like: mx.array) -> mx.array:
@@ -57,7 +61,7 @@ def _one(like: mx.array) -> mx.array:
 
 
 def _unit(q: mx.array) -> mx.array:
-    wide = domain.accumulating(q)  # a half has no square of 300
+    wide = domain.accumulating(_expected(q, 4))  # a half has no square of 300
     return (wide / mx.sqrt((wide * wide).sum(axis=-1, keepdims=True))).astype(q.dtype)
 
 

@@ -71,6 +71,8 @@ def test_a_stream_is_a_stream_or_a_device(stream: Any) -> None:
 
 
 FIELDS = ms.FiniteMap(2)
+
+
 MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     # ------------------------------------------------------------------------------------- arguments
     ("leaves one by one", ("axis must be an int; got an array of shape (8,)", "one argument, a tree as (a, b)"),
@@ -122,6 +124,9 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("a tuple in embed", ("[Mean.embed] x must be an array", "an argument of its own"), lambda: ms.Mean().embed((X, X))),  # type: ignore[arg-type]
     ("a number as the weight", ("[Mean.embed] weight must be an array; got 2.0. Spread it",), lambda: ms.Mean().embed(X, 2.0)),  # type: ignore[arg-type]
     ("numpy in embed", ("[OnlineSoftmax.embed] x must be an array",), lambda: ms.OnlineSoftmax().embed(np.ones(3))),  # type: ignore[arg-type]
+    ("text in embed where elements are given", ("[Quaternion.embed] expects an element, a single array; got 'x'",),
+     lambda: ms.Quaternion().embed("x")),
+    ("nothing in embed", ("[Rigid3.embed] expects an element, (q, t)",), lambda: ms.Rigid3().embed()),
     ("text in embed", ("[Bracket.embed] x must be an array; got '(())'",), lambda: ms.Bracket().embed("(())")),  # type: ignore[arg-type]
     ("an axis that ArgMax cannot count", ("[ArgMax.embed] x has shape (6,) and no axis 2",), lambda: ms.ArgMax().embed(X, axis=2)),
     ("a scalar that ArgMin cannot count", ("[ArgMin.embed] x has shape ()", "index="), lambda: ms.ArgMin().embed(mx.array(1.0))),
@@ -155,6 +160,12 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("raw input in Moments.project", ("[Moments(2).project] expects an element, (n, mean, m2)", "got float32(3,)"),
      lambda: ms.Moments(2).project(X[:3])),  # type: ignore[arg-type]
     ("too many leaves", ("[Moments(2).project]",), lambda: ms.Moments(2).project((X, X, X, X))),
+    ("a word in MinMax.project", ("[MinMax.project] expects an element, (low, high)", "got 'x'"), lambda: ms.MinMax().project("x")),
+    ("nothing in FiniteMap.project", ("[FiniteMap(2).project] expects an element",), lambda: FIELDS.project(None)),  # type: ignore[arg-type]
+    ("a vector in Quaternion.project", ("a quaternion (w, x, y, z) has the shape (..., 4); got (3,)",),
+     lambda: ms.Quaternion().project(X[:3])),
+    ("numpy in Rigid3.project", ("[Rigid3.project] expects an element, (q, t)",),
+     lambda: ms.Rigid3().project((np.ones(4), np.ones(3)))),  # type: ignore[arg-type]
     ("a map of another size", ("[FiniteMap(2)] maps must have the shape (..., 2)",), lambda: FIELDS.project(X)),
     ("a start that is no state", ("start must be a state, from 0 to 1; got 2",), lambda: FIELDS.project(mx.array([0, 1]), 2)),
     ("a start from behind", ("start must be a state, from 0 to 1; got -1",), lambda: FIELDS.project(mx.array([0, 1]), -1)),
@@ -180,6 +191,11 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("a number for embed", ("[monoid] embed must be a function; got 3",), lambda: ms.monoid(mx.add, embed=3)),  # type: ignore[arg-type]
     ("a word for a fact", ("[monoid] commutative must be True or False; got 'no'",),
      lambda: ms.monoid(mx.add, commutative="no")),  # type: ignore[arg-type]
+    ("an object for the identity", ("[monoid] identity must be a number for each leaf", "got object"),
+     lambda: ms.monoid(mx.add, identity=object())),
+    ("a number for the name", ("[monoid] name must be a text; got 3",), lambda: ms.monoid(mx.add, name=3)),  # type: ignore[arg-type]
+    *((f"axes that are {event!r}", ("[scan] add event must be how many trailing axes", f"got {event!r}"),
+       lambda event=event: ms.scan(ms.monoid(mx.add, event=event), X)) for event in (None, 1.5, True, [1], (1.0,), {})),
 ]  # fmt: skip
 
 
