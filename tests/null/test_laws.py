@@ -153,6 +153,20 @@ def test_what_is_no_operator_or_no_strategy_is_refused(words: str, arguments: tu
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [({"dtypes": ()}, "dtypes must be some names"), ({"dtypes": "int32"}, "got 'int32'"), ({"dtypes": None}, "got None"),
+     ({"dtypes": ("int32", "flaot32")}, "by name; got flaot32"), ({"dtypes": (mx.float32,)}, "by name; got mlx.core"),
+     ({"size": 0}, "size must be a positive number; got 0"), ({"size": "two"}, "got 'two'"), ({"seed": "a"}, "seed must be an int; got 'a'"),
+     ({"examples": True}, "got True")],
+)  # fmt: skip
+def test_options_of_laws_that_check_nothing_or_mean_nothing_are_refused(option: dict[str, Any], words: str) -> None:
+    for check in (check_laws, law_cases):
+        with pytest.raises(ms.ScanError) as caught:
+            check(ms.Sum(), **option)
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("examples", [0, -3, 2.5])
 def test_examples_are_a_positive_number(examples: Any) -> None:
     for check in (check_laws, law_cases):

@@ -24,6 +24,7 @@ from monoscan.testing.laws.report import EMBEDDED, GIVEN, LawError, Report, Row,
 from monoscan.testing.laws.sets import claimed_laws, undeclared
 from monoscan.testing.search.counterexamples import Examples, Model, Words, draw, examine, simplest
 from monoscan.testing.search.elements import Elements, Kind, embedded, words
+from monoscan.testing.search.values import expect_drawn
 
 DTYPES = ("float32", "int32")
 SIZE = 2
@@ -99,7 +100,7 @@ def check_laws(
         >>> from monoscan.testing import check_laws
         >>> report = check_laws(ms.Affine())
     """
-    _expect(monoid, elements, examples)
+    _expect(monoid, elements, dtypes, examples, size, seed)
     rows: list[Row] = []
     hints: list[str] = []
     refused: list[errors.ScanError] = []
@@ -176,7 +177,7 @@ def law_cases(
     """
     import pytest
 
-    _expect(monoid, elements, examples)
+    _expect(monoid, elements, dtypes, examples, size, seed)
     found: list[LawCase] = []
     refused: list[errors.ScanError] = []
     for dtype in dtypes if elements is None else ("given",):
@@ -191,8 +192,8 @@ def law_cases(
     return [pytest.param(case, id=str(case)) for case in found]
 
 
-def _expect(monoid: Any, elements: Any, examples: Any) -> None:
-    """Refuses what is no operator, no strategy, or no number of examples."""
+def _expect(monoid: Any, elements: Any, dtypes: Any, examples: Any, size: Any, seed: Any) -> None:
+    """Refuses what is no operator, no strategy, no dtypes, or no number of examples."""
     if not isinstance(monoid, Semigroup):
         raise errors.ScanTypeError(not_an_operator("laws", monoid))
     if elements is not None and not isinstance(elements, SearchStrategy):
@@ -200,8 +201,15 @@ def _expect(monoid: Any, elements: Any, examples: Any) -> None:
             f"[laws] elements must be a Hypothesis strategy that draws one element at a time, without a scan axis; got "
             f"{tree.describe(elements)}. hypothesis.strategies.sampled_from makes one of a list of elements."
         )
-    if not isinstance(examples, int) or examples < 1:
-        raise errors.ScanError(f"[laws] examples must be a positive number; got {examples!r:.60}.")
+    if not isinstance(dtypes, (tuple, list)) or not dtypes:
+        raise errors.ScanTypeError(f"[laws] dtypes must be some names, as ('float32', 'int32'); got {dtypes!r:.60}.")
+    for dtype in dtypes:
+        expect_drawn(dtype)
+    for what, number in (("examples", examples), ("size", size)):
+        if type(number) is not int or number < 1:
+            raise errors.ScanError(f"[laws] {what} must be a positive number; got {number!r:.60}.")
+    if type(seed) is not int:
+        raise errors.ScanTypeError(f"[laws] seed must be an int; got {seed!r:.60}.")
 
 
 def _case(

@@ -20,6 +20,16 @@ _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.
 _LEAST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
+def expect_drawn(dtype: Any) -> None:
+    """Refuses what is no name of a dtype that numbers are drawn in.
+
+    Raises:
+        ScanTypeError: There is no such dtype, or it is complex.
+    """
+    if not isinstance(dtype, str) or dtype not in _DRAWN:
+        raise errors.ScanTypeError(f"[laws] draws {', '.join(sorted(_DRAWN))}, by name; got {dtype!s:.60}.")
+
+
 def numbers(dtype: str, *, infinities: bool = False, nans: bool = False) -> SearchStrategy[Any]:
     """Numbers of a dtype: small and simple ones, then any, then the ends of the range.
 
@@ -31,8 +41,7 @@ def numbers(dtype: str, *, infinities: bool = False, nans: bool = False) -> Sear
     Raises:
         ScanTypeError: There is no such dtype, or it is complex.
     """
-    if dtype not in _DRAWN:
-        raise errors.ScanTypeError(f"[laws] draws {', '.join(sorted(_DRAWN))}; got {dtype}.")
+    expect_drawn(dtype)
     if dtype == "bool":
         return st.booleans()
     if dtype in dtypes.INTEGERS:
