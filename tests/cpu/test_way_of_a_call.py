@@ -1,0 +1,54 @@
+"""The way of a call that is known: short, and past everything that only a first call needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import mlx.core as mx
+
+import monoscan as ms
+
+PACKAGE = str(Path(ms.__file__).parent)
+INLINED = ("<listcomp>", "<genexpr>", "__init__")
+
+
+def hops(call: Callable[[], Any]) -> list[str]:
+    """The functions of the package that a call enters, in order."""
+    found: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(PACKAGE) and code.co_name not in INLINED:
+            found.append(f"{Path(code.co_filename).relative_to(PACKAGE)}:{code.co_name}")
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_a_known_scan_enters_ten_functions_before_its_kernel() -> None:
+    a, b = mx.full((4, 16), 0.5), mx.ones((4, 16))
+    for _ in range(3):
+        mx.eval(ms.scan(ms.Affine(), (a, b), axis=1))
+    way = hops(lambda: ms.scan(ms.Affine(), (a, b), axis=1))
+    launched = way.index("lowering/targets/cpu/target.py:run")
+    assert launched < 10, way
+    assert way[launched + 1 :] == ["tree.py:unflatten"]
+
+
+def test_a_known_gradient_looks_at_no_program() -> None:
+    x, y = mx.ones((5, 4, 4)), mx.ones((5, 4))
+    grad = mx.grad(lambda x, y: ms.scan(ms.MatrixAffine(), (x, y))[1].sum(), argnums=(0, 1))
+    for _ in range(3):
+        mx.eval(grad(x, y))
+    way = hops(lambda: grad(x, y))
+    assert any("gradient/adjoint.py" in step for step in way)
+    assert not [step for step in way if step.startswith(("lowering/render", "lowering/trace/combine", "lowering/program"))
+                and not step.endswith(("differentiable", ":captures"))], way  # fmt: skip
