@@ -192,8 +192,8 @@ class Program:
             leaves: The leaves that are wanted, which are among them.
             parts: Folds of parts are held, which stand on the right too.
         """
-        needs = [left | right if parts else left for left, right in self.reads]
-        return tuple(sorted(frozenset[int]().union(*(closure(needs)[leaf] for leaf in leaves))))
+        reached = closure([left | right if parts else left for left, right in self.reads])
+        return tuple(sorted(frozenset[int]().union(*(reached[leaf] for leaf in leaves))))
 
     def select(self, leaves: Sequence[int]) -> Program:
         """The program of some of its outputs."""
