@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
 
-if TYPE_CHECKING:
-    from monoscan.monoids.base import Semigroup
-
 Given = TypeVar("Given")
 ORDERED = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
 
 
+class Operator(Protocol):
+    """What messages say of an operator."""
+
+    @property
+    def name(self) -> str:
+        """How they call it."""
+        ...
+
+    @property
+    def template(self) -> Any:
+        """The tree of its elements, with a name for each leaf."""
+        ...
+
+
 def require(
-    operator: Semigroup, stored: tuple[str, ...], allowed: AbstractSet[str], why: str, leaves: range | None = None
+    operator: Operator, stored: tuple[str, ...], allowed: AbstractSet[str], why: str, leaves: range | None = None
 ) -> None:
     """Refuses leaves of other dtypes.
 
     Args:
-        operator (Semigroup): Whose leaves they are.
+        operator (Operator): Whose leaves they are.
         stored (tuple(str)): The dtype of each leaf.
         allowed (set(str)): The dtypes that the operator takes.
         why (str): What the message says about the reason, as ``"its identity is -inf"``.
@@ -71,7 +82,7 @@ def given(call: str, name: str, value: Any) -> mx.array:
     raise errors.TreeError(f"[{call}] {name} must be an array; got {tree.shown(value)}. {way}")
 
 
-def element(operator: Semigroup, given: Given, call: str = "project") -> Given:
+def element(operator: Operator, given: Given, call: str = "project") -> Given:
     """What ``project`` was given, or ``embed`` where elements are not made but given: an element of the operator.
 
     Raises:
