@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+from typing import Any
+
 
 class ScanError(ValueError):
     """Something about a scan's operator, elements or options is not as it must be."""
@@ -25,3 +28,11 @@ class TraceError(ScanError):
 
 class StrategyError(ScanError):
     """A forced strategy cannot run this scan; the message names the missing fact."""
+
+
+def called(function: Any) -> str:
+    """What messages call a function; another callable by its class, lest a ``__getattr__`` of the user's be run."""
+    kind = type(function)
+    hooks = (vars(base).get(hook) for base in kind.__mro__ for hook in ("__getattr__", "__getattribute__"))
+    name = None if any(type(hook) is FunctionType for hook in hooks) else getattr(function, "__name__", None)
+    return name if type(name) is str else kind.__name__

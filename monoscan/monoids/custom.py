@@ -51,7 +51,7 @@ class _Functions(Semigroup):
 
     @property
     def name(self) -> str:
-        return str(self.label or getattr(self.function, "__name__", type(self.function).__name__))
+        return self.label or errors.called(self.function)
 
 
 @final

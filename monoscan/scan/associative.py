@@ -34,7 +34,7 @@ class Slices(Semigroup):
 
     @property
     def name(self) -> str:
-        return getattr(self.function, "__name__", type(self.function).__name__)
+        return errors.called(self.function)
 
 
 def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool = False, axis: int = 0) -> Any:

@@ -23,7 +23,7 @@ def not_an_operator(call: str, given: Any) -> str:
         return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
     if callable(given):
         return (
-            f"[{call}] expects an operator; got the function {getattr(given, '__name__', given)!r}. Make it one with "
+            f"[{call}] expects an operator; got the function {errors.called(given)!r}. Make it one with "
             "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
         )
     return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."

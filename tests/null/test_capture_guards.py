@@ -51,6 +51,62 @@ def test_what_does_not_change_is_not_walked_again(monkeypatch: pytest.MonkeyPatc
     assert capture(operator).key is key
 
 
+def test_what_is_made_anew_is_compared_with_the_last_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = mx.array(2.0)
+
+    def make(rate: Any, **facts: Any) -> ms.Semigroup:
+        return ms.Dual(ms.monoid(lambda l, r, weight=weight: l * weight + r * rate, **facts))
+
+    key = [capture(make(0.5)).key for _ in range(3)][-1]
+    monkeypatch.setattr(captures, "_walk", None)
+    again = capture(make(0.5))
+    assert again.key is key
+    assert [array.item() for array in again.arrays] == [2.0]
+
+
+ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("a cell", {"rate": 0.5}, {"rate": 0.25}),
+    ("a default", {"weight": 1}, {"weight": 1.0}),
+    ("a keyword default", {"sign": 1}, {"sign": -1}),
+    ("an array", {"rate": mx.array(0.5)}, {"rate": mx.array([0.5])}),
+    ("a list", {"rate": [0.5]}, {"rate": [0.25]}),
+    ("a fact", {"commutative": True}, {"commutative": False}),
+    ("event axes", {"event": 1}, {"event": 0}),
+    ("an identity", {"identity": 0}, {"identity": 0.0}),
+    ("a name", {"name": "one"}, {"name": "two"}),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), [row[1:] for row in ALIKE], ids=[row[0] for row in ALIKE])
+@pytest.mark.parametrize("around", [lambda own: own, ms.Dual, lambda own: ms.Tuple(ms.Sum(), own)])
+def test_what_is_like_the_last_but_for_one_thing_has_a_key_of_its_own(
+    one: dict[str, Any], two: dict[str, Any], around: Callable[[ms.Semigroup], ms.Semigroup]
+) -> None:
+    def make(rate: Any = 1, weight: Any = 1, sign: Any = 1, **facts: Any) -> ms.Semigroup:
+        return around(ms.monoid(lambda l, r, weight=weight, *, sign=sign: (l, r, rate), **facts))
+
+    first = [capture(make(**one)).key for _ in range(4)]
+    other = [capture(make(**two)).key for _ in range(4)]
+    assert len({*first}) == len({*other}) == 1
+    assert first[0] is not other[0]
+    assert capture(make(**one)).key is first[0]
+
+
+def test_arrays_of_what_is_made_anew_are_its_own() -> None:
+    def total(a: mx.array, b: mx.array) -> mx.array:
+        own = ms.monoid(lambda l, r: l + r + (a + b) * l * r)
+        result: mx.array = ms.fold(own, mx.ones((4,)), strategy="hillis_steele")
+        return result
+
+    one, two = mx.array(0.125), mx.array(0.375)
+    assert [total(one, two).item() for _ in range(4)] == [8.125] * 4
+    both = mx.array(0.25)  # in two places
+    assert total(both, both).item() == 8.125
+    # the total is 4 + 6 v + 4 v^2 + v^3 of v = a + b, whose derivative at 1/2 is 10.75
+    assert mx.grad(lambda w: total(w, w))(both).item() == 2 * 10.75
+    assert [g.item() for g in mx.grad(total, argnums=(0, 1))(one, two)] == [10.75] * 2
+
+
 @pytest.mark.parametrize(
     ("one", "two"),
     [(1, 1.0), (1, True), (0.0, -0.0), (0.5, 0.25), ("a", "b"), (mx.float32, mx.float16), ((1, 2), (1, 2.0)), ([1], [1, 1]),

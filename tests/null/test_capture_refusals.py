@@ -117,6 +117,37 @@ def test_a_getattr_that_raises_another_error_is_no_trouble() -> None:
     assert ms.scan(operator, x, strategy="hillis_steele").tolist() == [1, 4, 13]
 
 
+class Failing:
+    """A callable whose own look-up fails."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __call__(self, *operands: Any) -> Any:
+        left, right = operands
+        return left + right
+
+
+class Getting(dict[str, Any]):
+    """A callable with the entries of a dict as attributes."""
+
+    __getattr__ = dict.get
+
+    def __call__(self, *operands: Any) -> Any:
+        left, right = operands
+        return left + right
+
+
+@pytest.mark.parametrize("kind", [Failing, Getting])
+def test_messages_call_a_callable_by_its_class(kind: type) -> None:
+    x, function, name = mx.ones((3,)), kind(), kind.__name__
+    assert ms.associative_scan(function, x).tolist() == [1, 2, 3]
+    assert ms.scan(ms.monoid(function), x, strategy="hillis_steele").tolist() == [1, 2, 3]
+    assert ms.explain(ms.monoid(function), x).problem.operator.name == name
+    with pytest.raises(ms.ScanTypeError, match=f"got the function '{name}'"):
+        ms.scan(function, x)
+
+
 def generate() -> Any:
     yield 1.0
 

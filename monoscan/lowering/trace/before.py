@@ -9,7 +9,8 @@ import attrs
 from monoscan import errors
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.combine import Traced, trace_combine
-from monoscan.lowering.trace.reads.captures import Captures, Key
+from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.lowering.trace.reads.key import Key
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.tree import Structure
 

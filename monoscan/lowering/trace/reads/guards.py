@@ -51,17 +51,18 @@ MAX_SLOTS = 512
 _GONE = (AttributeError, IndexError, KeyError, ReferenceError, TypeError, ValueError)
 
 
-def guard(root: Any, names: Names) -> Guard | None:
+def guard(root: Any, names: Names, alike: bool = False) -> Guard | None:
     """A function of the root: the arrays that it captures, ``None`` where what it reads has changed.
 
     Args:
         root: The operator or the function, as it is now.
         names: The names that the code holds which it leads to.
+        alike: It serves other roots too, so that fields of the library's operators are compared as well.
 
     Returns:
         callable: The guard; ``None`` for an operator with more than `MAX_SLOTS` slots.
     """
-    writer = _Writer(names)
+    writer = _Writer(names, alike)
     writer.visit("root", root)
     return None if writer.slots > MAX_SLOTS else writer.function()
 
@@ -133,8 +134,9 @@ _HELPERS = {
 class _Writer:
     """Writes the lines of a guard while it walks."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, alike: bool) -> None:
         self.slots = 0
+        self._alike = alike
         self._names = names
         self._lines: list[str] = []
         self._constants: dict[str, Any] = {}
@@ -222,7 +224,8 @@ class _Writer:
     def _parts(self, name: str, value: Any, fixed: bool) -> None:
         kind = type(value)
         parts = parts_of(value, self._names)
-        fixed = (fixed and kind is tuple) or (is_a(value, Semigroup) and is_library_class(kind))
+        if not self._alike:
+            fixed = (fixed and kind is tuple) or (is_a(value, Semigroup) and is_library_class(kind))
         grouped: dict[str, list[Child]] = {}
         for child in parts.children:
             grouped.setdefault(child[0][0], []).append(child)

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from monoscan import errors
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.reads.bytecode import names_of
 from monoscan.lowering.trace.reads.library import is_library_class
@@ -283,9 +284,7 @@ class _Removed:
     """What a plan keeps of a function or an object: its name."""
 
     def __init__(self, value: Any) -> None:
-        self.__name__ = (
-            str(getattr(value, "__name__", type(value).__name__)) if callable(value) else type(value).__name__
-        )
+        self.__name__ = errors.called(value) if callable(value) else type(value).__name__
 
 
 def without_functions(value: Any) -> Any:
