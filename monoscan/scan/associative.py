@@ -93,7 +93,7 @@ def pose(
     captures, structure, asked = question.captures, question.structure, question.asked
     position = elements.slice_axis(question, shapes, axis)
     exact = accumulators(captures.root, stored)
-    leading, traced = trace_slices(structure, exact, shapes, position, captures)
+    leading, traced = trace_slices(structure, exact, shapes, position, captures, asked.shapeless)
     traces = Traces(len(shapes), traced)
     # Without a program each leaf goes its own way: whatever follows the scan axis is the function's business.
     cut = leading or position + 1

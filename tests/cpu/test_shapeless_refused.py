@@ -40,6 +40,20 @@ def test_what_has_no_kernel_is_refused_when_traced(length: int) -> None:
     )
 
 
+SIZED: list[tuple[str, Callable[..., Any]]] = [
+    ("a size", lambda l, r: l + r + l.shape[-1]),
+    ("a branch on a size", lambda l, r: l + r if l.shape[-1] < 5 else mx.maximum(l, r)),
+    ("a mask of positions", lambda l, r: mx.where(mx.arange(l.shape[-1]) < 1, l + r, mx.maximum(l, r))),
+    ("the number of positions", lambda l, r: l + r + l.shape[0]),
+]
+
+
+@pytest.mark.parametrize("function", [row[1] for row in SIZED], ids=[row[0] for row in SIZED])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_functions_of_sizes_that_may_change_are_refused_when_traced(function: Callable[..., Any], length: int) -> None:
+    assert "no plan that fits every size" in refused(lambda x: ms.associative_scan(function, x), mx.ones((length, 1)))
+
+
 def test_tangents_and_derivatives_of_gradients_are_refused_when_traced() -> None:
     x = mx.ones((3,))
     refused(lambda x: mx.jvp(lambda y: ms.linear_recurrence(y, y), [x], [x])[1][0], x)

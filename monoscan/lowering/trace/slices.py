@@ -8,7 +8,8 @@ masks is in the program, or makes an axis the element's own, or leaves no progra
 
 The scan axis is a batch axis too: the function is recorded at every length at which JAX
 would call it, and all records must yield one program. Nothing is assumed of the function
-but what JAX asks of it, that it is associative.
+but what JAX asks of it, that it is associative. In a trace of ``mx.compile(shapeless=True)``
+larger slices must yield that program as well.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ from monoscan.lowering.trace.step import Step, Untraceable
 
 
 def trace_slices(
-    structure: tree.Structure, dtypes: Sequence[str], shapes: Sequence[Shape], axis: int, captures: Captures
+    structure: tree.Structure,
+    dtypes: Sequence[str],
+    shapes: Sequence[Shape],
+    axis: int,
+    captures: Captures,
+    shapeless: bool = False,
 ) -> tuple[int, Traced]:
     """The fewest event axes for which the function works element by element, and its program.
 
@@ -53,6 +59,7 @@ def trace_slices(
         shapes: The shape of each leaf.
         axis: The scan axis, not negative.
         captures: The function's operator, and the arrays that it captures.
+        shapeless: The program is to serve other sizes of the leading axes too.
 
     Returns:
         tuple(int, Traced): How many leading axes are not event axes, and the program; 0
@@ -62,27 +69,45 @@ def trace_slices(
         ScanError: The function returns another tree, shape or dtype than it got.
     """
 
-    def at(length: int) -> tuple[int, Traced]:
-        slices = tuple(Leaf(d, (*s[:axis], length, *s[axis + 1 :])) for d, s in zip(dtypes, shapes, strict=True))
-        key = ("slices", captures.key, structure, slices, axis)
-        return PROGRAMS.get(key, lambda: _trace(structure, slices, axis, captures))
+    def at(slices: Sequence[Shape]) -> tuple[int, Traced]:
+        leaves = tuple(map(Leaf, dtypes, slices))
+        key = ("slices", captures.key, structure, leaves, axis)
+        return PROGRAMS.get(key, lambda: _trace(structure, leaves, axis, captures))
 
-    first, *rest = lengths_of_slices(shapes[0][axis])
-    found = at(first)
-    if found[0] and not (all(at(length) == found for length in rest) and (first > 1 or _grows(at, found))):
+    longest, *rest = [
+        [(*shape[:axis], length, *shape[axis + 1 :]) for shape in shapes]
+        for length in lengths_of_slices(shapes[0][axis])
+    ]
+    found = at(longest)
+    if found[0] and any(at(slices) != found for slices in rest):
         return 0, Traced(None, f"combine depends on how many positions there are along axis {axis}")
+    if (
+        found[0]
+        and shapeless
+        and not all(_serves(at, found, _grown(longest, found[0], *by)) for by in ((1, 1), (8, 3)))
+    ):
+        return 0, Traced(None, "combine depends on the sizes of axes that an element has no part in")
     return found
 
 
-def _grows(at: Callable[[int], tuple[int, Traced]], found: tuple[int, Traced]) -> bool:
-    """Whether slices of two positions give the program of slices of one, which tell nothing about the scan axis.
-
-    JAX would not ask so short a scan; but a graph compiled without shapes may grow.
-    """
+def _serves(
+    at: Callable[[Sequence[Shape]], tuple[int, Traced]], found: tuple[int, Traced], slices: Sequence[Shape]
+) -> bool:
+    """Whether slices of other sizes give the same program."""
     try:
-        return at(2) == found
-    except Exception:  # whatever it raises on slices that it never gets is its own business
+        return at(slices) == found
+    except Exception:  # whatever it raises on slices that it does not get at these sizes is its own business
         return False
+
+
+def _grown(slices: Sequence[Shape], leading: int, factor: int, more: int) -> list[Shape]:
+    """Slices that are larger along the leading axes, but where one leaf has size 1 and another has not."""
+    sizes = [max(shape[i] for shape in slices) for i in range(leading)]
+    larger = [factor * size + more for size in sizes]
+    return [
+        tuple(larger[i] if shape[i] == sizes[i] else shape[i] for i in range(leading)) + shape[leading:]
+        for shape in slices
+    ]
 
 
 def _trace(structure: tree.Structure, slices: tuple[Leaf, ...], axis: int, captures: Captures) -> tuple[int, Traced]:
