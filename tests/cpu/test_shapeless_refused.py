@@ -45,6 +45,7 @@ SIZED: list[tuple[str, Callable[..., Any]]] = [
     ("a branch on a size", lambda l, r: l + r if l.shape[-1] < 5 else mx.maximum(l, r)),
     ("a mask of positions", lambda l, r: mx.where(mx.arange(l.shape[-1]) < 1, l + r, mx.maximum(l, r))),
     ("the number of positions", lambda l, r: l + r + l.shape[0]),
+    ("a flip along the axis", lambda l, r: mx.maximum(l, r[::-1])),
 ]
 
 

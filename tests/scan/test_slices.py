@@ -240,9 +240,11 @@ def test_a_function_is_recorded_at_every_length_at_which_jax_calls_it(length: in
     assert set(lengths_of_slices(length)) == (seen or {1})
 
 
-def test_a_short_scan_does_not_hide_what_a_function_does_along_its_axis() -> None:
-    plan = plan_of(lambda l, r: mx.maximum(l, r[::-1]), mx.zeros((3, 4)))
-    assert plan.combine == "slices"
+def test_a_short_scan_sees_slices_of_one_position_alone_as_jax_has_it() -> None:
+    x = RNG.normal(size=(3, 4)).astype(np.float32)
+    got = ms.associative_scan(lambda l, r: mx.maximum(l, r[::-1]), mx.array(x))
+    np.testing.assert_array_equal(np.array(got), np.maximum.accumulate(x, 0))
+    assert plan_of(lambda l, r: mx.maximum(l, r[::-1]), mx.zeros((4, 4))).combine == "slices"
     one = ms.associative_scan(lambda l, r: l + r.reshape(1, 4), mx.ones((3, 4)))
     np.testing.assert_array_equal(np.array(one), np.cumsum(np.ones((3, 4)), 0))
 
