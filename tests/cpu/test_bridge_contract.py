@@ -15,15 +15,15 @@ import pytest
 from bridge_affine import ROOT, kernel, launch
 
 import monoscan as ms
-from monoscan.lowering.render import KernelSpec, Layout, render
+from monoscan.lowering.render import KernelSpec, Loop, render
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge import protocol
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 
 
-def loop(layout: Layout) -> protocol.Launch:
+def launch_of(loop: Loop) -> protocol.Launch:
     program = operators.affine()
-    spec = KernelSpec(program, ("float32",) * 2, ("float32",) * 2, (0, 1), layout=layout)
+    spec = KernelSpec(program, ("float32",) * 2, ("float32",) * 2, (0, 1), loop=loop)
     made = compile_kernel(render(spec))
     leaves = [(mx.float32, ())] * 2
     return build.load().Launch(
@@ -31,17 +31,17 @@ def loop(layout: Layout) -> protocol.Launch:
     )
 
 
-@pytest.mark.parametrize(("layout", "inner"), [(Layout.ROWS, 5), (Layout.NARROW, 1), (Layout.NARROW, 64)])
-def test_a_loop_refuses_rows_that_it_was_not_made_for(layout: Layout, inner: int) -> None:
+@pytest.mark.parametrize(("loop", "inner"), [(Loop.ROWS, 5), (Loop.NARROW, 1), (Loop.NARROW, 64)])
+def test_a_loop_refuses_rows_that_it_was_not_made_for(loop: Loop, inner: int) -> None:
     x = mx.ones((4, inner))
     with pytest.raises(ValueError, match=f"made for rows of another kind than rows of {inner}"):
-        mx.eval(loop(layout)([x, x]))
+        mx.eval(launch_of(loop)([x, x]))
 
 
-@pytest.mark.parametrize("layout", [Layout.PANELS, Layout.SWEEP, Layout.SEQUENTIAL])
+@pytest.mark.parametrize("loop", [Loop.PANELS, Loop.SWEEP, Loop.SEQUENTIAL])
 @pytest.mark.parametrize("inner", [1, 3, 8, 70])
-def test_the_other_loops_take_rows_of_any_length(layout: Layout, inner: int) -> None:
-    got = loop(layout)([mx.full((4, inner), 2.0), mx.ones((4, inner))])
+def test_the_other_loops_take_rows_of_any_length(loop: Loop, inner: int) -> None:
+    got = launch_of(loop)([mx.full((4, inner), 2.0), mx.ones((4, inner))])
     np.testing.assert_array_equal(np.array(got[1]), np.repeat([[1.0], [3.0], [7.0], [15.0]], inner, 1))
 
 
@@ -54,7 +54,7 @@ def test_elements_of_another_shape_are_refused() -> None:
 def test_elements_of_two_lengths_are_refused() -> None:
     x = mx.ones((4, 1))
     with pytest.raises(ValueError, match="cannot broadcast axis 0 of array 1, of size 1, to 4"):
-        loop(Layout.ROWS)([x, x[:1]])
+        launch_of(Loop.ROWS)([x, x[:1]])
 
 
 def test_the_carry_of_no_steps_is_the_init_or_the_identity() -> None:
@@ -117,14 +117,14 @@ from operators import traced
 import mlx.core as mx
 import monoscan as ms
 from monoscan.lowering.program.ir import Leaf
-from monoscan.lowering.render import KernelSpec, Layout
+from monoscan.lowering.render import KernelSpec, Loop
 
 names = ("int8", "int64", "float32")
 step, shift = mx.array(0, mx.int8), mx.array(0.0)
 sums = lambda l, r: (l[0] + r[0] + step, l[1] + r[1], l[2] + r[2] + shift)
 program = traced(ms.monoid(sums), tuple(map(Leaf, names)))
-for layout, inner in ((Layout.SWEEP, 17), (Layout.PANELS, 17), (Layout.NARROW, 3)):
-    spec = KernelSpec(program, names, names, (0, 1, 2), layout=layout)
+for loop, inner in ((Loop.SWEEP, 17), (Loop.PANELS, 17), (Loop.NARROW, 3)):
+    spec = KernelSpec(program, names, names, (0, 1, 2), loop=loop)
     apart = [np.arange(5 * inner * 2, dtype=name).reshape(1, 5, 2 * inner)[..., ::2] for name in names]
     zeros = [np.zeros((1, inner), name) for name in ("int8", "float32")]
     for got, x in zip(Call(spec, apart, zeros).run().results, apart, strict=True):

@@ -15,13 +15,13 @@ from selection import thinned
 import monoscan as ms
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
-from monoscan.lowering.render import KernelSpec, Layout, unsupported
+from monoscan.lowering.render import KernelSpec, Loop, unsupported
 
 Arrays = list[np.ndarray]
 
 LENGTHS = [1, 2, 7, 8, 9, 31, 33, 63, 64, 65, 127, 128, 129, 257, 600]
-INNER = {Layout.ROWS: 1, Layout.NARROW: 3, Layout.PANELS: 9, Layout.SWEEP: 33}
-LONG = {Layout.ROWS: 400_001, Layout.NARROW: 150_003, Layout.PANELS: 80_011}
+INNER = {Loop.ROWS: 1, Loop.NARROW: 3, Loop.PANELS: 9, Loop.SWEEP: 33}
+LONG = {Loop.ROWS: 400_001, Loop.NARROW: 150_003, Loop.PANELS: 80_011}
 LOW, NONE = infinities([-np.inf]), infinities([])
 
 
@@ -49,13 +49,13 @@ PROGRAMS: dict[str, tuple[Program, tuple[Kinds, ...]]] = {
 }
 
 
-def spec_of(name: str, layout: Layout, **options: Any) -> KernelSpec:
+def spec_of(name: str, loop: Loop, **options: Any) -> KernelSpec:
     program, ordinary = PROGRAMS[name]
     emit = options.pop("emit", tuple(range(program.arity)))
     dtypes = tuple(leaf.dtype for leaf in program.inputs[: program.arity])
     results = () if options.get("want_results") is False else tuple(dtypes[leaf] for leaf in emit)
     spec = KernelSpec(
-        combine=program, elements=dtypes, results=results, emit=emit, layout=layout, ordinary=ordinary, **options
+        combine=program, elements=dtypes, results=results, emit=emit, loop=loop, ordinary=ordinary, **options
     )
     assert unsupported(spec) is None
     assert spec.watch is not None
@@ -128,14 +128,14 @@ SOME_CASES = [(name, *PLAIN) for name in ("affine64", "product", "softmax", "seg
 
 
 @pytest.mark.parametrize(("name", "reverse", "inclusive", "with_init"), thinned(CASES, SOME_CASES), ids=str)
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 def test_blocks_are_finite_where_the_fold_in_order_is(
-    name: str, layout: Layout, reverse: bool, inclusive: bool, with_init: bool
+    name: str, loop: Loop, reverse: bool, inclusive: bool, with_init: bool
 ) -> None:
     lanes = sum(leaf.lanes for leaf in PROGRAMS[name][0].outputs)
-    kernel = spec_of(name, layout, reverse=reverse, inclusive=inclusive, identity=(0,) * lanes)
+    kernel = spec_of(name, loop, reverse=reverse, inclusive=inclusive, identity=(0,) * lanes)
     for n in LENGTHS:
-        elements = shaped(name, n, INNER[layout], reverse)
+        elements = shaped(name, n, INNER[loop], reverse)
         init = [x[:, -1 if reverse else 0].copy() for x in elements] if with_init else None
         after, before = in_order(name, elements, None if init is None else typed(name, init), reverse)
         answer = Call(kernel, elements, init=init, carry=True).run()
@@ -147,13 +147,13 @@ def test_blocks_are_finite_where_the_fold_in_order_is(
             check_values(got, want[:, 0 if reverse else -1])
 
 
-@pytest.mark.parametrize("layout", LONG)
+@pytest.mark.parametrize("loop", LONG)
 @pytest.mark.parametrize("name", ["affine", "product", "sum", "segmented"])
-def test_parts_are_finite_where_the_fold_in_order_is(name: str, layout: Layout) -> None:
-    elements = shaped(name, LONG[layout], INNER[layout], False)
+def test_parts_are_finite_where_the_fold_in_order_is(name: str, loop: Loop) -> None:
+    elements = shaped(name, LONG[loop], INNER[loop], False)
     if name == "affine":  # no block overflows, only parts do
         elements[0][:] = np.where(elements[0] > 1, 1.01, 0.5)
-    call = Call(spec_of(name, layout), elements, carry=True)
+    call = Call(spec_of(name, loop), elements, carry=True)
     assert call.schedule.phases == 3
     answer = call.run()
     if name in ("affine", "product"):
@@ -170,40 +170,40 @@ def test_parts_are_finite_where_the_fold_in_order_is(name: str, layout: Layout) 
     np.testing.assert_array_equal(answer.carries[-1], answer.results[-1][:, -1])
 
 
-@pytest.mark.parametrize("layout", LONG)
-def test_folds_in_parts(layout: Layout) -> None:
-    elements = shaped("affine", LONG[layout], INNER[layout], False)
+@pytest.mark.parametrize("loop", LONG)
+def test_folds_in_parts(loop: Loop) -> None:
+    elements = shaped("affine", LONG[loop], INNER[loop], False)
     elements[0][:] = np.where(elements[0] > 1, 1.01, 0.5)
-    call = Call(spec_of("affine", layout, want_results=False), elements, carry=True)
+    call = Call(spec_of("affine", loop, want_results=False), elements, carry=True)
     assert call.schedule.phases == 2
     assert np.isfinite(call.run().carries[1]).all()
     elements[0][:, ::2], elements[0][:, 1::2] = 1e30, 1e-30  # blocks overflow too
     assert not call.run().carries[1][:, ::2].any()
 
 
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.NARROW, Layout.PANELS])
-def test_parts_in_place(layout: Layout) -> None:
-    n = LONG[layout]
-    elements = shaped("product", n, INNER[layout], False)
-    kernel = spec_of("product", layout)
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW, Loop.PANELS])
+def test_parts_in_place(loop: Loop) -> None:
+    n = LONG[loop]
+    elements = shaped("product", n, INNER[loop], False)
+    kernel = spec_of("product", loop)
     fresh = Call(kernel, [elements[0].copy()]).run()
     there = Call(kernel, elements, results=elements).run()
     np.testing.assert_array_equal(there.results[0], fresh.results[0])
     assert not there.results[0][:, :, ::2].any()
 
 
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_random_magnitudes(name: str, layout: Layout) -> None:
+def test_random_magnitudes(name: str, loop: Loop) -> None:
     """Finiteness alone. Products have one sign: what is left of a cancellation may overflow in one order only."""
     rng = np.random.default_rng(7)
     size = 1e154 if name == "affine64" else 1e19
-    kernel = spec_of(name, layout)
+    kernel = spec_of(name, loop)
     for n in (40, 70, 200):
         for _ in range(6):
             elements = []
             for leaf in PROGRAMS[name][0].inputs[: PROGRAMS[name][0].arity]:
-                shape = (2, n, INNER[layout], *leaf.shape)
+                shape = (2, n, INNER[loop], *leaf.shape)
                 if leaf.dtype == "bool":
                     elements.append((rng.random(shape) < 0.1).astype(np.uint8))
                     continue
@@ -219,12 +219,12 @@ def test_random_magnitudes(name: str, layout: Layout) -> None:
                 assert not lost[alive].any(), np.argwhere(lost)[:3].tolist()
 
 
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 @pytest.mark.parametrize("name", ["affine", "segmented", "moments"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_what_comes_before_a_non_finite_element_keeps_its_bits(name: str, layout: Layout, reverse: bool) -> None:
-    n, kernel = 200, spec_of(name, layout, reverse=reverse)
-    elements = shaped(name, n, INNER[layout], reverse)
+def test_what_comes_before_a_non_finite_element_keeps_its_bits(name: str, loop: Loop, reverse: bool) -> None:
+    n, kernel = 200, spec_of(name, loop, reverse=reverse)
+    elements = shaped(name, n, INNER[loop], reverse)
     rng = np.random.default_rng(1)
     mild = [e if e.dtype == np.uint8 else rng.uniform(0.5, 1.5, e.shape).astype(e.dtype) for e in elements]
     for given in (elements, mild):
@@ -237,12 +237,12 @@ def test_what_comes_before_a_non_finite_element_keeps_its_bits(name: str, layout
                 np.testing.assert_array_equal(got[:, before], want[:, before])
 
 
-@pytest.mark.parametrize("layout", [Layout.NARROW, Layout.PANELS])
-def test_a_column_does_not_depend_on_its_neighbours(layout: Layout) -> None:
-    kernel = spec_of("affine", layout)
-    for n in (50, LONG[layout]):
+@pytest.mark.parametrize("loop", [Loop.NARROW, Loop.PANELS])
+def test_a_column_does_not_depend_on_its_neighbours(loop: Loop) -> None:
+    kernel = spec_of("affine", loop)
+    for n in (50, LONG[loop]):
         rng = np.random.default_rng(0)
-        elements = [rng.uniform(0.2, 1, (1, n, INNER[layout])).astype(np.float32) for _ in range(2)]
+        elements = [rng.uniform(0.2, 1, (1, n, INNER[loop])).astype(np.float32) for _ in range(2)]
         clean = Call(kernel, elements).run()
         elements[0][:, :, 1], elements[1][:, :, 1] = 1e30, 0
         spoilt = Call(kernel, elements).run()
@@ -251,18 +251,18 @@ def test_a_column_does_not_depend_on_its_neighbours(layout: Layout) -> None:
         assert not spoilt.results[1][:, :, 1].any()
 
 
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.NARROW])
-def test_the_state_alone_is_finite_whatever_the_gates_multiply_to(layout: Layout) -> None:
-    kernel = spec_of("affine", layout, emit=(1,))
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
+def test_the_state_alone_is_finite_whatever_the_gates_multiply_to(loop: Loop) -> None:
+    kernel = spec_of("affine", loop, emit=(1,))
     for n in LENGTHS:
-        elements = shaped("affine", n, INNER[layout], False)
+        elements = shaped("affine", n, INNER[loop], False)
         assert not Call(kernel, elements).run().results[0].any()
 
 
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
 def test_halves(stored: str) -> None:
     program = operators.affine()
-    kernel = KernelSpec(combine=program, elements=(stored,) * 2, results=(stored,) * 2, emit=(0, 1), layout=Layout.ROWS)
+    kernel = KernelSpec(combine=program, elements=(stored,) * 2, results=(stored,) * 2, emit=(0, 1), loop=Loop.ROWS)
     gate = 60000.0 if stored == "float16" else 1e30
     bits = np.float16(gate).view(np.uint16) if stored == "float16" else np.float32(gate).view(np.uint32) >> 16
     gates = np.full((1, 300, 1), bits, np.uint16)
@@ -274,21 +274,21 @@ def test_halves(stored: str) -> None:
 # ------------------------------------------------------------------------------- deliberately broken
 
 BROKEN = [
-    (Layout.ROWS, 200, "guard.h", "return __builtin_expect(found, 0);", "return false;"),
-    (Layout.NARROW, 200, "guard.h", "return __builtin_expect(found, 0);", "return false;"),
-    (Layout.ROWS, LONG[Layout.ROWS], "parts.h", "wrong |= any(", "any("),
-    (Layout.NARROW, LONG[Layout.NARROW], "parts.h", "wrong |= any(", "any("),
-    (Layout.PANELS, LONG[Layout.PANELS], "parts.h", "wrong |= any(", "any("),
-    (Layout.PANELS, LONG[Layout.PANELS], "parts.h", "y = registers::choose(wrong, z, y);", "(void)z;"),
+    (Loop.ROWS, 200, "guard.h", "return __builtin_expect(found, 0);", "return false;"),
+    (Loop.NARROW, 200, "guard.h", "return __builtin_expect(found, 0);", "return false;"),
+    (Loop.ROWS, LONG[Loop.ROWS], "parts.h", "wrong |= any(", "any("),
+    (Loop.NARROW, LONG[Loop.NARROW], "parts.h", "wrong |= any(", "any("),
+    (Loop.PANELS, LONG[Loop.PANELS], "parts.h", "wrong |= any(", "any("),
+    (Loop.PANELS, LONG[Loop.PANELS], "parts.h", "y = registers::choose(wrong, z, y);", "(void)z;"),
 ]
 
 
-@pytest.mark.parametrize(("layout", "n", "header", "text", "instead"), BROKEN, ids=str)
+@pytest.mark.parametrize(("loop", "n", "header", "text", "instead"), BROKEN, ids=str)
 def test_a_loop_that_does_not_look_is_caught(
-    layout: Layout, n: int, header: str, text: str, instead: str, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, n: int, header: str, text: str, instead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel = spec_of("affine", layout)
-    elements = shaped("affine", n, INNER[layout], False)
+    kernel = spec_of("affine", loop)
+    elements = shaped("affine", n, INNER[loop], False)
     assert not Call(kernel, elements).run().results[1].any()
     break_header(header, text, instead, monkeypatch)
     assert np.isnan(Call(kernel, elements).run().results[1]).any()

@@ -12,22 +12,22 @@ from loop_driver import Call, store_dtype
 from selection import thinned
 
 from monoscan.lowering.program.ir import Program
-from monoscan.lowering.render import KernelSpec, Layout, unsupported
+from monoscan.lowering.render import KernelSpec, Loop, unsupported
 
 SHAPES = {
-    Layout.ROWS: [(2, 1, 1), (2, 77, 1), (1, 900, 1)], Layout.SEQUENTIAL: [(2, 77, 1), (2, 40, 5)],
-    Layout.SWEEP: [(2, 40, 19), (1, 33, 64)], Layout.NARROW: [(2, 77, 3), (1, 130, 2)],
-    Layout.PANELS: [(2, 70, 19), (1, 33, 64)],
+    Loop.ROWS: [(2, 1, 1), (2, 77, 1), (1, 900, 1)], Loop.SEQUENTIAL: [(2, 77, 1), (2, 40, 5)],
+    Loop.SWEEP: [(2, 40, 19), (1, 33, 64)], Loop.NARROW: [(2, 77, 3), (1, 130, 2)],
+    Loop.PANELS: [(2, 70, 19), (1, 33, 64)],
 }  # fmt: skip
-IN_ORDER = [Layout.SEQUENTIAL, Layout.SWEEP, Layout.PANELS]
-CASES = [(layout, shape) for layout, shapes in SHAPES.items() for shape in shapes]
+IN_ORDER = [Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS]
+CASES = [(loop, shape) for loop, shapes in SHAPES.items() for shape in shapes]
 
 
-def spec_of(program: Program, layout: Layout, **options: Any) -> KernelSpec:
+def spec_of(program: Program, loop: Loop, **options: Any) -> KernelSpec:
     dtypes = tuple(leaf.dtype for leaf in program.inputs[: program.arity])
     emit = options.pop("emit", tuple(range(program.arity)))
     options = {"elements": dtypes, "results": tuple(dtypes[leaf] for leaf in emit), **options}
-    kernel = KernelSpec(combine=program, emit=emit, layout=layout, **options)
+    kernel = KernelSpec(combine=program, emit=emit, loop=loop, **options)
     assert unsupported(kernel) is None
     return kernel
 
@@ -61,24 +61,24 @@ EXACT = {
 
 
 @pytest.mark.parametrize("name", thinned(PLAIN, ("affine", "affine64", "matmul3", "moments")))
-@pytest.mark.parametrize("layout", IN_ORDER)
+@pytest.mark.parametrize("loop", IN_ORDER)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_order_of_the_fold_gives_its_bits(name: str, layout: Layout, reverse: bool) -> None:
+def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) -> None:
     program = PLAIN[name]
-    for shape in SHAPES[layout]:
+    for shape in SHAPES[loop]:
         elements = draw(program, shape)
         after, _ = fold_in_order(program, elements, [], None, reverse)
-        answer = Call(spec_of(program, layout, reverse=reverse), elements).run()
+        answer = Call(spec_of(program, loop, reverse=reverse), elements).run()
         for got, want in zip(answer.results, after, strict=True):
             np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("name", thinned(EXACT, ("arg-max", "segmented", "int8", "pair")))
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
-def test_exact_operators_in_every_loop(name: str, layout: Layout, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = EXACT[name]
-    kernel = spec_of(program, layout)
-    if layout is Layout.NARROW and shape[2] >= kernel.width:
+    kernel = spec_of(program, loop)
+    if loop is Loop.NARROW and shape[2] >= kernel.width:
         pytest.skip("not narrow at this width")
     elements = draw(program, shape)
     typed = [e.astype(leaf.dtype) for e, leaf in zip(elements, program.inputs, strict=False)]
@@ -88,27 +88,27 @@ def test_exact_operators_in_every_loop(name: str, layout: Layout, shape: tuple[i
 
 
 @pytest.mark.parametrize("name", thinned(["affine", "matmul2", "matmul3", "matmul4"], ["affine", "matmul3"]))
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
-def test_running_error(name: str, layout: Layout, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+def test_running_error(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = PLAIN[name]
     elements = [0.9 * e for e in draw(program, shape)]
     exact, _ = fold_in_order(program, [e.astype(np.float64) for e in elements], [], None, False)
     size, _ = fold_in_order(program, [np.abs(e).astype(np.float64) for e in elements], [], None, False)
     roundings = 8 * (np.arange(shape[1]) + 1)  # additions and multiplications on any path of a combine tree
-    for got, want, most in zip(Call(spec_of(program, layout), elements).run().results, exact, size, strict=True):
+    for got, want, most in zip(Call(spec_of(program, loop), elements).run().results, exact, size, strict=True):
         bound = roundings.reshape(1, -1, *[1] * (got.ndim - 2)) * 2.0**-24 * most + 1e-37
         assert (np.abs(got - want) <= bound).all()
 
 
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
-def test_halves_are_rounded_once(stored: str, layout: Layout, shape: tuple[int, ...]) -> None:
+def test_halves_are_rounded_once(stored: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.affine()
     floats = draw(program, shape)
     halves = [to_half(e, stored) for e in floats]
-    kernel = spec_of(program, layout, elements=(stored,) * 2, results=(stored,) * 2)
+    kernel = spec_of(program, loop, elements=(stored,) * 2, results=(stored,) * 2)
     answer = Call(kernel, halves, carry=True).run()
-    plain = Call(spec_of(program, layout), [from_half(h, stored) for h in halves], carry=True).run()
+    plain = Call(spec_of(program, loop), [from_half(h, stored) for h in halves], carry=True).run()
     for got, want in zip(answer.results, plain.results, strict=True):
         np.testing.assert_array_equal(got, to_half(want, stored))
     for got, want in zip(answer.carries, plain.carries, strict=True):
@@ -127,8 +127,8 @@ def from_half(h: np.ndarray, stored: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
-@pytest.mark.parametrize("layout", [Layout.SEQUENTIAL, Layout.SWEEP])
-def test_every_half(layout: Layout, vector_bytes: int) -> None:
+@pytest.mark.parametrize("loop", [Loop.SEQUENTIAL, Loop.SWEEP])
+def test_every_half(loop: Loop, vector_bytes: int) -> None:
     """The identity through memory: each float16 comes back, and float32 rounds to it as NumPy rounds."""
     program = operators.addition(1, "float32")
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
@@ -139,19 +139,19 @@ def test_every_half(layout: Layout, vector_bytes: int) -> None:
     ties = ties[np.isfinite(ties)]
     for stored, values in (("float16", numbers), ("float32", ties)):
         elements = [values.reshape(1, 1, -1, 1)]
-        kernel = spec_of(program, layout, elements=(stored,), results=("float16",), vector_bytes=vector_bytes)
+        kernel = spec_of(program, loop, elements=(stored,), results=("float16",), vector_bytes=vector_bytes)
         with np.errstate(over="ignore"):
             want = elements[0].astype(np.float16)
         np.testing.assert_array_equal(Call(kernel, elements).run().results[0].view(np.uint16), want.view(np.uint16))
 
 
-@pytest.mark.parametrize("layout", list(SHAPES))
-def test_linear_recurrence_drops_the_gates_product(layout: Layout) -> None:
+@pytest.mark.parametrize("loop", list(SHAPES))
+def test_linear_recurrence_drops_the_gates_product(loop: Loop) -> None:
     program = operators.affine()
-    kernel = spec_of(program, layout, emit=(1,))
+    kernel = spec_of(program, loop, emit=(1,))
     assert kernel.carried == (1,)
     assert kernel.read == (0, 1)
-    shape = SHAPES[layout][-1]
+    shape = SHAPES[loop][-1]
     elements = draw(program, shape)
     init = [np.full((shape[0], shape[2]), np.nan, np.float32), draw(program, (shape[0], shape[2]), 1)[1]]
     answer = Call(kernel, elements, init=init, carry=True).run()
@@ -160,32 +160,32 @@ def test_linear_recurrence_drops_the_gates_product(layout: Layout) -> None:
     np.testing.assert_allclose(answer.results[0], after[1], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(answer.carries[1], answer.results[0][:, -1])
     assert not answer.carries[0].any()
-    if layout is Layout.SEQUENTIAL:
+    if loop is Loop.SEQUENTIAL:
         assert len(program.code) - len(kernel.program(kernel.carried).code) == 1
 
 
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
-def test_captured_arrays(layout: Layout, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.scaled_affine()
     elements = draw(program, shape)
     captured = np.random.default_rng(1).uniform(0.5, 1, (shape[0], shape[2], 2)).astype(np.float32)
     after, _ = fold_in_order(program, elements, [captured], None, False)
-    answer = Call(spec_of(program, Layout(layout)), elements, [captured]).run()
-    if layout in IN_ORDER:
+    answer = Call(spec_of(program, Loop(loop)), elements, [captured]).run()
+    if loop in IN_ORDER:
         np.testing.assert_array_equal(answer.results[1], after[1])
     first = answer.results[1][:, 0]
     np.testing.assert_array_equal(first, elements[1][:, 0])
 
 
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_what_comes_before_a_non_finite_element_keeps_its_bits(
-    layout: Layout, shape: tuple[int, ...], value: float, reverse: bool
+    loop: Loop, shape: tuple[int, ...], value: float, reverse: bool
 ) -> None:
     program = operators.affine()
     elements = draw(program, shape)
-    kernel = spec_of(program, layout, reverse=reverse)
+    kernel = spec_of(program, loop, reverse=reverse)
     clean = Call(kernel, elements).run()
     for at in {0, shape[1] // 2, shape[1] - 1}:
         spoilt = [e.copy() for e in elements]
@@ -196,14 +196,14 @@ def test_what_comes_before_a_non_finite_element_keeps_its_bits(
             np.testing.assert_array_equal(got[:, before], want[:, before])
 
 
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
-def test_a_reset_clears_what_came_before(layout: Layout, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+def test_a_reset_clears_what_came_before(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.segmented_sum()
     flags, values = draw(program, shape)
     reset = shape[1] // 2
     flags[:, reset] = 1
     values[:, :reset] = np.nan
-    answer = Call(spec_of(program, layout), [flags, values]).run()
+    answer = Call(spec_of(program, loop), [flags, values]).run()
     assert np.isfinite(answer.results[1][:, reset:]).all()
 
 
@@ -212,19 +212,19 @@ def test_scalars_and_vectors_share_their_functions() -> None:
     shape = (1, 300, 24)
     elements = [10 * draw(program, shape)[0], np.abs(draw(program, shape)[1])]
     elements[0][:, ::7] = -np.inf
-    sweep = Call(spec_of(program, Layout.SWEEP), elements).run()
-    scalar = Call(spec_of(program, Layout.SEQUENTIAL), elements).run()
+    sweep = Call(spec_of(program, Loop.SWEEP), elements).run()
+    scalar = Call(spec_of(program, Loop.SEQUENTIAL), elements).run()
     for got, want in zip(sweep.results, scalar.results, strict=True):
         np.testing.assert_array_equal(got.view(np.uint32), want.view(np.uint32))
 
 
-@pytest.mark.parametrize(("layout", "shape"), CASES, ids=str)
-def test_online_softmax(layout: Layout, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+def test_online_softmax(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.online_softmax()
     scores = 20 * draw(program, shape)[0]
     scores[:, 0] = -np.inf
     elements = [scores, np.where(np.isinf(scores), 0, 1).astype(np.float32)]
-    answer = Call(spec_of(program, layout), elements).run()
+    answer = Call(spec_of(program, loop), elements).run()
     high = np.maximum.accumulate(scores.astype(np.float64), axis=1)
     base = np.where(np.isinf(high), 0, high)
     with np.errstate(over="ignore"):
@@ -238,9 +238,9 @@ def test_online_softmax(layout: Layout, shape: tuple[int, ...]) -> None:
 def test_storage_of_a_fold_needs_no_outputs() -> None:
     program = operators.affine()
     elements = draw(program, (1, 5000, 1))
-    kernel = spec_of(program, Layout.ROWS, want_results=False, results=())
+    kernel = spec_of(program, Loop.ROWS, want_results=False, results=())
     answer = Call(kernel, elements, carry=True).run()
-    scan = Call(spec_of(program, Layout.SEQUENTIAL), elements, carry=True).run()
+    scan = Call(spec_of(program, Loop.SEQUENTIAL), elements, carry=True).run()
     for got, want in zip(answer.carries, scan.carries, strict=True):
         assert got.dtype == np.dtype(store_dtype("float32"))
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-6)

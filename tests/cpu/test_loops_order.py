@@ -14,7 +14,7 @@ from selection import thinned
 
 import monoscan as ms
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.render import KernelSpec, Layout
+from monoscan.lowering.render import KernelSpec, Loop
 
 LENGTHS = [*range(1, 66), 71, 72, 73, 95, 96, 97, 103, 104, 105, 127, 128, 129, 511, 512, 513, 1025]
 SOME_LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 72, 128, 129, 513]
@@ -22,8 +22,8 @@ lengths = pytest.mark.parametrize(
     "lengths", [SOME_LENGTHS, pytest.param(LENGTHS, marks=pytest.mark.long)], ids=["some", "all"]
 )
 LAYOUTS = {
-    Layout.ROWS: [1], Layout.SEQUENTIAL: [1, 3, 17], Layout.SWEEP: [8, 15, 16, 17, 64], Layout.NARROW: [2, 3, 5, 6, 7],
-    Layout.PANELS: [8, 15, 16, 17, 41],
+    Loop.ROWS: [1], Loop.SEQUENTIAL: [1, 3, 17], Loop.SWEEP: [8, 15, 16, 17, 64], Loop.NARROW: [2, 3, 5, 6, 7],
+    Loop.PANELS: [8, 15, 16, 17, 41],
 }  # fmt: skip
 POISON = 1 << 20
 SWITCHES = [(False, True), (False, False), (True, True), (True, False)]
@@ -49,9 +49,9 @@ def witness(weight: int = 0) -> Program:
     return program
 
 
-def spec(layout: Layout, reverse: bool, inclusive: bool, weight: int = 0, vector_bytes: int = 32) -> KernelSpec:
+def spec(loop: Loop, reverse: bool, inclusive: bool, weight: int = 0, vector_bytes: int = 32) -> KernelSpec:
     return KernelSpec(
-        combine=witness(weight), elements=("int32",) * 3, results=("int32",) * 3, emit=(0, 1, 2), layout=layout,
+        combine=witness(weight), elements=("int32",) * 3, results=("int32",) * 3, emit=(0, 1, 2), loop=loop,
         reverse=reverse, inclusive=inclusive, identity=(-7, -8, -9), vector_bytes=vector_bytes,
     )  # fmt: skip
 
@@ -91,63 +91,63 @@ def check(
 
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, False), (True, True)]))
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("loop", LAYOUTS)
 @lengths
-def test_every_length(lengths: list[int], layout: Layout, reverse: bool, inclusive: bool, with_init: bool) -> None:
-    for inner in LAYOUTS[layout]:
+def test_every_length(lengths: list[int], loop: Loop, reverse: bool, inclusive: bool, with_init: bool) -> None:
+    for inner in LAYOUTS[loop]:
         for n in lengths:
-            check(spec(layout, reverse, inclusive), (2, n, inner), with_init)
+            check(spec(loop, reverse, inclusive), (2, n, inner), with_init)
 
 
 @pytest.mark.parametrize("weight", [30, 90], ids=["runs-of-8", "called"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW])
 @lengths
-def test_heavy_programs(lengths: list[int], layout: Layout, inclusive: bool, reverse: bool, weight: int) -> None:
+def test_heavy_programs(lengths: list[int], loop: Loop, inclusive: bool, reverse: bool, weight: int) -> None:
     for n in lengths:
-        check(spec(layout, reverse, inclusive, weight), (1, n, LAYOUTS[layout][-1]), with_init=n % 2 == 0)
+        check(spec(loop, reverse, inclusive, weight), (1, n, LAYOUTS[loop][-1]), with_init=n % 2 == 0)
 
 
 # Registers that the machine lacks are emulated, and long programs on them compile for minutes.
 @pytest.mark.parametrize(("vector_bytes", "weight"), [(16, 0), (16, 30), (64, 0)])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.PANELS, Layout.SWEEP, Layout.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW])
 @lengths
-def test_other_vector_widths(lengths: list[int], layout: Layout, reverse: bool, weight: int, vector_bytes: int) -> None:
-    inner = {Layout.ROWS: 1, Layout.PANELS: 19, Layout.SWEEP: 19, Layout.NARROW: 3}[layout]
+def test_other_vector_widths(lengths: list[int], loop: Loop, reverse: bool, weight: int, vector_bytes: int) -> None:
+    inner = {Loop.ROWS: 1, Loop.PANELS: 19, Loop.SWEEP: 19, Loop.NARROW: 3}[loop]
     for n in lengths:
-        check(spec(layout, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
+        check(spec(loop, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize(
-    ("layout", "shape"),
+    ("loop", "shape"),
     [
-        (Layout.ROWS, (1, 300_001, 1)), (Layout.ROWS, (3, 100_003, 1)), (Layout.ROWS, (9, 50_001, 1)),
-        (Layout.PANELS, (1, 30_011, 17)), (Layout.PANELS, (5, 8007, 32)), (Layout.SWEEP, (1, 30_011, 17)),
-        (Layout.SWEEP, (1, 4000, 300)), (Layout.NARROW, (1, 100_003, 3)),
+        (Loop.ROWS, (1, 300_001, 1)), (Loop.ROWS, (3, 100_003, 1)), (Loop.ROWS, (9, 50_001, 1)),
+        (Loop.PANELS, (1, 30_011, 17)), (Loop.PANELS, (5, 8007, 32)), (Loop.SWEEP, (1, 30_011, 17)),
+        (Loop.SWEEP, (1, 4000, 300)), (Loop.NARROW, (1, 100_003, 3)),
     ],
     ids=str,
 )  # fmt: skip
-def test_parts_and_tasks(layout: Layout, shape: tuple[int, ...], inclusive: bool, reverse: bool) -> None:
-    kernel = spec(layout, reverse, inclusive)
+def test_parts_and_tasks(loop: Loop, shape: tuple[int, ...], inclusive: bool, reverse: bool) -> None:
+    kernel = spec(loop, reverse, inclusive)
     call = Call(kernel, intervals(shape, reverse))
     assert call.schedule.tasks[0] > 1
     for with_init in (False, True):
         check(kernel, shape, with_init)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_folds(layout: Layout, reverse: bool) -> None:
-    base = spec(layout, reverse, inclusive=True)
+def test_folds(loop: Loop, reverse: bool) -> None:
+    base = spec(loop, reverse, inclusive=True)
     kernel = KernelSpec(
-        combine=base.combine, elements=base.elements, results=(), emit=(0, 1, 2), want_results=False, layout=layout,
+        combine=base.combine, elements=base.elements, results=(), emit=(0, 1, 2), want_results=False, loop=loop,
         reverse=reverse,
     )  # fmt: skip
     for n in [*LENGTHS, 300_001]:
-        for inner in LAYOUTS[layout][:2] if n < 1000 else LAYOUTS[layout][:1]:
+        for inner in LAYOUTS[loop][:2] if n < 1000 else LAYOUTS[loop][:1]:
             low, high, zero = intervals((2, n, inner), reverse)
             answer = Call(kernel, [low, high, zero], carry=True).run()
             ends = (-1, 0) if reverse else (0, -1)
@@ -156,40 +156,40 @@ def test_folds(layout: Layout, reverse: bool) -> None:
             assert not answer.carries[2].any()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_in_place(layout: Layout, inclusive: bool, reverse: bool) -> None:
-    for inner in LAYOUTS[layout]:
+def test_in_place(loop: Loop, inclusive: bool, reverse: bool) -> None:
+    for inner in LAYOUTS[loop]:
         for n in (1, 2, 7, 40, 131, 600):
             elements = intervals((2, n, inner), reverse)
-            fresh = Call(spec(layout, reverse, inclusive), [e.copy() for e in elements]).run()
-            there = Call(spec(layout, reverse, inclusive), elements, results=elements).run()
+            fresh = Call(spec(loop, reverse, inclusive), [e.copy() for e in elements]).run()
+            there = Call(spec(loop, reverse, inclusive), elements, results=elements).run()
             for got, want in zip(there.results, fresh.results, strict=True):
                 np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_strided_elements(layout: Layout, reverse: bool) -> None:
-    for inner in LAYOUTS[layout]:
+def test_strided_elements(loop: Loop, reverse: bool) -> None:
+    for inner in LAYOUTS[loop]:
         for n in (1, 33, 64, 700):
             elements = intervals((2, n, inner), reverse)
             spread = np.zeros((2, n, 3, inner), np.int32)
             spread[:, :, 1] = elements[0]
             backwards = elements[1][:, ::-1].copy()[:, ::-1]
             constant = np.broadcast_to(np.zeros((2, 1, 1), np.int32), elements[2].shape)
-            check(spec(layout, reverse, True), (2, n, inner), False, [spread[:, :, 1], backwards, constant])
+            check(spec(loop, reverse, True), (2, n, inner), False, [spread[:, :, 1], backwards, constant])
 
 
-@pytest.mark.parametrize("layout", [Layout.ROWS, Layout.SWEEP])
-def test_results_past_the_caches(layout: Layout) -> None:
-    shape = (1, 4096, 1) if layout is Layout.ROWS else (1, 64, 64)
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.SWEEP])
+def test_results_past_the_caches(loop: Loop) -> None:
+    shape = (1, 4096, 1) if loop is Loop.ROWS else (1, 64, 64)
     pool = np.zeros((3, 4096 + 16), np.int32)
     results = [row[-row.ctypes.data % 64 // 4 :][:4096].reshape(shape) for row in pool]
     for reverse in (False, True):
-        plain = Call(spec(layout, reverse, True), intervals(shape, reverse)).run()
-        kernel = spec(layout, reverse, True)
+        plain = Call(spec(loop, reverse, True), intervals(shape, reverse)).run()
+        kernel = spec(loop, reverse, True)
         past = Call(kernel, intervals(shape, reverse), results=results, last_level_cache=1).run()
         for got, want in zip(past.results, plain.results, strict=True):
             np.testing.assert_array_equal(got, want)

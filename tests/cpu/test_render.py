@@ -16,24 +16,24 @@ from loop_driver import compile_source
 import monoscan as ms
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.program.nonfinite import HIGH, LOW
-from monoscan.lowering.render import KernelSpec, Layout, render, unsupported
+from monoscan.lowering.render import KernelSpec, Loop, render, unsupported
 
 GOLDENS = Path(__file__).parent / "goldens"
 
 
-def spec_of(program: Program, layout: Layout) -> KernelSpec:
+def spec_of(program: Program, loop: Loop) -> KernelSpec:
     dtypes = tuple(leaf.dtype for leaf in program.inputs[: program.arity])
-    return KernelSpec(combine=program, elements=dtypes, results=dtypes, emit=tuple(range(program.arity)), layout=layout)
+    return KernelSpec(combine=program, elements=dtypes, results=dtypes, emit=tuple(range(program.arity)), loop=loop)
 
 
 CASES = {
-    "affine_rows": spec_of(operators.affine(), Layout.ROWS),
-    "affine_sweep": spec_of(operators.affine(), Layout.SWEEP),
-    "affine_panels": spec_of(operators.affine(), Layout.PANELS),
-    "affine_narrow": spec_of(operators.affine(), Layout.NARROW),
-    "affine_sequential": spec_of(operators.affine(), Layout.SEQUENTIAL),
-    "matmul2_rows": spec_of(operators.matmul(2), Layout.ROWS),
-    "softmax_rows": spec_of(operators.online_softmax(), Layout.ROWS),
+    "affine_rows": spec_of(operators.affine(), Loop.ROWS),
+    "affine_sweep": spec_of(operators.affine(), Loop.SWEEP),
+    "affine_panels": spec_of(operators.affine(), Loop.PANELS),
+    "affine_narrow": spec_of(operators.affine(), Loop.NARROW),
+    "affine_sequential": spec_of(operators.affine(), Loop.SEQUENTIAL),
+    "matmul2_rows": spec_of(operators.matmul(2), Loop.ROWS),
+    "softmax_rows": spec_of(operators.online_softmax(), Loop.ROWS),
 }
 
 
@@ -73,15 +73,15 @@ def test_every_kind_of_guard_compiles_without_warnings(
     operator: ms.Semigroup, ordinary: tuple[str, ...], watched: str, dtype: str
 ) -> None:
     program = operators.traced(operator, Leaf(dtype, (2, 2)))
-    for layout in (Layout.ROWS, Layout.NARROW, Layout.PANELS):
-        source = render(attrs.evolve(spec_of(program, layout), ordinary=(frozenset(ordinary),)))
+    for loop in (Loop.ROWS, Loop.NARROW, Loop.PANELS):
+        source = render(attrs.evolve(spec_of(program, loop), ordinary=(frozenset(ordinary),)))
         assert watched in source
         compile_source(source)
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("float32", 8), ("float64", 4), ("int8", 8), ("bool", 8)])
 def test_a_vector_is_one_register_of_the_widest_value(dtype: str, width: int) -> None:
-    assert spec_of(operators.addition(1, dtype), Layout.ROWS).width == width
+    assert spec_of(operators.addition(1, dtype), Loop.ROWS).width == width
 
 
 FLOAT_OPS = [
@@ -91,14 +91,14 @@ FLOAT_OPS = [
 BINARY = {Op.POW, Op.ARCTAN2, Op.REM, Op.FLOORDIV, Op.LOGADDEXP}
 
 
-@pytest.mark.parametrize("layout", [Layout.SWEEP, Layout.SEQUENTIAL])
+@pytest.mark.parametrize("loop", [Loop.SWEEP, Loop.SEQUENTIAL])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_function_compiles(dtype: str, layout: Layout) -> None:
+def test_every_function_compiles(dtype: str, loop: Loop) -> None:
     leaf = Leaf(dtype, (len(FLOAT_OPS),))
     count = len(FLOAT_OPS)
     code = tuple(Instr(op, (i, count + i) if op in BINARY else (count + i,), dtype) for i, op in enumerate(FLOAT_OPS))
     program = Program((leaf, leaf), (leaf,), code, tuple(range(2 * count, 3 * count)), 1)
-    spec = spec_of(program, layout)
+    spec = spec_of(program, loop)
     assert unsupported(spec) is None
     compile_source(render(spec))
 
@@ -106,19 +106,19 @@ def test_every_function_compiles(dtype: str, layout: Layout) -> None:
 def test_refusals_name_the_operation() -> None:
     complex_leaf = Leaf("complex64")
     program = Program((complex_leaf, complex_leaf), (complex_leaf,), (Instr(Op.MUL, (0, 1), "complex64"),), (2,), 1)
-    assert unsupported(spec_of(program, Layout.ROWS)) == "no CPU code for mul of complex64, complex64 giving complex64"
+    assert unsupported(spec_of(program, Loop.ROWS)) == "no CPU code for mul of complex64, complex64 giving complex64"
     leaf = Leaf("float32")
     program = Program((leaf, leaf), (leaf,), (Instr(Op.ERFINV, (1,), "float32"),), (2,), 1)
-    assert unsupported(spec_of(program, Layout.ROWS)) == "no CPU code for erfinv of float32 giving float32"
+    assert unsupported(spec_of(program, Loop.ROWS)) == "no CPU code for erfinv of float32 giving float32"
 
 
 def test_refusal_of_storage() -> None:
-    spec = attrs.evolve(spec_of(operators.affine(), Layout.ROWS), elements=("int32", "float32"))
+    spec = attrs.evolve(spec_of(operators.affine(), Loop.ROWS), elements=("int32", "float32"))
     assert unsupported(spec) == "no CPU code for int32 stored of float32 computed"
 
 
 def test_dropped_leaves_are_nowhere_in_the_source() -> None:
-    spec = attrs.evolve(spec_of(operators.affine(), Layout.SEQUENTIAL), emit=(1,), results=("float32",))
+    spec = attrs.evolve(spec_of(operators.affine(), Loop.SEQUENTIAL), emit=(1,), results=("float32",))
     assert spec.carried == (1,)
     source = render(spec)
     assert "carry_facts carried[] = {{1, " in source  # leaf 1 alone

@@ -11,7 +11,7 @@ from loop_driver import Call, store_dtype
 from selection import thinned
 
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
-from monoscan.lowering.render import KernelSpec, Layout, unsupported
+from monoscan.lowering.render import KernelSpec, Loop, unsupported
 
 INTS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 FLOATS = ["float32", "float64"]
@@ -118,12 +118,12 @@ def typed(arrays: list[np.ndarray], leaves: tuple[Leaf, ...]) -> list[np.ndarray
     return [a.astype(bool) if leaf.dtype == "bool" else a for a, leaf in zip(arrays, leaves, strict=False)]
 
 
-def layout_of(kernel: KernelSpec, inner: int, seed: int) -> Layout:
+def loop_of(kernel: KernelSpec, inner: int, seed: int) -> Loop:
     if seed % 5 == 0:
-        return Layout.SEQUENTIAL
+        return Loop.SEQUENTIAL
     if inner < kernel.width:
-        return Layout.ROWS if inner == 1 else Layout.NARROW
-    return Layout.SWEEP if seed % 2 else Layout.PANELS
+        return Loop.ROWS if inner == 1 else Loop.NARROW
+    return Loop.SWEEP if seed % 2 else Loop.PANELS
 
 
 @pytest.mark.parametrize("seed", thinned(range(60), range(16)))
@@ -139,8 +139,8 @@ def test_random_programs(seed: int) -> None:
     fixed = KernelSpec(combine=program, elements=dtypes, results=tuple(dtypes[e] for e in emit), emit=emit)
     kernel = KernelSpec(
         combine=program, elements=dtypes, results=fixed.results, emit=emit, reverse=reverse, inclusive=inclusive,
-        identity=identity, layout=layout_of(fixed, inner, seed) if layout_of(fixed, inner, seed) is not Layout.NARROW
-        else Layout.SEQUENTIAL, vector_bytes=int(rng.choice([16, 32])),
+        identity=identity, loop=loop_of(fixed, inner, seed) if loop_of(fixed, inner, seed) is not Loop.NARROW
+        else Loop.SEQUENTIAL, vector_bytes=int(rng.choice([16, 32])),
     )  # fmt: skip
     assert unsupported(kernel) is None
     for n in (1, 2, 5, 40):
@@ -159,7 +159,7 @@ def test_random_programs(seed: int) -> None:
             if not inclusive and init is None:
                 want = want.copy()
                 want[:, first] = 1
-            np.testing.assert_array_equal(got, want, err_msg=f"{program}\nn={n} {kernel.layout}")
+            np.testing.assert_array_equal(got, want, err_msg=f"{program}\nn={n} {kernel.loop}")
         for leaf in kernel.carried:
             want = after[leaf][:, 0 if reverse else -1].astype(store_dtype(dtypes[leaf]))
             np.testing.assert_array_equal(answer.carries[leaf], want)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import attrs
 
 from monoscan.lowering.render.estimates import nanoseconds
-from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.render.spec import KernelSpec, Loop
 
-TILES = {Layout.ROWS: 512, Layout.NARROW: 256, Layout.PANELS: 64, Layout.SWEEP: 1, Layout.SEQUENTIAL: 1}
+TILES = {Loop.ROWS: 512, Loop.NARROW: 256, Loop.PANELS: 64, Loop.SWEEP: 1, Loop.SEQUENTIAL: 1}
 """How many steps of the scan each loop does before it looks at the next columns, or copies the next piece of a row."""
 
 WORTH_CUTTING = 60e3
@@ -54,9 +54,9 @@ def cut(spec: KernelSpec, steps: int, inner: int, rows: int) -> Cut:
             tasks = 2 * rows
         elif can_part(spec) and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows
-    return Cut(TILES[spec.layout], parts, tasks)
+    return Cut(TILES[spec.loop], parts, tasks)
 
 
 def can_part(spec: KernelSpec) -> bool:
     """Whether a row may be cut: where a part can be told to have gone wrong, and the order need not be kept."""
-    return spec.layout is not Layout.SEQUENTIAL and spec.watch is not None
+    return spec.loop is not Loop.SEQUENTIAL and spec.watch is not None

@@ -9,13 +9,13 @@ import attrs
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import Cut, cut
-from monoscan.lowering.plan.layout import Layout as Geometry
+from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.estimates import prefers_sequential
 from monoscan.lowering.render.kernel import unsupported as not_rendered
-from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.render.spec import KernelSpec, Loop
 
 ROWS_CODE = 80
 """The most operations of a loop that holds several steps in registers (measured)."""
@@ -34,7 +34,7 @@ class Fused:
     Args:
         leaves: The leaves of the elements that it reads, ascending.
         emit: The leaves among all that it yields.
-        spec: The kernel; its layout is the loop.
+        spec: The kernel; its loop included.
         scan: What it computes, for gradients.
         cut: How its work is cut.
         bytes: What it reads and writes, each once.
@@ -71,7 +71,7 @@ def _alike(problem: Problem) -> list[tuple[int, ...]]:
     return [tuple(emit) for emit in alike.values()]
 
 
-def _lead(layout: Geometry, leaf: int) -> Shape:
+def _lead(layout: Layout, leaf: int) -> Shape:
     return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
 
 
@@ -92,9 +92,9 @@ def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_by
     )
     lead = _lead(problem.layout, emit[0])
     inner = _inner(problem, leaves, lead)
-    spec = attrs.evolve(spec, layout=_loop(problem, inner, spec.width))
+    spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
     if _too_large(spec) or not regroups_safely(spec):
-        spec = attrs.evolve(spec, layout=Layout.SEQUENTIAL)
+        spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
     steps = problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     return Fused(
@@ -112,14 +112,14 @@ def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> 
 def _too_large(spec: KernelSpec) -> bool:
     """Whether vector code would spill its registers, and take the compiler seconds to find out."""
     code = len(spec.combine.code)
-    if spec.layout is Layout.ROWS:
+    if spec.loop is Loop.ROWS:
         return prefers_sequential(spec) or code > ROWS_CODE
     return code > SWEEP_CODE
 
 
 def regroups_safely(spec: KernelSpec) -> bool:
     """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
-    return spec.layout not in (Layout.ROWS, Layout.NARROW) or spec.watch is not None
+    return spec.loop not in (Loop.ROWS, Loop.NARROW) or spec.watch is not None
 
 
 def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
@@ -143,16 +143,16 @@ def _element_dtype(problem: Problem, leaf: int) -> str:
     return stored if stored == promoted else promoted
 
 
-def _loop(problem: Problem, inner: int, width: int) -> Layout:
+def _loop(problem: Problem, inner: int, width: int) -> Loop:
     if problem.options.strategy == "sequential":
-        return Layout.SEQUENTIAL
+        return Loop.SEQUENTIAL
     if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
         inner = max(inner, width)  # the loops for narrow rows take no others
     if inner < width and in_order(problem):
-        return Layout.SEQUENTIAL
+        return Loop.SEQUENTIAL
     if inner < width:
-        return Layout.ROWS if inner == 1 else Layout.NARROW
-    return Layout.PANELS if inner <= PANEL_VECTORS * width else Layout.SWEEP
+        return Loop.ROWS if inner == 1 else Loop.NARROW
+    return Loop.PANELS if inner <= PANEL_VECTORS * width else Loop.SWEEP
 
 
 def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:

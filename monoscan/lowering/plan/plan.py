@@ -14,7 +14,7 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render.kernel import render
-from monoscan.lowering.render.spec import Layout
+from monoscan.lowering.render.spec import Loop
 
 Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
 """Runs a plan: ``run(leaves, captures, init)`` returns result leaves and carry leaves."""
@@ -218,11 +218,11 @@ class Plan:
 
 def _kernel(kernel: Fused) -> str:
     spec, cut = kernel.spec, kernel.cut
-    width = "one step at a time" if spec.layout is Layout.SEQUENTIAL else f"vectors of {spec.width}"
+    width = "one step at a time" if spec.loop is Loop.SEQUENTIAL else f"vectors of {spec.width}"
     tile = f", tiles of {cut.tile} steps" if cut.tile > 1 else ""
     parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
     threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"
-    return f"loop {spec.layout.value}, {width}{tile}; {parts} in time, {threads}; {_bytes(kernel.bytes)}"
+    return f"loop {spec.loop.value}, {width}{tile}; {parts} in time, {threads}; {_bytes(kernel.bytes)}"
 
 
 def _bytes(number: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monoscan.lowering.program.cost_table import cycles, instructions
-from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.render.spec import KernelSpec, Loop
 
 WIDE_STATE = 9
 """States of more lanes than this live in memory: what moves them is called, not inlined."""
@@ -30,8 +30,8 @@ def combine_cycles(spec: KernelSpec) -> float:
 
 
 NANOSECONDS = {
-    Layout.ROWS: (0.1, 0.2), Layout.PANELS: (0.06, 0.05), Layout.SWEEP: (0.1, 0.05), Layout.NARROW: (0.08, 0.1),
-    Layout.SEQUENTIAL: (0.2, 0.3),
+    Loop.ROWS: (0.1, 0.2), Loop.PANELS: (0.06, 0.05), Loop.SWEEP: (0.1, 0.05), Loop.NARROW: (0.08, 0.1),
+    Loop.SEQUENTIAL: (0.2, 0.3),
 }  # fmt: skip
 """For each lane that is read or written, and for each cycle of a combine (measured with 8 lanes at 3.5 GHz)."""
 
@@ -39,17 +39,17 @@ NANOSECONDS = {
 def nanoseconds(spec: KernelSpec) -> float:
     """Nanoseconds for one element, within a factor of two or three."""
     moved = len(spec.lanes_of(spec.tree)) + sum(spec.state[i].lanes for i in spec.emit)
-    lane, cycle = NANOSECONDS[spec.layout]
+    lane, cycle = NANOSECONDS[spec.loop]
     total = lane * moved + cycle * combine_cycles(spec)
-    return total if spec.layout is Layout.SEQUENTIAL else total * 8 / spec.width
+    return total if spec.loop is Loop.SEQUENTIAL else total * 8 / spec.width
 
 
 def fold_share(spec: KernelSpec) -> float:
     """The time of a fold against that of a scan (measured)."""
     if combine_cycles(spec) >= MEMORY_BOUND:
-        return {Layout.ROWS: 0.55, Layout.NARROW: 0.75}.get(spec.layout, 0.9)
-    if spec.layout is not Layout.ROWS:
-        return 0.75 if spec.layout is Layout.NARROW else 0.6
+        return {Loop.ROWS: 0.55, Loop.NARROW: 0.75}.get(spec.loop, 0.9)
+    if spec.loop is not Loop.ROWS:
+        return 0.75 if spec.loop is Loop.NARROW else 0.6
     read = len(spec.lanes_of(spec.tree))
     written = sum(spec.state[i].lanes for i in spec.emit)
     return read / (0.9 * read + 0.65 * written)

@@ -10,11 +10,11 @@ from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
 from monoscan.lowering.render.operator import operator
-from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Layout, mask_bytes
+from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
-    Layout.ROWS: "rows.h", Layout.PANELS: "row_blocks.h", Layout.SWEEP: "sweep.h", Layout.NARROW: "few_columns.h",
-    Layout.SEQUENTIAL: "sequential.h",
+    Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
+    Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def render(spec: KernelSpec) -> str:
 
 def unsupported(spec: KernelSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
-    leaves = spec.tree if spec.layout is not Layout.SEQUENTIAL else spec.carried
+    leaves = spec.tree if spec.loop is not Loop.SEQUENTIAL else spec.carried
     missing = emit.missing(spec.program(leaves))
     if missing:
         return f"no CPU code for {missing}"
@@ -55,7 +55,7 @@ class _Kernel:
 
     def __init__(self, spec: KernelSpec) -> None:
         self.spec = spec
-        self.scalar = spec.layout is Layout.SEQUENTIAL
+        self.scalar = spec.loop is Loop.SEQUENTIAL
         self.leaves = spec.carried if self.scalar else spec.tree  # those that combine computes
         self.read = spec.read if self.scalar else spec.tree
         self.lanes = spec.lanes_of(sorted({*self.leaves, *self.read}))  # of the state
@@ -79,12 +79,12 @@ class _Kernel:
 {declare(self._facts())}
 #include "state.h"
 {self._lists()}
-#include "{_LOOPS[spec.layout]}"
+#include "{_LOOPS[spec.loop]}"
 """
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, arity, captured = self.spec, self.spec.combine.arity, len(self.spec.capture_dtypes)
-        by_column = spec.layout in (Layout.SWEEP, Layout.PANELS)
+        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
         yield "has_identity", spec.identity is not None and not spec.inclusive
@@ -96,7 +96,7 @@ class _Kernel:
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
         yield "outputs", len(self.outputs)
         if not self.scalar:
-            yield "packs_captures", spec.layout is not Layout.ROWS
+            yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
         yield "result_bytes", sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in self.outputs)
         yield "nanoseconds", float(f"{nanoseconds(spec):.3g}")
@@ -105,16 +105,16 @@ class _Kernel:
 
     def _loop_facts(self) -> Iterator[tuple[str, object]]:
         spec, few, heavy = self.spec, len(self.lanes), weight(self.spec) >= HEAVY
-        if spec.layout in (Layout.ROWS, Layout.SWEEP):
+        if spec.loop in (Loop.ROWS, Loop.SWEEP):
             yield "cache_line", 64 // spec.vector_bytes
-        if spec.layout is Layout.ROWS:
+        if spec.loop is Loop.ROWS:
             yield from (("length", 8 if heavy and few <= 4 else 4), ("fold_length", 8 if few <= 2 and not heavy else 4))
             yield from (("paired", few <= 4 and not heavy), ("heavy", heavy))
-        if spec.layout is Layout.PANELS:
+        if spec.loop is Loop.PANELS:
             # As many vectors as leave registers for the work.
             widest = 4 if few <= 2 else 2 if few <= 4 else 1
             yield "widest", widest if weight(spec) <= INLINE_LIMIT else 1
-        if spec.layout is Layout.SWEEP:
+        if spec.loop is Loop.SWEEP:
             yield "chains", self._chains()
 
     def _chains(self) -> bool:
@@ -187,7 +187,7 @@ def carry_offsets(spec: KernelSpec) -> dict[int, int]:
 def _watched(spec: KernelSpec) -> dict[int, list[str]]:
     """For each lane that may come out bad, how; empty where nothing can go wrong."""
     found = spec.watch
-    if found is None or spec.layout is Layout.SEQUENTIAL:
+    if found is None or spec.loop is Loop.SEQUENTIAL:
         return {}
     results = spec.lanes_of(spec.carried if found.whole else spec.emit)
     said = {}

@@ -33,7 +33,7 @@ def mask_bytes(dtypes: Iterable[str]) -> int:
     return min((max(4, SIZES[name]) for name in dtypes if name != "bool"), default=4)
 
 
-class Layout(str, enum.Enum):
+class Loop(str, enum.Enum):
     """The loop that walks the data."""
 
     ROWS = "rows"  # inner == 1: a vector holds consecutive steps of the scan
@@ -58,7 +58,7 @@ class KernelSpec:
             nor needed to compute one that is takes no part.
         captures: The storage dtypes of the captured arrays; the program's own if None.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
-        layout: The loop.
+        loop: The loop.
         reverse: Walk from the last element to the first.
         inclusive: False: each position holds the fold of what comes before it.
         identity: A constant for each state lane: what an exclusive scan without init
@@ -73,7 +73,7 @@ class KernelSpec:
     emit: tuple[int, ...]
     captures: tuple[str, ...] | None = None
     want_results: bool = True
-    layout: Layout = attrs.field(default=Layout.ROWS, converter=Layout)
+    loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
     reverse: bool = False
     inclusive: bool = True
     identity: tuple[Scalar, ...] | None = None
@@ -151,4 +151,4 @@ class KernelSpec:
     @cached_property
     def columns(self) -> int:
         """The most columns that the loop takes beside each other; 0 for any number."""
-        return {Layout.ROWS: 1, Layout.NARROW: self.width - 1}.get(self.layout, 0)
+        return {Loop.ROWS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)

@@ -15,7 +15,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, regroups_safely
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.kernel import render
-from monoscan.lowering.render.spec import KernelSpec, Layout
+from monoscan.lowering.render.spec import KernelSpec, Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
@@ -164,7 +164,7 @@ def launch_of(
             spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
         )
         if not regroups_safely(own):  # fewer leaves may show less
-            own = attrs.evolve(own, layout=Layout.SEQUENTIAL)
+            own = attrs.evolve(own, loop=Loop.SEQUENTIAL)
         key = (again, own, axis, rank, seeded)
         try:
             launch = COMPILED.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
