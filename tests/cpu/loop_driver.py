@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
+from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import KernelSpec, render
 from monoscan.lowering.render.headers import expand
 from monoscan.lowering.targets.cpu import disk
@@ -37,7 +38,7 @@ class Launch(ctypes.Structure):
         ("outer_shape", ctypes.c_longlong * MAX_OUTER), ("outer_size", ctypes.c_longlong),
         ("has_init", ctypes.c_longlong), ("want_carry", ctypes.c_longlong), ("last_level_cache", ctypes.c_longlong),
         ("inputs", ctypes.POINTER(Array)), ("inits", ctypes.POINTER(Array)), ("outputs", ctypes.POINTER(Array)),
-        ("carries", ctypes.POINTER(Array)), ("scratch", ctypes.c_void_p),
+        ("carries", ctypes.POINTER(Array)), ("numbers", ctypes.c_char_p), ("scratch", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ class Call:
         self.launch = Launch(
             n, inner, len(outer), (ctypes.c_longlong * MAX_OUTER)(*outer), int(np.prod(outer, dtype=int)),
             self.init is not None, self.carry, self.last_level_cache, self.arrays[0], self.arrays[1], self.arrays[2],
-            self.arrays[3], None,
+            self.arrays[3], table(spec.program(spec.computed)), None,
         )  # fmt: skip
         self.schedule = Schedule()
         self.lib.ms_schedule(ctypes.byref(self.launch), ctypes.byref(self.schedule))

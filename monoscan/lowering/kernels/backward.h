@@ -183,6 +183,7 @@ INLINE void column(const piece& q, ms_int j) {
   operands o;
   rows p = at_step(q, n - 1);
   take(p, ends(), j, 1, c), read<false, false>(p, captured_arrays(), j, 1, o);
+  held_numbers::read(q.g, o);
   for (ms_int t = n - 1; t > 0; --t, step_back(p)) back<0, false>(p, j, 1, o, c, inclusive || t + 1 < n);
   back<first_step, false>(p, j, 1, o, c, late < n);
   if constexpr (seeded) finish(at_step(q, -late), j, 1, c);
@@ -215,6 +216,7 @@ NOINLINE void panel(const piece& q, ms_int t, ms_int end, ms_int j, int m, seq<v
   cotangents c[sizeof...(v)];
   operands o[sizeof...(v)];
   ((get_row(row, pitch, j + v * W, c[v], ends()), read<false, false>(p, captured_arrays(), j + v * W, m, o[v])), ...);
+  (held_numbers::read(q.g, o[v]), ...);
   for (; t > end; --t, step_back(p)) (back<first, ready>(p, j + v * W, m, o[v], c[v], inclusive || t + 1 < n), ...);
   (put_row(row, pitch, j + v * W, c[v], ends()), ...);
 }

@@ -5,7 +5,7 @@
 INLINE ms_int row_of(const piece& p, ms_int t) { return reverse ? p.g->n - 1 - t : t; }
 
 INLINE void load_captures(const piece& p, const elements& e, ms_int j, captures& k) {
-  captured_arrays::load(e, j, padded(p.g->inner), k);
+  captured_arrays::load(p, e, j, padded(p.g->inner), k);
 }
 // One row of each leaf.
 INLINE elements row_at(const piece& p, ms_int t, elements e) {

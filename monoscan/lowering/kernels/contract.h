@@ -41,8 +41,9 @@ typedef struct {
   const ms_array* inputs;   // element leaves, then captures (axis stride 0)
   const ms_array* inits;    // one per state leaf, accumulation dtype
   ms_array* outputs;
-  ms_array* carries;  // one per state leaf, accumulation dtype
-  void* scratch;      // 64-byte aligned, ms_schedule's scratch_bytes long
+  ms_array* carries;    // one per state leaf, accumulation dtype
+  const void* numbers;  // the numbers that combine holds: 8 bytes each, the first of them its own
+  void* scratch;        // 64-byte aligned, ms_schedule's scratch_bytes long
 } ms_launch;
 
 // A tag, not a typedef: in C++ the kernel's function of the same name may stand beside it.

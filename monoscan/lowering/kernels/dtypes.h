@@ -42,6 +42,16 @@ struct boolean {
   INLINE bool get(u8 x) { return x != 0; }
   INLINE u8 put(bool x) { return x; }
 };
+// The numbers that an operator holds, given at launch: other numbers need no other kernel. Every member gets one.
+template <auto... member> struct numbers {
+  static constexpr int entry_bytes = 8;
+  template <class S> INLINE void read([[maybe_unused]] const ms_launch* g, [[maybe_unused]] S& s) {
+    [[maybe_unused]] const u8* at = (const u8*)g->numbers;
+    ((take(s.*member, at), at += entry_bytes), ...);
+  }
+  template <class V> INLINE void take(V& to, const u8* at) { to = splat<V>(*(const item_of<V>*)at); }
+};
+
 struct float16 {
   typedef u16 item;
   INLINE f32v load(const void* p) { return from_half(load_bits<u16v>(p)); }

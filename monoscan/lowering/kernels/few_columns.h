@@ -12,7 +12,7 @@ ms_int buffer_bytes(const ms_launch* g) {
   return padded(g->inner) * captured_arrays::bytes + padded(TILE * g->inner) * (in::bytes + out::bytes);
 }
 INLINE void load_captures(const piece& p, const elements& e, ms_int j, captures& k) {
-  captured_arrays::load(e, j, padded(p.g->inner), k);
+  captured_arrays::load(p, e, j, padded(p.g->inner), k);
 }
 
 template <class... L> INLINE state arrange_state(const state& s, i32v from, lanes<L...>) {

@@ -182,12 +182,13 @@ template <class... L> struct leaves {
   }
 };
 
-// Captured arrays: constant along a row.
-template <class... L> struct constants {
+// What combine reads beside its operands, constant along a row: numbers and captured arrays.
+template <class Numbers, class... L> struct constants {
   static constexpr int count = sizeof...(L), bytes = (0 + ... + L::bytes);
   static constexpr leaf_facts facts[] = {L::facts..., {}};
   // Of one row, in every lane.
   template <class S> INLINE void spread([[maybe_unused]] const piece& p, [[maybe_unused]] S& k) {
+    Numbers::read(p.g, k);
     (L::spread(L::input(p), p.g->inputs[L::index].lane, k, typename L::each()), ...);
   }
   template <class S> INLINE void arrange([[maybe_unused]] S& k, [[maybe_unused]] i32v from) {
@@ -196,12 +197,14 @@ template <class... L> struct constants {
   // Of one column, in scalar code.
   template <class S>
   INLINE void get([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] S& k) {
+    Numbers::read(p.g, k);
     (L::get(L::input(p) + along(p.g->inputs[L::index], 0, j), p.g->inputs[L::index].lane, k, typename L::each()), ...);
   }
   // Of W columns from the i-th on, packed in rows `pitch` items apart.
   template <class S>
-  INLINE void load([[maybe_unused]] const elements& e, [[maybe_unused]] ms_int i, [[maybe_unused]] ms_int pitch,
-                   [[maybe_unused]] S& k) {
+  INLINE void load([[maybe_unused]] const piece& p, [[maybe_unused]] const elements& e, [[maybe_unused]] ms_int i,
+                   [[maybe_unused]] ms_int pitch, [[maybe_unused]] S& k) {
+    Numbers::read(p.g, k);
     (L::load_rows((const typename L::item*)e.c[L::index - arity] + i, pitch, k, typename L::each()), ...);
   }
 };

@@ -28,7 +28,7 @@ NOINLINE void panel(const piece& p, elements e, results r, ms_int steps, ms_int 
   in::strides(p.g->inputs, reverse ? -1 : 1, down_in), out::strides(p.g->outputs, reverse ? -1 : 1, down_out);
   state s[sizeof...(v)];
   captures k[sizeof...(v)];
-  (captured_arrays::load(e, j + v * W, padded(inner), k[v]), ...);
+  (captured_arrays::load(p, e, j + v * W, padded(inner), k[v]), ...);
   (registers::get_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
   for (; steps > 0; --steps) {
     (step<scanned, whole>(e, r, j + v * W, m, s[v], k[v]), ...);

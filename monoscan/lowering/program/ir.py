@@ -254,7 +254,7 @@ def eliminate_dead_code(program: Program) -> Program:
 
 
 def _rename(instr: Instr, names: dict[int, int]) -> Instr:
-    return attrs.evolve(instr, args=tuple(names[a] for a in instr.args))
+    return Instr(instr.op, tuple([names[a] for a in instr.args]), instr.dtype, instr.param)
 
 
 def closure(reads: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:

@@ -70,12 +70,17 @@ class _Backward:
         operands = [*self._lanes("l", range(len(self.state))), *self._lanes("r", range(len(self.state)))]
         captured = [(f"c{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.captures) for k in range(leaf.lanes)]
         names = [f"o.{name}" for name, _ in (*operands, *captured)] + [f"g.{name}" for name, _ in live]
-        lines, results = emit.statements(step, names)
+        lines, results = emit.statements(step, names, "o.")
         given = [(f"d{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.adjoint.outputs) for k in range(leaf.lanes)]
         given = [(name, dtype) for (name, _), dtype in zip(given, self._held(), strict=True)]
         targets = [*(f"left.{name}" for name, _ in live), *(f"d.{name}" for name, _ in given)]
         lines += [f"{target} = {value};" for target, value in zip(targets, results, strict=True)]
-        held = [*self._lanes("l", self.adjoint.lefts), *self._lanes("r", self.adjoint.rights), *captured]
+        held = [
+            *self._lanes("l", self.adjoint.lefts),
+            *self._lanes("r", self.adjoint.rights),
+            *captured,
+            *emit.number_lanes(step),
+        ]
         body = "\n".join(f"    {line}" for line in lines)
         copies = "\n".join(f"    {line}" for line in self._copies(given))
         return f"""\
@@ -132,7 +137,9 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
         self.pointers = pointers
         named = {"rights": rights, "lefts": lefts, "weights": weights, "captured_arrays": captured, "out": out,
                  "states_before": before, "ends": ends}  # fmt: skip
-        return "\n".join(wrapped("typedef arrays<", items, f"> {name};") for name, items in named.items())
+        members = [f"&operation::operands::{name}" for name, _ in emit.number_lanes(adjoint.step)]
+        lists = [wrapped("typedef arrays<", items, f"> {name};") for name, items in named.items()]
+        return "\n".join([*lists, wrapped("typedef numbers<", members, "> held_numbers;")])
 
     def _array(self, number: int, dtype: str, struct: str, prefix: str, lanes: int) -> str:
         members = ", ".join(f"&operation::{struct}::{prefix}_{k}" for k in range(lanes))

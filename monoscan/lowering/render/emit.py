@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from monoscan.lowering.program.ir import COMPARISONS, Instr, Op, Program
+from monoscan.lowering.program.numbers import numbers
 
 UNSIGNED = frozenset({"uint8", "uint16", "uint32", "uint64"})
 INTEGERS = UNSIGNED | {"int8", "int16", "int32", "int64"}
@@ -95,15 +96,24 @@ def family_types(program: Program, more: Iterable[str]) -> str:
     return "\n".join(f"  typedef typename V::{name} {name};" for name in sorted(named))
 
 
-def statements(program: Program, lanes: Sequence[str]) -> tuple[list[str], list[str]]:
+def statements(program: Program, lanes: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
     """The statements of a program and the text of each result, given its inputs' text.
 
     A table that several lookups read is written once.
+
+    Args:
+        program: The program.
+        lanes: The text of each input lane.
+        prefix: What stands in front of the names of `number_lanes`.
     """
     names = list(lanes)
+    given = {value: f"{prefix}{name}" for value, (name, _) in zip(numbers(program), number_lanes(program), strict=True)}
     lines: list[str] = []
     tables: dict[tuple[int, ...], str] = {}
     for number, instr in enumerate(program.code, program.num_lanes):
+        if number in given:
+            names.append(given[number])
+            continue
         args = [names[a] for a in instr.args]
         if instr.op is Op.LOOKUP:
             entries = instr.args[1:]
@@ -116,6 +126,11 @@ def statements(program: Program, lanes: Sequence[str]) -> tuple[list[str], list[
         lines.append(f"const {TYPES[instr.dtype]} v{number} = {text};")
         names.append(f"v{number}")
     return lines, [names[value] for value in program.results]
+
+
+def number_lanes(program: Program) -> list[tuple[str, str]]:
+    """The members that hold the numbers of a program, and their dtypes."""
+    return [(f"n{place}", program.dtypes[value]) for place, value in enumerate(numbers(program))]
 
 
 def literal(value: Any, dtype: str) -> str:

@@ -25,8 +25,7 @@ def render(spec: KernelSpec) -> str:
 
 def unsupported(spec: KernelSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
-    leaves = spec.tree if spec.loop is not Loop.SEQUENTIAL else spec.carried
-    missing = emit.missing(spec.program(leaves))
+    missing = emit.missing(spec.program(spec.computed))
     if missing:
         return f"no CPU code for {missing}"
     if not spec.dtypes:
@@ -56,7 +55,7 @@ class _Kernel:
     def __init__(self, spec: KernelSpec) -> None:
         self.spec = spec
         self.scalar = spec.loop is Loop.SEQUENTIAL
-        self.leaves = spec.carried if self.scalar else spec.tree  # those that combine computes
+        self.leaves = spec.computed
         self.read = spec.read if self.scalar else spec.tree
         self.lanes = spec.lanes_of(sorted({*self.leaves, *self.read}))  # of the state
         self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
@@ -130,7 +129,8 @@ class _Kernel:
         spec, arity = self.spec, self.spec.combine.arity
         read = [self._leaf(leaf, spec.elements[leaf], leaf) for leaf in self.read]
         wrote = [self._leaf(number, dtype, leaf) for number, (leaf, dtype) in enumerate(self.outputs)]
-        captures = []
+        numbers = ", ".join(f"&captures::{name}" for name, _ in emit.number_lanes(spec.program(self.leaves)))
+        captures = [f"numbers<{numbers}>"]
         for number, (array, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
             members = [f"&captures::c{number}_{lane}" for lane in range(array.lanes)]
             captures.append(f"leaf<{arity + number}, {tag(dtype)}, {', '.join(members)}>")
@@ -171,6 +171,9 @@ def declare(facts: Iterable[tuple[str, object]]) -> str:
 
 def wrapped(start: str, items: Sequence[str], end: str) -> str:
     """A list, over several lines where it is long; no item is broken."""
+    line = f"{start}{', '.join(items)}{end}"
+    if len(line) <= 120:
+        return line
     whole = [item.replace(" ", "\u00a0") for item in items]
     line = textwrap.fill(f"{start}{', '.join(whole)}{end}", 120, subsequent_indent="    ", break_long_words=False)
     return line.replace("\u00a0", " ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from monoscan.lowering.render.emit import TYPES, family_types, literal, statements
+from monoscan.lowering.render.emit import TYPES, family_types, literal, number_lanes, statements
 from monoscan.lowering.render.spec import KernelSpec
 
 
@@ -20,8 +20,8 @@ def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], famil
     """
     program = spec.program(tuple(leaves))
     names = [f"{side}.s{lane}" for side in "lr" for lane in range(len(spec.dtypes))]
-    names += [name for name, _ in captured(spec, "k.")]
-    lines, results = statements(program, names)
+    names += [f"k.{name}" for name, _ in captured(spec)]
+    lines, results = statements(program, names, "k.")
     if tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
@@ -38,7 +38,7 @@ template <class V> struct op {{
   struct state {{
 {state}
   }};
-  struct captures {{{_block(members(captured(spec, "")))}}};
+  struct captures {{{_block(members([*captured(spec), *number_lanes(program)]))}}};
   INLINE state combine({arguments}) {{
 {body}
   }}
@@ -47,10 +47,10 @@ typedef op<{family}> operation;
 """
 
 
-def captured(spec: KernelSpec, prefix: str) -> list[tuple[str, str]]:
+def captured(spec: KernelSpec) -> list[tuple[str, str]]:
     """The lanes of captured arrays and their dtypes."""
     leaves = enumerate(spec.combine.captures)
-    return [(f"{prefix}c{number}_{lane}", leaf.dtype) for number, leaf in leaves for lane in range(leaf.lanes)]
+    return [(f"c{number}_{lane}", leaf.dtype) for number, leaf in leaves for lane in range(leaf.lanes)]
 
 
 def members(lanes: Sequence[tuple[str, str]]) -> str:

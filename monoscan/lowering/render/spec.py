@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program import nonfinite
 from monoscan.lowering.program.ir import Leaf, Program
 
@@ -100,6 +101,11 @@ class KernelSpec:
         """The leaves that a reassociating loop must hold: partial folds stand on the right too."""
         return self.combine.carried(self.emit, parts=True)
 
+    @property
+    def computed(self) -> tuple[int, ...]:
+        """The leaves that combine computes in this loop."""
+        return self.carried if self.loop is Loop.SEQUENTIAL else self.tree
+
     @cached_property
     def read(self) -> tuple[int, ...]:
         """The element leaves that a walk in fold order reads: also the first element's own."""
@@ -134,7 +140,7 @@ class KernelSpec:
 
     def program(self, leaves: tuple[int, ...]) -> Program:
         """The combine, cut down to some of its outputs."""
-        return self.combine.select(leaves)
+        return _selected(self.combine, leaves)
 
     @cached_property
     def values(self) -> frozenset[str]:
@@ -152,3 +158,9 @@ class KernelSpec:
     def columns(self) -> int:
         """The most columns that the loop takes beside each other; 0 for any number."""
         return {Loop.ROWS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
+
+
+@PROGRAMS.memoised
+def _selected(program: Program, leaves: tuple[int, ...]) -> Program:
+    """Some outputs of a program: many ask for the same."""
+    return program.select(leaves)

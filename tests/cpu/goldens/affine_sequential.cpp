@@ -26,7 +26,7 @@ static constexpr double nanoseconds = 1.55, first_part = 0.23076923076923075, se
 #include "state.h"
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> in;
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
-typedef constants<> captured_arrays;
+typedef constants<numbers<>> captured_arrays;
 typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED>, lane<1, float32, &state::s1, 4, 1, CARRIED>> registers;
 static constexpr carry_facts carried[] = {{0, 1, 4, 0}, {1, 1, 4, 4}};
 #include "sequential.h"

@@ -36,7 +36,7 @@ static constexpr double nanoseconds = 2.2, first_part = 0.21568627450980396, sec
 #include "state.h"
 typedef leaves<leaf<0, float32, &state::s0, &state::s1, &state::s2, &state::s3>> in;
 typedef leaves<leaf<0, float32, &state::s0, &state::s1, &state::s2, &state::s3>> out;
-typedef constants<> captured_arrays;
+typedef constants<numbers<>> captured_arrays;
 typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>,
     lane<1, float32, &state::s1, 4, -1, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>,
     lane<2, float32, &state::s2, 8, -1, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>,

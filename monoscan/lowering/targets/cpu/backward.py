@@ -14,6 +14,7 @@ from monoscan.lowering.gradient import by_arrays, ruled, transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays
+from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.render.backward_spec import BackwardSpec, unsupported
 from monoscan.lowering.strategies.slices import Leaves
@@ -112,6 +113,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
         outputs=outputs,
         carries=carries,
         donors=_donors(spec),
+        numbers=table(adjoint.step),
         rules=BackwardRules(adjoint),
         label="the gradient of a scan",
     )

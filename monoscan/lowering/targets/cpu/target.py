@@ -14,6 +14,7 @@ from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, regroups_safely
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import KernelSpec, Loop
 from monoscan.lowering.strategies.slices import Leaves
@@ -186,6 +187,7 @@ def launch_of(
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
+        numbers=table(spec.program(spec.computed)),
         identity=identity,
         rules=Rules(scan, rescan),
         label=name,

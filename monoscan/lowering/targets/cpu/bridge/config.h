@@ -92,6 +92,7 @@ struct Config {
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
   std::vector<int> donors;            // one per output; -1: none
+  std::vector<ms_int> numbers;        // the table that the kernel reads, 8 bytes an entry
   std::vector<std::string> identity;  // the bytes of one element, one per carry; none if there is no identity
   std::shared_ptr<Rules> rules;
 
@@ -109,7 +110,8 @@ struct Config {
 
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
-           elements == other.elements && captures == other.captures && inits == other.inits && rules == other.rules;
+           elements == other.elements && captures == other.captures && inits == other.inits &&
+           numbers == other.numbers && rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.

@@ -58,6 +58,7 @@ class Bridge(Protocol):
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
         donors: Sequence[int] = (),
+        numbers: bytes = b"",
         identity: Sequence[bytes] = (),
         rules: object = None,
         label: str = "",
@@ -80,6 +81,7 @@ class Bridge(Protocol):
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
             donors: For each output the input whose buffer it may take, or -1.
+            numbers: The table of numbers that the kernel reads.
             identity: The bytes of the identity's leaf of each carry, for an empty axis without
                 init; none if there is no identity.
             rules: ``vjp(primals, cotangents, argnums, outputs, *, axis, rank)`` returns one

@@ -35,6 +35,7 @@ class Run {
     launch_.want_carry = !config_->carries.empty();
     launch_.last_level_cache = last_level_cache();
     launch_.inputs = arrays_.data();
+    launch_.numbers = config_->numbers.data();
     launch_.inits = arrays_.data() + inits_from_;
     launch_.outputs = arrays_.data() + inputs.size();
     launch_.carries = launch_.outputs + config_->outputs.size();
