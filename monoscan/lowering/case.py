@@ -1,0 +1,86 @@
+"""One scan to plan: the kernels that there are for it, and what would run for a strategy."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import attrs
+
+from monoscan.lowering.plan import mappable
+from monoscan.lowering.plan.aligned import aligned_scan
+from monoscan.lowering.plan.fused import Fused, fused
+from monoscan.lowering.plan.native_scan import native_scan_holds
+from monoscan.lowering.plan.plan import Arrays, Kernels, Native, Way
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.interpret import own_answers
+from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.lowering.targets.cpu.registers import vector_bytes
+
+ELEMENTS_PER_OPERATION = 8
+"""So many elements make one array operation for each of a program's cheaper than ``mx.vmap`` (measured)."""
+
+
+@attrs.define(eq=False)
+class Case:
+    """A scan to plan, with its kernels: made once, whatever asks for them."""
+
+    problem: Problem
+
+    @cached_property
+    def fused(self) -> tuple[Fused, ...] | str:
+        """The kernels that can be written for this scan, or why there are none."""
+        if self.problem.options.device != "cpu":
+            return f"no kernel target for device {self.problem.options.device}"
+        return fused(self.problem, vector_bytes())
+
+    @cached_property
+    def kernels(self) -> tuple[Fused, ...] | str:
+        """Those that this machine can build, as far as is known; or why it has none."""
+        return self.fused if isinstance(self.fused, str) else cpu.not_built(self.fused) or self.fused
+
+    @property
+    def no_kernel(self) -> str | None:
+        """Why no kernel runs this scan, or ``None`` if one does."""
+        return self.kernels if isinstance(self.kernels, str) else None
+
+    def announce_if_not_built(self) -> None:
+        """Says once that a scan which could have a kernel has none, and why."""
+        if self.no_kernel is not None and not isinstance(self.fused, str) and self.problem.layout.items:
+            cpu.announce(self.no_kernel)
+
+
+def way(case: Case, strategy: str) -> Way:
+    """What runs for a strategy of one scan that is not trivial."""
+    problem = case.problem
+    if strategy == "native":
+        scan = aligned_scan(problem, strategy)
+        assert scan is not None, "native scans have a program"
+        return Native(scan)
+    if strategy in ("kernel", "sequential") and not isinstance(case.kernels, str):
+        return Kernels(case.kernels)
+    return Arrays(strategy, _combination(problem), aligned_scan(problem, strategy))
+
+
+def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:
+    program, items = problem.program, problem.layout.items
+    if program is not None:
+        direct = not any(problem.layout.event) or own_answers(program) or mappable.has_bits(program)
+        if direct or not items or items >= ELEMENTS_PER_OPERATION * len(program.code):
+            return "lanes"
+    return "slices" if problem.slices else "vmap"
+
+
+def held_sizes(case: Case, strategy: str) -> str | None:
+    """Why a strategy does not fit every size where it has to; ``None`` where it does or need not."""
+    problem = case.problem
+    if not problem.options.shapeless:
+        return None
+    before = problem.before
+    if before is not None and (before.program is None or any(problem.layout.event)):
+        return "what an exclusive scan shows at heads is made of slices, which hold the sizes of a trace"
+    if strategy == "native":
+        return native_scan_holds(problem)
+    if strategy == "kernel" or (strategy == "sequential" and case.no_kernel is None):
+        return None
+    return "array operations hold the sizes of a trace"
