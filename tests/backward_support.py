@@ -15,7 +15,7 @@ from monoscan.lowering.targets.cpu import backward
 
 def without_loops(patch: pytest.MonkeyPatch) -> None:
     """Gradients run array operations, as if no loop could be rendered, and no loop is known from before."""
-    patch.setattr(backward, "unsupported", lambda spec: "as if no kernel could be rendered")
+    patch.setattr(backward, "can_render", lambda spec: False)
     patch.setattr(backward, "COMPILED", Cache(16))
 
 

@@ -11,7 +11,7 @@ from monoscan.lowering.plan import mappable
 from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import Fused, fused
 from monoscan.lowering.plan.native_scan import native_scan_holds
-from monoscan.lowering.plan.plan import Arrays, Kernels, Native, Way
+from monoscan.lowering.plan.plan import Kernels, Native, Portable, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
@@ -59,7 +59,7 @@ def way(case: Case, strategy: str) -> Way:
         return Native(scan)
     if strategy in ("kernel", "sequential") and not isinstance(case.kernels, str):
         return Kernels(case.kernels)
-    return Arrays(strategy, _combination(problem), aligned_scan(problem, strategy))
+    return Portable(strategy, _combination(problem), aligned_scan(problem, strategy))
 
 
 def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:

@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import tree
-from monoscan.lowering.plan.plan import Arrays, EachPart, Executable, Kernels, Native, Plan, Restart
+from monoscan.lowering.plan.plan import EachPart, Executable, Kernels, Native, Plan, Portable, Restart
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.targets import graph, native, restart, trivial
 from monoscan.lowering.targets.cpu import target as cpu
@@ -54,7 +54,7 @@ def _of_way(plan: Plan) -> Executable:
             return cpu.prepare(plan.problem, kernels).run
         case Native(scan):
             return partial(native.run, plan.problem, scan)
-        case Arrays():
+        case Portable():
             return partial(graph.run, plan.problem, plan.way)
         case EachPart(plans):
             return partial(_parts, plans)

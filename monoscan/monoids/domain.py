@@ -48,8 +48,8 @@ def require(
         name, dtype = names[i], stored[i]
         if dtype in allowed:
             continue
-        if dtype in dtypes.COMPLEX:  # what rules out integers need not be what rules these out
-            reason, way = f", since {why}" if "complex" in why else "", _PARTS.format(name)
+        if dtype in dtypes.COMPLEX:  # what rules out other dtypes too need not be what rules these out
+            reason, way = f", since {why}" if allowed >= ORDERED else "", _PARTS.format(name)
         else:
             reason, way = f", since {why}", f"Cast it first, as in {name}.astype(mx.{_example(allowed)})."
         raise errors.ScanTypeError(

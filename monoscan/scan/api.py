@@ -8,7 +8,6 @@ import mlx.core as mx
 
 from monoscan import errors
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import options
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
@@ -74,7 +73,7 @@ def scan(
         >>> h
         array([1, 1.5, 1.75, 1.875], dtype=float32)
     """
-    asked = options(
+    asked = call.options(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
     results, carry = call.run(asked, monoid, elems, axis, init, stream)
@@ -115,7 +114,7 @@ def fold(
         >>> ms.fold(ms.Max(), mx.array([3.0, 7.0, 5.0]))
         array(7, dtype=float32)
     """
-    asked = options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
+    asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
@@ -158,7 +157,7 @@ def linear_recurrence(
         >>> ms.linear_recurrence(mx.full((3,), 0.5), mx.ones((3,)), h0=mx.array(2.0))
         array([2, 2, 2], dtype=float32)
     """
-    asked = options(
+    asked = call.options(
         "linear_recurrence", reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
     )
     init = None if h0 is None else (1, h0)
@@ -204,7 +203,7 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
-    asked = options(
+    asked = call.options(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
     if not isinstance(monoid, Semigroup):

@@ -12,7 +12,7 @@ from monoscan import errors, tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Problem, Traces, accumulators, options
+from monoscan.lowering.plan.problem import Problem, Traces, accumulators
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.slices import trace_slices
@@ -80,7 +80,7 @@ def prepare(
     if not callable(fn) or isinstance(fn, Semigroup):
         hint = f"; ms.scan takes operators such as {fn.name}" if isinstance(fn, Semigroup) else ""
         raise errors.ScanTypeError(f"[associative_scan] expects a function first; got {fn!r:.40}{hint}.")
-    asked, found = options("associative_scan", reverse=reverse), capture(fn, "associative_scan")
+    asked, found = call.options("associative_scan", reverse=reverse), capture(fn, "associative_scan")
     captures = Captures(Slices(fn), found.arrays, found.key)
     plan, leaves, _ = call.prepare(asked, captures, elems, axis, pose=pose)
     return plan, leaves, captures

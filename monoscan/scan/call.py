@@ -1,18 +1,21 @@
-"""From a call to its arrays, once for all public calls: check, look the plan up, run, rebuild the tree."""
+"""From a call to its arrays, once for all public calls: check what is asked, look the plan up, run, rebuild the tree."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import mlx.core as mx
+import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem, element, for_every_size, trace
+from monoscan.lowering.plan.problem import STRATEGIES, Options, Problem, element, for_every_size, trace
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.targets.failures import FAILURES
@@ -25,6 +28,61 @@ from monoscan.tree import Tree
 Shapes = tuple[Shape, ...]
 Prepared = tuple[Plan, list[mx.array], list[mx.array] | None]
 """The plan, the leaves of the elements, and those of ``init``."""
+
+
+def options(
+    call: str,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    return_carry: bool = False,
+    results: bool = True,
+    strategy: str = "auto",
+    stream: Any = None,
+    wanted: tuple[int, ...] | None = None,
+) -> Options:
+    """The options with these values: always the same object, so that keys compare by identity.
+
+    Raises:
+        ScanTypeError: A flag is neither True nor False, or ``stream`` is neither a stream nor a device.
+        StrategyError: There is no strategy of that name.
+    """
+    if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
+        reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
+        return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
+    kind = mx.default_device().type if stream is None else device_type(stream)
+    return _options(call, reverse, inclusive, return_carry, results, strategy, kind, wanted)
+
+
+@functools.lru_cache(maxsize=1024)
+def _options(call: str, *values: Any) -> Options:
+    chosen = Options(call, *values)
+    _strategy(call, chosen.strategy)
+    return attrs.evolve(chosen, device="cpu" if chosen.device == mx.DeviceType.cpu else "gpu")
+
+
+def device_type(stream: Any) -> mx.DeviceType:
+    """The type of the device that a stream is on.
+
+    Raises:
+        ScanTypeError: It is neither a stream nor a device.
+    """
+    device = getattr(stream, "device", stream)
+    if not isinstance(device, (mx.Device, mx.DeviceType)):
+        raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
+    return device.type if isinstance(device, mx.Device) else device
+
+
+def _flag(call: str, name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
+    return bool(value)
+
+
+def _strategy(call: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in STRATEGIES:
+        raise errors.StrategyError(f"[{call}] strategy must be one of {', '.join(STRATEGIES)}; got {value!r:.60}.")
+    return value
 
 
 def run(
@@ -56,11 +114,11 @@ def pose(question: Question, shapes: Shapes, stored: tuple[str, ...], axis: int,
     return Problem(captures, structure, stored, layout, traces, asked)
 
 
-Pose = Callable[[Question, Shapes, tuple[str, ...], int, "Shapes | None"], Problem]
+Posed = Callable[[Question, Shapes, tuple[str, ...], int, "Shapes | None"], Problem]
 
 
 def prepare(
-    asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Pose = pose
+    asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Posed = pose
 ) -> Prepared:
     """Looks a plan up, or makes it, and flattens what it runs on.
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan.lowering.plan.problem import options
 from monoscan.lowering.planner import plan
 from monoscan.scan import api
+from monoscan.scan.call import options
 
 
 def growing(n: int, gate: float = 1.01) -> tuple[mx.array, mx.array]:

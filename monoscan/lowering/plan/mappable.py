@@ -16,6 +16,7 @@ from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.combine import one_element
 from monoscan.lowering.trace import stops
 
+MIXED_BITS = "mx.vmap is wrong for bit operations between an element and a constant that combine makes"
 BITS = ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "LeftShift", "RightShift")
 
 
@@ -27,7 +28,7 @@ def obstacle(problem: Problem) -> str | None:
     fixed = {f"i{k}" for k, leaf in enumerate(leaves) if k >= 2 * len(problem.element) and not mapped.whole(leaf.dtype)}
     scalars = all(not leaf.shape for leaf in problem.element)
     if _mixes(stops.parsed(stops.draw(arrays, function(*arrays))), fixed, scalars):
-        return "mx.vmap is wrong for bit operations between an element and a constant that combine makes"
+        return MIXED_BITS
     try:
         mapped.run(function, [mx.broadcast_to(x, (2, *x.shape)) for x in arrays], 1)
     except ValueError as error:
@@ -58,7 +59,7 @@ def check(problem: Problem, strategy: str) -> None:
         raise errors.StrategyError(
             f"{where}: combine is not traced ({problem.traced.reason}) and {reason}. Use {'or '.join([*ways, ''])}"
             "ms.associative_scan, whose function gets whole slices"
-            + ("; or hold the constant as an array outside of combine." if "bit" in reason else ".")
+            + ("; or hold the constant as an array outside of combine." if reason == MIXED_BITS else ".")
         )
 
 

@@ -53,7 +53,7 @@ class Kernels:
 
 
 @attrs.frozen
-class Arrays:
+class Portable:
     """A portable strategy, by operations on whole arrays.
 
     Args:
@@ -86,7 +86,7 @@ class Restart:
     program: Program | None
 
 
-Way = Trivial | Native | Kernels | Arrays | EachPart
+Way = Trivial | Native | Kernels | Portable | EachPart
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 from functools import cached_property
-from typing import Any
 
 import attrs
-import mlx.core as mx
-import numpy as np
 
-from monoscan import dtypes, errors, tree
+from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout
@@ -27,7 +24,7 @@ STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_ku
 
 @attrs.frozen(eq=False)
 class Options:
-    """The options of a public call; made by `options`, which keeps one object for each.
+    """The options of a public call; one object for each set of values, so that keys compare by identity.
 
     Args:
         call: The public function, for messages.
@@ -50,61 +47,6 @@ class Options:
     device: str = "cpu"
     wanted: tuple[int, ...] | None = None
     shapeless: bool = False
-
-
-def options(
-    call: str,
-    *,
-    reverse: bool = False,
-    inclusive: bool = True,
-    return_carry: bool = False,
-    results: bool = True,
-    strategy: str = "auto",
-    stream: Any = None,
-    wanted: tuple[int, ...] | None = None,
-) -> Options:
-    """The options with these values: always the same object, so that keys compare by identity.
-
-    Raises:
-        ScanTypeError: A flag is neither True nor False, or ``stream`` is neither a stream nor a device.
-        StrategyError: There is no strategy of that name.
-    """
-    if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
-        reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
-        return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
-    kind = mx.default_device().type if stream is None else device_type(stream)
-    return _options(call, reverse, inclusive, return_carry, results, strategy, kind, wanted)
-
-
-@functools.lru_cache(maxsize=1024)
-def _options(call: str, *values: Any) -> Options:
-    chosen = Options(call, *values)
-    _strategy(call, chosen.strategy)
-    return attrs.evolve(chosen, device="cpu" if chosen.device == mx.DeviceType.cpu else "gpu")
-
-
-def device_type(stream: Any) -> mx.DeviceType:
-    """The type of the device that a stream is on.
-
-    Raises:
-        ScanTypeError: It is neither a stream nor a device.
-    """
-    device = getattr(stream, "device", stream)
-    if not isinstance(device, (mx.Device, mx.DeviceType)):
-        raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
-    return device.type if isinstance(device, mx.Device) else device
-
-
-def _flag(call: str, name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
-    return bool(value)
-
-
-def _strategy(call: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in STRATEGIES:
-        raise errors.StrategyError(f"[{call}] strategy must be one of {', '.join(STRATEGIES)}; got {value!r:.60}.")
-    return value
 
 
 @functools.lru_cache(maxsize=1024)

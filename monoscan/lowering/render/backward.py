@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.backward_spec import BackwardSpec
+from monoscan.lowering.render.estimates import INLINE_LIMIT, backward_nanoseconds
 from monoscan.lowering.render.kernel import declare, tag, wrapped
 from monoscan.lowering.render.spec import mask_bytes
-
-INLINE_LIMIT = 72
-"""Steps of more operations than this are called, not inlined."""
 
 
 def render_backward(spec: BackwardSpec) -> str:
@@ -63,7 +62,7 @@ class _Backward:
         yield from (("pointers", self.pointers), ("live_lanes", sum(self.state[i].lanes for i in adjoint.live)))
         # Each vector of columns waits for its own last step, so that more of them side by side hide more.
         yield "vectors_wide", 4 if code <= 12 else 2 if code <= 40 else 1
-        yield "nanoseconds", float(f"{max(3.0, code) if self.scalar else 0.05 * moved + 0.02 * code:.3g}")
+        yield "nanoseconds", float(f"{backward_nanoseconds(code, moved, self.scalar):.3g}")
 
     def _operation(self) -> str:
         step, live = self.adjoint.step, list(self._lanes("g", self.adjoint.live))
@@ -154,4 +153,5 @@ def _struct(name: str, lanes: Sequence[tuple[str, str]]) -> str:
 
 
 def _used(kind: str, name: str, body: str) -> str:
-    return f"{kind} {name}" if f" {name}." in f" {body}" or f"({name}." in body else kind
+    """A parameter, without its name where the body has no use for it: compilers warn of such names."""
+    return f"{kind} {name}" if re.search(rf"\b{name}\.", body) else kind

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import attrs
 
+from monoscan.dtypes import HALF
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.spec import HALF, vector_lanes
+from monoscan.lowering.render.spec import vector_lanes
 
 
 @attrs.frozen
@@ -38,10 +39,7 @@ class BackwardSpec:
         return vector_lanes(used, self.vector_bytes) if self.vector_bytes else 1
 
 
-def unsupported(spec: BackwardSpec) -> str | None:
-    """Why there is no kernel for it, or ``None`` if there is."""
-    missing = emit.missing(spec.adjoint.step)
-    if missing:
-        return f"no CPU code for {missing}"
+def can_render(spec: BackwardSpec) -> bool:
+    """Whether there is code for all that it computes and holds."""
     names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
-    return next((f"no CPU code for {name}" for name in names if name not in (*emit.TYPES, *HALF)), None)
+    return emit.missing(spec.adjoint.step) is None and not set(names) - {*emit.TYPES, *HALF}

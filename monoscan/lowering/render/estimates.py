@@ -44,6 +44,11 @@ def nanoseconds(spec: KernelSpec) -> float:
     return total if spec.loop is Loop.SEQUENTIAL else total * 8 / spec.width
 
 
+def backward_nanoseconds(operations: int, moved: int, scalar: bool) -> float:
+    """The same for a backward loop, whose step has so many operations and moves so many arrays."""
+    return max(3.0, operations) if scalar else 0.05 * moved + 0.02 * operations
+
+
 def fold_share(spec: KernelSpec) -> float:
     """The time of a fold against that of a scan (measured)."""
     if combine_cycles(spec) >= MEMORY_BOUND:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from monoscan.dtypes import HALF
 from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
 from monoscan.lowering.render.operator import operator
-from monoscan.lowering.render.spec import HALF, SIZES, KernelSpec, Loop, mask_bytes
+from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",

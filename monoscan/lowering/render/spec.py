@@ -19,8 +19,6 @@ SIZES = {
 }  # fmt: skip
 """Bytes an item of every dtype that a kernel can hold."""
 
-HALF = frozenset({"float16", "bfloat16"})
-
 Scalar = float | int | bool
 
 

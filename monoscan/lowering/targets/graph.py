@@ -12,7 +12,7 @@ from monoscan.lowering.gradient.transforms import transformable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.identity import neutral
-from monoscan.lowering.plan.plan import Arrays
+from monoscan.lowering.plan.plan import Portable
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
 from monoscan.lowering.strategies.hillis_steele import BASE
@@ -22,7 +22,7 @@ from monoscan.lowering.trace.reads.captures import Captures
 
 
 def run(
-    problem: Problem, way: Arrays, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    problem: Problem, way: Portable, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> tuple[Leaves, Leaves]:
     """The result leaves and the carry leaves of a scan, as the caller sees them.
 

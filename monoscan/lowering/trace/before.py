@@ -45,4 +45,4 @@ def trace_before(captures: Captures, structure: Structure, leaves: tuple[Leaf, .
     try:
         return trace_combine(own.root, structure, leaves, own, call)
     except errors.IdentityError as error:
-        raise errors.IdentityError(str(error).replace("[before]", f"[{call}]", 1)) from error
+        raise errors.IdentityError(f"[{call}] {error}") from error

@@ -20,9 +20,8 @@ from monoscan.lowering.trace import primitives, stops
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
 from monoscan.lowering.trace.step import MAX_VALUES, Step, Untraceable
+from monoscan.lowering.trace.stops import Record
 from monoscan.monoids.base import Semigroup
-
-Record = dict[str, Any]
 
 MAX_CAPTURED_LANES = 256
 """The most items of one captured array that are still unrolled into scalars."""

@@ -23,7 +23,7 @@ from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program, Shape
 from monoscan.lowering.trace import primitives
-from monoscan.lowering.trace.combine import Record, Traced, check_slices, constants_of, record_combine
+from monoscan.lowering.trace.combine import Traced, check_slices, constants_of, record_combine
 from monoscan.lowering.trace.factors import (
     ALIKE,
     Axis,
@@ -41,6 +41,7 @@ from monoscan.lowering.trace.frames import Labels, frame_of
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
 from monoscan.lowering.trace.step import Step, Untraceable
+from monoscan.lowering.trace.stops import Record
 
 
 def trace_slices(

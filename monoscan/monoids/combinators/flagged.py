@@ -210,7 +210,7 @@ class Segmented(_Flagged):
         """
         if not self.inner.has_identity:
             raise errors.IdentityError(
-                f"[before] {self.name} has no identity, and an exclusive scan gives one at the head of each segment. Use "
+                f"{self.name} has no identity, and an exclusive scan gives one at the head of each segment. Use "
                 "an inner operator with an identity (Maybe(operator) adjoins one)."
             )
         (started, x), (head, y) = total, element

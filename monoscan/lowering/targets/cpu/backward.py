@@ -16,7 +16,7 @@ from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.backward import render_backward
-from monoscan.lowering.render.backward_spec import BackwardSpec, unsupported
+from monoscan.lowering.render.backward_spec import BackwardSpec, can_render
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -90,7 +90,7 @@ def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
 
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     """The launch of a backward loop; ``None`` where there can be none."""
-    if unsupported(spec):
+    if not can_render(spec):
         return None
     adjoint, state = spec.adjoint, spec.adjoint.program.outputs
     kernel = compile_kernel(render_backward(spec))

@@ -31,8 +31,8 @@ Results = list[mx.array | None]
 
 
 @attrs.frozen(eq=False)
-class Executable:
-    """The compiled kernels of a scan. It holds no arrays.
+class Arranged:
+    """The compiled kernels of a scan, with what each of them takes and yields. It holds no arrays.
 
     Args:
         problem: What was asked.
@@ -90,7 +90,7 @@ def announce(reason: str) -> None:
     (cpu_kernels if build.status().available else build).announce(reason)
 
 
-def prepare(problem: Problem, kernels: Sequence[Fused]) -> Executable | Direct:
+def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     """Compiles the kernels of a scan, where that has not been done.
 
     Raises:
@@ -107,7 +107,7 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Executable | Direct:
     kernel, chosen, launch = launches[0]
     if plain and chosen == kernel.emit == everything and problem.options.results and not kernel.scan.want_carry:
         return Direct(launch)
-    return Executable(problem, plain, launches)
+    return Arranged(problem, plain, launches)
 
 
 def _chosen(problem: Problem, kernel: Fused, number: int) -> tuple[int, ...]:

@@ -42,8 +42,7 @@ from monoscan.lowering.trace.reads.static import (
 )
 from monoscan.monoids.base import Semigroup
 
-Arrays = tuple[mx.array, ...]
-Guard = Callable[[Any], "Arrays | None"]
+Guard = Callable[[Any], "tuple[mx.array, ...] | None"]
 
 MAX_SLOTS = 512
 """The most slots that a guard compares; an operator that reads more is walked at every call."""
