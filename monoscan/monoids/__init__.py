@@ -1,17 +1,18 @@
 """What to combine: operators, combinators, and the bases to write new ones."""
 
 from monoscan.monoids import by_name as _by_name
+from monoscan.monoids.action import Action as Action
 from monoscan.monoids.arithmetic import Product as Product
 from monoscan.monoids.arithmetic import Sum as Sum
 from monoscan.monoids.base import Monoid as Monoid
 from monoscan.monoids.base import Semigroup as Semigroup
-from monoscan.monoids.combinators.action import Semidirect as Semidirect
-from monoscan.monoids.combinators.action import Via as Via
 from monoscan.monoids.combinators.flagged import Maybe as Maybe
 from monoscan.monoids.combinators.flagged import Segmented as Segmented
 from monoscan.monoids.combinators.order import Dual as Dual
 from monoscan.monoids.combinators.product import Struct as Struct
 from monoscan.monoids.combinators.product import Tuple as Tuple
+from monoscan.monoids.combinators.semidirect import Semidirect as Semidirect
+from monoscan.monoids.combinators.via import Via as Via
 from monoscan.monoids.custom import CustomMonoid as CustomMonoid
 from monoscan.monoids.custom import CustomSemigroup as CustomSemigroup
 from monoscan.monoids.custom import monoid as monoid
@@ -37,6 +38,7 @@ from monoscan.monoids.order import Min as Min
 from monoscan.monoids.order import MinMax as MinMax
 from monoscan.monoids.piecewise import MaxPlusAffine as MaxPlusAffine
 from monoscan.monoids.piecewise import MaxSubarray as MaxSubarray
+from monoscan.monoids.scaled import ScaledMatMul as ScaledMatMul
 from monoscan.monoids.semirings import Boolean as Boolean
 from monoscan.monoids.semirings import Log as Log
 from monoscan.monoids.semirings import MaxPlus as MaxPlus

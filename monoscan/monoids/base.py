@@ -12,6 +12,7 @@ from attrs.exceptions import FrozenInstanceError
 
 from monoscan import errors, tree
 from monoscan.monoids import domain, facts
+from monoscan.monoids.action import Action, State, unchanged
 from monoscan.monoids.facts import Facts
 
 Element = Any
@@ -80,6 +81,19 @@ class Semigroup(ABC):
     def project(self, element: Element) -> Any:
         """The answer that an element stands for. Default: the element itself."""
         return element if self.template is None else domain.element(self, element)
+
+    @property
+    def right(self) -> Action:
+        """How elements act on the state before them, as in `act`. Default: the operator on itself."""
+        return self._on_itself(self.combine)
+
+    @property
+    def left(self) -> Action:
+        """How elements act on the state after them. Default: the operator on itself."""
+        return self._on_itself(lambda state, element: self.combine(element, state))
+
+    def _on_itself(self, act: Callable[[State, Element], State]) -> Action:
+        return Action(act, unchanged, self.events, self.template)
 
     def before(self, total: Element, element: Element) -> Element:
         """What an exclusive scan shows before an element. Default: all of ``total``.

@@ -11,6 +11,7 @@ import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.monoids import domain
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
 
@@ -30,6 +31,8 @@ class _Functions(Semigroup):
     commutative: bool = False
     idempotent: bool = False
     label: str | None = None
+    right_action: Action | None = None
+    left_action: Action | None = None
 
     def combine(self, left: Element, right: Element) -> Element:
         return self.function(left, right)
@@ -48,6 +51,14 @@ class _Functions(Semigroup):
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         return Facts(self.commutative, self.idempotent, self.inversion is not None, associativity(dtypes))
+
+    @property
+    def right(self) -> Action:
+        return self.right_action or super().right
+
+    @property
+    def left(self) -> Action:
+        return self.left_action or super().left
 
     @property
     def name(self) -> str:
@@ -118,6 +129,8 @@ def monoid(
     inverse: Callable[[Element], Element] | None = None,
     commutative: bool = False,
     idempotent: bool = False,
+    right: Action | None = None,
+    left: Action | None = None,
     name: str | None = None,
 ) -> CustomSemigroup | CustomMonoid:
     """An operator from a function.
@@ -135,6 +148,8 @@ def monoid(
         inverse (callable, optional): The inverse of an element. Default: ``None``.
         commutative (bool, optional): A fact, checked by the laws. Default: ``False``.
         idempotent (bool, optional): A fact, checked by the laws. Default: ``False``.
+        right (Action, optional): How elements act on the state before them. Default: the operator on itself.
+        left (Action, optional): How elements act on the state after them. Default: the operator on itself.
         name (str, optional): How messages call it. Default: the function's name.
 
     Returns:
@@ -158,13 +173,16 @@ def monoid(
     for what, fact in (("commutative", commutative), ("idempotent", idempotent)):
         if not isinstance(fact, bool):
             raise errors.ScanTypeError(f"[monoid] {what} must be True or False; got {tree.shown(fact)}.")
+    for what, action in (("right", right), ("left", left)):
+        if action is not None and not isinstance(action, Action):
+            raise errors.ScanTypeError(f"[monoid] {what} must be an Action(act, ...); got {tree.shown(action)}.")
     if name is not None and type(name) is not str:
         raise errors.ScanTypeError(f"[monoid] name must be a text; got {tree.shown(name)}.")
     if not callable(identity) and not all(isinstance(dtypes.number(each), _CONSTANTS) for each in _scalars(identity)):
         raise errors.ScanTypeError(
             f"[monoid] identity must be a number for each leaf, or a function identity(like); got {tree.shown(identity)}."
         )
-    shared = (combine, event, embed, project, inverse, commutative, idempotent, name)
+    shared = (combine, event, embed, project, inverse, commutative, idempotent, name, right, left)
     return CustomSemigroup(*shared) if identity is None else CustomMonoid(*shared, identity)
 
 

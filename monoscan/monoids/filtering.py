@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from monoscan import dtypes as names
 from monoscan.monoids import domain, models
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 from monoscan.monoids.matrices import identity, matvec, solve, transpose
 from monoscan.monoids.shapes import align
@@ -130,6 +131,11 @@ class KalmanFilter(Monoid):
         b, c, eta, j = map(mx.zeros_like, rest)
         return identity(a), b, c, eta, j
 
+    @property
+    def right(self) -> Action:
+        """On the mean and the covariance of the state: predicted and corrected. Begun by ``(b, C)``."""
+        return Action(_filtered, lambda element: (element[1], element[2]), (1, 2), ("mean", "covariance"))
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)
 
@@ -210,8 +216,27 @@ class KalmanSmoother(Monoid):
         e, g, covariance = like
         return identity(e), mx.zeros_like(g), mx.zeros_like(covariance)
 
+    @property
+    def right(self) -> Action:
+        """On the mean and the covariance of the state after: smoothed. Begun by ``(g, L)``."""
+        return Action(_smoothed, lambda element: (element[1], element[2]), (1, 2), ("mean", "covariance"))
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)
+
+
+def _filtered(state: Gaussian, element: FilterElement) -> Gaussian:
+    """What `KalmanFilter.combine` makes of a state that is known: of ``(0, mean, covariance, 0, 0)``."""
+    (mean, covariance), (a, b, c, eta, j) = state, element
+    shift = mean + matvec(covariance, eta)
+    solved = solve(identity(c) + covariance @ j, mx.concatenate([covariance, shift[..., None]], axis=-1))
+    forward = a @ solved
+    return forward[..., -1] + b, forward[..., :-1] @ transpose(a) + c
+
+
+def _smoothed(state: Gaussian, element: SmootherElement) -> Gaussian:
+    (mean, covariance), (e, g, own) = state, element
+    return matvec(e, mean) + g, e @ covariance @ transpose(e) + own
 
 
 def _check_model(call: str, transition: mx.array, process: mx.array) -> None:

@@ -10,6 +10,7 @@ import mlx.core as mx
 from monoscan import dtypes as names
 from monoscan import errors
 from monoscan.monoids import domain
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 
 Pose = tuple[mx.array, mx.array]
@@ -97,6 +98,11 @@ class Quaternion(Monoid):
     def identity(self, like: mx.array) -> mx.array:
         return _one(like)
 
+    @property
+    def left(self) -> Action:
+        """On vectors: ``q v q*``, turned and scaled by the squared norm."""
+        return Action(lambda v, q: rotate(q, v), event=1, template="v", states=lambda q: q[..., 1:])
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)
 
@@ -138,6 +144,11 @@ class Rigid3(Monoid):
 
     def identity(self, like: Pose) -> Pose:
         return _one(like[0]), mx.zeros_like(like[1])
+
+    @property
+    def left(self) -> Action:
+        """On points: ``q p q* + t``."""
+        return Action(lambda p, pose: rotate(pose[0], p) + pose[1], event=1, template="p", states=lambda pose: pose[1])
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from monoscan import dtypes as names
 from monoscan.monoids import domain, matrices
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 
 Pair = tuple[mx.array, mx.array]
@@ -46,6 +47,11 @@ class Affine(Monoid):
         a, b = like
         return mx.ones_like(a), mx.zeros_like(b)
 
+    @property
+    def right(self) -> Action:
+        """On numbers: ``a h + b``, begun by ``b``."""
+        return Action(lambda h, element: element[0] * h + element[1], _shift, template="h")
+
 
 @final
 @attrs.frozen
@@ -73,6 +79,18 @@ class MatMul(Monoid):
 
     def identity(self, like: mx.array) -> mx.array:
         return matrices.identity(like)
+
+    @property
+    def right(self) -> Action:
+        """On rows: ``s A``."""
+        return Action(matrices.vecmat, event=1, template="s", states=lambda matrix: matrix[..., 0, :])
+
+    @property
+    def left(self) -> Action:
+        """On columns: ``A s``."""
+        return Action(
+            lambda s, matrix: matrices.matvec(matrix, s), event=1, template="s", states=lambda matrix: matrix[..., 0]
+        )
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, _NUMBERS, _WHY)
@@ -111,5 +129,14 @@ class MatrixAffine(Monoid):
     def identity(self, like: Pair) -> Pair:
         return matrices.identity(like[0]), mx.zeros_like(like[1])
 
+    @property
+    def right(self) -> Action:
+        """On vectors: ``A h + b``, begun by ``b``."""
+        return Action(lambda h, element: matrices.matvec(element[0], h) + element[1], _shift, event=1, template="h")
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, _NUMBERS, _WHY)
+
+
+def _shift(element: Pair) -> mx.array:
+    return element[1]

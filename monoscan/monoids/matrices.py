@@ -20,6 +20,11 @@ def matvec(matrix: mx.array, vector: mx.array) -> mx.array:
     return matmul(matrix, vector[..., None])[..., 0]
 
 
+def vecmat(vector: mx.array, matrix: mx.array) -> mx.array:
+    """The product of a row and a matrix."""
+    return matmul(vector[..., None, :], matrix)[..., 0, :]
+
+
 def transpose(matrix: mx.array) -> mx.array:
     """The last two axes swapped."""
     return mx.swapaxes(matrix, -1, -2)

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from monoscan import dtypes as names
 from monoscan.monoids import domain
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 
 Pair = tuple[mx.array, mx.array]
@@ -91,6 +92,13 @@ class MaxPlusAffine(Monoid):
 
     def identity(self, like: Pair) -> Pair:
         return mx.zeros_like(like[0]), domain.lowest(like[1])
+
+    @property
+    def right(self) -> Action:
+        """On numbers: ``max(w + a, b)``, begun by ``b``."""
+        return Action(
+            lambda w, element: mx.maximum(w + element[0], element[1]), lambda element: element[1], template="w"
+        )
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.FLOATS, _WHY)

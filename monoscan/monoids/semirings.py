@@ -12,6 +12,7 @@ import mlx.core as mx
 from monoscan import dtypes as names
 from monoscan import errors
 from monoscan.monoids import domain
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 
 Dtypes = tuple[str, ...]
@@ -177,6 +178,22 @@ class SemiringMatMul(Monoid):
     def identity(self, like: mx.array) -> mx.array:
         diagonal = mx.eye(like.shape[-1], dtype=mx.bool_)
         return mx.where(diagonal, self.semiring.one(like), self.semiring.zero(like))
+
+    @property
+    def right(self) -> Action:
+        """On rows: ``s A``."""
+        return Action(self._row, event=1, template="s", states=lambda matrix: matrix[..., 0, :])
+
+    @property
+    def left(self) -> Action:
+        """On columns: ``A s``."""
+        return Action(self._column, event=1, template="s", states=lambda matrix: matrix[..., 0])
+
+    def _row(self, s: mx.array, matrix: mx.array) -> mx.array:
+        return self.combine(s[..., None, :], matrix)[..., 0, :]
+
+    def _column(self, s: mx.array, matrix: mx.array) -> mx.array:
+        return self.combine(matrix, s[..., None])[..., 0]
 
     def promote(self, dtypes: Dtypes) -> Dtypes:
         return self.semiring.promote(dtypes)

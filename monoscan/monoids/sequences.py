@@ -10,6 +10,7 @@ import mlx.core as mx
 from monoscan import dtypes as names
 from monoscan import errors
 from monoscan.monoids import domain
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Monoid
 from monoscan.monoids.facts import Facts
 
@@ -98,6 +99,15 @@ class FiniteMap(Monoid):
     def identity(self, like: mx.array) -> mx.array:
         return mx.broadcast_to(mx.arange(self.k, dtype=like.dtype), like.shape)
 
+    @property
+    def right(self) -> Action:
+        """On the numbers of states: ``f[s]``, begun by ``f[0]``."""
+        return Action(self._followed, lambda maps: maps[..., 0], template="s")
+
+    def _followed(self, start: mx.array, maps: mx.array) -> mx.array:
+        self._expect_states(maps)
+        return mx.take_along_axis(maps, domain.places(start, self.k)[..., None], axis=-1)[..., 0]
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.INTEGERS, "a state is a whole number")
         if not names.holds(dtypes[0], self.k - 1):
@@ -154,8 +164,18 @@ class Bracket(Monoid):
     def identity(self, like: Pair) -> Pair:
         return mx.zeros_like(like[0]), mx.zeros_like(like[1])
 
+    @property
+    def right(self) -> Action:
+        """On depths, which are not negative: those of open brackets alone. Begun by ``opens``."""
+        return Action(_deeper, lambda element: element[1], template="depth")
+
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, names.INTEGERS, "brackets are counted")
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         return Facts(associativity="exact")
+
+
+def _deeper(depth: mx.array, element: Pair) -> mx.array:
+    closes, opens = element
+    return (depth - mx.minimum(depth, closes)) + opens

@@ -14,6 +14,7 @@ from monoscan.monoids import named
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operators.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", PAGE, flags=re.MULTILINE)[1:]}
+COMBINATORS = ("Dual", "Segmented", "Semidirect")
 ENTRIES = ("Element", "Combine", "Identity", "Takes", "NaN and infinities", "Facts", "Source")
 OPERATORS = {
     "FiniteMap": ms.FiniteMap(2),
@@ -30,7 +31,11 @@ OPERATORS = {
 
 @pytest.mark.parametrize("name", named.catalogue())
 def test_every_operator_has_a_whole_section(name: str) -> None:
-    assert re.findall(r"^- \*\*(.+?):\*\*", SECTIONS[name], re.MULTILINE) == list(ENTRIES)
+    operator = OPERATORS[name] if name in OPERATORS else getattr(ms, name)()
+    found = re.findall(r"^- \*\*(.+?):\*\*", SECTIONS[name], re.MULTILINE)
+    moves = name in COMBINATORS or not (operator.right.on_elements and operator.left.on_elements)
+    assert ("Acts" in found) == moves, "an operator says how it acts on what are no elements"
+    assert [entry for entry in found if entry != "Acts"] == list(ENTRIES)
     assert "```python" in SECTIONS[name]
 
 

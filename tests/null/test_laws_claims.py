@@ -216,7 +216,7 @@ def test_an_infinite_bound_is_no_evidence() -> None:
 EVERY: list[ms.Semigroup] = [
     *(getattr(monoids, name)() for name in (
         "Sum", "Product", "Max", "Min", "First", "Last", "MinMax", "ArgMax", "ArgMin", "All", "Any", "Xor", "Mean", "LogSumExp",
-        "OnlineSoftmax", "MaxSubarray", "MaxPlusAffine", "Affine", "MatMul", "MatrixAffine", "Quaternion", "Rigid3", "Bracket",
+        "OnlineSoftmax", "MaxSubarray", "MaxPlusAffine", "Affine", "MatMul", "MatrixAffine", "Quaternion", "Rigid3", "Bracket", "ScaledMatMul",
         "KalmanFilter", "KalmanSmoother",
     )),
     ms.Moments(2), ms.Moments(3), ms.FiniteMap(4), *(ms.SemiringMatMul(each) for each in (

@@ -49,6 +49,7 @@ OPERATORS: list[tuple[ms.Semigroup, tuple[str, ...]]] = [
     (ms.Bracket(), ("int32",)),
     (ms.FiniteMap(4), ("int32",)),
     (ms.KalmanFilter(), ("float32",)),
+    (ms.ScaledMatMul(), ("float32", "float64")),
     (ms.KalmanSmoother(), ("float32",)),
 ]
 COMPOSITES: list[ms.Semigroup] = [
@@ -59,6 +60,11 @@ COMPOSITES: list[ms.Semigroup] = [
     ms.Segmented(ms.Sum()),
     ms.Segmented(ms.First()),
     ms.Segmented(ms.Maybe(ms.LogSumExp())),
+    ms.Segmented(ms.Affine()),
+    ms.Segmented(ms.MatMul()),
+    ms.Maybe(ms.MatMul()),
+    ms.Struct(turn=ms.Dual(ms.Quaternion()), wait=ms.MaxPlusAffine()),
+    ms.Via(ms.Affine(), lambda element: element, lambda element: element),
     ms.Tuple(ms.Min(), ms.Affine()),
     ms.Struct(mean=ms.Mean(), peak=ms.Max()),
     ms.Tuple(ms.Segmented(ms.Max()), ms.Dual(ms.Product())),
@@ -67,7 +73,7 @@ COMPOSITES: list[ms.Semigroup] = [
     ms.Via(ms.Max(), lambda x: -x, lambda x: -x),
 ]
 BASES = {
-    "Monoid", "Semigroup", "Facts", "CustomMonoid", "CustomSemigroup", "monoid", "Semiring", "MaxPlus", "MinPlus",
+    "Action", "Monoid", "Semigroup", "Facts", "CustomMonoid", "CustomSemigroup", "monoid", "Semiring", "MaxPlus", "MinPlus",
     "Log", "Boolean", "annotations",
 }  # fmt: skip
 CASES = [(monoid, dtype) for monoid, names in OPERATORS for dtype in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 import attrs
@@ -11,6 +12,7 @@ import mlx.core as mx
 from monoscan import dtypes as names
 from monoscan import errors, tree
 from monoscan.monoids import domain, facts
+from monoscan.monoids.action import Action, State
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.combinators import parts
 from monoscan.monoids.combinators.parts import Dtypes
@@ -145,6 +147,38 @@ class Maybe(_Flagged):
         return seen, _select(mx.logical_and(seen, valid), self.inner.after(x, y), y)
 
     @property
+    def right(self) -> Action:
+        """The inner operator's, on pairs ``(seen, state)``: what is not valid moves nothing.
+
+        The first valid value begins the state of which nothing was seen, where the inner operator has a ``begin``.
+        """
+        return self._skipping(self.inner.right)
+
+    @property
+    def left(self) -> Action:
+        """As on the right, with the inner operator's left."""
+        return self._skipping(self.inner.left)
+
+    def _skipping(self, inner: Action) -> Action:
+        begin = inner.begin
+
+        def act(state: State, element: Flagged) -> State:
+            (seen, s), (valid, x) = state, element
+            moved = inner.act(s, x)
+            moved = moved if begin is None else _select(seen, moved, begin(x))
+            return mx.logical_or(seen, valid), _select(valid, moved, s)
+
+        def of(function: Callable[[Element], State] | None) -> Callable[[Flagged], State] | None:
+            return None if function is None else lambda element: (element[0], function(element[1]))
+
+        def events(structure: tree.Structure) -> tuple[int, ...]:
+            expected = ("seen", inner.template or self.inner.name)
+            return (0, *inner.events(parts.children(self.name, structure, 2, expected)[1]))
+
+        template = None if inner.template is None else ("seen", inner.template)
+        return Action(act, of(begin), events, template, of(inner.states))
+
+    @property
     def restarts(self) -> bool:
         return self.inner.restarts
 
@@ -221,6 +255,20 @@ class Segmented(_Flagged):
         """The inner operator's, unless ``total`` starts a segment, which the element does not reach."""
         (_, x), (head, y) = element, total
         return head, _select(head, y, self.inner.after(x, y))
+
+    @property
+    def right(self) -> Action:
+        """The inner operator's, begun anew at each head; the operator on itself where that has no ``begin``."""
+        inner = self.inner.right
+        begin = inner.begin
+        if begin is None:
+            return super().right
+
+        def act(state: State, element: Flagged) -> State:
+            head, x = element
+            return _select(head, begin(x), inner.act(state, x))
+
+        return Action(act, lambda element: begin(element[1]), inner.event, inner.template)
 
     @property
     def restarts(self) -> bool:

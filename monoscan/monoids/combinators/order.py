@@ -8,6 +8,7 @@ import attrs
 
 from monoscan import tree
 from monoscan.monoids import facts
+from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
 from monoscan.monoids.combinators.parts import Dtypes
@@ -69,6 +70,16 @@ class Dual(Monoid):
 
     def identity(self, like: Element) -> Element:
         return parts.identity(self.inner, like)
+
+    @property
+    def right(self) -> Action:
+        """The inner operator's on the left."""
+        return self.inner.left
+
+    @property
+    def left(self) -> Action:
+        """The inner operator's on the right."""
+        return self.inner.right
 
     def before(self, total: Element, element: Element) -> Element:
         """What the inner operator shows after the element."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import attrs
+
 from monoscan import errors, tree
 from monoscan.monoids.base import Element, Monoid, Semigroup
 
 Dtypes = tuple[str, ...]
+Event = int | tuple[int, ...] | None
 
 
 def operator(combinator: str, given: Any) -> Semigroup:
@@ -23,6 +26,17 @@ def operator(combinator: str, given: Any) -> Semigroup:
     is_class = isinstance(given, type) and issubclass(given, Semigroup)
     got = f"the class {given.__name__}; write {given.__name__}()" if is_class else f"{given!r:.60}"
     raise errors.ScanTypeError(f"[{combinator}] expects operators; got {got}.")
+
+
+def is_operator(composite: Semigroup, field: attrs.Attribute[Semigroup], value: Any) -> None:
+    """A validator of fields that hold an operator."""
+    operator(type(composite).__name__, value)
+
+
+def is_function(composite: Semigroup, field: attrs.Attribute[Any], value: Any) -> None:
+    """A validator of fields that hold a function."""
+    if not callable(value):
+        raise errors.ScanTypeError(f"[{type(composite).__name__}] {field.name} must be a function; got {value!r:.60}.")
 
 
 def count(part: Semigroup) -> int | None:

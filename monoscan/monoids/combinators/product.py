@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 import attrs
 
 from monoscan import errors, tree
+from monoscan.monoids.action import Action, State
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
 from monoscan.monoids.combinators.parts import Dtypes
@@ -21,6 +22,50 @@ def _spread(part: Semigroup, raw: Any) -> Element:
 
 def _all_have_identity(members: Iterable[Semigroup]) -> bool:
     return all(member.has_identity for member in members)
+
+
+@attrs.frozen
+class _SideBySide:
+    """Actions at once, one for each entry of a tree.
+
+    Args:
+        actions: The actions.
+        apart: The entries of a state or an element.
+        together: The state of such entries.
+        children: The structures of the entries of a state's structure.
+    """
+
+    actions: tuple[Action, ...]
+    apart: Callable[[Any], Sequence[Any]]
+    together: Callable[[Sequence[Any]], State]
+    children: Callable[[tree.Structure], Sequence[tree.Structure]]
+
+    @property
+    def action(self) -> Action:
+        """All of them as one."""
+        names = [action.template for action in self.actions]
+        return Action(
+            self._act,
+            self._each([action.begin for action in self.actions]),
+            self._events,
+            None if None in names else self.together(names),
+            self._each([action.source for action in self.actions]),
+        )
+
+    def _act(self, state: State, element: Element) -> State:
+        rows = zip(self.actions, self.apart(state), self.apart(element), strict=True)
+        return self.together([action.act(s, x) for action, s, x in rows])
+
+    def _each(self, functions: list[Callable[[Element], State] | None]) -> Callable[[Element], State] | None:
+        """What makes the state of each part, if each has one."""
+        known = [function for function in functions if function is not None]
+        if len(known) < len(functions):
+            return None
+        return lambda element: self.together([f(x) for f, x in zip(known, self.apart(element), strict=True)])
+
+    def _events(self, structure: tree.Structure) -> tuple[int, ...]:
+        pairs = zip(self.actions, self.children(structure), strict=True)
+        return tuple(k for action, child in pairs for k in action.events(child))
 
 
 @final
@@ -103,6 +148,20 @@ class Tuple(Monoid):
     @property
     def restarts(self) -> bool:
         return any(part.restarts for part in self.parts)
+
+    @property
+    def right(self) -> Action:
+        """The parts' own, on tuples of their states."""
+        return self._actions(tuple(part.right for part in self.parts))
+
+    @property
+    def left(self) -> Action:
+        """The parts' own, on tuples of their states."""
+        return self._actions(tuple(part.left for part in self.parts))
+
+    def _actions(self, actions: tuple[Action, ...]) -> Action:
+        expected = tuple(action.template or part.name for action, part in zip(actions, self.parts, strict=True))
+        return _SideBySide(actions, tuple, tuple, lambda s: parts.children(self.name, s, len(actions), expected)).action
 
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
@@ -218,6 +277,25 @@ class Struct(Monoid):
     def restarts(self) -> bool:
         return any(part.restarts for part in self.parts)
 
+    @property
+    def right(self) -> Action:
+        """The parts' own, on dicts of their states."""
+        return self._actions(tuple(part.right for part in self.parts))
+
+    @property
+    def left(self) -> Action:
+        """The parts' own, on dicts of their states."""
+        return self._actions(tuple(part.left for part in self.parts))
+
+    def _actions(self, actions: tuple[Action, ...]) -> Action:
+        keys = [key for key, _ in self.items]
+        return _SideBySide(
+            actions,
+            lambda each: [each[key] for key in keys],
+            lambda each: dict(zip(keys, each, strict=True)),
+            self._children,
+        ).action
+
     def inverse(self, element: Element) -> Element:
         """The inverse in each part."""
         return {key: inverse_of(part, element[key]) for key, part in self.items}
@@ -232,10 +310,14 @@ class Struct(Monoid):
         parts.check(self.parts, dtypes)
 
     def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        pairs = zip(self.parts, self._children(structure), strict=True)
+        return tuple(k for part, child in pairs for k in part.events(child))
+
+    def _children(self, structure: tree.Structure) -> tuple[tree.Structure, ...]:
         keys = tuple(key for key, _ in self.items)
         if structure is tree.LEAF or structure[0] is not dict or structure[1] != keys:
             got = tree.show(structure)
             raise errors.TreeError(
                 f"[{self.name}] expects a dict with the keys {', '.join(keys)}, in this order; got {got}."
             )
-        return tuple(k for part, child in zip(self.parts, structure[-1], strict=True) for k in part.events(child))
+        return tuple(structure[-1])

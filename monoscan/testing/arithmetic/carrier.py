@@ -74,7 +74,7 @@ class Carrier(ABC):
 
     def combine(self, left: Lanes, right: Lanes) -> Lanes:
         """The product of two elements."""
-        return self._run(self.subject.program, [*left, *right, *self._captured()])
+        return self._run(self.subject.program, [*left, *right, *self.captured()])
 
     def inverse(self, element: Lanes) -> Lanes:
         """The inverse of an element.
@@ -111,7 +111,8 @@ class Carrier(ABC):
     def _lifted(self, letter: Lanes) -> Lanes:
         return tuple(self.lift(value, dtype) for value, dtype in zip(letter, self.subject.lane_dtypes, strict=True))
 
-    def _captured(self) -> Lanes:
+    def captured(self) -> Lanes:
+        """The lanes of the arrays that the operator captures."""
         return tuple(self.lift(value, dtype) for value, dtype in self.subject.captured)
 
     def _run(self, program: Program, lanes: Sequence[Any]) -> Lanes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -20,6 +20,7 @@ import numpy as np
 
 from monoscan import dtypes, tree
 from monoscan.lowering.program.interpret import Arithmetic
+from monoscan.lowering.program.ir import Program
 from monoscan.testing.arithmetic import exact
 from monoscan.testing.arithmetic import high_precision as highprecision
 from monoscan.testing.arithmetic.carrier import Carrier, Difference
@@ -115,8 +116,19 @@ def _numpy(array: mx.array) -> Any:
 
 def carriers(subject: Subject) -> tuple[Carrier, ...]:
     """The levels that a subject is checked at, the exact one first."""
-    if subject.traced.program is None:
-        return (UnboundedCarrier(subject),)
-    model = ExactCarrier if exact.is_rational(subject.program) else DecimalCarrier
-    machine = BitwiseCarrier if subject.facts.associativity == "exact" else BoundedCarrier
-    return model(subject), machine(subject)
+    exactly = subject.facts.associativity == "exact"
+    return tuple(level(subject) for level in levels([subject.traced.program], exactly))
+
+
+def levels(programs: Sequence[Program | None], exactly: bool) -> tuple[type[Carrier], ...]:
+    """The levels that laws about some programs are checked at, the exact one first.
+
+    Args:
+        programs: The programs; ``None`` for one that could not be traced.
+        exactly: Whether the machine's arithmetic is to be exact.
+    """
+    traced = [program for program in programs if program is not None]
+    if len(traced) < len(programs):
+        return (UnboundedCarrier,)
+    model = ExactCarrier if all(map(exact.is_rational, traced)) else DecimalCarrier
+    return model, BitwiseCarrier if exactly else BoundedCarrier

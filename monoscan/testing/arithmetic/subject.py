@@ -81,7 +81,15 @@ class Subject:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """What messages call the leaves."""
-        return tuple(labels(self.operator, self.structure))
+        return tuple(self._labels())
+
+    def _labels(self) -> list[str]:
+        return labels(self.operator, self.structure)
+
+    @property
+    def title(self) -> str:
+        """What an element is shown as."""
+        return self.operator.name
 
     @cached_property
     def lane_names(self) -> tuple[str, ...]:
@@ -117,7 +125,7 @@ class Subject:
         for name, leaf in zip(self.names, self.leaves, strict=True):
             values = [_number(next(rest)) for _ in range(leaf.lanes)]
             parts.append(f"{name}={_nested(values, leaf.shape)}")
-        return f"{self.operator.name}({', '.join(parts)})"
+        return f"{self.title}({', '.join(parts)})"
 
 
 def subject_of(operator: Semigroup, dtype: str, example: Element) -> Subject:

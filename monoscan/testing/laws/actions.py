@@ -1,4 +1,4 @@
-"""The laws of an action: what `Semidirect` needs of ``act``, beyond its parts' own laws."""
+"""The laws of `Semigroup.right` and `Semigroup.left`: how elements act on states."""
 
 from __future__ import annotations
 
@@ -10,22 +10,126 @@ from typing import Any
 import attrs
 import mlx.core as mx
 
-from monoscan import errors, tree
+from monoscan import dtypes, errors, tree
 from monoscan.lowering.program.interpret import evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.trace.combine import trace_function
-from monoscan.monoids.combinators.action import Semidirect
+from monoscan.monoids.action import Action, Element, State
 from monoscan.testing.arithmetic.carrier import Carrier, Difference, Word
-from monoscan.testing.arithmetic.subject import Lanes
+from monoscan.testing.arithmetic.levels import UnboundedCarrier, levels
+from monoscan.testing.arithmetic.subject import Lanes, Subject
+from monoscan.testing.laws.labels import given_names, places
 from monoscan.testing.laws.law import Law
 
 
 @attrs.frozen(eq=False)
-class Action:
-    """A semidirect product's actor, acted and act, in one arithmetic. Elements are pairs."""
+class States(Subject):
+    """The states that an operator acts on, as a subject.
 
+    Args:
+        template: The names of their leaves.
+    """
+
+    template: Any = None
+
+    def _labels(self) -> list[str]:
+        return given_names(self.template, self.structure) or places("s", self.structure)
+
+    @property
+    def title(self) -> str:
+        """What a state is shown as."""
+        return "state"
+
+
+class StateLanes(tuple[Any, ...]):
+    """The lanes of a state, which messages show by other names than those of an element."""
+
+
+@attrs.frozen(eq=False)
+class Side:
+    """One of an operator's actions, with what its functions were traced to.
+
+    Args:
+        subject: The operator.
+        name: ``"right"`` or ``"left"``.
+    """
+
+    subject: Subject
+    name: str
+
+    def of(self, operator: Any) -> Action:
+        """The action of this operator, or of it with other captured arrays."""
+        action: Action = getattr(operator, self.name)
+        return action
+
+    @property
+    def action(self) -> Action:
+        """The action."""
+        return self.of(self.subject.operator)
+
+    @cached_property
+    def states(self) -> States:
+        """The states, with the tree, shapes and dtypes that one of an element of zeros has."""
+        subject = self.subject
+        zeros = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in subject.leaves]
+        given, structure = tree.flatten(self.source(self.action, tree.unflatten(subject.structure, zeros)))
+        leaves = tuple(Leaf(dtypes.name_of(x.dtype), tuple(x.shape)) for x in given)
+        return States(subject.operator, subject.dtype, structure, leaves, subject.captures, self.action.template)
+
+    def source(self, action: Action, element: Element) -> State:
+        """The state that an element makes.
+
+        Raises:
+            ScanError: Nothing says how.
+        """
+        if action.source is None:
+            raise errors.ScanError(
+                f"[laws] the {self.name} action of {self.subject.operator.name} has no states to be checked on: give "
+                "Action(..., begin=...), or states=lambda element: ..., which makes one of an element's numbers."
+            )
+        return action.source(element)
+
+    @cached_property
+    def programs(self) -> dict[str, Program | None]:
+        """What ``act``, ``begin`` and the source of states were traced to."""
+        state, element = self.states, self.subject
+        found = {
+            "act": self._traced("act", [state, element], lambda action, s, x: action.act(s, x)),
+            "source": self._traced("states", [element], self.source),
+        }
+        if self.action.begin is not None:
+            found["begin"] = self._traced("begin", [element], lambda action, x: action.begin(x))
+        return found
+
+    def _traced(self, what: str, operands: list[Subject], function: Callable[..., State]) -> Program | None:
+        name, captures = f"{self.subject.operator.name}.{self.name}.{what}", self.subject.captures
+
+        def flat(*arrays: mx.array) -> list[mx.array]:
+            rest = list(arrays)
+            trees = [tree.unflatten(each.structure, [rest.pop(0) for _ in each.leaves]) for each in operands]
+            return _leaves(name, function(self.of(captures.rebuild(rest)), *trees), self.states)
+
+        inputs = tuple(leaf for each in operands for leaf in each.leaves)
+        return trace_function(name, flat, inputs + captures.leaves).program
+
+
+def _leaves(name: str, state: State, expected: States) -> list[mx.array]:
+    """The leaves of a state, which must be like the others."""
+    leaves = tree.flatten_like(state, expected.structure)
+    known = [] if leaves is None else [Leaf(dtypes.name_of(x.dtype), tuple(x.shape)) for x in leaves]
+    if leaves is None or tuple(known) != expected.leaves:
+        like = tree.describe(tree.unflatten(expected.structure, expected.leaves))
+        raise errors.ScanTypeError(f"[laws] {name} must return a state, {like}; it returned {tree.describe(state)}.")
+    return leaves
+
+
+@attrs.frozen(eq=False)
+class Acting:
+    """An operator and the states that it acts on, in one arithmetic."""
+
+    side: Side
     carrier: Carrier
-    operator: Semidirect
+    states: Carrier
 
     @property
     def level(self) -> str:
@@ -38,117 +142,109 @@ class Action:
         return self.carrier.name
 
     def element(self, word: Word) -> Lanes:
-        """The pair that a word spells."""
+        """The element that a word spells."""
         return self.carrier.element(word)
 
-    def difference(self, left: Lanes, right: Lanes, *others: Lanes) -> Difference:
-        """How far two pairs differ."""
-        return self.carrier.difference(left, right, *others)
-
     def batch(self, words: Sequence[Word]) -> Lanes:
-        """The pairs that many words spell, in one."""
+        """The elements that many words spell, in one."""
         return self.carrier.batch(words)  # type: ignore[attr-defined, no-any-return]  # machine levels only
 
+    def combine(self, left: Lanes, right: Lanes) -> Lanes:
+        """The product of two elements."""
+        return self.carrier.combine(left, right)
+
+    def identity(self) -> Lanes:
+        """The operator's identity."""
+        return self.carrier.identity()
+
+    def state(self, element: Lanes) -> StateLanes:
+        """A state made of an element."""
+        return self._run("source", self.side.source, element)
+
+    def begin(self, element: Lanes) -> StateLanes:
+        """The state after a first element."""
+        return self._run("begin", lambda action, x: action.begin(x), element)
+
+    def act(self, state: StateLanes, element: Lanes) -> StateLanes:
+        """The state after an element."""
+        return self._run("act", lambda action, s, x: action.act(s, x), state, element)
+
+    def difference(self, left: Lanes, right: Lanes, *others: Lanes) -> Difference:
+        """How far two states differ."""
+        return self.states.difference(left, right, *map(self.state, others))
+
     def ratios(self, left: Lanes, right: Lanes) -> list[Any]:
-        """How far each lane differs."""
-        return self.carrier.ratios(left, right)  # type: ignore[attr-defined, no-any-return]
+        """How far each lane of two states differs."""
+        return self.states.ratios(left, right)  # type: ignore[attr-defined, no-any-return]
 
     def context(self) -> contextlib.AbstractContextManager[Any]:
         """What everything runs inside of."""
         return self.carrier.context()
 
     def show(self, element: Lanes) -> str:
-        """A pair in one line."""
-        return self.carrier.show(element)
+        """An element or a state in one line."""
+        return (self.states if isinstance(element, StateLanes) else self.carrier).show(element)
 
-    def actor(self, left: Lanes, right: Lanes) -> Lanes:
-        """``(actor(n_l, n_r), m_r)``."""
-        combine = self.operator.actor.combine
-        return (*self._run(lambda a, b: combine(a[0], b[0]), left, right), *self._acted_of(right))
-
-    def acted(self, left: Lanes, right: Lanes) -> Lanes:
-        """``(n_l, acted(m_l, m_r))``."""
-        combine = self.operator.acted.combine
-        return (*self._actor_of(left), *self._run(lambda a, b: combine(a[1], b[1]), left, right))
-
-    def act(self, left: Lanes, right: Lanes) -> Lanes:
-        """``(n_l, act(n_l, m_r))``."""
-        act = self.operator.act
-        return (*self._actor_of(left), *self._run(lambda a, b: act(a[0], b[1]), left, right))
-
-    def neutral(self, element: Lanes, *, actor: bool) -> Lanes:
-        """The pair with its first (or second) part replaced by that part's identity."""
-        identity = self.carrier.identity()
-        if actor:
-            return (*self._actor_of(identity), *self._acted_of(element))
-        return (*self._actor_of(element), *self._acted_of(identity))
-
-    @cached_property
-    def _programs(self) -> dict[Any, Program]:
-        return {}
-
-    def _run(self, function: Callable[[Any, Any], Any], left: Lanes, right: Lanes) -> Lanes:
-        subject = self.carrier.subject
-        code = function.__code__
-        if code not in self._programs:
-
-            def flat(*arrays: mx.array) -> list[mx.array]:
-                half = len(subject.leaves)
-                pair = [tree.unflatten(subject.structure, side) for side in (arrays[:half], arrays[half:])]
-                return tree.flatten(function(*pair))[0]
-
-            self._programs[code] = _program(self.name, flat, subject.leaves * 2)
-        return tuple(evaluate(self._programs[code], [*left, *right], self.carrier.table))
-
-    @cached_property
-    def _lanes_of_actor(self) -> int:
-        subject = self.carrier.subject
-        return sum(leaf.lanes for leaf in subject.leaves[: tree.count(subject.structure[-1][0])])
-
-    def _actor_of(self, element: Lanes) -> Lanes:
-        return element[: self._lanes_of_actor]
-
-    def _acted_of(self, element: Lanes) -> Lanes:
-        return element[self._lanes_of_actor :]
+    def _run(self, what: str, function: Callable[..., State], *operands: Lanes) -> StateLanes:
+        program = self.side.programs[what]
+        if isinstance(self.carrier, UnboundedCarrier):
+            kinds = [self.side.states if isinstance(x, StateLanes) else self.side.subject for x in operands]
+            trees = [tree.unflatten(kind.structure, x) for kind, x in zip(kinds, operands, strict=True)]
+            return StateLanes(tree.flatten(function(self.side.action, *trees))[0])
+        assert program is not None, "other levels are those of programs"
+        lanes = [lane for operand in operands for lane in operand] + [*self.carrier.captured()]
+        return StateLanes(evaluate(program, lanes, self.carrier.table))
 
 
-def _program(name: str, function: Callable[..., Any], leaves: tuple[Leaf, ...]) -> Program:
-    traced = trace_function(f"{name}.act", function, leaves)
-    if traced.program is None:
-        raise errors.TraceError(f"[laws] the action of {name} is not traceable: {traced.reason}.")
-    return traced.program
-
-
-COMPATIBLE = Law(
-    "action",
-    "act(actor(n_a, n_b), m_c) == act(n_a, act(n_b, m_c))",
+RIGHT = Law(
+    "right-action",
+    "act(act(s, b), c) == act(s, combine(b, c)), s a state made of a",
     3,
-    lambda m, a, b, c: (m.neutral(m.act(m.actor(a, b), c), actor=True), m.neutral(m.act(a, m.act(b, c)), actor=True)),
+    lambda m, a, b, c: (m.act(m.act(m.state(a), b), c), m.act(m.state(a), m.combine(b, c))),
 )
-HOMOMORPHIC = Law(
-    "action-by-homomorphisms",
-    "act(n_a, acted(m_b, m_c)) == acted(act(n_a, m_b), act(n_a, m_c))",
+RIGHT_UNIT = Law(
+    "right-action-of-identity",
+    "act(s, identity) == s, s a state made of a",
+    1,
+    lambda m, a: (m.act(m.state(a), m.identity()), m.state(a)),
+)
+RIGHT_BEGIN = Law(
+    "right-begin",
+    "act(begin(a), b) == begin(combine(a, b))",
+    2,
+    lambda m, a, b: (m.act(m.begin(a), b), m.begin(m.combine(a, b))),
+)
+LEFT = Law(
+    "left-action",
+    "act(act(s, c), b) == act(s, combine(b, c)), s a state made of a",
     3,
-    lambda m, a, b, c: (m.act(a, m.acted(b, c)), m.acted(m.act(a, b), m.act(a, c))),
+    lambda m, a, b, c: (m.act(m.act(m.state(a), c), b), m.act(m.state(a), m.combine(b, c))),
 )
-UNIT_ACTS = Law(
-    "action-of-identity",
-    "act(identity, m_a) == m_a",
-    1,
-    lambda m, a: (m.neutral(m.act(m.neutral(a, actor=True), a), actor=True), m.neutral(a, actor=True)),
+LEFT_UNIT = attrs.evolve(RIGHT_UNIT, name="left-action-of-identity")
+LEFT_BEGIN = Law(
+    "left-begin",
+    "act(begin(b), a) == begin(combine(a, b))",
+    2,
+    lambda m, a, b: (m.act(m.begin(b), a), m.begin(m.combine(a, b))),
 )
-UNIT_STAYS = Law(
-    "action-on-identity",
-    "act(n_a, identity) == identity",
-    1,
-    lambda m, a: (m.act(a, m.neutral(a, actor=False)), m.neutral(a, actor=False)),
-)
+_LAWS = {"right": (RIGHT, RIGHT_UNIT, RIGHT_BEGIN), "left": (LEFT, LEFT_UNIT, LEFT_BEGIN)}
 
 
-def actions(carrier: Carrier) -> list[tuple[Action, tuple[Law, ...]]]:
-    """The action inside a carrier's operator with its laws; none if it is no semidirect product."""
-    operator = carrier.subject.operator
-    if not isinstance(operator, Semidirect) or carrier.subject.traced.program is None:
-        return []
-    units = (UNIT_ACTS, UNIT_STAYS) if operator.has_identity else ()
-    return [(Action(carrier, operator), (COMPATIBLE, HOMOMORPHIC, *units))]
+def action_laws(subject: Subject) -> list[tuple[Acting, Law]]:
+    """The laws of an operator's actions, each with what it is checked in; those on itself are its own laws.
+
+    Raises:
+        ScanError: An action has no states to be checked on, or returns what is none.
+    """
+    claims: list[tuple[Acting, Law]] = []
+    for name, (action_law, unit, begin) in _LAWS.items():
+        side = Side(subject, name)
+        if side.action.on_elements:
+            continue
+        laws = [action_law, *[unit] * subject.has_identity, *[begin] * (side.action.begin is not None)]
+        whole = all(dtypes.is_exact(leaf.dtype) for leaf in side.states.leaves)
+        exactly = whole and subject.facts.associativity == "exact"
+        for level in levels([subject.traced.program, *side.programs.values()], exactly):
+            model = Acting(side, level(subject), level(side.states))
+            claims += [(model, law) for law in laws]
+    return claims

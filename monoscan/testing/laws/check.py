@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import attrs
@@ -18,9 +18,10 @@ from monoscan.scan.elements import not_an_operator
 from monoscan.testing.arithmetic.levels import carriers
 from monoscan.testing.arithmetic.machine_levels import MACHINE
 from monoscan.testing.arithmetic.subject import Subject, subject_of
-from monoscan.testing.laws.actions import actions
+from monoscan.testing.laws.actions import action_laws
 from monoscan.testing.laws.law import NATIVE, Law
 from monoscan.testing.laws.report import EMBEDDED, GIVEN, LawError, Report, Row, describe, verdict
+from monoscan.testing.laws.semidirect import semidirect_laws
 from monoscan.testing.laws.sets import claimed_laws, undeclared
 from monoscan.testing.search.counterexamples import Examples, Model, Words, draw, examine, simplest
 from monoscan.testing.search.elements import Elements, Kind, embedded, words
@@ -52,10 +53,15 @@ class _Case:
     origin: str
     reproduce: str | None
 
-    @property
-    def laws(self) -> tuple[Law, ...]:
-        native = (NATIVE,) if self.subject.runs_native else ()
-        return claimed_laws(self.subject.operator, self.subject.facts) + native
+    @cached_property
+    def claims(self) -> tuple[tuple[Model, Law], ...]:
+        """All laws that the operator claims, each with what it is checked in."""
+        subject, claims = self.subject, list[tuple[Model, Law]]()
+        laws = claimed_laws(subject.operator, subject.facts) + ((NATIVE,) if subject.runs_native else ())
+        for carrier in carriers(subject):
+            claims += [(carrier, law) for law in laws if not law.machine or carrier.level in MACHINE]
+            claims += semidirect_laws(carrier)
+        return (*claims, *action_laws(subject))
 
 
 def check_laws(
@@ -113,7 +119,7 @@ def check_laws(
             hints.append(f"{dtype} is left out: {error}")
             continue
         facts = [] if rows else _facts_to_declare(case)
-        rows += _check(case, case.laws, progress)
+        rows += _check(case, case.claims, progress)
         hints += facts
     if not rows and refused:
         raise refused[0]
@@ -135,7 +141,7 @@ class LawCase:
         """
         import pytest
 
-        rows = _check(self.case, (self.law,), _silent)
+        rows = _check(self.case, [claim for claim in self.case.claims if claim[1] is self.law], _silent)
         if not any(row.examples for row in rows):
             pytest.skip(f"{self}: {'; '.join(dict.fromkeys(row.verdict for row in rows))}")
 
@@ -186,7 +192,7 @@ def law_cases(
         except errors.ScanError as error:
             refused.append(error)
         else:
-            found += [LawCase(law, case) for law in case.laws]
+            found += [LawCase(law, case) for law in dict.fromkeys(law for _, law in case.claims)]
     if not found and refused:
         raise refused[0]
     return [pytest.param(case, id=str(case)) for case in found]
@@ -265,16 +271,11 @@ def _words(subject: Subject, letters: Elements) -> Words:
     return words(letters, 0 if subject.has_identity else 1, 3 if lanes <= 5 else 2 if lanes <= 9 else 1)
 
 
-def _check(case: _Case, laws: Sequence[Law], progress: Callable[[str], None]) -> list[Row]:
+def _check(case: _Case, claims: Sequence[tuple[Model, Law]], progress: Callable[[str], None]) -> list[Row]:
     rows = []
-    for carrier in carriers(case.subject):
-        claims: list[tuple[Model, Law]] = [
-            (carrier, law) for law in laws if not law.machine or carrier.level in MACHINE
-        ]
-        claims += [(action, law) for action, extra in actions(carrier) for law in extra]
-        for model, law in claims:
-            progress(f"{law.name} of {case.subject.dtype}, {carrier.level}")
-            rows.append(_check_law(case, model, law))
+    for model, law in claims:
+        progress(f"{law.name} of {case.subject.dtype}, {model.level}")
+        rows.append(_check_law(case, model, law))
     return rows
 
 

@@ -15,22 +15,29 @@ def labels(operator: Semigroup, structure: tree.Structure) -> list[str]:
         operator: The operator.
         structure: The tree of its elements.
     """
-    names, given = tree.flatten(operator.template)
-    if operator.template is not None and given == structure:
-        return [str(name) for name in names]
+    named = given_names(operator.template, structure)
+    if named is not None:
+        return named
     if isinstance(operator, (Maybe, Segmented)):
         return [operator.flag, *labels(operator.inner, structure[-1][1])]
     if operator.parts:
         keys = [key for key, _ in operator.items] if isinstance(operator, Struct) else range(len(operator.parts))
         rows = zip(keys, operator.parts, structure[-1], strict=True)
         return [f"{key}.{name}" for key, part, child in rows for name in labels(part, child)]
-    return _places("x", structure)
+    return places("x", structure)
 
 
-def _places(name: str, structure: tree.Structure) -> list[str]:
+def given_names(template: tree.Tree, structure: tree.Structure) -> list[str] | None:
+    """The names of a template, if it has this structure."""
+    names, given = tree.flatten(template)
+    return [str(name) for name in names] if template is not None and given == structure else None
+
+
+def places(name: str, structure: tree.Structure) -> list[str]:
+    """Keys and fields, and numbers behind a name for places."""
     if structure is tree.LEAF:
         return [name]
     keys = structure[1] if structure[0] is dict else getattr(structure[0], "_fields", None)
     inside = "" if name == "x" else f"{name}."
     names = [f"{inside}{key}" for key in keys] if keys else [f"{name}{i}" for i in range(len(structure[-1]))]
-    return [label for each, child in zip(names, structure[-1], strict=True) for label in _places(each, child)]
+    return [label for each, child in zip(names, structure[-1], strict=True) for label in places(each, child)]

@@ -14,7 +14,7 @@ _HINTS = {
     "exact": "the exact law failed, so this is the formula, not rounding.",
     "60 digits": "the law failed at 60 digits, so this is the formula, not rounding.",
     "bitwise": "facts() says that associativity is exact on these dtypes; here the machine's own arithmetic disagrees.",
-    "unbounded": "combine cannot be traced, so this was checked in float64 to 6 digits only.",
+    "unbounded": "what cannot be traced is checked in float64, to 6 digits only.",
 }
 _WHERE = {
     "exact": "in exact arithmetic",

@@ -205,6 +205,12 @@ def _covariance(kind: Kind) -> SearchStrategy[mx.array]:
     return _small(kind, kind.size, kind.size).map(square)
 
 
+def _weights(operator: Any, kind: Kind) -> Elements:
+    """Matrices without negative entries."""
+    sizes = st.integers(0, 2 if kind.tame else 64).map(lambda k: k / 4)
+    return kind.array(kind.size, kind.size, values=sizes).map(operator.embed)
+
+
 def _filters(operator: Any, kind: Kind) -> Elements:
     """Every Gaussian pair is an element: any A, b and eta, any covariances C and J."""
     matrix, vector, covariance = _small(kind, kind.size, kind.size), _small(kind, kind.size), _covariance(kind)
@@ -242,6 +248,7 @@ _SOURCES: dict[str, Source] = {
     "LogSumExp": _below_infinity,
     "OnlineSoftmax": _below_infinity,
     "MaxSubarray": _below_infinity,
+    "ScaledMatMul": _weights,
     "KalmanFilter": _filters,
     "KalmanSmoother": _smoothers,
     "Quaternion": _vectors(4),

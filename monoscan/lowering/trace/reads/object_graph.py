@@ -82,7 +82,7 @@ _NO_SETTINGS = ("__dict__", "__weakref__", "__builtins__", "__doc__", "__module_
 
 _OPERATOR = (
     *("combine", "identity", "event", "template", "facts", "promote", "check", "events", "parts", "has_identity"),
-    *("before", "after", "restarts", "name"),
+    *("before", "after", "restarts", "right", "left", "name"),
 )
 """What the library reads of an operator, although no code of the user's says so."""
 

@@ -1,4 +1,4 @@
-"""One operator acting on another, and operators carried along a bijection."""
+"""One operator acting on another."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ from typing import Any, final
 import attrs
 import mlx.core as mx
 
-from monoscan import errors, tree
+from monoscan import tree
 from monoscan.monoids import facts
+from monoscan.monoids.action import Action, Events, State
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
 from monoscan.monoids.combinators.parts import Dtypes
 from monoscan.monoids.facts import Facts
-
-Event = int | tuple[int, ...] | None
-
-
-def _callable(composite: Semigroup, field: attrs.Attribute[Any], value: Any) -> None:
-    if not callable(value):
-        raise errors.ScanTypeError(f"[{type(composite).__name__}] {field.name} must be a function; got {value!r:.60}.")
-
-
-def _operator(composite: Semigroup, field: attrs.Attribute[Semigroup], value: Any) -> None:
-    parts.operator(type(composite).__name__, value)
 
 
 @final
@@ -59,10 +49,10 @@ class Semidirect(Monoid):
         array([1, 1.5, 1.75], dtype=float32)
     """
 
-    actor: Semigroup = attrs.field(validator=_operator)
-    acted: Semigroup = attrs.field(validator=_operator)
-    act: Callable[[Element, Element], Element] = attrs.field(default=mx.multiply, validator=_callable)
-    event: Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
+    actor: Semigroup = attrs.field(validator=parts.is_operator)
+    acted: Semigroup = attrs.field(validator=parts.is_operator)
+    act: Callable[[Element, Element], Element] = attrs.field(default=mx.multiply, validator=parts.is_function)
+    event: parts.Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
 
     @property
     def template(self) -> Any:
@@ -106,6 +96,22 @@ class Semidirect(Monoid):
     def restarts(self) -> bool:
         return self.actor.restarts or self.acted.restarts
 
+    @property
+    def left(self) -> Action:
+        """On elements of ``acted``: ``acted(m, act(n, s))``, begun by ``m``."""
+        return Action(self._moved, _acted_of, self._acted_events, self.acted.template)
+
+    def _moved(self, state: State, element: Element) -> State:
+        n, m = element
+        return self.acted.combine(m, self.act(n, state))
+
+    @property
+    def _acted_events(self) -> int | Events:
+        event = self.event
+        if isinstance(event, tuple):
+            return lambda structure: event[-tree.count(structure) :]
+        return self.acted.events if event is None else event
+
     def inverse(self, element: Element) -> Element:
         """``(n', act(n', m'))`` of the inverses ``n'`` and ``m'``."""
         back = inverse_of(self.actor, element[0])
@@ -129,72 +135,5 @@ class Semidirect(Monoid):
         return (*self.actor.events(first), *self.acted.events(second))
 
 
-@final
-@attrs.frozen
-class Via(Monoid):
-    """An operator carried along a bijection: it combines there and comes back.
-
-    Elements are what ``to`` takes; ``combine`` is ``back(inner(to(l), to(r)))``. Identity
-    ``back(e)``, if the inner operator has one. NaN and infinities are those of the inner
-    operator, and of the way there and back.
-
-    Source: transport of structure; *Via* of Algebird and of Haskell's deriving.
-
-    Args:
-        inner (Semigroup): The operator.
-        to (callable): From elements to those of the inner operator.
-        back (callable): The inverse of ``to``.
-        event (int or tuple(int), optional): How many trailing axes of each leaf belong to
-            an element. Default: as the inner operator says.
-
-    Raises:
-        ScanTypeError: ``inner`` is no operator, or ``to`` or ``back`` no function.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> resistors = ms.Via(ms.Sum(), mx.reciprocal, mx.reciprocal)  # in parallel
-        >>> ms.scan(resistors, mx.array([2.0, 2.0, 1.0]))
-        array([2, 1, 0.5], dtype=float32)
-    """
-
-    inner: Semigroup = attrs.field(validator=_operator)
-    to: Callable[[Element], Element] = attrs.field(validator=_callable)
-    back: Callable[[Element], Element] = attrs.field(validator=_callable)
-    event: Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
-
-    @property
-    def name(self) -> str:
-        return f"Via({self.inner.name})"
-
-    @property
-    def has_identity(self) -> bool:
-        return self.inner.has_identity
-
-    def combine(self, left: Element, right: Element) -> Element:
-        return self.back(self.inner.combine(self.to(left), self.to(right)))
-
-    def identity(self, like: Element) -> Element:
-        return self.back(parts.identity(self.inner, self.to(like)))
-
-    def before(self, total: Element, element: Element) -> Element:
-        """As the inner operator's, there and back."""
-        return self.back(self.inner.before(self.to(total), self.to(element)))
-
-    def after(self, element: Element, total: Element) -> Element:
-        """As the inner operator's, there and back."""
-        return self.back(self.inner.after(self.to(element), self.to(total)))
-
-    @property
-    def restarts(self) -> bool:
-        return self.inner.restarts
-
-    def inverse(self, element: Element) -> Element:
-        """As the inner operator's, there and back."""
-        return self.back(inverse_of(self.inner, self.to(element)))
-
-    def facts(self, dtypes: Dtypes) -> Facts:
-        return facts.via(self.inner.facts(dtypes))
-
-    def events(self, structure: tree.Structure) -> tuple[int, ...]:
-        return self.inner.events(structure) if self.event is None else super().events(structure)
+def _acted_of(element: Element) -> Element:
+    return element[1]
