@@ -34,6 +34,11 @@ def accumulation(name: str) -> str:
     return "float32" if name in HALF else name
 
 
+def lane(name: str) -> str:
+    """The dtype of what programs compute with: float32 for the parts of complex numbers, else the dtype itself."""
+    return "float32" if name in COMPLEX else name
+
+
 def itemsize(name: str) -> int:
     """Bytes an item."""
     return _BY_NAME[name].size

@@ -58,14 +58,14 @@ TABLE: dict[Op, Callable[..., Any]] = {
     Op.ARCTAN2: np.arctan2, Op.SINH: np.sinh, Op.COSH: np.cosh, Op.TANH: np.tanh, Op.FLOOR: np.floor, Op.CEIL: np.ceil,
     Op.ROUND: np.rint, Op.EQ: np.equal, Op.NE: np.not_equal, Op.LT: np.less, Op.LE: np.less_equal, Op.GT: np.greater,
     Op.GE: np.greater_equal, Op.NOT: np.invert, Op.AND: np.bitwise_and, Op.OR: np.bitwise_or, Op.XOR: np.bitwise_xor,
-    Op.SHL: np.left_shift, Op.SHR: np.right_shift, Op.CONJ: np.conj, Op.REAL: np.real, Op.IMAG: np.imag,
+    Op.SHL: np.left_shift, Op.SHR: np.right_shift,
     Op.STOP: lambda a: a, Op.SELECT: np.where, Op.LOOKUP: _lookup,
 }  # fmt: skip
 
 
 def wide(dtype: str) -> np.dtype[Any]:
     """What the oracle computes a dtype in."""
-    return np.dtype("complex128" if dtype == "complex64" else "float64" if "float" in dtype else dtype)
+    return np.dtype("float64" if "float" in dtype else dtype)
 
 
 def evaluate(program: Program, lanes: Sequence[Array]) -> list[Array]:
@@ -81,14 +81,15 @@ def _apply(instr: Instr, args: list[Array]) -> Array:
     if instr.op is Op.CONST:
         return np.asarray(instr.param).astype(wide(instr.dtype))
     if instr.op is Op.CAST:
-        kept = args[0].real if args[0].dtype.kind == "c" and instr.dtype != "complex64" else args[0]
-        return kept.astype(wide(instr.dtype))
+        return args[0].astype(wide(instr.dtype))
     return np.asarray(TABLE[instr.op](*args)).astype(wide(instr.dtype))
 
 
 def numpy_of(x: mx.array) -> Array:
-    """An MLX array, floats in float64."""
+    """An MLX array, floats in float64; complex numbers as their parts, of which programs compute."""
     name = str(x.dtype).removeprefix("mlx.core.")
+    if name == "complex64":
+        return np.stack([np.real(x), np.imag(x)], -1).astype(np.float64)
     array = np.array(x.astype(mx.float32) if name in ("float16", "bfloat16") else x)
     return array.astype(wide(name))
 
@@ -177,19 +178,16 @@ def _joined(lanes: Sequence[Array], leaves: Sequence[Leaf]) -> list[Array]:
 
 
 def central(loss: Callable[[list[Array]], Array], arrays: Sequence[Array], step: float = STEP) -> list[Array | None]:
-    """The gradient of ``loss``, which takes variants along an axis in front, by each array of floats.
-
-    Of complex arrays it is dL/da + i dL/db.
-    """
-    moves: list[tuple[int, int, complex]] = []
+    """The gradient of ``loss``, which takes variants along an axis in front, by each array of floats."""
+    moves: list[tuple[int, int, float]] = []
     for k, x in enumerate(arrays):
-        units = {"f": [1.0], "c": [1.0, 1j]}.get(x.dtype.kind, [])
-        moves += [(k, i, unit * sign * step) for i in range(x.size) for unit in units for sign in (1, -1)]
+        if x.dtype.kind == "f":
+            moves += [(k, i, sign * step) for i in range(x.size) for sign in (1, -1)]
     variants = [np.repeat(x[None], len(moves), axis=0) for x in arrays]
     for row, (k, i, move) in enumerate(moves):
         variants[k].reshape(len(moves), -1)[row, i] += move
     slopes = loss(variants) if moves else np.zeros(0)
-    found: list[Array | None] = [np.zeros(x.shape, x.dtype) if x.dtype.kind in "fc" else None for x in arrays]
+    found: list[Array | None] = [np.zeros(x.shape, x.dtype) if x.dtype.kind == "f" else None for x in arrays]
     for row in range(0, len(moves), 2):
         k, i, move = moves[row]
         target = found[k]
@@ -199,7 +197,7 @@ def central(loss: Callable[[list[Array]], Array], arrays: Sequence[Array], step:
 
 
 def weigh(weights: Sequence[Array | None], outputs: Sequence[Array], axis: int | None) -> Array:
-    """The sum of all outputs, each by its weights; of complex ones the real part of conj(w) y."""
+    """The sum of all outputs, each by its weights."""
     total: Array = np.zeros(1)
     for w, y in zip(weights, outputs, strict=True):
         if w is not None:
@@ -208,7 +206,7 @@ def weigh(weights: Sequence[Array | None], outputs: Sequence[Array], axis: int |
             moved = moved.reshape((*front, *(1,) * (y.ndim - 1 - moved.ndim), *moved.shape[len(front) :]))
             finite = np.where(np.isfinite(y), y, 0)  # an identity of -inf does not move
             wide_y = np.broadcast_to(finite, (y.shape[0], *moved.shape))
-            total = total + np.real(np.conj(moved) * wide_y).reshape(y.shape[0], -1).sum(1)
+            total = total + (moved * wide_y).reshape(y.shape[0], -1).sum(1)
     return total
 
 
@@ -296,7 +294,7 @@ class Question:
         order = [next(i for i, x in enumerate(self.captured) if x is found) for found in capture(operator).arrays]
         weights = iter([numpy_of(w) for w in self.weights()])
         state = program.inputs[:k]
-        live = [i for i in range(k) if "float" in state[i].dtype or "complex" in state[i].dtype]
+        live = [i for i in range(k) if "float" in state[i].dtype]
         chosen = [i for i in live if self.leaves is None or i in self.leaves]
         on_results = {i: next(weights) for i in chosen}
         on_carry = {i: next(weights) for i in live} if self.carry else {}

@@ -7,6 +7,7 @@ from typing import Literal
 
 import attrs
 
+from monoscan import dtypes
 from monoscan.lowering.plan import mappable
 from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import Fused, fused
@@ -65,7 +66,8 @@ def way(case: Case, strategy: str) -> Way:
 def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:
     program, items = problem.program, problem.layout.items
     if program is not None:
-        direct = not any(problem.layout.event) or own_answers(program) or mappable.has_bits(program)
+        complexes = any(name in dtypes.COMPLEX for name in problem.accumulators)
+        direct = complexes or not any(problem.layout.event) or own_answers(program) or mappable.has_bits(program)
         if direct or not items or items >= ELEMENTS_PER_OPERATION * len(program.code):
             return "lanes"
     return "slices" if problem.slices else "vmap"
@@ -77,7 +79,7 @@ def held_sizes(case: Case, strategy: str) -> str | None:
     if not problem.options.shapeless:
         return None
     before = problem.before
-    if before is not None and (before.program is None or any(problem.layout.event)):
+    if before is not None and (before.program is None or any(leaf.shape for leaf in before.program.outputs)):
         return "what an exclusive scan shows at heads is made of slices, which hold the sizes of a trace"
     if strategy == "native":
         return native_scan_holds(problem)

@@ -113,9 +113,6 @@ def test_every_function_compiles(dtype: str, loop: Loop) -> None:
 
 
 def test_refusals_name_the_operation() -> None:
-    complex_leaf = Leaf("complex64")
-    program = Program((complex_leaf, complex_leaf), (complex_leaf,), (Instr(Op.MUL, (0, 1), "complex64"),), (2,), 1)
-    assert unsupported(spec_of(program, Loop.ROWS)) == "no CPU code for mul of complex64, complex64 giving complex64"
     leaf = Leaf("float32")
     program = Program((leaf, leaf), (leaf,), (Instr(Op.ERFINV, (1,), "float32"),), (2,), 1)
     assert unsupported(spec_of(program, Loop.ROWS)) == "no CPU code for erfinv of float32 giving float32"

@@ -64,8 +64,7 @@ COMPLEX: list[tuple[ms.Semigroup, tuple[tuple[int, ...], ...]]] = [
 BY_STRATEGY = [
     pytest.param(operator, sizes, strategy, id=f"{operator.name}-{strategy}")
     for operator, sizes in COMPLEX
-    for strategy in ("brent_kung", "hillis_steele", "sequential", "native")
-    if strategy != "native" or isinstance(operator, NATIVE)
+    for strategy in ("auto", "brent_kung", "hillis_steele", "sequential")
 ]
 
 

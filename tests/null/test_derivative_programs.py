@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import mlx.core as mx
 import numpy as np
 import pytest
 from derivative_oracle import (
@@ -16,7 +13,7 @@ from derivative_oracle import (
 from gradient_oracle import evaluate
 
 import monoscan as ms
-from monoscan.lowering.program.derivative import forward, jacobian, linear_over_complex, reverse
+from monoscan.lowering.program.derivative import forward, jacobian, reverse
 
 OPERATORS: list[tuple[ms.Semigroup, tuple[tuple[int, ...], ...]]] = [
     (ms.Product(), ((),)), (ms.LogSumExp(), ((),)), (ms.Affine(), ((), ())), (ms.MatMul(), ((3, 3),)),
@@ -96,18 +93,3 @@ def test_only_the_leaves_asked_for_have_cotangents() -> None:
     np.testing.assert_array_equal(left_b, c)
     np.testing.assert_array_equal(right_a, b)
     np.testing.assert_array_equal(right_b, g)
-
-
-def test_programs_that_take_complex_numbers_apart_are_known() -> None:
-    x = mx.zeros((3,), mx.complex64)
-
-    def holomorphic(combine: Callable[..., mx.array]) -> bool:
-        source = ms.explain(ms.monoid(combine), x).problem.program
-        assert source is not None
-        return linear_over_complex(source, (0,))
-
-    with mx.stream(mx.cpu):
-        assert holomorphic(lambda l, r: l * mx.conj(r))
-        assert holomorphic(lambda l, r: mx.exp(l) * mx.abs(r).astype(mx.complex64))
-        assert not holomorphic(lambda l, r: mx.conj(l) * r)
-        assert not holomorphic(lambda l, r: l / mx.abs(l).astype(mx.complex64) * r)

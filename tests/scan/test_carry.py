@@ -33,7 +33,7 @@ def test_the_carry_of_halves_is_float32_and_the_result_half(dtype: str, strategy
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64", "complex64"])
 def test_the_carry_of_other_dtypes_keeps_them(dtype: str) -> None:
     x = mx.ones((4,), getattr(mx, dtype))
-    for strategy in STRATEGIES:
+    for strategy in [s for s in STRATEGIES if dtype != "complex64" or s != "native"]:
         result, carry = ms.scan(ms.Sum(), x, return_carry=True, strategy=strategy)
         assert (name_of(result), name_of(carry)) == (dtype, dtype)
 

@@ -6,7 +6,7 @@ import attrs
 
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Builder
-from monoscan.lowering.program.derivative import jacobian, linear_over_complex
+from monoscan.lowering.program.derivative import jacobian
 from monoscan.lowering.program.derivative_rules import Term
 from monoscan.lowering.program.ir import Leaf, Op, Program
 from monoscan.lowering.program.routed import chooses
@@ -38,7 +38,7 @@ class Maps:
 def maps_of(program: Program, live: tuple[int, ...]) -> Maps | None:
     """The maps of a ``combine``; ``None`` where their blocks are too large to scan."""
     lanes = [program.outputs[i].dtype for i in live for _ in range(program.outputs[i].lanes)]
-    if len(lanes) > MAX_BLOCK**3 or len(set(lanes)) > 1 or not linear_over_complex(program, live):
+    if len(lanes) > MAX_BLOCK**3 or len(set(lanes)) > 1:
         return None
     pairs, entries = jacobian(program, live)
     pattern = _closed(set(pairs))

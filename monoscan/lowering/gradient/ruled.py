@@ -11,8 +11,9 @@ from typing import Any
 
 import mlx.core as mx
 
+from monoscan import dtypes
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.program.derivative import DIFFERENTIABLE, forward, transposed
+from monoscan.lowering.program.derivative import forward, transposed
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.strategies.combine import trim
@@ -62,8 +63,8 @@ def combine(program: Program, constants: Sequence[mx.array] = (), run: Run = run
 
 
 def _same_shapes(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
-    inputs = [name in DIFFERENTIABLE for name in program.dtypes[: program.num_lanes]]
-    outputs = [program.dtypes[value] in DIFFERENTIABLE for value in program.results]
+    inputs = [name in dtypes.FLOATS for name in program.dtypes[: program.num_lanes]]
+    outputs = [program.dtypes[value] in dtypes.FLOATS for value in program.results]
 
     @mx.custom_function
     def call(*xs: mx.array) -> list[mx.array]:

@@ -80,7 +80,7 @@ def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
     return AlignedScan(
         program=problem.program,
         emit=tuple(range(len(problem.stored))),
-        results=problem.results if options.results else (),
+        results=tuple(map(dtypes.lane, problem.results)) if options.results else (),
         reverse=options.reverse,
         inclusive=options.inclusive,
         want_results=options.results,

@@ -53,8 +53,6 @@ def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
     program, constants = problem.program, problem.neutral if problem.needs_identity() else ()
     if program is None:
         return f"not traceable: {problem.traced.reason}"
-    if "complex64" in (*problem.stored, *(instr.dtype for instr in program.code)):
-        return "kernels hold no complex numbers"
     if constants is None:
         return "the identity is not a constant"
     kernels = tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
@@ -81,7 +79,7 @@ def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_by
     spec = KernelSpec(
         combine=_restricted(program, leaves),
         elements=tuple(_element_dtype(problem, i) for i in leaves),
-        results=tuple(problem.results[i] for i in emit) if problem.options.results else (),
+        results=tuple(dtypes.lane(problem.results[i]) for i in emit) if problem.options.results else (),
         emit=tuple(leaves.index(i) for i in emit),
         want_results=problem.options.results,
         reverse=problem.options.reverse,
@@ -140,7 +138,7 @@ def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
 def _element_dtype(problem: Problem, leaf: int) -> str:
     """What a kernel reads: halves as they are stored, everything else as it is combined."""
     stored, promoted = problem.stored[leaf], problem.results[leaf]
-    return stored if stored == promoted else promoted
+    return dtypes.lane(stored if stored == promoted else promoted)
 
 
 def _loop(problem: Problem, inner: int, width: int) -> Loop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monoscan import dtypes
 from monoscan.lowering.plan.problem import Problem
 
 
@@ -15,10 +16,8 @@ def no_native_scan(problem: Problem) -> str | None:
     if problem.program is None:
         return f"not traceable: {problem.traced.reason}"
     name = problem.accumulators[0]
-    if len(problem.accumulators) != 1 or problem.layout.event[0]:
-        return "MLX scans single arrays of scalars"
-    if name == "complex64" and facts.native not in ("cumsum", "cumprod"):
-        return f"mx.{facts.native} takes no complex64"
+    if len(problem.accumulators) != 1 or problem.layout.event[0] or name in dtypes.COMPLEX:
+        return "MLX scans single arrays of real numbers"
     return None
 
 

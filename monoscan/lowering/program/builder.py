@@ -48,6 +48,10 @@ class Builder:
         """The number of a constant, cast to its dtype."""
         return self.emit(Op.CONST, (), dtype, constants.cast(value, dtype))
 
+    def dtype_of(self, number: int) -> str:
+        """The dtype of a value."""
+        return self.dtypes[number]
+
     def value_of(self, number: int) -> Any:
         """The value of a constant, or ``None``."""
         instr = self.instr(number)

@@ -15,8 +15,6 @@ Table = dict[Op, Callable[..., Any]]
 
 def fold(op: Op, values: Sequence[Any], dtype: str) -> Any:
     """The result of an operation on constants of one dtype, or ``None`` where it is left to the machine."""
-    if dtype == "complex64":
-        return None
     special = _BOOLS if dtype == "bool" else _INTEGERS if dtype in dtypes.INTEGERS else _FLOATS
     function = special.get(op, _ALL.get(op))
     if function is None:
@@ -32,11 +30,11 @@ def cast(value: Any, dtype: str) -> Any:
         return bool(value)
     if dtype in dtypes.INTEGERS:
         bits = 8 * dtypes.itemsize(dtype)
-        wrapped = (_cut(value.real, dtype) if isinstance(value, (float, complex)) else int(value)) % (1 << bits)
+        wrapped = (_cut(value, dtype) if isinstance(value, float) else int(value)) % (1 << bits)
         return wrapped - (1 << bits) if wrapped > dtypes.highest(dtype) else wrapped
     array = np.array(value, "uint64") if isinstance(value, int) and value > dtypes.highest("int64") else np.array(value)
     with np.errstate(all="ignore"):
-        return (array if dtype == "complex64" else array.real).astype(dtype).item()
+        return array.astype(dtype).item()
 
 
 def _cut(value: float, dtype: str) -> int:

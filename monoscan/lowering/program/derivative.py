@@ -11,23 +11,9 @@ from __future__ import annotations
 
 from monoscan import dtypes
 from monoscan.lowering.program.builder import Builder
-from monoscan.lowering.program.derivative_rules import FACTORS, OWN_CONJUGATE, PASSING, ROUTES, RULES, Rule, Term, phase
+from monoscan.lowering.program.derivative_rules import FACTORS, PASSING, ROUTES, RULES, Term
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program, eliminate_dead_code
 from monoscan.lowering.program.routed import Routed, chooses, chosen, root
-
-DIFFERENTIABLE = dtypes.FLOATS | dtypes.COMPLEX
-
-
-def linear_over_complex(program: Program, live: tuple[int, ...]) -> bool:
-    """Whether results move with these leaves of the left operand by complex factors: no part of one is taken alone."""
-    moved = {lane for leaf in live for lane in program.input_lanes[leaf]}
-    for number, instr in enumerate(program.code, program.num_lanes):
-        if moved.intersection(instr.args):
-            moved.add(number)
-            parts = instr.op in OWN_CONJUGATE or instr.op is Op.CAST
-            if parts and any(program.dtypes[a] == "complex64" for a in instr.args):
-                return False
-    return True
 
 
 class _Copy:
@@ -55,8 +41,8 @@ class _Copy:
 
 
 def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
-    """The leaves that have a derivative: floats and complex numbers."""
-    return tuple(i for i, leaf in enumerate(leaves) if leaf.dtype in DIFFERENTIABLE)
+    """The leaves that have a derivative: floats."""
+    return tuple(i for i, leaf in enumerate(leaves) if leaf.dtype in dtypes.FLOATS)
 
 
 def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
@@ -125,11 +111,11 @@ def _propagate(instr: Instr, number: int, values: list[Term], cotangents: dict[i
         for i, lane in enumerate(instr.args[1:]):
             _accumulate(cotangents, lane, whole.under(args[0].apply(Op.EQ, i, dtype="bool")))
     elif instr.op is Op.CAST:
-        if args[0].dtype in DIFFERENTIABLE:
+        if args[0].dtype in dtypes.FLOATS:
             _accumulate(cotangents, instr.args[0], whole.through(whole.value.cast(args[0].dtype), passing=True))
     else:
         for place, rule in enumerate(RULES.get(instr.op, ())):
-            part = _conjugated(instr.op, rule, whole.value, values[number], args)
+            part = rule(whole.value, values[number], *args)
             if part is not None:
                 _accumulate(cotangents, instr.args[place], _routed(instr.op, place, whole, part, args))
 
@@ -140,14 +126,6 @@ def _routed(op: Op, place: int, whole: Routed, part: Term, args: list[Term]) -> 
     if op in FACTORS and (whole.wary or op is not Op.MUL):
         moved = moved.times(FACTORS[op][place](*args))
     return moved.under(ROUTES[op][place](*args)) if op in ROUTES else moved
-
-
-def _conjugated(op: Op, rule: Rule, g: Term, out: Term, args: list[Term]) -> Term | None:
-    """A rule with the conjugate of the derivative, which is MLX's convention for complex cotangents."""
-    if out.dtype != "complex64" or op in OWN_CONJUGATE:
-        return rule(g, out, *args)
-    part = rule(g.apply(Op.CONJ), out, *args)
-    return None if part is None else part.apply(Op.CONJ)
 
 
 def forward(program: Program) -> Program:
@@ -182,7 +160,7 @@ def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, 
     """The tangent of a result, or ``None`` where it is zero."""
     out, args = values[number], [values[a] for a in instr.args]
     moved = [tangents.get(a) for a in instr.args]
-    if out.dtype not in DIFFERENTIABLE or not any(moved):
+    if out.dtype not in dtypes.FLOATS or not any(moved):
         return None
     if instr.op is Op.SELECT:
         return chosen(args[0], moved[1], moved[2])
@@ -203,10 +181,6 @@ def _pushed(op: Op, place: int, tangent: Term, out: Term, args: list[Term]) -> T
     """What one argument's tangent does to the result, or ``None`` where that is nothing."""
     if op is Op.CAST:
         return tangent.cast(out.dtype)
-    if op in (Op.CONJ, Op.REAL, Op.IMAG):
-        return tangent.apply(op, dtype=out.dtype)
-    if op is Op.ABS and args[0].dtype == "complex64":
-        return (phase(args[0], out).apply(Op.CONJ) * tangent).apply(Op.REAL, dtype="float32").cast(out.dtype)
     return RULES[op][place](tangent, out, *args) if op in RULES else None
 
 

@@ -26,7 +26,7 @@ class Term:
     def dtype(self) -> str:
         return self.builder.dtypes[self.number]
 
-    def const(self, value: float | complex) -> Term:
+    def const(self, value: float) -> Term:
         """A constant of this term's dtype."""
         return Term(self.builder, self.builder.const(value, self.dtype))
 
@@ -98,13 +98,7 @@ def _weight(x: Term, y: Term) -> Term:
 
 
 def _abs(g: Term, out: Term, x: Term) -> Term:
-    return g * x.apply(Op.SIGN) if x.dtype != "complex64" else g.cast("complex64") * phase(x, out)
-
-
-def phase(x: Term, size: Term) -> Term:
-    """The unit x / |x|, and 0 at 0."""
-    zero = size.apply(Op.EQ, 0.0, dtype="bool")
-    return x / zero.where(size.const(1), size).cast("complex64")
+    return g * x.apply(Op.SIGN)
 
 
 def _arctan2(g: Term, out: Term, y: Term, x: Term) -> Term:
@@ -157,16 +151,10 @@ RULES: dict[Op, tuple[Rule, ...]] = {
     Op.SINH: (lambda g, out, x: g * x.apply(Op.COSH),),
     Op.COSH: (lambda g, out, x: g * x.apply(Op.SINH),),
     Op.TANH: (lambda g, out, x: g * (out.const(1) - out * out),),
-    Op.CONJ: (lambda g, out, x: g.apply(Op.CONJ),),
-    Op.REAL: (lambda g, out, x: g.cast("complex64"),),
-    Op.IMAG: (lambda g, out, x: g.cast("complex64") * 1j,),
 }
 """The derivative of each operation by each argument. What is missing is piecewise constant, or in `derivative` itself."""
 
-OWN_CONJUGATE = frozenset({Op.ABS, Op.CONJ, Op.REAL, Op.IMAG})
-"""Operations on the parts of a complex number: their rules conjugate by themselves."""
-
-PASSING = frozenset({Op.ADD, Op.SUB, Op.NEG, Op.MIN, Op.MAX, Op.CAST, Op.SELECT, Op.LOOKUP, Op.CONJ, Op.REAL, Op.IMAG})
+PASSING = frozenset({Op.ADD, Op.SUB, Op.NEG, Op.MIN, Op.MAX, Op.CAST, Op.SELECT, Op.LOOKUP})
 """Operations whose rules multiply by nothing that may be infinite: there zero stays zero."""
 
 Route = Callable[..., "Term | None"]
@@ -177,8 +165,8 @@ def _is(op: Op, x: Term, y: Term | float) -> Term:
     return x.apply(op, y, dtype="bool")
 
 
-def _positive(x: Term, y: Term) -> Term | None:
-    return None if x.dtype == "complex64" else _is(Op.GT, x, 0.0)
+def _positive(x: Term, y: Term) -> Term:
+    return _is(Op.GT, x, 0.0)
 
 
 ROUTES: dict[Op, tuple[Route, ...]] = {

@@ -141,9 +141,6 @@ ARRAYS: Arithmetic[mx.array] = {
     Op.XOR: _logic(mx.not_equal, mx.bitwise_xor),
     Op.SHL: _shift(mx.left_shift),
     Op.SHR: _shift(mx.right_shift),
-    Op.CONJ: _unary(mx.conj),
-    Op.REAL: _unary(mx.real),
-    Op.IMAG: _unary(mx.imag),
 }
 """The arithmetic of MLX arrays, of any shapes that broadcast."""
 

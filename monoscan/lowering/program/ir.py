@@ -2,7 +2,7 @@
 
 A `Program` is what a traced ``combine`` becomes. Values are numbered: the input lanes
 come first, in order, then one value per instruction. There is no control flow and there
-are no shapes left: a 2 x 2 matrix is four lanes. Everything in the library that needs to
+are no shapes left: a 2 x 2 matrix is four lanes, a complex number two. Everything in the library that needs to
 know what an operator does (laws, error bounds, gradients, cost, kernels) interprets this.
 """
 
@@ -32,7 +32,7 @@ class Op(enum.Enum):
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
-    DIV = "div"  # of floats and complex numbers
+    DIV = "div"  # of floats
     FLOORDIV = "floordiv"  # rounds towards -inf, as Python's //
     REM = "rem"  # sign of the divisor, as Python's %
     POW = "pow"
@@ -83,10 +83,6 @@ class Op(enum.Enum):
     XOR = "xor"
     SHL = "shl"
     SHR = "shr"
-    # complex numbers
-    CONJ = "conj"
-    REAL = "real"
-    IMAG = "imag"
 
 
 COMPARISONS = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE})

@@ -18,6 +18,7 @@ from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, o
 from monoscan.lowering.strategies.hillis_steele import BASE
 from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
+from monoscan.lowering.targets.pairs import from_pairs, of_pairs, pairs
 from monoscan.lowering.trace.reads.captures import Captures
 
 
@@ -45,20 +46,30 @@ def run(
         return aligned.run(scan, inputs, axis, rank, combine)
 
     outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
-    results = [layout.restore(y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
-    return results, [layout.restore_carry(c, i) for i, c in enumerate(outputs[len(results) :])]
+    results = [restored(problem, y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
+    return results, [restored_carry(problem, c, i) for i, c in enumerate(outputs[len(results) :])]
 
 
 def aligned_arrays(
     problem: Problem, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> list[mx.array]:
-    """Elements, captured arrays and ``init``, aligned."""
+    """Elements, captured arrays and ``init``, aligned, complex ones as pairs."""
     layout = problem.layout
-    elements = [promoted(problem, layout.align(x, i), i) for i, x in enumerate(leaves)]
-    captured = [mx.expand_dims(c, list(range(layout.rank + 1))) for c in captures.operands]
+    elements = [pairs(promoted(problem, layout.align(x, i), i)) for i, x in enumerate(leaves)]
+    captured = [pairs(mx.expand_dims(c, list(range(layout.rank + 1)))) for c in captures.operands]
     names = problem.accumulators
-    starts = [layout.align_init(x, i).astype(dtypes.by_name(names[i])) for i, x in enumerate(init or ())]
+    starts = [pairs(layout.align_init(x, i).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())]
     return [*elements, *captured, *starts]
+
+
+def restored(problem: Problem, y: mx.array, leaf: int) -> mx.array:
+    """A result of an aligned scan, as the caller sees it."""
+    return problem.layout.restore(from_pairs(y, problem.results[leaf]), leaf)
+
+
+def restored_carry(problem: Problem, y: mx.array, leaf: int) -> mx.array:
+    """A carry of an aligned scan, as the caller sees it."""
+    return problem.layout.restore_carry(from_pairs(y, problem.accumulators[leaf]), leaf)
 
 
 def promoted(problem: Problem, x: mx.array, leaf: int) -> mx.array:
@@ -78,9 +89,8 @@ def _mapped(problem: Problem, captures: Captures, scan: AlignedScan, arrays: Seq
 def whole_combine(problem: Problem, captures: Captures) -> Combine:
     """``combine`` on leaves of elements, outside of the rules for whole scans: MLX differentiates what runs it."""
     if problem.program is not None:
-        flat = [c.reshape(-1) for c in captures.operands]
-        constants = [c[i] for c in flat for i in range(c.size)]
-        return on_lanes(ruled.combine(problem.program, constants), [leaf.shape for leaf in problem.element])
+        lanes = ruled.combine(problem.program, aligned.capture_lanes([pairs(c) for c in captures.operands], 0))
+        return of_pairs(on_lanes(lanes, [leaf.shape for leaf in problem.program.outputs]), problem.accumulators)
     if problem.slices:
         return by_slices(captures.root, problem.structure)
     rules = problem.traced.own_rules

@@ -11,8 +11,8 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import capture_lanes
 from monoscan.lowering.plan.plan import Restart
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.interpret import ARRAYS, evaluate
-from monoscan.lowering.strategies.combine import by_vmap
+from monoscan.lowering.strategies.combine import by_lanes, by_vmap, on_lanes
+from monoscan.lowering.targets.pairs import of_pairs, pairs
 from monoscan.lowering.trace.before import before
 from monoscan.lowering.trace.reads.captures import Captures
 
@@ -54,5 +54,6 @@ def _combined(
             return left
         one = before(captures).rebuild
         return by_vmap(one, problem.structure, captures.operands, problem.layout.event)(left, right)
-    lanes = evaluate(restart.program, [*left, *right, *capture_lanes(captures.operands, 0)], ARRAYS)
-    return [mx.broadcast_arrays(y, x)[0] for x, y in zip(left, lanes, strict=True)]
+    events = [leaf.shape for leaf in restart.program.outputs]
+    lanes = by_lanes(restart.program, capture_lanes([pairs(c) for c in captures.operands], 0))
+    return of_pairs(on_lanes(lanes, events), problem.accumulators)(left, right)

@@ -14,13 +14,15 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.trace import primitives, stops
+from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
-from monoscan.lowering.trace.step import MAX_VALUES, Step, Untraceable
+from monoscan.lowering.trace.step import MAX_VALUES, Step
 from monoscan.lowering.trace.stops import Record
+from monoscan.lowering.trace.untraceable import Untraceable
 from monoscan.monoids.base import Semigroup
 
 MAX_CAPTURED_LANES = 256
@@ -70,7 +72,7 @@ def trace_combine(
     records = record_combine(role, structure, leaves, captures)
     if isinstance(records, str):
         return Traced(None, records)
-    lanes = sum(leaf.lanes for leaf in leaves)
+    lanes = sum(held(leaf).lanes for leaf in leaves)
     if lanes > MAX_LANES:
         return Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
     if not all(leaf.lanes for leaf in leaves):
@@ -231,7 +233,7 @@ def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], struct
 
 
 def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Traced:
-    builder = Builder(inputs)
+    builder = ComplexBuilder(inputs)
     values: dict[str, Ids] = {}
     outputs: list[tuple[str, Any, Any]] = []
     try:
@@ -250,7 +252,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
     return Traced(builder.finish([values[name] for name, _, _ in outputs], arity))
 
 
-def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None:
+def _lower_one(builder: ComplexBuilder, record: Record, values: dict[str, Ids]) -> None:
     _, shape, dtype = record["outputs"][0]
     inputs = [values[name] for name, _, _ in record["inputs"]]
     call = Step(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
@@ -258,12 +260,12 @@ def _lower_one(builder: Builder, record: Record, values: dict[str, Ids]) -> None
     values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
 
 
-def constants_of(builder: Builder, record: Record) -> list[tuple[str, Ids]]:
+def constants_of(builder: ComplexBuilder, record: Record) -> list[tuple[str, Ids]]:
     """The names and the value numbers of a record's constants."""
     return [(name, _constant(builder, array)) for name, array in record["constants"]]
 
 
-def _constant(builder: Builder, array: mx.array) -> Ids:
+def _constant(builder: ComplexBuilder, array: mx.array) -> Ids:
     name = dtypes.name_of(array.dtype)
     if name in dtypes.HALF:
         array, name = array.astype(mx.float32, stream=mx.cpu), "float32"

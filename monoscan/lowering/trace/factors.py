@@ -18,7 +18,8 @@ import numpy as np
 
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.trace.step import MAX_VALUES, Untraceable
+from monoscan.lowering.trace.step import MAX_VALUES
+from monoscan.lowering.trace.untraceable import Untraceable
 
 ALIKE, OWN = -1, -2
 

@@ -132,7 +132,21 @@ def _scatter(arguments: list[Any], inputs: Sequence[Shape], outputs: Sequence[Sh
 
 _RULES: dict[str, Callable[[list[Any], Sequence[Shape], Sequence[Shape]], Frame]] = {
     **dict.fromkeys(
-        ("AsType", "BitwiseBinary", "Copy", "DivMod", "Equal", "Log", "Sqrt", "Square", "StopGradient"), _elementwise
+        (
+            "AsType",
+            "BitwiseBinary",
+            "Conjugate",
+            "Copy",
+            "DivMod",
+            "Equal",
+            "Imag",
+            "Log",
+            "Real",
+            "Sqrt",
+            "Square",
+            "StopGradient",
+        ),
+        _elementwise,
     ),
     **dict.fromkeys(("LogSumExp", "Softmax"), _along(-1)),
     **dict.fromkeys(("Matmul", "AddMM"), _matmul),

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from monoscan import dtypes
-from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
-from monoscan.lowering.trace.step import Step, Untraceable
+from monoscan.lowering.trace.complex_builder import ComplexBuilder
+from monoscan.lowering.trace.step import Step
+from monoscan.lowering.trace.untraceable import Untraceable
 
 UPDATES = {0: Op.MAX, 1: Op.MIN, 2: Op.ADD, 3: Op.MUL, 4: None}
 """How an update is combined with what it falls on; ``None`` replaces it."""
@@ -60,11 +62,11 @@ def _place(index: int, size: int) -> int:
     return min(max(index + size if index < 0 else index, 0), size - 1)
 
 
-def _dynamic_place(builder: Builder, number: int, size: int) -> int:
+def _dynamic_place(builder: ComplexBuilder, number: int, size: int) -> int:
     """`_place` as a value of the program, without the steps that the index shows to be idle."""
-    if not dtypes.holds(builder.dtypes[number], size):
+    if not dtypes.holds(builder.dtype_of(number), size):
         number = builder.emit(Op.CAST, (number,), "int32")
-    dtype = builder.dtypes[number]
+    dtype = builder.dtype_of(number)
     low, high = _bounds(builder, number)
     if low < 0:
         negative = builder.emit(Op.LT, (number, builder.const(0, dtype)), "bool")
@@ -75,9 +77,9 @@ def _dynamic_place(builder: Builder, number: int, size: int) -> int:
     return number if high < size else builder.emit(Op.MIN, (number, builder.const(size - 1, dtype)), dtype)
 
 
-def _bounds(builder: Builder, number: int) -> tuple[int, int]:
+def _bounds(builder: ComplexBuilder, number: int) -> tuple[int, int]:
     """Between which integers an index lies, as far as its dtype and clipping by constants say."""
-    instr, dtype = builder.instr(number), builder.dtypes[number]
+    instr, dtype = builder.instr(number), builder.dtype_of(number)
     if instr is not None and instr.op in (Op.MIN, Op.MAX):
         for index, limit in (instr.args, instr.args[::-1]):
             value = builder.value_of(limit)
@@ -96,7 +98,7 @@ def _lookup(call: Step, number: int, table: Ids) -> Ids:
         return row
     place = _dynamic_place(call.builder, number, len(table))
     columns = table.reshape(len(table), -1).T
-    dtype = call.builder.dtypes[int(table.flat[0])]
+    dtype = call.builder.dtype_of(int(table.flat[0]))
     found = [call.builder.emit(Op.LOOKUP, (place, *(int(v) for v in column)), dtype) for column in columns]
     return np.array(found, dtype=np.int64).reshape(table.shape[1:])
 

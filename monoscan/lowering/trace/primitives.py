@@ -15,15 +15,16 @@ from monoscan import dtypes
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
 from monoscan.lowering.trace import indexing
-from monoscan.lowering.trace.step import MAX_VALUES, Step, Untraceable
+from monoscan.lowering.trace.step import MAX_VALUES, Step
+from monoscan.lowering.trace.untraceable import Untraceable
 
 ELEMENTWISE = {
     "Abs": Op.ABS, "Add": Op.ADD, "ArcCos": Op.ARCCOS, "ArcSin": Op.ARCSIN, "ArcTan": Op.ARCTAN, "ArcTan2": Op.ARCTAN2,
-    "Ceil": Op.CEIL, "Conjugate": Op.CONJ, "Cos": Op.COS, "Cosh": Op.COSH, "Divide": Op.DIV, "Erf": Op.ERF,
+    "Ceil": Op.CEIL, "Cos": Op.COS, "Cosh": Op.COSH, "Divide": Op.DIV, "Erf": Op.ERF,
     "ErfInv": Op.ERFINV, "Exp": Op.EXP, "Expm1": Op.EXPM1, "Floor": Op.FLOOR, "FloorDivide": Op.FLOORDIV,
-    "Greater": Op.GT, "GreaterEqual": Op.GE, "Imag": Op.IMAG, "Less": Op.LT, "LessEqual": Op.LE, "Log1p": Op.LOG1P,
+    "Greater": Op.GT, "GreaterEqual": Op.GE, "Less": Op.LT, "LessEqual": Op.LE, "Log1p": Op.LOG1P,
     "LogAddExp": Op.LOGADDEXP, "LogicalAnd": Op.AND, "LogicalNot": Op.NOT, "LogicalOr": Op.OR, "Maximum": Op.MAX,
-    "Minimum": Op.MIN, "Multiply": Op.MUL, "Negative": Op.NEG, "NotEqual": Op.NE, "Power": Op.POW, "Real": Op.REAL,
+    "Minimum": Op.MIN, "Multiply": Op.MUL, "Negative": Op.NEG, "NotEqual": Op.NE, "Power": Op.POW,
     "Remainder": Op.REM, "Round": Op.ROUND, "Select": Op.SELECT, "Sigmoid": Op.SIGMOID, "Sign": Op.SIGN, "Sin": Op.SIN,
     "Sinh": Op.SINH, "Subtract": Op.SUB, "Tan": Op.TAN, "Tanh": Op.TANH,
 }  # fmt: skip
@@ -102,7 +103,7 @@ def _reduce(call: Step, x: Ids) -> Ids:
 def _arg_reduce(call: Step, x: Ids) -> Ids:
     kind, axis = call.arguments
     rows = np.moveaxis(x, axis, 0)
-    source = call.builder.dtypes[int(rows.flat[0])]
+    source = call.builder.dtype_of(int(rows.flat[0]))
     best, index = rows[0], call.each(Op.CAST, np.broadcast_to(call.const(0), rows[0].shape))
     for i, row in enumerate(rows[1:], 1):
         better = call.each(Op.GT if kind else Op.LT, row, best, dtype="bool")
@@ -174,6 +175,7 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "Broadcast": lambda call, x, *_: np.broadcast_to(x, call.shape),
     "BroadcastAxes": lambda call, x, *_: np.broadcast_to(x, call.shape),
     "Concatenate": lambda call, *xs: np.concatenate(xs, call.arguments[0]),
+    "Conjugate": lambda call, x: call.builder.conjugate(x),
     "Copy": _same,
     "DivMod": _divmod,
     "Equal": _equal,
@@ -182,11 +184,13 @@ _RULES: dict[str, Callable[..., Ids | list[Ids]]] = {
     "Full": lambda call, x: np.broadcast_to(x, call.shape),
     "Gather": indexing.gather,
     "GatherAxis": indexing.gather_axis,
+    "Imag": lambda call, x: call.builder.part(x, 1),
     "Log": _log,
     "LogSumExp": _logsumexp,
     "Matmul": _matmul,
     "NumberOfElements": _number_of_elements,
     "Pad": indexing.pad,
+    "Real": lambda call, x: call.builder.part(x, 0),
     "Reduce": _reduce,
     "Reshape": _reshape,
     "Scan": _scan,

@@ -20,10 +20,11 @@ from typing import Any
 
 from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program, Shape
 from monoscan.lowering.trace import primitives
 from monoscan.lowering.trace.combine import Traced, check_slices, constants_of, record_combine
+from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
 from monoscan.lowering.trace.factors import (
     ALIKE,
     Axis,
@@ -40,8 +41,9 @@ from monoscan.lowering.trace.factors import (
 from monoscan.lowering.trace.frames import Labels, frame_of
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
-from monoscan.lowering.trace.step import Step, Untraceable
+from monoscan.lowering.trace.step import Step
 from monoscan.lowering.trace.stops import Record
+from monoscan.lowering.trace.untraceable import Untraceable
 
 
 def trace_slices(
@@ -137,7 +139,7 @@ def _fewest_event_axes(
 ) -> tuple[int, Traced]:
     reason = f"combine mixes positions along axis {axis}, or one in front of it"
     for leading in range(min(len(leaf.shape) for leaf in slices), axis, -1):
-        lanes = sum(prod(leaf.shape[leading:]) for leaf in slices)
+        lanes = sum(held(Leaf(leaf.dtype, leaf.shape[leading:])).lanes for leaf in slices)
         if lanes > MAX_LANES:
             return 0, Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
         try:
@@ -156,7 +158,7 @@ def _program(records: list[Record], slices: tuple[Leaf, ...], leading: int, capt
     if batch is None:
         return None
     element = tuple(Leaf(leaf.dtype, leaf.shape[leading:]) for leaf in slices)
-    builder = Builder(element + element + captures.leaves)
+    builder = ComplexBuilder(element + element + captures.leaves)
     try:
         results = _read(records, builder, slices + slices, batch)
         rows = zip(results, slices, strict=True)
@@ -188,7 +190,9 @@ def _of_element(value: Spread, shape: Shape, batch: list[Factor]) -> Ids:
     return value.fit(kept).reshape(shape[len(batch) :])
 
 
-def _read(records: list[Record], builder: Builder, slices: tuple[Leaf, ...], batch: list[Factor]) -> list[Spread]:
+def _read(
+    records: list[Record], builder: ComplexBuilder, slices: tuple[Leaf, ...], batch: list[Factor]
+) -> list[Spread]:
     """The values that the recorded function returns."""
     values: dict[str, Spread] = {}
     outputs: list[str] = []
@@ -209,7 +213,7 @@ def _read(records: list[Record], builder: Builder, slices: tuple[Leaf, ...], bat
     return [values[name] for name in outputs]
 
 
-def _primitive(builder: Builder, record: Record, inputs: list[Spread]) -> list[Spread]:
+def _primitive(builder: ComplexBuilder, record: Record, inputs: list[Spread]) -> list[Spread]:
     """The results of one primitive."""
     name, arguments = record["name"], list(record["arguments"])
     primitives.check(name)

@@ -7,15 +7,12 @@ from typing import Any
 import attrs
 import numpy as np
 
-from monoscan.lowering.program.builder import Builder, Ids
+from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
+from monoscan.lowering.trace.complex_builder import ComplexBuilder
 
 MAX_VALUES = 4096
 """The most lanes of one intermediate array: beyond it, unrolling is no service to anyone."""
-
-
-class Untraceable(Exception):
-    """The IR cannot express a primitive; the message is the reason that ``explain`` shows."""
 
 
 @attrs.frozen
@@ -23,7 +20,7 @@ class Step:
     """One step of a trace: a primitive on arrays of value numbers."""
 
     name: str
-    builder: Builder
+    builder: ComplexBuilder
     inputs: list[Ids]
     arguments: list[Any]
     shape: tuple[int, ...]

@@ -29,7 +29,6 @@ from monoscan.testing.arithmetic.bounded import (
     wide,
     zero_unless,
 )
-from monoscan.testing.arithmetic.exact import NotRational
 from monoscan.testing.arithmetic.machine import MACHINE, Array
 
 
@@ -144,10 +143,6 @@ def _cast(instr: Instr, x: Bounded) -> Bounded:
     return Bounded(value, zero_unless(x.error > 0, x.error + 1))
 
 
-def _complex(instr: Instr, *args: Bounded) -> Bounded:
-    raise NotRational("complex numbers have no running bounds here")
-
-
 _MONOTONE = (
     Op.EXPM1, Op.LOG, Op.LOG2, Op.LOG10, Op.LOG1P, Op.ERFINV, Op.ARCTAN, Op.SINH, Op.TANH, Op.FLOOR, Op.CEIL, Op.ROUND,
 )  # fmt: skip
@@ -187,7 +182,6 @@ BOUNDED: Arithmetic[Any] = {
     Op.XOR: _xor,
     **dict.fromkeys(COMPARISONS, _comparison),
     **dict.fromkeys((Op.FLOORDIV, Op.REM, Op.SHL, Op.SHR), fragile),
-    **dict.fromkeys((Op.CONJ, Op.REAL, Op.IMAG), _complex),
     **dict.fromkeys(_MONOTONE, functions.monotone()),
 }
 """The arithmetic of running error bounds, on arrays of any shapes that broadcast."""

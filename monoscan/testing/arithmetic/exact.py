@@ -92,8 +92,6 @@ def is_infinite(value: Any) -> bool:
 
 def lift(value: Any, dtype: str, number: Callable[[float], Any] = rational) -> Any:
     """The exact value of a machine value."""
-    if dtype in dtypes.COMPLEX:
-        raise NotRational(f"[laws] complex numbers have no exact arithmetic here; got a lane of dtype {dtype}.")
     if dtype in dtypes.FLOATS:
         return number(float(value))
     return bool(value) if dtype == "bool" else wrap(int(value), dtype)

@@ -24,7 +24,7 @@ from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.rules import Rules
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.targets.graph import aligned_arrays
+from monoscan.lowering.targets.graph import aligned_arrays, restored, restored_carry
 from monoscan.lowering.trace.reads.captures import Captures
 
 Results = list[mx.array | None]
@@ -48,7 +48,7 @@ class Arranged:
         self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
     ) -> tuple[Results, Results]:
         """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
-        problem, layout = self.problem, self.problem.layout
+        problem = self.problem
         arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
         results: Results = [None] * len(leaves)
         carry: Results = [None] * len(leaves)
@@ -56,11 +56,11 @@ class Arranged:
             outputs = launch([arrays[i] for i in chosen])
             if problem.options.results:
                 for leaf, y in zip(kernel.emit, outputs, strict=False):
-                    results[leaf] = y if self.plain else layout.restore(y, leaf)
+                    results[leaf] = y if self.plain else restored(problem, y, leaf)
                 outputs = outputs[len(kernel.emit) :]
             for leaf, c in zip(kernel.leaves, outputs, strict=False):
                 if leaf in kernel.emit:
-                    carry[leaf] = c if self.plain else layout.restore_carry(c, leaf)
+                    carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)
         return results, carry
 
 
@@ -99,6 +99,7 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     layout, everything = problem.layout, tuple(range(len(problem.stored)))
     plain = (
         problem.stored == problem.results
+        and not dtypes.COMPLEX.intersection(problem.stored)
         and all(len(batch) == layout.rank for batch in layout.batch)
         and not problem.captures.arrays
         and layout.init is None

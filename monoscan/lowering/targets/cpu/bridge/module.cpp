@@ -11,6 +11,7 @@
 
 #include "attach.h"
 #include "fit.h"
+#include "pairs.h"
 #include "primitive.h"
 
 namespace nb = nanobind;
@@ -105,7 +106,7 @@ bool is_zero(const mx::array& array) {
   const mx::array* x = &array;
   while (x->has_primitive() && !x->inputs().empty()) {
     const std::string name = x->primitive().name();
-    if (name != "Full" && name != "Broadcast" && name != "AsType") return false;
+    if (name != "Full" && name != "Broadcast" && name != "AsType" && name != "monoscan_pairs") return false;
     x = &x->inputs()[0];  // in a shapeless trace more of them follow, for the shape alone
   }
   if (x->has_primitive() || x->size() != 1 || !x->is_available()) return false;
@@ -152,6 +153,8 @@ NB_MODULE(_monoscan_bridge, m) {
   m.def("attach", &monoscan::attach, "primals"_a, "values"_a, "rules"_a, nb::kw_only(), "axis"_a, "rank"_a);
   m.def("is_zero", &monoscan::is_zero, "array"_a);
   m.def("fit", &monoscan::fit, "array"_a, "like"_a, nb::kw_only(), "rank"_a);
+  m.def("pairs", &monoscan::pairs, "array"_a);
+  m.def("from_pairs", &monoscan::from_pairs, "array"_a);
   m.def("shapeless", &monoscan::shapeless);
   m.def("threads", [] { return monoscan::pool().threads(); });
   m.def(

@@ -113,6 +113,14 @@ class Bridge(Protocol):
         """The sum over those of the first ``rank`` axes along which ``like`` has size 1 when it runs."""
         ...
 
+    def pairs(self, array: mx.array) -> mx.array:
+        """A complex array as its parts, along a last axis of size 2: in the same memory."""
+        ...
+
+    def from_pairs(self, array: mx.array) -> mx.array:
+        """The complex array that has these parts."""
+        ...
+
     def shapeless(self) -> bool:
         """Whether a function is being traced by ``mx.compile(..., shapeless=True)``."""
         ...
