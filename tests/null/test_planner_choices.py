@@ -10,7 +10,7 @@ import pytest
 
 import monoscan as ms
 from monoscan.lowering import planner
-from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.plan import Kernels, Plan
 from monoscan.lowering.targets.cpu import target as cpu
 
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
@@ -238,3 +238,30 @@ def test_the_rows_after_the_one_that_was_taken_say_so() -> None:
     assert reason(found, 3) == "not a Tuple or Struct"
     assert [reason(found, row) for row in (5, 6, 7)] == ["would do, but row 4 comes first"] * 3
     assert reason(ms.explain(ms.Tuple(ms.Sum()), (mx.zeros((1,)),)), 3) == "a row before it was taken"
+
+
+# ---------------------------------------------------------------- which loop
+
+
+def loop_of(operator: ms.Semigroup, *elems: mx.array) -> str:
+    way = ms.explain(operator, elems[0] if len(elems) == 1 else elems, strategy="kernel").way
+    assert isinstance(way, Kernels)
+    return way.fused[0].spec.loop.value
+
+
+@pytest.mark.parametrize(("columns", "loop"), [(64, "panels"), (500, "sweep")])
+@pytest.mark.parametrize("steps", [145, 150, 370])
+def test_long_programs_over_columns_run_in_vectors(steps: int, columns: int, loop: str) -> None:
+    def combine(l: mx.array, r: mx.array) -> mx.array:
+        x = l * r
+        for _ in range(steps):
+            x = x * 0.999 + l * 0.001
+        return x
+
+    assert loop_of(ms.monoid(combine), mx.zeros((10, columns))) == loop
+
+
+def test_the_entries_of_tables_count() -> None:
+    """In vectors a look-up is a choice for each entry: 32 entries are chosen from, 64 are read."""
+    maps = {k: mx.zeros((10, 64, k), mx.uint8) for k in (32, 64)}
+    assert {k: loop_of(ms.FiniteMap(k), x) for k, x in maps.items()} == {32: "panels", 64: "sequential"}

@@ -112,7 +112,10 @@ template <class T> INLINE T absolute(T x) {
 template <class F> INLINE F minimum(F a, F b) { return a != a ? a : (a < b ? a : b); }
 template <class F> INLINE F maximum(F a, F b) { return a != a ? a : (a > b ? a : b); }
 // The instruction is a < b ? a : b, unordered giving b: one test of a is left.
-#if defined(__AVX__) && !defined(__clang__) && MS_WIDTH == 8
+#if defined(__AVX512F__) && !defined(__clang__) && MS_WIDTH == 16
+INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_minps512_mask(a, b, a, (u16)-1, 4); }
+INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps512_mask(a, b, a, (u16)-1, 4); }
+#elif defined(__AVX__) && !defined(__clang__) && MS_WIDTH == 8
 INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_minps256(a, b); }
 INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps256(a, b); }
 #elif defined(__SSE__) && !defined(__clang__) && MS_WIDTH == 4
