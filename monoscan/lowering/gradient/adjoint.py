@@ -1,4 +1,4 @@
-"""The adjoint of the fold: gradients of a scan from the derivatives of its ``combine``.
+"""The adjoint of the fold: gradients of a scan from the derivatives of its step.
 
 With y_t = f(y_{t-1}, x_t), cotangents obey a linear recurrence that runs backwards:
 g_t = w_t + J_{t+1} g_{t+1}, where J holds the derivatives of f by its left operand; then
@@ -82,8 +82,8 @@ class Adjoint:
     without the scan axis.
 
     Args:
-        program: The ``combine``.
-        live: The leaves whose cotangents are not zero throughout.
+        program: The step.
+        live: The leaves of the state whose cotangents are not zero throughout.
         gradients: The leaves of the elements that get a cotangent.
         captured: The captured arrays that get one.
         lefts: The leaves of the left operand that derivatives read.
@@ -118,7 +118,7 @@ class Adjoint:
     @property
     def outputs(self) -> tuple[Leaf, ...]:
         """The leaves of all that has a scan axis."""
-        elements = tuple(Leaf(self.stored[i], self.program.outputs[i].shape) for i in self.gradients)
+        elements = tuple(Leaf(self.stored[i], self.program.elements[i].shape) for i in self.gradients)
         return elements + tuple(self.program.captures[i] for i in self.captured)
 
     def unpack(self, arrays: Arrays) -> Operands:
@@ -143,7 +143,7 @@ Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
 @PROGRAMS.memoised
 def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
     """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
-    whole, right = reverse(program, live), differentiable(program.outputs)
+    whole, right = reverse(program, live), differentiable(program.elements)
     kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
     kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
     return whole.select(kept)
@@ -183,7 +183,7 @@ def vjp(
     result: list[mx.array | None] = [None] * len(primals)
     wanted = set(range(len(primals)) if asked is None else asked)
     first = len(elements) + len(captures)
-    gradients = tuple(i for i in differentiable(scan.state) if i in wanted)
+    gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
     captured = tuple(i for i in differentiable(scan.program.captures) if len(elements) + i in wanted)
     starts = tuple(i for i in live if first + i in wanted) if init else ()
     if not live or not (gradients or captured or starts):
@@ -193,7 +193,7 @@ def vjp(
     lead = aligned.full_lead(primals, ran.rank)
     given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
     weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
-    rights = rights if rights or lefts or weights else live[:1]  # something must say how long the axis is
+    rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
     adjoint = Adjoint(
         program=scan.program,
         live=live,
@@ -291,27 +291,35 @@ def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[i
 
 
 def dual(scan: AlignedScan) -> AlignedScan:
-    """The scan of values and tangents together: ``combine`` on dual numbers.
+    """The scan of values and tangents together: the step on dual numbers.
 
     Its arrays are the scan's with their tangents behind them, group by group; its results
     are the scan's results and then the tangents of the differentiable ones.
     """
-    program = forward(scan.program)
-    k, c = scan.program.arity, len(scan.program.captures)
-    live, live_captures = differentiable(scan.state), differentiable(scan.program.captures)
-    number = 2 * k + c
-    base, tangents = list(range(number)), list(range(number, number + 2 * len(live) + len(live_captures)))
-    left = base[:k] + tangents[: len(live)]
-    right = base[k : 2 * k] + tangents[len(live) : 2 * len(live)]
-    captures = base[2 * k :] + tangents[2 * len(live) :]
+    k, live = scan.program.arity, differentiable(scan.state)
     wanted = [i for i in scan.emit if i in live]
     names = scan.results + tuple(scan.results[scan.emit.index(i)] for i in wanted) if scan.want_results else ()
     zeros = tuple(0 for i in live for _ in range(scan.state[i].lanes))
     return attrs.evolve(
         scan,
-        program=program.reorder([*left, *right, *captures], k + len(live)),
+        program=dual_step(scan.program),
         emit=scan.emit + tuple(k + live.index(i) for i in wanted),
         results=names,
         identity=None if scan.identity is None else scan.identity + zeros,
         strategy=general(scan.strategy),
     )
+
+
+@PROGRAMS.memoised
+def dual_step(program: Program) -> Program:
+    """A step on dual numbers: each operand's leaves, and then the tangents of the differentiable ones."""
+    groups = program.outputs, program.elements, program.captures
+    starts = [0, program.arity, program.arity + program.rights]
+    tangents = iter(range(len(program.inputs), 2 * len(program.inputs)))
+    order: list[int] = []
+    sizes = []
+    for start, leaves in zip(starts, groups, strict=True):
+        moved = [next(tangents) for _ in differentiable(leaves)]
+        order += [*range(start, start + len(leaves)), *moved]
+        sizes.append(len(leaves) + len(moved))
+    return forward(program).reorder(order, sizes[0], sizes[1])

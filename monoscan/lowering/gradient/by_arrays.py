@@ -13,6 +13,7 @@ from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.jacobian_maps import maps_of
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
 
@@ -62,11 +63,12 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: ruled.
     if not adjoint.seeded:
         return typed
     start = [a if b is None else a + b for a, b in zip(left, direct, strict=True)]
-    return typed + [d.squeeze(axis) for d in join_lanes(start, _events(adjoint, adjoint.live))]
+    live = _chosen(adjoint.program.outputs, adjoint.live)
+    return typed + [d.squeeze(axis) for d in join_lanes(start, [leaf.shape for leaf in live])]
 
 
-def _events(adjoint: Adjoint, leaves: Sequence[int]) -> list[tuple[int, ...]]:
-    return [adjoint.program.outputs[i].shape for i in leaves]
+def _chosen(operand: Sequence[Leaf], places: Sequence[int]) -> list[Leaf]:
+    return [operand[i] for i in places]
 
 
 def _tape(
@@ -77,24 +79,23 @@ def _tape(
     n, one = lead[axis], (*lead[:axis], 1, *lead[axis + 1 :])
     state = adjoint.program.outputs
 
-    def lanes(given: Arrays, leaves: Sequence[int], lead: tuple[int, ...], ordered: bool = True) -> Leaves:
+    def lanes(given: Arrays, leaves: Sequence[Leaf], lead: tuple[int, ...], ordered: bool = True) -> Leaves:
         rows = zip(given, leaves, strict=True)
-        full = [mx.broadcast_to(x.astype(dtypes.by_name(state[i].dtype)), (*lead, *state[i].shape)) for x, i in rows]
-        return split_lanes(flip(full, axis) if ordered and adjoint.reverse else full, _events(adjoint, leaves))
+        full = [mx.broadcast_to(x.astype(dtypes.by_name(leaf.dtype)), (*lead, *leaf.shape)) for x, leaf in rows]
+        return split_lanes(flip(full, axis) if ordered and adjoint.reverse else full, [leaf.shape for leaf in leaves])
 
-    xs = lanes(operands.rights, adjoint.rights, lead)
-    before = lanes(operands.lefts, adjoint.lefts, lead)
+    xs = lanes(operands.rights, _chosen(adjoint.program.elements, adjoint.rights), lead)
+    lefts = _chosen(state, adjoint.lefts)
+    before = lanes(operands.lefts, lefts, lead)
     if adjoint.shifted:
         before = cut(before, axis, 0, n - 1)
         before = (
-            join(axis, lanes(operands.init, adjoint.lefts, one, ordered=False), before)
-            if adjoint.seeded and before
-            else before
+            join(axis, lanes(operands.init, lefts, one, ordered=False), before) if adjoint.seeded and before else before
         )
     elif not adjoint.seeded:
         before = cut(before, axis, 1, n)
-    w, direct = _weights(adjoint, lanes(operands.weights, adjoint.weights, lead), axis, lead)
-    w = _add_last(w, lanes(operands.ends, adjoint.live, one, ordered=False), axis)
+    w, direct = _weights(adjoint, lanes(operands.weights, _chosen(state, adjoint.weights), lead), axis, lead)
+    w = _add_last(w, lanes(operands.ends, _chosen(state, adjoint.live), one, ordered=False), axis)
     steps = xs if adjoint.seeded else cut(xs, axis, 1, n)
     return Tape(before, steps, aligned.capture_lanes(operands.captures, rank), w, adjoint.seeded, axis, run), direct
 
@@ -125,19 +126,19 @@ def _add_last(w: Leaves, ends: Leaves, axis: int) -> Leaves:
     return join(axis, cut(w, axis, 0, n - 1), last)
 
 
-def _lanes_in(adjoint: Adjoint, tape_lanes: Leaves, leaves: Sequence[int]) -> Leaves:
+def _lanes_in(operand: Sequence[Leaf], tape_lanes: Leaves, places: Sequence[int]) -> Leaves:
     """Lanes for all leaves of an operand; those that nothing reads are zeros."""
-    known = dict(zip(leaves, _grouped(adjoint, tape_lanes, leaves), strict=True))
+    known = dict(zip(places, _grouped(tape_lanes, _chosen(operand, places)), strict=True))
     filled: Leaves = []
-    for i, leaf in enumerate(adjoint.program.outputs):
+    for i, leaf in enumerate(operand):
         filled += known.get(i, [mx.array(0, dtypes.by_name(leaf.dtype))] * leaf.lanes)
     return filled
 
 
-def _grouped(adjoint: Adjoint, lanes: Leaves, leaves: Sequence[int]) -> list[Leaves]:
+def _grouped(lanes: Leaves, leaves: Sequence[Leaf]) -> list[Leaves]:
     groups, start = [], 0
-    for i in leaves:
-        stop = start + adjoint.program.outputs[i].lanes
+    for leaf in leaves:
+        stop = start + leaf.lanes
         groups.append(lanes[start:stop])
         start = stop
     return groups
@@ -145,12 +146,11 @@ def _grouped(adjoint: Adjoint, lanes: Leaves, leaves: Sequence[int]) -> list[Lea
 
 def _step(adjoint: Adjoint, tape: Tape, previous: Leaves, elements: Leaves, g: Leaves) -> tuple[Leaves, Leaves, Leaves]:
     """The cotangents of the left operand, the right one and captured arrays, on whole arrays."""
-    left = _lanes_in(adjoint, previous, adjoint.lefts)
-    right = _lanes_in(adjoint, elements, adjoint.rights)
+    left = _lanes_in(adjoint.program.outputs, previous, adjoint.lefts)
+    right = _lanes_in(adjoint.program.elements, elements, adjoint.rights)
     results = tape.run(adjoint.step, [*left, *right, *tape.captures, *g])
-    state = adjoint.program.outputs
-    a = sum(state[i].lanes for i in adjoint.live)
-    b = a + sum(state[i].lanes for i in adjoint.gradients)
+    a = sum(leaf.lanes for leaf in _chosen(adjoint.program.outputs, adjoint.live))
+    b = a + sum(leaf.lanes for leaf in _chosen(adjoint.program.elements, adjoint.gradients))
     return results[:a], results[a:b], results[b:]
 
 
@@ -160,7 +160,7 @@ def _operands(adjoint: Adjoint, tape: Tape, g: Leaves) -> tuple[Leaves, Leaves, 
     if tape.seeded:
         left, right, captured = _step(adjoint, tape, tape.previous, tape.elements, g)
         return right, captured, cut(left, axis, 0, 1)
-    own = _grouped(adjoint, cut(g, axis, 0, 1), adjoint.live)
+    own = _grouped(cut(g, axis, 0, 1), _chosen(adjoint.program.outputs, adjoint.live))
     first: Leaves = []
     nothing = mx.zeros_like(cut(g, axis, 0, 1)[0])
     for i in adjoint.gradients:
@@ -194,8 +194,8 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
     n = shape[axis]
     if n == 1:
         return tape.weights
-    left = _lanes_in(adjoint, tape.previous, adjoint.lefts)
-    right = _lanes_in(adjoint, tape.elements, adjoint.rights)
+    left = _lanes_in(adjoint.program.outputs, tape.previous, adjoint.lefts)
+    right = _lanes_in(adjoint.program.elements, tape.elements, adjoint.rights)
     steps = tape.run(maps.entries, [*left, *right, *tape.captures])
     wide = (*shape[:axis], n if tape.seeded else n - 1, *shape[axis + 1 :])
     known = {pair: mx.broadcast_to(step, wide) for pair, step in zip(maps.pairs, steps, strict=True)}

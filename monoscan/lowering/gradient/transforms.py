@@ -119,7 +119,12 @@ def jvp(
     dual = adjoint.dual(scan)
     moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
     arrays: list[mx.array] = []
-    groups = zip(scan.unpack(primals), scan.unpack(moved), (scan.state, scan.program.captures, scan.state), strict=True)
+    groups = zip(
+        scan.unpack(primals),
+        scan.unpack(moved),
+        (scan.program.elements, scan.program.captures, scan.state),
+        strict=True,
+    )
     for values, steps, leaves in groups:
         arrays += [*values, *(steps[i] for i in differentiable(leaves) if len(steps))]
     return _tangents(scan, portable(dual, arrays, axis, rank))

@@ -1,7 +1,7 @@
 """A scan on aligned arrays: what kernels run, and what gradients are taken of.
 
 The arrays come in one order everywhere: the leaves of the elements, the captured arrays,
-the leaves of ``init`` if there is one. All have ``rank`` batch axes, of full size or 1,
+the leaves of ``init``, or of the state of an act, if there is one. All have ``rank`` batch axes, of full size or 1,
 and then their event axes; captured arrays and ``init`` have size 1 along the scan axis.
 The rank is an argument of every function, for under ``mx.vmap`` it grows.
 """
@@ -30,7 +30,7 @@ class AlignedScan:
     """A traced scan, free of the caller's tree and shapes.
 
     Args:
-        program: The ``combine``.
+        program: The step from one state to the next: the ``combine``, or how elements act on states.
         emit: The state leaves that are wanted, ascending: as results, and in the carry.
         results: The dtype of each result; none for a fold.
         reverse: Fold from the last element back.
@@ -63,7 +63,7 @@ class AlignedScan:
 
     def unpack(self, arrays: Arrays) -> tuple[Arrays, Arrays, Arrays]:
         """Elements, captures and init."""
-        k, c = self.program.arity, len(self.program.captures)
+        k, c = self.program.rights, len(self.program.captures)
         return arrays[:k], arrays[k : k + c], arrays[k + c :]
 
     def depends(self) -> tuple[tuple[int, ...], ...]:

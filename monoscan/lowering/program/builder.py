@@ -63,11 +63,11 @@ class Builder:
         flat = [self.emit(op, tuple(int(a) for a in args), dtype) for args in zip(*(g.flat for g in grid), strict=True)]
         return np.array(flat, dtype=np.int64).reshape(grid[0].shape)
 
-    def finish(self, results: list[Ids], arity: int) -> Program:
+    def finish(self, results: list[Ids], arity: int, rights: int) -> Program:
         """The program with these results, without dead code."""
         outputs = tuple(Leaf(self.dtypes[ids.flat[0]] if ids.size else "float32", ids.shape) for ids in results)
         numbers = tuple(int(number) for ids in results for number in ids.flat)
-        return eliminate_dead_code(Program(self.inputs, outputs, tuple(self.code), numbers, arity))
+        return eliminate_dead_code(Program(self.inputs, outputs, tuple(self.code), numbers, arity, rights))
 
     def instr(self, number: int) -> Instr | None:
         """The instruction that yields a value, or ``None`` for an input lane."""

@@ -37,7 +37,9 @@ class _Copy:
         """The program with these output leaves."""
         code = tuple(self.builder.code)
         results = tuple(term.number for term in lanes)
-        return eliminate_dead_code(Program(self.builder.inputs, tuple(leaves), code, results, self.program.arity))
+        return eliminate_dead_code(
+            Program(self.builder.inputs, tuple(leaves), code, results, self.program.arity, self.program.rights)
+        )
 
 
 def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
@@ -46,7 +48,7 @@ def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
 
 
 def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
-    """The cotangents of the operands of a ``combine``.
+    """The cotangents of the operands of a step.
 
     Args:
         program: A ``combine``.

@@ -124,13 +124,14 @@ class Program:
     """A traced function of scalars.
 
     Args:
-        inputs: The leaves it reads. For a ``combine`` of ``arity`` leaves: the left
-            element's, the right element's, then the captured arrays.
+        inputs: The leaves it reads. For the step of a fold: the left operand's, which is the
+            state, the right operand's, then the captured arrays.
         outputs: The leaves it returns.
         code: The instructions. Value ``i`` is input lane ``i`` below ``num_lanes`` and
             the result of ``code[i - num_lanes]`` from there on.
         results: The value of each output lane, in order.
-        arity: How many leaves an element has.
+        arity: How many leaves the left operand of a step has, and its result.
+        rights: How many the right operand has; of a ``combine`` as many.
     """
 
     inputs: tuple[Leaf, ...]
@@ -138,6 +139,7 @@ class Program:
     code: tuple[Instr, ...]
     results: tuple[int, ...]
     arity: int
+    rights: int = attrs.field(default=attrs.Factory(lambda self: self.arity, takes_self=True))
 
     @cached_property
     def num_lanes(self) -> int:
@@ -163,7 +165,12 @@ class Program:
     @property
     def captures(self) -> tuple[Leaf, ...]:
         """The captured arrays' leaves."""
-        return self.inputs[2 * self.arity :]
+        return self.inputs[self.arity + self.rights :]
+
+    @property
+    def elements(self) -> tuple[Leaf, ...]:
+        """The right operand's leaves."""
+        return self.inputs[self.arity : self.arity + self.rights]
 
     @cached_property
     def depends(self) -> tuple[frozenset[int], ...]:
@@ -175,10 +182,10 @@ class Program:
 
     @cached_property
     def reads(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
-        """For each leaf of a ``combine``, the leaves of the left and of the right element that it reads."""
+        """For each leaf of a step's result, the leaves of the left and of the right operand that it reads."""
         k = self.arity
         left = (frozenset(i for i in each if i < k) for each in self.depends)
-        right = (frozenset(i - k for i in each if k <= i < 2 * k) for each in self.depends)
+        right = (frozenset(i - k for i in each if k <= i < k + self.rights) for each in self.depends)
         return tuple(zip(left, right, strict=True))
 
     def carried(self, leaves: Iterable[int], *, parts: bool = False) -> tuple[int, ...]:
@@ -186,7 +193,7 @@ class Program:
 
         Args:
             leaves: The leaves that are wanted, which are among them.
-            parts: Folds of parts are held, which stand on the right too.
+            parts: Folds of parts are held, which stand on the right of a ``combine`` too.
         """
         reached = closure([left | right if parts else left for left, right in self.reads])
         return tuple(sorted(frozenset[int]().union(*(reached[leaf] for leaf in leaves))))
@@ -197,14 +204,21 @@ class Program:
         results = tuple(value for leaf in leaves for value in self.output_lanes[leaf])
         return eliminate_dead_code(attrs.evolve(self, outputs=outputs, results=results))
 
-    def reorder(self, leaves: Sequence[int], arity: int) -> Program:
+    def reorder(self, leaves: Sequence[int], arity: int, rights: int | None = None) -> Program:
         """The program with its inputs in this order; what is left out must not be read."""
         lanes = [lane for leaf in leaves for lane in self.input_lanes[leaf]]
         values = [*lanes, *range(self.num_lanes, len(self.dtypes))]
         names = {old: new for new, old in enumerate(values)}
         code = tuple(_rename(instr, names) for instr in self.code)
         inputs = tuple(self.inputs[leaf] for leaf in leaves)
-        return Program(inputs, self.outputs, code, tuple(names[value] for value in self.results), arity)
+        return Program(
+            inputs,
+            self.outputs,
+            code,
+            tuple(names[value] for value in self.results),
+            arity,
+            arity if rights is None else rights,
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -212,13 +226,13 @@ class Program:
         return hashlib.sha256(str(self).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
-        lines = [f"inputs  {_leaves(self.inputs, self.arity)}"]
+        lines = [f"inputs  {_leaves(self.inputs, self.arity, self.rights)}"]
         for number, instr in enumerate(self.code, self.num_lanes):
             args = " ".join(f"%{a}" for a in instr.args)
             param = "" if instr.param is None else f" {instr.param!r}"
             lines.append(f"%{number} = {instr.op.value} {args}{param} : {instr.dtype}".replace("  ", " "))
         results = " ".join(f"%{value}" for value in self.results)
-        return "\n".join([*lines, f"outputs {_leaves(self.outputs, 0)} = {results}"])
+        return "\n".join([*lines, f"outputs {_leaves(self.outputs)} = {results}"])
 
 
 def _runs(leaves: Iterable[Leaf]) -> Iterator[range]:
@@ -228,10 +242,10 @@ def _runs(leaves: Iterable[Leaf]) -> Iterator[range]:
         start += leaf.lanes
 
 
-def _leaves(leaves: tuple[Leaf, ...], arity: int) -> str:
+def _leaves(leaves: tuple[Leaf, ...], arity: int = 0, rights: int = 0) -> str:
     text = []
     for i, leaf in enumerate(leaves):
-        side = "" if not arity else "left " if i < arity else "right " if i < 2 * arity else "capture "
+        side = "" if not arity else "left " if i < arity else "right " if i < arity + rights else "capture "
         text.append(f"{side}{leaf.dtype}{list(leaf.shape) if leaf.shape else ''}")
     return ", ".join(text)
 

@@ -77,7 +77,7 @@ def trace_combine(
         return Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
     if not all(leaf.lanes for leaf in leaves):
         return Traced(None, "a leaf of an element is empty")
-    return _lower(records, leaves + leaves + captures.leaves, len(leaves))
+    return _lower(records, leaves + leaves + captures.leaves, len(leaves), len(leaves))
 
 
 def record_combine(
@@ -131,7 +131,7 @@ def trace_function(name: str, function: Callable[..., Sequence[mx.array]], input
     """
     role = Role(f"[trace] {name}", "it", ", ".join(map(tree.describe, inputs)))
     records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
-    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, 0)
+    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs)
 
 
 def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
@@ -232,7 +232,7 @@ def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], struct
             )
 
 
-def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Traced:
+def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0) -> Traced:
     builder = ComplexBuilder(inputs)
     values: dict[str, Ids] = {}
     outputs: list[tuple[str, Any, Any]] = []
@@ -249,7 +249,7 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int) -> Trace
                 _lower_one(builder, record, values)
     except Untraceable as reason:
         return Traced(None, str(reason))
-    return Traced(builder.finish([values[name] for name, _, _ in outputs], arity))
+    return Traced(builder.finish([values[name] for name, _, _ in outputs], arity, rights))
 
 
 def _lower_one(builder: ComplexBuilder, record: Record, values: dict[str, Ids]) -> None:

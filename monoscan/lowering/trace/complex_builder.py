@@ -87,9 +87,9 @@ class ComplexBuilder:
         pair = self._pair(ids)
         return (pair.re, pair.im)[which].ids
 
-    def finish(self, results: list[Ids], arity: int) -> Program:
+    def finish(self, results: list[Ids], arity: int, rights: int) -> Program:
         """The program with these results, without dead code."""
-        return self._real.finish([self._lanes(ids) for ids in results], arity)
+        return self._real.finish([self._lanes(ids) for ids in results], arity, rights)
 
     def _cast(self, ids: Ids, dtype: str) -> Ids:
         if dtype == "complex64":

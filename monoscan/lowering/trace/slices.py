@@ -162,7 +162,7 @@ def _program(records: list[Record], slices: tuple[Leaf, ...], leading: int, capt
     try:
         results = _read(records, builder, slices + slices, batch)
         rows = zip(results, slices, strict=True)
-        return builder.finish([_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices))
+        return builder.finish([_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices), len(slices))
     except Mixed:
         return None
 
