@@ -17,6 +17,12 @@ _NUMBERS = names.FLOATS | names.INTEGERS | names.COMPLEX
 _WHY = "maps of truth values are not linear"
 
 
+def _promoted(dtypes: tuple[str, ...]) -> tuple[str, ...]:
+    """What complex gates multiply is complex."""
+    gate, state = dtypes
+    return gate, gate if gate in names.COMPLEX else state
+
+
 @final
 @attrs.frozen
 class Affine(Monoid):
@@ -24,6 +30,7 @@ class Affine(Monoid):
 
     Elements are pairs ``(a, b)`` of scalars; ``combine`` applies the left map first:
     ``(a_r a_l, a_r b_l + b_r)``. Identity (1, 0). On finite values only: 0 * inf is NaN.
+    Real gates take complex inputs as they are; with complex gates, inputs become complex.
 
     Source: Blelloch, *Prefix Sums and Their Applications* (1990), section 1.4; Martin and
     Cundy, *Parallelizing Linear Recurrent Neural Nets* (ICLR 2018).
@@ -46,6 +53,9 @@ class Affine(Monoid):
     def identity(self, like: Pair) -> Pair:
         a, b = like
         return mx.ones_like(a), mx.zeros_like(b)
+
+    def promote(self, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+        return _promoted(dtypes)
 
     @property
     def right(self) -> Action:
@@ -128,6 +138,9 @@ class MatrixAffine(Monoid):
 
     def identity(self, like: Pair) -> Pair:
         return matrices.identity(like[0]), mx.zeros_like(like[1])
+
+    def promote(self, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+        return _promoted(dtypes)
 
     @property
     def right(self) -> Action:

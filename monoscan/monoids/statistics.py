@@ -21,8 +21,11 @@ _WHY = "it holds averages"
 def _counted(call: str, x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
     """How much each value counts, and the value as a float that is not a half."""
     (values,) = domain.numbers(call, x=x)
-    counts = mx.ones_like(x, dtype=mx.int32) if weight is None else domain.counting(domain.real(call, "weight", weight))
-    return counts, values
+    return _counts(call, x, weight), values
+
+
+def _counts(call: str, x: mx.array, weight: mx.array | None) -> mx.array:
+    return mx.ones_like(x, dtype=mx.int32) if weight is None else domain.counting(domain.real(call, "weight", weight))
 
 
 @attrs.frozen
@@ -91,8 +94,10 @@ class Mean(Monoid):
 
         Raises:
             TreeError: An input is no array.
-            ScanTypeError: An input is complex.
+            ScanTypeError: The weight is complex.
         """
+        if names.name_of(domain.given("Mean.embed", "x", x).dtype) in names.COMPLEX:
+            return _counts("Mean.embed", x, weight), x
         return _counted("Mean.embed", x, weight)
 
     def project(self, element: Averages) -> mx.array:
@@ -101,14 +106,15 @@ class Mean(Monoid):
         return mx.where(n == 0, mx.nan, mean)
 
     def combine(self, left: Averages, right: Averages) -> Averages:
-        return left[0] + right[0], _sides(left[0], right[0], left[1].dtype).mean(left[1], right[1])
+        kind = names.by_name(names.lane(names.name_of(left[1].dtype)))
+        return left[0] + right[0], _sides(left[0], right[0], kind).mean(left[1], right[1])
 
     def identity(self, like: Averages) -> Averages:
         return mx.zeros_like(like[0]), mx.zeros_like(like[1])
 
     def check(self, dtypes: tuple[str, ...]) -> None:
         domain.require(self, dtypes, domain.ORDERED - {"bool"}, "a count is a number", range(1))
-        domain.require(self, dtypes, names.FLOATS, _WHY, range(1, 2))
+        domain.require(self, dtypes, names.FLOATS | names.COMPLEX, _WHY, range(1, 2))
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
         return Facts(True, False, False, "rounding")

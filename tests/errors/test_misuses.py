@@ -116,7 +116,7 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
      lambda: ms.scan(ms.LogSumExp(), COMPLEX)),
     ("complex rotations", ("[Quaternion] takes floats only; leaf q is complex64.", "mx.real(q)"),
      lambda: ms.scan(ms.Quaternion(), mx.zeros((3, 4), mx.complex64))),
-    ("complex averages", ("[Mean.embed] x must be real; got complex64",), lambda: ms.Mean().embed(COMPLEX)),
+    ("complex variances", ("[Moments(2).embed] x must be real; got complex64",), lambda: ms.Moments(2).embed(COMPLEX)),
     ("complex weights", ("[Moments(2).embed] weight must be real",), lambda: ms.Moments(2).embed(X, COMPLEX)),
     # -------------------------------------------------------------------------------------------- embed
     ("a list in embed", ("[Mean.embed] x must be an array; got [float 1.0, float 2.0]. Convert it with mx.array",),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from laws_support import AffineWithoutGate, LyingCommutative
 
 import monoscan as ms
-from monoscan.testing import LawError, check_homomorphism, check_laws, elements, law_cases, run_laws
+from monoscan.testing import LawError, check_homomorphism, check_laws, check_scan_laws, elements, law_cases, run_laws
 from monoscan.testing.laws.sets import COMMUTATIVE, GROUP, IDEMPOTENT, MONOID, SEMIGROUP, lawsets
 from monoscan.testing.search.counterexamples import simplest
 
@@ -195,10 +195,29 @@ def test_dtypes_that_the_operator_refuses_are_left_out() -> None:
         check_laws(ms.LogSumExp(), dtypes=("int32",))
 
 
-def test_complex_numbers_are_refused() -> None:
-    """They have no exact arithmetic here."""
-    with pytest.raises(ms.ScanTypeError, match="got complex64"):
-        check_laws(ms.Affine(), dtypes=("complex64",))
+@pytest.mark.parametrize(
+    "operator",
+    [ms.Sum(), ms.Affine(), ms.MatMul(), ms.Mean(), ms.Segmented(ms.Product()), ms.Dual(ms.MatrixAffine())],
+    ids=lambda op: op.name,
+)
+def test_laws_hold_of_complex_numbers_exactly_and_within_bounds(operator: ms.Monoid) -> None:
+    report = check_laws(operator, dtypes=("complex64",), examples=15)
+    assert {row.level for row in report.rows} >= {"exact", "rounding"}
+
+
+def test_a_combine_with_a_conjugate_is_found_not_to_be_associative() -> None:
+    with pytest.raises(LawError, match=r"associativity fails in exact arithmetic(.|\n)*i\)"):
+        check_laws(ms.monoid(lambda l, r: l * mx.conj(r), name="turned"), dtypes=("complex64",))
+
+
+def test_a_combine_of_complex_numbers_that_does_not_trace_is_checked_by_mlx() -> None:
+    later = ms.monoid(lambda l, r: mx.where(mx.abs(r) > 0, r, l) + 0 * mx.fft.fft(mx.stack([l, r]))[0], name="later")
+    report = check_laws(later, dtypes=("complex64",), examples=5)
+    assert {row.level for row in report.rows} == {"unbounded"}
+
+
+def test_scans_of_complex_numbers_keep_their_laws() -> None:
+    check_scan_laws(ms.Affine(), dtype="complex64", strategies=("auto", "blelloch"), lengths=(7,))
 
 
 def test_an_operator_that_does_not_trace_is_checked_by_mlx() -> None:

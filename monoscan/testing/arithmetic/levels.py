@@ -20,13 +20,14 @@ import numpy as np
 
 from monoscan import dtypes, tree
 from monoscan.lowering.program.interpret import Arithmetic
-from monoscan.lowering.program.ir import Program
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.targets.pairs import from_pairs
 from monoscan.testing.arithmetic import exact
 from monoscan.testing.arithmetic import high_precision as highprecision
 from monoscan.testing.arithmetic.carrier import Carrier, Difference
 from monoscan.testing.arithmetic.exact import UNDEFINED, OffDomain
 from monoscan.testing.arithmetic.machine_levels import BitwiseCarrier, BoundedCarrier
-from monoscan.testing.arithmetic.subject import Lanes, Subject
+from monoscan.testing.arithmetic.subject import Lanes, Subject, lanes_of
 from monoscan.testing.search.values import array_of
 
 
@@ -86,9 +87,9 @@ class UnboundedCarrier(Carrier):
 
     def _lifted(self, letter: Lanes) -> Lanes:
         rest = iter(super()._lifted(letter))
-        return tuple(
-            mx.stack([next(rest) for _ in range(leaf.lanes)]).reshape(leaf.shape) for leaf in self.subject.leaves
-        )
+        subject = self.subject
+        arrays = [mx.stack([next(rest) for _ in range(leaf.lanes)]).reshape(leaf.shape) for leaf in subject.held]
+        return tuple(_joined(x, leaf) for x, leaf in zip(arrays, subject.leaves, strict=True))
 
     def combine(self, left: Lanes, right: Lanes) -> Lanes:
         structure = self.subject.structure
@@ -107,7 +108,12 @@ class UnboundedCarrier(Carrier):
         raise AssertionError("difference() does not measure lane by lane here")
 
     def machine(self, element: Lanes) -> Lanes:
-        return tuple(value for leaf in element for value in leaf.reshape(-1).tolist())
+        return lanes_of(element)
+
+
+def _joined(x: mx.array, leaf: Leaf) -> mx.array:
+    """A leaf of its lanes, complex numbers of their parts."""
+    return from_pairs(x.astype(mx.float32), leaf.dtype) if leaf.dtype in dtypes.COMPLEX else x
 
 
 def _numpy(array: mx.array) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -13,6 +14,7 @@ import mlx.core as mx
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.trace.combine import Traced, trace_combine, trace_function
+from monoscan.lowering.trace.complex_builder import held
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Element, Semigroup, inverse_of
 from monoscan.monoids.facts import Facts
@@ -75,7 +77,7 @@ class Subject:
     @cached_property
     def runs_native(self) -> bool:
         """Whether a declared scan of MLX may run in its place."""
-        scalar = len(self.leaves) == 1 and not self.leaves[0].shape
+        scalar = len(self.held) == 1 and not self.held[0].shape
         return self.facts.native is not None and scalar and self.traced.program is not None
 
     @cached_property
@@ -92,14 +94,19 @@ class Subject:
         return self.operator.name
 
     @cached_property
+    def held(self) -> tuple[Leaf, ...]:
+        """The leaves as programs hold them: complex numbers as their parts."""
+        return tuple(map(held, self.leaves))
+
+    @cached_property
     def lane_names(self) -> tuple[str, ...]:
         """The leaf that each lane belongs to."""
-        return tuple(name for name, leaf in zip(self.names, self.leaves, strict=True) for _ in range(leaf.lanes))
+        return tuple(name for name, leaf in zip(self.names, self.held, strict=True) for _ in range(leaf.lanes))
 
     @cached_property
     def lane_dtypes(self) -> tuple[str, ...]:
         """The dtype of each lane."""
-        return tuple(leaf.dtype for leaf in self.leaves for _ in range(leaf.lanes))
+        return tuple(leaf.dtype for leaf in self.held for _ in range(leaf.lanes))
 
     @property
     def has_identity(self) -> bool:
@@ -116,16 +123,20 @@ class Subject:
     @cached_property
     def captured(self) -> tuple[tuple[Any, str], ...]:
         """The captured values, lane by lane, each with its dtype."""
-        return tuple((value, dtypes.name_of(a.dtype)) for a in self.captures.arrays for value in _flat(a))
+        return tuple((v, dtypes.lane(dtypes.name_of(a.dtype))) for a in self.captures.arrays for v in _flat(a))
 
     def show(self, lanes: Lanes) -> str:
         """An element in one line, with its leaves by name."""
         rest = iter(lanes)
         parts = []
         for name, leaf in zip(self.names, self.leaves, strict=True):
-            values = [_number(next(rest)) for _ in range(leaf.lanes)]
+            values = [self._shown(leaf, rest) for _ in range(leaf.lanes)]
             parts.append(f"{name}={_nested(values, leaf.shape)}")
         return f"{self.title}({', '.join(parts)})"
+
+    def _shown(self, leaf: Leaf, lanes: Iterator[Any]) -> str:
+        value = _number(next(lanes))
+        return f"{value} + {_number(next(lanes))}i" if leaf.dtype in dtypes.COMPLEX else value
 
 
 def subject_of(operator: Semigroup, dtype: str, example: Element) -> Subject:
@@ -149,7 +160,7 @@ def lanes_of(element: Element) -> Lanes:
 
 def _flat(array: mx.array) -> list[Any]:
     flat: list[Any] = array.reshape(-1, stream=mx.cpu).tolist()  # type: ignore[assignment]
-    return flat
+    return [part for z in flat for part in (z.real, z.imag)] if array.dtype == mx.complex64 else flat
 
 
 def _number(value: Any) -> str:

@@ -263,7 +263,8 @@ def _wrong(x: Any, y: Any, allowed: float) -> list[int] | None:
     if x.shape != y.shape:
         return []
     with np.errstate(all="ignore"):
-        apart = np.abs(x.astype(np.float64) - y.astype(np.float64)) > allowed
+        wide = np.complex128 if np.iscomplexobj(x) else np.float64
+        apart = np.abs(x.astype(wide) - y.astype(wide)) > allowed
     apart &= (x != y) & ~((x != x) & (y != y))
     apart |= (x != x) != (y != y)
     return [int(i) for i in np.argwhere(apart)[0]] if apart.any() else None

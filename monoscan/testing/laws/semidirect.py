@@ -103,7 +103,7 @@ class ActorAndActed:
     @cached_property
     def _lanes_of_actor(self) -> int:
         subject = self.carrier.subject
-        return sum(leaf.lanes for leaf in subject.leaves[: tree.count(subject.structure[-1][0])])
+        return sum(leaf.lanes for leaf in subject.held[: tree.count(subject.structure[-1][0])])
 
     def _actor_of(self, element: Lanes) -> Lanes:
         return element[: self._lanes_of_actor]

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from monoscan import dtypes, errors
 
-_DRAWN = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
+_DRAWN = frozenset(dtypes.NAMES)
 _WIDTH = {"float16": 16, "bfloat16": 32, "float32": 32, "float64": 64}
 _SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
@@ -24,7 +24,7 @@ def expect_drawn(dtype: Any) -> None:
     """Refuses what is no name of a dtype that numbers are drawn in.
 
     Raises:
-        ScanTypeError: There is no such dtype, or it is complex.
+        ScanTypeError: There is no such dtype.
     """
     if not isinstance(dtype, str) or dtype not in _DRAWN:
         raise errors.ScanTypeError(f"[laws] draws {', '.join(sorted(_DRAWN))}, by name; got {dtype!s:.60}.")
@@ -39,11 +39,13 @@ def numbers(dtype: str, *, infinities: bool = False, nans: bool = False) -> Sear
         nans (bool, optional): Whether NaN is one of the values. Default: ``False``.
 
     Raises:
-        ScanTypeError: There is no such dtype, or it is complex.
+        ScanTypeError: There is no such dtype.
     """
     expect_drawn(dtype)
     if dtype == "bool":
         return st.booleans()
+    if dtype in dtypes.COMPLEX:
+        return st.builds(complex, numbers("float32"), numbers("float32"))
     if dtype in dtypes.INTEGERS:
         low, high = int(dtypes.lowest(dtype)), int(dtypes.highest(dtype))
         return st.one_of(st.integers(max(low, -8), 8), st.integers(low, high), st.sampled_from([low, high]))
@@ -60,6 +62,8 @@ def tame(dtype: str) -> SearchStrategy[Any]:
     """Small numbers, whose products stay in range and mostly exact."""
     if dtype == "bool":
         return st.booleans()
+    if dtype in dtypes.COMPLEX:
+        return st.builds(complex, tame("float32"), tame("float32"))
     if dtype in dtypes.INTEGERS:
         return st.integers(0 if dtype in dtypes.UNSIGNED else -3, 3)
     return st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0, -1.5, 0.75])
