@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 
 import monoscan
-from monoscan.lowering.targets.cpu import build, folders, kernels
+from monoscan.lowering.targets.cpu import build, folders, kernels, pruning
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.failures import FAILURES
 
@@ -81,5 +81,7 @@ def _cache() -> list[str]:
     for place in folders.places_to_keep():
         lines.append(f"  {place.folder}{f', not used: {place.unsafe}' if place.unsafe else ''}")
         if place.unsafe is None:
-            return lines
+            held = pruning.size_of(pruning.entries(place.folder))
+            limits = f"{pruning.MAX_BYTES >> 20} MiB, {pruning.MAX_DAYS} days without use"
+            return [*lines, f"  {held} (at most {limits}; monoscan cache clear empties it)"]
     return [*lines, "  kept for one process alone"]

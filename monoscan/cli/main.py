@@ -1,4 +1,4 @@
-"""The command line: ``monoscan demo | info | explain | source | laws | bench``."""
+"""The command line: ``monoscan demo | info | explain | source | laws | bench | cache``."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     laws.add_argument("--examples", type=_positive, default=100, help="for each law (default: 100)")
     laws.add_argument("--dtype", choices=dtypes.NAMES, help="of the raw numbers (default: float32, then int32)")
     laws.add_argument("--size", type=_positive, default=2, help="the length of event axes (default: 2)")
+    cache = _command(commands, "cache", _cache, "empty the folder of compiled code")
+    cache.add_argument("what", choices=("clear",), help="remove all of it; what runs now goes on")
     return parser
 
 
@@ -123,6 +125,14 @@ def _info(arguments: argparse.Namespace) -> int:
     from monoscan.cli import info
 
     print("\n".join(info.lines()))
+    return 0
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    from monoscan.lowering.targets.cpu import pruning
+
+    cleared = pruning.clear()
+    print("\n".join(f"removed {held} from {folder}" for folder, held in cleared) or "there was no compiled code")
     return 0
 
 

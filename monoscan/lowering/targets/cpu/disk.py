@@ -4,7 +4,7 @@ A library is built in a scratch folder, written beside its place and renamed int
 no process ever sees half of one. Its checksum lies beside it and is verified before every
 load: what does not match is built again. A lock file makes concurrent processes wait for the
 first instead of building the same thing; where locks do not work they all build, and the
-renames still leave a whole file.
+renames still leave a whole file. What is kept for how long stands in `pruning`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from monoscan.lowering.targets.cpu import folders
+from monoscan.lowering.targets.cpu import folders, pruning
 from monoscan.lowering.targets.cpu.compiler import SECONDS, BridgeUnavailable
 from monoscan.lowering.targets.failures import FAILURES
 
@@ -61,7 +61,9 @@ def kept(pattern: str, load: Callable[[Path], Loaded]) -> Loaded | None:
     """The first library of a name or pattern that the cache holds intact and that loads."""
     for path in _intact(pattern):
         with contextlib.suppress(OSError):  # from a disk without exec permission, say
-            return load(path)
+            loaded = load(path)
+            pruning.mark_used(path)
+            return loaded
     return None
 
 
@@ -136,6 +138,7 @@ def _keep(made: Path, load: Callable[[Path], Loaded]) -> Loaded:
             except OSError as error:
                 reason = str(error)
             else:
+                pruning.prune(place.folder)
                 if refused:
                     FAILURES.say("folder", f"compiled code is kept in {place.folder}, {refused}")
                 return loaded

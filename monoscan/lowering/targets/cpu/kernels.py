@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import shutil
 from collections.abc import Hashable
 from pathlib import Path
 from threading import Lock
@@ -191,20 +192,20 @@ def _check_memory(kind: str, key: Hashable) -> None:
 def _run(compiler: Compiler, source: str, path: Path, seconds: float = SECONDS) -> None:
     arguments: list[str | Path] = [*kernel_flags(compiler), "-shared", "-x", "c++", "-", "-o", path]
     if uses_driver(source):
-        arguments += ["-x", "none", _driver(compiler)]
+        arguments += ["-x", "none", _driver(compiler, path.parent)]
     arguments += _libraries(compiler)
     compiler.run(arguments, expand(source), path.parent, seconds)
 
 
-def _driver(compiler: Compiler) -> Path:
-    """The object that kernels are linked with: what is the same for all of them is compiled once."""
+def _driver(compiler: Compiler, folder: Path) -> Path:
+    """The object that kernels are linked with: what is the same for all is compiled once, and copied into this folder."""
     flags = kernel_flags(compiler)
 
     def build(path: Path) -> None:
         compiler.run([*flags, "-c", "-x", "c++", "-", "-o", path], driver(), path.parent)
 
     name = f"driver-{digest([driver(), cpu_identity(), compiler.identity, *flags])}.o"
-    return disk.obtain(name, build, lambda path: path)
+    return disk.obtain(name, build, lambda path: Path(shutil.copy(path, folder)))
 
 
 def _load(path: Path) -> Kernel:
