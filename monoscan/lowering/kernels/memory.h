@@ -50,9 +50,10 @@ template <int number, class D, auto first, auto... others> struct leaf {
   }
   // m elements, in the first lanes or in the last.
   template <class S> INLINE void load_part(const item* p, int m, S& s) {
-    if constexpr (lanes == 1 && wide) {
-      typedef decltype(D::load(p)) V;
-      s.*first = load_few<from_end, V>(p, m);
+    if constexpr (lanes == 1) {
+      item b[W];
+      store_bits(b, load_few<from_end, decltype(D::bits(s.*first))>(p, m));
+      s.*first = D::load(b);
     } else {
       item b[W * lanes] = {};
       __builtin_memcpy(b + (from_end ? (W - m) * lanes : 0), p, (unsigned)(m * lanes) * sizeof *b);
@@ -60,7 +61,7 @@ template <int number, class D, auto first, auto... others> struct leaf {
     }
   }
   template <class S> INLINE void store_part(item* p, int m, const S& s) {
-    if constexpr (lanes == 1 && wide) store_few<from_end>(p, m, s.*first);
+    if constexpr (lanes == 1) store_few<from_end>(p, m, D::bits(s.*first));
     else {
       item b[W * lanes];
       store(b, s);

@@ -130,12 +130,40 @@ template <bool last, class V> INLINE auto few_lanes(int m) {
   if constexpr (sizeof(V) / W == 4) return last ? iota >= W - m : iota < m;
   else return bit_cast<i64v>(last ? wide_iota >= (i64)(W - m) : wide_iota < (i64)m);
 }
+#if defined(__AVX512BW__) && defined(__AVX512VL__) && !defined(__clang__)
+#define MS_MASKED 1
+template <bool last> INLINE unsigned few_bits(int m) { return last ? ((1u << m) - 1) << (W - m) : (1u << m) - 1; }
+// By instructions for items of each size and registers of each width; false: there is none.
+#define MS_MASKED_KIND(item, bytes, kind, Mask)                                                              \
+  if constexpr (sizeof(V) == bytes && sizeof(V) / W == sizeof(item)) {                                       \
+    typedef item B __attribute__((vector_size(bytes)));                                                      \
+    if constexpr (loads) v = bit_cast<V>(__builtin_ia32_load##kind##_mask((const item*)p, B{}, (Mask)bits)); \
+    else __builtin_ia32_store##kind##_mask((item*)p, bit_cast<B>(v), (Mask)bits);                            \
+    return true;                                                                                             \
+  }
+template <bool loads, class V, class P> INLINE bool masked(P p, V& v, unsigned bits) {
+  MS_MASKED_KIND(f32, 64, ups512, unsigned short)
+  MS_MASKED_KIND(f32, 32, ups256, unsigned char)
+  MS_MASKED_KIND(f32, 16, ups128, unsigned char)
+  MS_MASKED_KIND(f64, 64, upd512, unsigned char)
+  MS_MASKED_KIND(f64, 32, upd256, unsigned char)
+  MS_MASKED_KIND(short, 32, dquhi256, unsigned short)
+  MS_MASKED_KIND(short, 16, dquhi128, unsigned char)
+  MS_MASKED_KIND(char, 16, dquqi128, unsigned short)
+  return false;
+}
+#undef MS_MASKED_KIND
+#endif
 template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
 #if defined(__AVX__)
   typedef f32 f32x4 __attribute__((vector_size(16)));
   typedef f32 f32x8 __attribute__((vector_size(32)));
   typedef f64 f64x4 __attribute__((vector_size(32)));
   const T* const at = last ? p - (W - m) : p;
+#if MS_MASKED
+  V v;
+  if (masked<true>(at, v, few_bits<last>(m))) return v;
+#endif
   if constexpr (sizeof(V) == 32 && sizeof(T) == 4)
     return bit_cast<V>(__builtin_ia32_maskloadps256((const f32x8*)at, few_lanes<last, V>(m)));
   else if constexpr (sizeof(V) == 32 && sizeof(T) == 8)
@@ -151,8 +179,11 @@ template <int size, class T> INLINE void copy_few(T* to, const T* from, int m) {
   if (m & size) __builtin_memcpy(to, from, size * sizeof(T)), to += size, from += size;
   if constexpr (size > 1) copy_few<size / 2>(to, from, m);
 }
-// In pieces: masked stores are slow on some machines.
+// In pieces where masked stores are slow, as those of AVX2 are on some machines.
 template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
+#if MS_MASKED
+  if (masked<false>(last ? p - (W - m) : p, v, few_bits<last>(m))) return;
+#endif
   T b[W];
   store_bits(b, v);
   copy_few<W / 2>(p, b + (last ? W - m : 0), m);
