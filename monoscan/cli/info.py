@@ -37,8 +37,12 @@ def _version(package: str) -> str:
 
 def _devices() -> list[str]:
     default = "gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu"
-    gpu = "Metal" if mx.metal.is_available() else "CUDA" if mx.cuda.is_available() else "none that MLX can use"
-    return ["devices", f"  cpu      {_cpu_model()}", f"  gpu      {gpu}", f"  default  {default}"]
+    return [
+        "devices",
+        f"  cpu      {_cpu_model()}",
+        f"  gpu      {_gpu() or 'none that MLX can use'}",
+        f"  default  {default}",
+    ]
 
 
 def _cpu_model() -> str:
@@ -55,10 +59,18 @@ def _strategies() -> list[str]:
         "strategies",
         "  native         yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
         f"  kernel (cpu)   {kernels_here()}",
-        "  kernel (gpu)   no: Metal and CUDA kernels are not written yet",
+        f"  kernel (gpu)   {_gpu_kernels()}",
     ]
     portable = ("blelloch", "hillis_steele", "brent_kung", "sequential")
     return lines + [f"  {name:<14} yes: MLX array operations, on any device" for name in portable]
+
+
+def _gpu_kernels() -> str:
+    return "no: MLX can use no GPU here" if _gpu() is None else "yes, not tried on hardware by those who wrote them"
+
+
+def _gpu() -> str | None:
+    return "Metal" if mx.metal.is_available() else "CUDA" if mx.cuda.is_available() else None
 
 
 def kernels_here() -> str:

@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     source = _command(commands, "source", _source, "the scalar program that combine is traced to")
     _add_problem(source)
     source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
+    source.add_argument(
+        "--target",
+        choices=("metal", "cuda"),
+        help="print what would be compiled for such a GPU instead, on any machine",
+    )
     source.add_argument("--expand", action="store_true", help="with --kernel: and all headers that it includes")
     bench = _command(commands, "bench", _bench, "time one scan here, against mx.cumsum and the portable strategies")
     _add_problem(bench, (1_000_000,))
@@ -158,6 +163,10 @@ def _explain(arguments: argparse.Namespace) -> int:
 def _source(arguments: argparse.Namespace) -> int:
     from monoscan.cli import source
 
+    if arguments.target is not None:
+        planned = _plan(arguments, device="gpu"), _plan(arguments, "kernel", device="gpu")
+        print(source.gpu_kernel(*planned, arguments.target))
+        return 0
     plan = _plan(arguments)
     if arguments.kernel:
         print(source.kernel(plan, _plan(arguments, "kernel"), arguments.expand))
@@ -179,7 +188,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(arguments: argparse.Namespace, strategy: str | None = None) -> Plan:
+def _plan(arguments: argparse.Namespace, strategy: str | None = None, device: str | None = None) -> Plan:
+    import mlx.core as mx
+
     import monoscan
     from monoscan.cli import target
     from monoscan.monoids import named
@@ -187,7 +198,8 @@ def _plan(arguments: argparse.Namespace, strategy: str | None = None) -> Plan:
     operator = named.operator(arguments.operator)
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
     options = _options(arguments)
-    return monoscan.explain(operator, elems, **options | {"strategy": strategy or options["strategy"]})
+    stream = mx.gpu if device == "gpu" else None
+    return monoscan.explain(operator, elems, **options | {"strategy": strategy or options["strategy"]}, stream=stream)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

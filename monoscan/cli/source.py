@@ -40,5 +40,19 @@ def kernel(automatic: Plan, forced: Plan, expand: bool = False) -> str:
     return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{text}'
 
 
+def gpu_kernel(automatic: Plan, forced: Plan, target: str) -> str:
+    """The text of the kernels for a GPU, those of each launch: what is compiled there, on any machine.
+
+    Args:
+        automatic: What a scan runs on a GPU.
+        forced: The same with kernels.
+        target: ``metal`` or ``cuda``.
+    """
+    text = forced.source_for(target)
+    if automatic.kernels:
+        return text
+    return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{text}'
+
+
 def _plural(word: str, number: int) -> str:
     return word if number == 1 else f"{word}s"

@@ -10,13 +10,15 @@ import attrs
 from monoscan import dtypes
 from monoscan.lowering.plan import mappable
 from monoscan.lowering.plan.aligned import aligned_scan
-from monoscan.lowering.plan.fused import Fused, fused
+from monoscan.lowering.plan.fused import fused
+from monoscan.lowering.plan.gpu import gpu_kernels
 from monoscan.lowering.plan.native_scan import native_scan_holds
-from monoscan.lowering.plan.plan import Kernels, Native, Portable, Way
+from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.registers import vector_bytes
+from monoscan.lowering.targets.gpu import target as gpu
 
 ELEMENTS_PER_OPERATION = 8
 """So many elements make one array operation for each of a program's cheaper than ``mx.vmap`` (measured)."""
@@ -28,17 +30,27 @@ class Case:
 
     problem: Problem
 
-    @cached_property
-    def fused(self) -> tuple[Fused, ...] | str:
-        """The kernels that can be written for this scan, or why there are none."""
-        if self.problem.options.device != "cpu":
-            return f"no kernel target for device {self.problem.options.device}"
-        return fused(self.problem, vector_bytes())
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the CPU."""
+        return self.problem.options.device == "cpu"
 
     @cached_property
-    def kernels(self) -> tuple[Fused, ...] | str:
+    def fused(self) -> Kernels | GpuKernels | str:
+        """The kernels that can be written for this scan, or why there are none."""
+        if self.on_cpu:
+            loops = fused(self.problem, vector_bytes())
+            return loops if isinstance(loops, str) else Kernels(loops)
+        launched = gpu_kernels(self.problem, gpu.name())
+        return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())
+
+    @cached_property
+    def kernels(self) -> Kernels | GpuKernels | str:
         """Those that this machine can build, as far as is known; or why it has none."""
-        return self.fused if isinstance(self.fused, str) else cpu.not_built(self.fused) or self.fused
+        if isinstance(self.fused, str):
+            return self.fused
+        failed = cpu.not_built(self.fused.fused) if isinstance(self.fused, Kernels) else gpu.not_built(self.fused.fused)
+        return failed or self.fused
 
     @property
     def no_kernel(self) -> str | None:
@@ -48,7 +60,7 @@ class Case:
     def announce_if_not_built(self) -> None:
         """Says once that a scan which could have a kernel has none, and why."""
         if self.no_kernel is not None and not isinstance(self.fused, str) and self.problem.layout.items:
-            cpu.announce(self.no_kernel)
+            (cpu if self.on_cpu else gpu).announce(self.no_kernel)
 
 
 def way(case: Case, strategy: str) -> Way:
@@ -58,8 +70,9 @@ def way(case: Case, strategy: str) -> Way:
         scan = aligned_scan(problem, strategy)
         assert scan is not None, "native scans have a program"
         return Native(scan)
-    if strategy in ("kernel", "sequential") and not isinstance(case.kernels, str):
-        return Kernels(case.kernels)
+    loops = ("kernel", "sequential") if case.on_cpu else ("kernel",)
+    if strategy in loops and not isinstance(case.kernels, str):
+        return case.kernels
     return Portable(strategy, _combination(problem), aligned_scan(problem, strategy))
 
 

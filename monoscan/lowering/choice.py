@@ -7,7 +7,7 @@ import attrs
 from monoscan.lowering.case import Case
 from monoscan.lowering.plan import cost, mappable
 from monoscan.lowering.plan.native_scan import native_scan_holds
-from monoscan.lowering.plan.plan import EachPart, Kernels, Native, Plan, Reason, Restart, Way
+from monoscan.lowering.plan.plan import EachPart, GpuKernels, Kernels, Native, Plan, Reason, Restart, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.hillis_steele import BASE
 
@@ -41,7 +41,7 @@ def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ())
         counted = "reduce" if folded else choice.strategy
         each, depth = cost.work_and_depth(counted, problem.layout.length, 1 if problem.whole else BASE)
         work = each * cost.rows(problem)
-        moved = sum(kernel.bytes for kernel in chosen.fused) if isinstance(chosen, Kernels) else 0
+        moved = sum(kernel.bytes for kernel in chosen.fused) if isinstance(chosen, (Kernels, GpuKernels)) else 0
         moved = moved or cost.moved_bytes(problem, choice.strategy, each)
     starts = choice.strategy == "trivial" and problem.layout.init is not None and not problem.slices
     if problem.program is None and (chosen.combine == "vmap" or starts):

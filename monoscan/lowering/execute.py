@@ -9,11 +9,12 @@ import attrs
 import mlx.core as mx
 
 from monoscan import tree
-from monoscan.lowering.plan.plan import EachPart, Executable, Kernels, Native, Plan, Portable, Restart
+from monoscan.lowering.plan.plan import EachPart, Executable, GpuKernels, Kernels, Native, Plan, Portable, Restart
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.targets import graph, native, restart, trivial
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.gpu import target as gpu
 from monoscan.lowering.trace.reads.captures import Captures, capture
 
 Outputs = tuple[Sequence[mx.array | None], Sequence[mx.array | None]]
@@ -52,6 +53,8 @@ def _of_way(plan: Plan) -> Executable:
     match plan.way:
         case Kernels(kernels):
             return cpu.prepare(plan.problem, kernels).run
+        case GpuKernels(kernels):
+            return gpu.prepare(plan.problem, kernels).run
         case Native(scan):
             return partial(native.run, plan.problem, scan)
         case Portable():

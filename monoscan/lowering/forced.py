@@ -21,7 +21,7 @@ def forced(case: Case) -> Plan:
             f"[{problem.options.call}] strategy={strategy!r} cannot run {problem.operator.name}: {missing}. "
             'Use strategy="auto"; explain() says what it chooses and why.'
         )
-    if strategy == "sequential":  # which would be a loop
+    if strategy == "sequential" and case.on_cpu:  # which would be a loop
         case.announce_if_not_built()
     if problem.layout.trivial and not problem.options.shapeless:
         return make(case, Choice("trivial", f"strategy={strategy!r}", Trivial()), 1)

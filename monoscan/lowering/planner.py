@@ -10,7 +10,7 @@ from monoscan.lowering.choice import TITLES, Choice, make
 from monoscan.lowering.forced import forced
 from monoscan.lowering.plan.missing_identity import check_identity
 from monoscan.lowering.plan.native_scan import better_fused, in_order, no_native_scan
-from monoscan.lowering.plan.plan import EachPart, Kernels, Plan, Reason, Trivial
+from monoscan.lowering.plan.plan import EachPart, Plan, Reason, Trivial
 from monoscan.lowering.plan.problem import Problem
 
 HILLIS_STEELE_ITEMS = 1 << 12
@@ -82,14 +82,14 @@ def _row_parts(case: Case) -> Answer:
     parts = tuple(plan(part) for part in case.problem.parts)
     fusing = len({in_order(part.problem) for part in parts}) == 1  # one loop folds all in the same order
     if fusing and all(part.kernels for part in parts) and not isinstance(case.kernels, str):
-        return Choice("kernel", "each part would be a kernel: one loop for all", Kernels(case.kernels))
+        return Choice("kernel", "each part would be a kernel: one loop for all", case.kernels)
     return Choice("parts", "each part by its own row", EachPart(parts))
 
 
 def _row_native(case: Case) -> Answer:
     problem = case.problem
     reason = "a function of whole slices" if problem.slices else no_native_scan(problem)
-    if reason is None and case.no_kernel is None:
+    if reason is None and case.on_cpu and case.no_kernel is None:
         reason = better_fused(problem)
     reason = reason or held_sizes(case, "native")
     return reason or Choice("native", f"mx.{problem.facts.native}", way(case, "native"))
@@ -98,7 +98,7 @@ def _row_native(case: Case) -> Answer:
 def _row_kernel(case: Case) -> Answer:
     if isinstance(case.kernels, str):
         return case.kernels
-    return held_sizes(case, "kernel") or Choice("kernel", "one fused loop", Kernels(case.kernels))
+    return held_sizes(case, "kernel") or Choice("kernel", "one fused loop", case.kernels)
 
 
 def _row_blelloch(case: Case) -> Answer:

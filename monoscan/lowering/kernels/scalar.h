@@ -14,6 +14,7 @@ typedef unsigned u32;
 typedef unsigned long long u64;
 
 #define INLINE static inline __attribute__((always_inline, unused))
+#define LOCAL  // memory of a thread, which some GPUs name
 #define NOINLINE static __attribute__((noinline, unused))
 
 INLINE ms_int least(ms_int a, ms_int b) { return a < b ? a : b; }
@@ -23,6 +24,9 @@ template <class To, class From> INLINE To bit_cast(From x) {
   __builtin_memcpy(&y, &x, sizeof y);
   return y;
 }
+
+template <class F> INLINE F infinity() { return (F)__builtin_inff(); }
+template <class F> INLINE F not_a_number() { return (F)__builtin_nanf(""); }
 
 // What belongs to a type of values: its integers of the same width, its item, and whether it is a float.
 template <class T> struct kin;

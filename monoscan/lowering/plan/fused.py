@@ -55,13 +55,20 @@ class Fused:
 
 def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
     """The kernels of a scan, for registers of this width; or why none can be written, on any machine."""
+    kernels = computed(problem, vector_bytes)
+    if isinstance(kernels, str):
+        return kernels
+    return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
+
+
+def computed(problem: Problem, vector_bytes: int = 16) -> tuple[Fused, ...] | str:
+    """What kernels of a scan compute, whatever renders them; or why there can be none."""
     program, constants = problem.program, problem.neutral if problem.needs_identity() else ()
     if program is None:
         return f"not traceable: {problem.traced.reason}"
     if constants is None:
         return "the identity is not a constant"
-    kernels = tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
-    return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
+    return tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
 
 
 def _alike(problem: Problem) -> list[tuple[int, ...]]:
@@ -166,7 +173,7 @@ def _loop(problem: Problem, inner: int, width: int) -> Loop:
 def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
     """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike."""
     layout = problem.layout
-    aligned = [_padded(problem, leaf) for leaf in leaves]
+    aligned = [padded(problem, leaf) for leaf in leaves]
     inner, pattern = 1, None
     for axis in range(len(lead) - 1, layout.axis, -1):
         if lead[axis] == 1:
@@ -178,7 +185,8 @@ def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
     return inner
 
 
-def _padded(problem: Problem, leaf: int) -> Shape:
+def padded(problem: Problem, leaf: int) -> Shape:
+    """The aligned shape of a leaf, without its event axes."""
     layout = problem.layout
     batch = (1,) * (layout.rank - len(layout.batch[leaf])) + layout.batch[leaf]
     return layout.with_length(batch, layout.length)

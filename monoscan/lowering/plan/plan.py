@@ -11,8 +11,11 @@ from monoscan.lowering.pictures import html
 from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.gpu import GpuKernel, held
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program
+from monoscan.lowering.render import cuda, metal
+from monoscan.lowering.render.gpu_spec import Part
 from monoscan.lowering.render.kernel import render
 from monoscan.lowering.render.spec import Loop
 
@@ -53,6 +56,20 @@ class Kernels:
 
 
 @attrs.frozen
+class GpuKernels:
+    """Launches on a GPU: one kernel, of one launch or several, for each shape of results.
+
+    Args:
+        fused: The kernels.
+        target: What they are made for: ``metal`` or ``cuda``.
+    """
+
+    fused: tuple[GpuKernel, ...]
+    target: str
+    combine = "kernel"
+
+
+@attrs.frozen
 class Portable:
     """A portable strategy, by operations on whole arrays.
 
@@ -86,7 +103,7 @@ class Restart:
     program: Program | None
 
 
-Way = Trivial | Native | Kernels | Portable | EachPart
+Way = Trivial | Native | Kernels | GpuKernels | Portable | EachPart
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.frozen)
@@ -137,15 +154,23 @@ class Plan:
         return self.way.plans if isinstance(self.way, EachPart) else ()
 
     @property
-    def kernels(self) -> tuple[Fused, ...]:
+    def kernels(self) -> tuple[Fused | GpuKernel, ...]:
         """The kernels that run; none where none does."""
-        return self.way.fused if isinstance(self.way, Kernels) else ()
+        return self.way.fused if isinstance(self.way, (Kernels, GpuKernels)) else ()
 
     @property
     def source(self) -> str:
         """The text of the kernels; empty where none runs."""
-        own = [render(kernel.spec) for kernel in self.kernels]
-        return "\n".join([*own, *(part.source for part in self.parts if part.source)])
+        return self.source_for(self.way.target if isinstance(self.way, GpuKernels) else "cpu")
+
+    def source_for(self, target: str) -> str:
+        """The text of the kernels, as it is compiled for a target of this device.
+
+        Args:
+            target: ``cpu``, ``metal`` or ``cuda``.
+        """
+        own = [text for kernel in self.kernels for text in _texts(kernel, target)]
+        return "\n".join([*own, *(part.source_for(target) for part in self.parts if part.source)])
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -196,7 +221,8 @@ class Plan:
         ]
         for number, kernel in enumerate(self.kernels, 1):
             which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
-            lines.append(f"  kernel    {which if len(self.kernels) > 1 else ''}{_kernel(kernel)}")
+            first, *more = [_kernel(kernel)] if isinstance(kernel, Fused) else _launches(kernel)
+            lines += [f"  kernel    {which if len(self.kernels) > 1 else ''}{first}", *more]
         if self.restart is not None:
             lines.append(
                 f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
@@ -214,6 +240,26 @@ class Plan:
         for i, part in enumerate(self.parts):
             lines += [f"  part {i}: {line}" if j == 0 else f"  {line}" for j, line in enumerate(part._lines())]
         return lines
+
+
+def _texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
+    if isinstance(kernel, Fused):
+        return [render(kernel.spec)]
+    return [(metal if target == "metal" else cuda).text(launch.spec) for launch in kernel.launches]
+
+
+def _launches(kernel: GpuKernel) -> list[str]:
+    """What is launched, in order; ``held`` counts the registers of 4 bytes in which a thread holds elements."""
+    number = len(kernel.launches)
+    lines = [f"{number} launch{'es' if number > 1 else ''}; {_bytes(kernel.bytes)}"]
+    for launch in kernel.launches:
+        spec = launch.spec
+        done = {Part.WHOLE: "", Part.TOTALS: "folds of chunks by ", Part.SEEDED: "results of chunks by "}[spec.part]
+        lines.append(
+            f"    launch  {done}{spec.body.value.replace('_', ' ')}: {launch.groups:,} groups of {spec.threads} threads, "
+            f"tiles of {spec.tile:,} steps; a thread holds {spec.run * spec.steps} elements in {held(spec)} registers"
+        )
+    return lines
 
 
 def _kernel(kernel: Fused) -> str:

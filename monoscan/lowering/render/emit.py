@@ -158,9 +158,9 @@ def _number(value: Any, dtype: str) -> str:
         suffix = "f" if dtype == "float32" else ""
         number = float(np.float32(value)) if suffix else float(value)
         if isnan(number):
-            return f'__builtin_nan{suffix}("")'
+            return f"not_a_number<{TYPES[dtype]}>()"
         if isinf(number):
-            return f"{'-' if number < 0 else ''}__builtin_inf{suffix}()"
+            return f"{'-' if number < 0 else ''}infinity<{TYPES[dtype]}>()"
         return repr(number) + suffix
     bits = 64 if dtype in WIDE else 32
     if dtype in UNSIGNED:

@@ -24,44 +24,7 @@ from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.rules import Rules
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.targets.graph import aligned_arrays, restored, restored_carry
-from monoscan.lowering.trace.reads.captures import Captures
-
-Results = list[mx.array | None]
-
-
-@attrs.frozen(eq=False)
-class Arranged:
-    """The compiled kernels of a scan, with what each of them takes and yields. It holds no arrays.
-
-    Args:
-        problem: What was asked.
-        plain: The caller's leaves are the launches' arrays as they stand.
-        launches: For each kernel the arrays that it takes, and its launch.
-    """
-
-    problem: Problem
-    plain: bool
-    launches: tuple[tuple[Fused, tuple[int, ...], Launch], ...]
-
-    def run(
-        self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
-    ) -> tuple[Results, Results]:
-        """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
-        problem = self.problem
-        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
-        results: Results = [None] * len(leaves)
-        carry: Results = [None] * len(leaves)
-        for kernel, chosen, launch in self.launches:
-            outputs = launch([arrays[i] for i in chosen])
-            if problem.options.results:
-                for leaf, y in zip(kernel.emit, outputs, strict=False):
-                    results[leaf] = y if self.plain else restored(problem, y, leaf)
-                outputs = outputs[len(kernel.emit) :]
-            for leaf, c in zip(kernel.leaves, outputs, strict=False):
-                if leaf in kernel.emit:
-                    carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)
-        return results, carry
+from monoscan.lowering.targets.kernels import Arranged, Results, arrays_of, as_they_stand
 
 
 @attrs.frozen(eq=False)
@@ -96,26 +59,17 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     Raises:
         BridgeUnavailable: One of them, or the bridge, cannot be built.
     """
-    layout, everything = problem.layout, tuple(range(len(problem.stored)))
-    plain = (
-        problem.stored == problem.results
-        and not dtypes.COMPLEX.intersection(problem.stored)
-        and all(len(batch) == layout.rank for batch in layout.batch)
-        and not problem.captures.arrays
-        and layout.init is None
-    )
-    launches = tuple((k, _chosen(problem, k, len(everything)), _launch(problem, k)) for k in kernels)
+    everything = tuple(range(len(problem.stored)))
+    launches = tuple((k, arrays_of(problem, k.leaves), _launch(problem, k)) for k in kernels)
     kernel, chosen, launch = launches[0]
-    if plain and chosen == kernel.emit == everything and problem.options.results and not kernel.scan.want_carry:
+    if (
+        as_they_stand(problem)
+        and chosen == kernel.emit == everything
+        and problem.options.results
+        and not kernel.scan.want_carry
+    ):
         return Direct(launch)
-    return Arranged(problem, plain, launches)
-
-
-def _chosen(problem: Problem, kernel: Fused, number: int) -> tuple[int, ...]:
-    """Which of the aligned arrays a launch takes: its own leaves, all captures, its own leaves' init."""
-    captured = len(problem.captures.arrays)
-    inits = tuple(number + captured + i for i in kernel.leaves) if problem.layout.init is not None else ()
-    return (*kernel.leaves, *range(number, number + captured), *inits)
+    return Arranged(problem, launches)
 
 
 def _launch(problem: Problem, kernel: Fused) -> Launch:

@@ -1,0 +1,207 @@
+"""The kernels of a scan on a GPU: which body, how many launches, what a thread holds."""
+
+from __future__ import annotations
+
+from math import prod
+
+import attrs
+
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.fused import Fused, computed, padded
+from monoscan.lowering.plan.geometry import Geometry, geometry
+from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.render.gpu import unsupported as not_rendered
+from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec, Part
+from monoscan.lowering.render.spec import SIZES, KernelSpec
+
+REGISTERS = 32
+"""State lanes that a thread holds at a time, in registers of 4 bytes: what compiles without spilling."""
+
+WAVES = 8
+"""The most waves of a group: 256 threads start on every GPU."""
+
+FILLED, PARTS = 64, 512
+"""Fewer groups than this leave a GPU idle; then rows are cut until there are about so many (not measured)."""
+
+WORTH_CUTTING = 4
+"""Tiles of a row from which on it is cut: the results are read twice then."""
+
+
+@attrs.frozen
+class GpuLaunch:
+    """One launch.
+
+    Args:
+        spec: The kernel.
+        chunks: Into how many parts each row is cut.
+        tiles: The tiles of a part.
+        groups: How many groups of threads run.
+    """
+
+    spec: GpuSpec
+    chunks: int
+    tiles: int
+    groups: int
+
+
+@attrs.frozen
+class GpuKernel:
+    """The results of one shape, computed by one launch or several.
+
+    Args:
+        leaves: The leaves of the elements that they read, ascending.
+        emit: The leaves among all that they yield.
+        spec: What is computed.
+        scan: The same, for gradients.
+        launches: The launches, in order.
+        bytes: What they read and write.
+    """
+
+    leaves: tuple[int, ...]
+    emit: tuple[int, ...]
+    spec: KernelSpec
+    scan: AlignedScan
+    launches: tuple[GpuLaunch, ...]
+    bytes: int
+
+
+def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
+    """The kernels of a scan on a GPU; or why there are none.
+
+    Args:
+        problem: What was asked.
+        target: ``metal`` or ``cuda``.
+    """
+    if problem.options.shapeless:
+        return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
+    found = computed(problem)
+    if isinstance(found, str):
+        return found
+    missing = [unsupported(each.spec) or not_rendered(each.spec, target) for each in found]
+    return next(filter(None, missing), None) or tuple(_kernel(problem, each) for each in found)
+
+
+def _kernel(problem: Problem, part: Fused) -> GpuKernel:
+    layout, options = problem.layout, problem.options
+    leads = [padded(problem, leaf) for leaf in part.leaves]
+    leads += [_alone(layout, layout.init[leaf]) for leaf in part.leaves if layout.init is not None]
+    leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
+    planned = launches(
+        part.spec,
+        geometry(leads, layout.axis, layout.length),
+        initial=layout.init is not None,
+        carry=options.return_carry or not options.results,
+    )
+    read = sum(SIZES[dtype] * prod((*lead, *leaf.shape)) for dtype, lead, leaf in
+               zip(part.spec.elements, leads, part.spec.state, strict=False))  # fmt: skip
+    again = any(each.spec.part is Part.SEEDED for each in planned)
+    return GpuKernel(part.leaves, part.emit, part.spec, part.scan, planned, part.bytes + again * read)
+
+
+def _alone(layout: Layout, batch: Shape) -> Shape:
+    """The aligned shape of a leaf of ``init``, without its event axes."""
+    return layout.with_length((1,) * (layout.rank - len(batch)) + batch, 1)
+
+
+def launches(kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool) -> tuple[GpuLaunch, ...]:
+    """The launches of a scan, in order: one; or folds of chunks, the scan of these, and what follows from it.
+
+    Args:
+        kernel: What is computed.
+        shape: The geometry.
+        initial: Whether there is an ``init``.
+        carry: Whether the last state is wanted.
+    """
+    spec = attrs.evolve(_shaped(kernel, shape), initial=initial, carry=carry)
+    whole = in_one(spec, shape)
+    if spec.body is Body.SHORT or whole.tiles < WORTH_CUTTING or whole.groups >= FILLED:
+        return (whole,)
+    return in_three(spec, shape, -(-whole.tiles // min(whole.tiles, -(-PARTS // whole.groups))))
+
+
+def in_one(spec: GpuSpec, shape: Geometry) -> GpuLaunch:
+    """A single launch, in which every row is one chunk."""
+    return _launch(spec, shape, 1, -(-shape.length // spec.tile))
+
+
+def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...]:
+    """The folds of chunks, the scan of these folds, the results of chunks; of a fold, the fold of the folds.
+
+    Args:
+        spec: The kernel of the results.
+        shape: The geometry.
+        tiles: The tiles of a chunk.
+    """
+    kernel = spec.kernel
+    chunks = -(-shape.length // (spec.tile * tiles))
+    folds = attrs.evolve(spec, part=Part.TOTALS, initial=False, carry=False)
+    between = launches(
+        _of_totals(kernel),
+        attrs.evolve(shape, length=chunks),
+        initial=spec.initial,
+        carry=not kernel.want_results,
+    )
+    results = attrs.evolve(spec, part=Part.SEEDED)
+    last = (_launch(results, shape, chunks, tiles),) if kernel.want_results else ()
+    return (_launch(folds, shape, chunks, tiles), *between, *last)
+
+
+def unsupported(kernel: KernelSpec) -> str | None:
+    """Why no body holds such a state, or ``None`` if one does."""
+    if registers(kernel) > REGISTERS:
+        return f"a state of {registers(kernel)} registers; a thread of a GPU kernel holds {REGISTERS}"
+    return None
+
+
+def registers(kernel: KernelSpec) -> int:
+    """The registers of one state."""
+    return sum(-(-SIZES[dtype] // 4) for dtype in kernel.dtypes)
+
+
+def held(spec: GpuSpec) -> int:
+    """The registers in which a thread holds elements."""
+    return spec.run * spec.steps * registers(spec.kernel)
+
+
+def _of_totals(kernel: KernelSpec) -> KernelSpec:
+    """The scan of the folds of chunks: in fold order, of elements that are states."""
+    dtypes = tuple(leaf.dtype for leaf in kernel.state)
+    everything = tuple(range(len(dtypes)))
+    results = dtypes if kernel.want_results else ()
+    return attrs.evolve(
+        kernel, elements=dtypes, results=results, emit=everything, reverse=False, inclusive=True, identity=None
+    )
+
+
+def _launch(spec: GpuSpec, shape: Geometry, chunks: int, tiles: int) -> GpuLaunch:
+    columns = shape.rows * shape.inner
+    each = {Body.ROWS: 1, Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH}[spec.body]
+    return GpuLaunch(spec, chunks, tiles, -(-columns // each) * chunks)
+
+
+def _shaped(kernel: KernelSpec, shape: Geometry) -> GpuSpec:
+    """The body for a shape, with as many elements a thread as its registers hold."""
+    size, n, axes = registers(kernel), shape.length, len(shape.outer)
+    if shape.inner > 1:
+        run = min(16, _power_below(REGISTERS // size))
+        waves = min(WAVES, _power_from(-(-n // run)))
+        return GpuSpec(kernel, Body.COLUMNS, run, 1, waves, axes=axes)
+    run = min(4, _power_below(max(1, REGISTERS // size)))
+    if n <= WIDTH * run:
+        return GpuSpec(kernel, Body.SHORT, run, 1, WAVES, _power_from(-(-n // run)), axes=axes)
+    most = min(4, _power_below(REGISTERS // (size * run)))
+    steps = min(most, _power_from(-(-n // (WIDTH * run * WAVES))))
+    waves = min(WAVES, _power_from(-(-n // (WIDTH * run * steps))))
+    return GpuSpec(kernel, Body.ROWS, run, steps, waves, axes=axes)
+
+
+def _power_below(number: int) -> int:
+    """The largest power of two up to a number, which is 1 at least."""
+    return 1 << (number.bit_length() - 1)
+
+
+def _power_from(number: int) -> int:
+    """The least power of two from a number on."""
+    return 1 << (number - 1).bit_length()

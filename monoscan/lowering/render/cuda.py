@@ -1,0 +1,32 @@
+"""The text of a kernel for CUDA."""
+
+from __future__ import annotations
+
+from monoscan.lowering.render import gpu
+from monoscan.lowering.render.gpu import ITEMS, Dialect
+from monoscan.lowering.render.gpu_spec import OUTPUTS, Array, GpuSpec
+
+DIALECT = Dialect(
+    '#include "cuda/prelude.h"',
+    ("blockIdx.x + blockIdx.y * gridDim.x", "threadIdx.x", "threadIdx.x % 32", "threadIdx.x / 32"),
+)
+
+NAME = "monoscan_kernel"
+"""The name of every kernel's function."""
+
+
+def text(spec: GpuSpec) -> str:
+    """All that NVRTC compiles."""
+    parameters = ",\n    ".join(["const ms::i64* __restrict__ sizes", *map(_parameter, spec.arrays)])
+    bounds = f"__launch_bounds__({spec.threads})"
+    return f"""\
+{gpu.header(spec, DIALECT)}
+extern "C" __global__ void {bounds} {NAME}(
+    {parameters}) {{
+{gpu.body(spec, DIALECT)}}}
+"""
+
+
+def _parameter(array: Array) -> str:
+    constant = "" if array.group in OUTPUTS else "const "
+    return f"{constant}ms::{ITEMS[array.dtype]}* __restrict__ {array.name}"

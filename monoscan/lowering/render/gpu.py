@@ -1,0 +1,217 @@
+"""A `GpuSpec` rendered to the text of a kernel: the operator, the sizes and the lists of lanes, and the body's header.
+
+The text is the same for every GPU but for a prelude of names, and the function around it, which a `Dialect` gives.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+
+import attrs
+
+from monoscan.lowering.program.ir import Op
+from monoscan.lowering.render import emit
+from monoscan.lowering.render.emit import TYPES, missing, number_lanes
+from monoscan.lowering.render.gpu_spec import Array, Body, GpuSpec
+from monoscan.lowering.render.kernel import tag, wrapped
+from monoscan.lowering.render.operator import operator
+from monoscan.lowering.render.spec import KernelSpec
+
+FOLDER = Path(__file__).parents[1] / "kernels"
+
+ITEMS = {"bool": "bool", "float16": "half_item", "bfloat16": "bfloat_item", "float32": "f32",
+         **{f"{u}int{b}": f"{u or 'i'}{b}" for u in ("", "u") for b in (8, 16, 32, 64)}}  # fmt: skip
+"""What headers call an item in memory of each dtype."""
+
+_INCLUDE = re.compile(r'#include "([\w/]+\.h)"')
+
+
+@attrs.frozen
+class Dialect:
+    """A language that kernels are compiled in.
+
+    Args:
+        prelude: What includes the header with the names that differ.
+        here: Expressions for where a thread stands: group, number, lane and wave.
+    """
+
+    prelude: str
+    here: tuple[str, ...]
+
+
+LACKING: Mapping[str, frozenset[Op]] = {"metal": frozenset({Op.ERF}), "cuda": frozenset()}
+"""Operations that a target has no function for."""
+
+MOST_ARRAYS = 30
+"""The most arrays of a launch behind the sizes: Metal numbers 31."""
+
+
+def unsupported(kernel: KernelSpec, target: str) -> str | None:
+    """Why no kernel can be rendered, in words for the user; ``None`` if one can.
+
+    Args:
+        kernel: What is computed.
+        target: ``metal`` or ``cuda``.
+    """
+    program = kernel.program(kernel.tree)
+    odd = {*kernel.elements, *kernel.results, *kernel.capture_dtypes, *kernel.values} - set(ITEMS)
+    found = missing(program) or next(iter(sorted(odd)), None)
+    found = found or next((instr.op.value for instr in program.code if instr.op in LACKING[target]), None)
+    if found:
+        return f"no GPU code for {found}"
+    arrays = 3 * len(kernel.state) + len(kernel.capture_dtypes) + len(kernel.emit)
+    return f"{arrays} arrays; a GPU kernel takes {MOST_ARRAYS}" if arrays > MOST_ARRAYS else None
+
+
+def header(spec: GpuSpec, dialect: Dialect) -> str:
+    """What stands before the function, all headers in place."""
+    return _expanded(_Text(spec).text(dialect.prelude))
+
+
+def body(spec: GpuSpec, dialect: Dialect) -> str:
+    """What stands in the function: its parameters are ``sizes`` and the names of `GpuSpec.arrays`."""
+    kernel = spec.kernel
+    names = [array.name for array in spec.arrays]
+    lines, shared = [wrapped("const ms::position here = {", dialect.here, "};").replace("\n", "\n  ")], ""
+    if spec.body is not Body.SHORT:
+        places = 2 * spec.waves * (1 if spec.body is Body.ROWS else 32)
+        lines += [f"SHARED(ms::scalars::{TYPES[kernel.dtypes[i]]}, total{i}, {places});" for i in _lanes(spec)]
+        shared = f"ms::totals{{{', '.join(f'total{i}' for i in _lanes(spec))}}}, "
+    gathered = wrapped("ms::gather(", names, ")")
+    lines.append(f"ms::{spec.body.value}({gathered}, sizes, {shared}here);")
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _lanes(spec: GpuSpec) -> tuple[int, ...]:
+    return spec.kernel.lanes_of(spec.kernel.tree)
+
+
+class _Text:
+    """Writes one kernel.
+
+    Args:
+        spec: The kernel.
+    """
+
+    def __init__(self, spec: GpuSpec) -> None:
+        self.spec = spec
+        self.kernel = spec.kernel
+
+    def text(self, prelude: str) -> str:
+        """All of it, in order."""
+        leaves = self.kernel.tree
+        operations = f"gpu/{emit.header(self.kernel.program(leaves))}"
+        return f"""\
+{prelude}
+#include "gpu/ops.h"
+#include "{operations}"
+namespace ms {{
+{self._facts()}
+{operator(self.kernel, leaves, self.kernel.lanes_of(leaves), "scalars")}
+{self._arrays()}
+}}  // namespace ms
+{self._lists()}
+#include "gpu/state.h"
+#include "gpu/{self.spec.body.value}.h"
+"""
+
+    def _facts(self) -> str:
+        spec, kernel = self.spec, self.kernel
+        facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
+                 "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body is not Body.COLUMNS,
+                 "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes}  # fmt: skip
+        return wrapped("enum { ", [f"{name} = {int(value)}" for name, value in facts.items()], " };")
+
+    def _arrays(self) -> str:
+        names = [array.name for array in self.spec.arrays]
+        types = [name.upper() for name in names]
+        members = " ".join(f"{kind} {name};" for kind, name in zip(types, names, strict=True))
+        parameters = ", ".join(f"{kind} {name}" for kind, name in zip(types, names, strict=True))
+        template = f"template <{', '.join(f'class {kind}' for kind in types)}>"
+        return f"""\
+{template} struct arrays {{
+  {members}
+}};
+{template} INLINE arrays<{", ".join(types)}> gather({parameters}) {{
+  return {{{", ".join(names)}}};
+}}"""
+
+    def _lists(self) -> str:
+        spec = self.spec
+        lists = {
+            "LANES": [f"scalars::{TYPES[self.kernel.dtypes[i]]}, s{i}" for i in _lanes(spec)],
+            "ARRAYS": [f"{number}, {array.name}" for number, array in enumerate(spec.arrays)],
+            "READS": self._items("elements"),
+            "WRITES": self._items("results"),
+            "CAPTURED": self._items("captures"),
+        }
+        program = self.kernel.program(self.kernel.tree)
+        lists["NUMBERS"] = [f"{place}, {name}" for place, (name, _) in enumerate(number_lanes(program))]
+        optional = {"INITS": "init", "SEEDS": "seeds", "TOTALS": "totals", "CARRIES": "carry"}
+        lists |= {name: items for name, group in optional.items() if (items := self._items(group))}
+        if spec.body is Body.ROWS and _has_quads(spec):
+            read, written = self._of("elements"), self._of("results")
+            lists["READ_QUADS"] = [item for array in read for item in self._quads(array)]
+            lists["WRITE_QUADS"] = [item for array in written for item in self._quads(array)]
+            lists["QUAD_ARRAYS"] = [f"{array.name}, {prod(array.event)}" for array in (*read, *written)]
+        named = [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
+        return "\n".join([*named, *(_list(name, items) for name, items in lists.items())])
+
+    def _of(self, group: str) -> list[Array]:
+        return [array for array in self.spec.arrays if array.group == group]
+
+    def _items(self, group: str) -> list[str]:
+        return [
+            f"{array.name}, {tag(array.dtype)}, {prod(array.event)}, {lane}, {member}"
+            for array in self._of(group)
+            for lane, member in enumerate(self._members(array))
+        ]
+
+    def _quads(self, array: Array) -> Iterator[str]:
+        members, lanes = self._members(array), prod(array.event)
+        for start in range(0, self.spec.run * lanes, 4):
+            places = ", ".join(f"{i // lanes}, {members[i % lanes]}" for i in range(start, start + 4))
+            yield f"{array.name}, {tag(array.dtype)}, {lanes}, {start // 4}, {places}"
+
+    def _members(self, array: Array) -> list[str]:
+        if array.group == "captures":
+            return [f"c{array.number}_{lane}" for lane in range(prod(array.event))]
+        leaf = self.kernel.emit[array.number] if array.group == "results" else array.number
+        return [f"s{lane}" for lane in self.kernel.lanes[leaf]]
+
+
+def _has_quads(spec: GpuSpec) -> bool:
+    """Whether the items of a run are as many quads, in every array that is walked."""
+    walked = [array for array in spec.arrays if array.group in ("elements", "results")]
+    return all(spec.run * prod(array.event) % 4 == 0 for array in walked)
+
+
+def _list(name: str, items: Sequence[str]) -> str:
+    """A list as a macro, which is one line for the compiler."""
+    text = wrapped(f"#define {name}(each) ", [f"each({item})" for item in items], "").replace("),", ")")
+    return text.replace("\n", " \\\n").rstrip()
+
+
+def _expanded(text: str) -> str:
+    """A text with the headers that it includes in place, each once."""
+    return "\n".join(_lines(text, set())) + "\n"
+
+
+def _lines(text: str, seen: set[str]) -> Iterator[str]:
+    for line in text.splitlines():
+        found = _INCLUDE.fullmatch(line)
+        if found is None:
+            if line != "#pragma once":
+                yield line
+        elif found[1] not in seen:
+            seen.add(found[1])
+            yield from _lines(_header(found[1]), seen)
+
+
+@functools.cache
+def _header(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What the GPU targets share: a scan as launches of kernels."""

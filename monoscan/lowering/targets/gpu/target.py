@@ -1,0 +1,64 @@
+"""The GPU target: a scan as kernels that MLX starts, with this library's rules for its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import mlx.core as mx
+
+from monoscan.lowering.gradient.transforms import transformable
+from monoscan.lowering.plan.aligned import Arrays
+from monoscan.lowering.plan.gpu import GpuKernel
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.cuda import run as cuda
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.targets.gpu.launch import Start, forward
+from monoscan.lowering.targets.kernels import Arranged, arrays_of
+from monoscan.lowering.targets.metal import run as metal
+
+
+def name() -> str:
+    """What GPU kernels are made for: ``cuda`` where MLX can use an NVIDIA GPU, else ``metal``."""
+    return "cuda" if mx.cuda.is_available() else "metal"
+
+
+def not_built(kernels: Sequence[GpuKernel]) -> str | None:
+    """Why this machine has not these kernels: what failed in this process."""
+    if not FAILURES.generation:
+        return None
+    specs = (launch.spec for kernel in kernels for launch in kernel.launches)
+    return next(filter(None, (FAILURES.reason("gpu kernel", spec) for spec in specs)), None)
+
+
+def announce(reason: str) -> None:
+    """Says once that a scan which could have a kernel has none, and why."""
+    FAILURES.say("gpu kernel", f"a scan without its GPU kernel runs as slower MLX array operations: {reason}")
+
+
+def prepare(problem: Problem, kernels: Sequence[GpuKernel]) -> Arranged:
+    """What runs the kernels of a scan, compiled where that can be done before.
+
+    Raises:
+        BridgeUnavailable: One of them cannot be built.
+    """
+    start = metal.start
+    if name() == "cuda":
+        start = cuda.start
+        for kernel in kernels:
+            for launch in kernel.launches:
+                cuda.obtain(launch.spec)
+    return executable(problem, kernels, start)
+
+
+def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start) -> Arranged:
+    """What runs the kernels of a scan, given what starts one."""
+    launches = [(kernel, arrays_of(problem, kernel.leaves), _launch(problem, kernel, start)) for kernel in kernels]
+    return Arranged(problem, launches)
+
+
+def _launch(problem: Problem, kernel: GpuKernel, start: Start) -> Callable[[Arrays], Leaves]:
+    layout, scan = problem.layout, kernel.scan
+    run = partial(forward, start, kernel.spec, scan)
+    return lambda arrays: transformable(scan, run, arrays, layout.axis, layout.rank + 1)

@@ -1,0 +1,85 @@
+"""Runs the kernels of a scan, on any device: each on its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Protocol
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.targets.graph import aligned_arrays, restored, restored_carry
+from monoscan.lowering.trace.reads.captures import Captures
+
+Results = list[mx.array | None]
+
+
+class Kernel(Protocol):
+    """The results of one shape."""
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        """The leaves of the elements that it reads, ascending."""
+
+    @property
+    def emit(self) -> tuple[int, ...]:
+        """The leaves among all that it yields."""
+
+
+@attrs.frozen(eq=False)
+class Arranged:
+    """The compiled kernels of a scan, with what each of them takes and yields. It holds no arrays.
+
+    Args:
+        problem: What was asked.
+        launches: For each kernel the arrays that it takes, and what runs it on them.
+    """
+
+    problem: Problem
+    launches: Sequence[tuple[Kernel, tuple[int, ...], Callable[[Sequence[mx.array]], Sequence[mx.array]]]]
+
+    @cached_property
+    def plain(self) -> bool:
+        """The caller's leaves are the launches' arrays as they stand."""
+        return as_they_stand(self.problem)
+
+    def run(
+        self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    ) -> tuple[Results, Results]:
+        """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
+        problem = self.problem
+        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
+        results: Results = [None] * len(leaves)
+        carry: Results = [None] * len(leaves)
+        for kernel, chosen, launch in self.launches:
+            outputs = launch([arrays[i] for i in chosen])
+            if problem.options.results:
+                for leaf, y in zip(kernel.emit, outputs, strict=False):
+                    results[leaf] = y if self.plain else restored(problem, y, leaf)
+                outputs = outputs[len(kernel.emit) :]
+            for leaf, c in zip(kernel.leaves, outputs, strict=False):
+                if leaf in kernel.emit:
+                    carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)
+        return results, carry
+
+
+def as_they_stand(problem: Problem) -> bool:
+    """Whether the caller's leaves are what kernels take."""
+    layout = problem.layout
+    return (
+        problem.stored == problem.results
+        and not dtypes.COMPLEX.intersection(problem.stored)
+        and all(len(batch) == layout.rank for batch in layout.batch)
+        and not problem.captures.arrays
+        and layout.init is None
+    )
+
+
+def arrays_of(problem: Problem, leaves: tuple[int, ...]) -> tuple[int, ...]:
+    """Which of the aligned arrays a kernel of these leaves takes: them, all captures, their init."""
+    number, captured = len(problem.stored), len(problem.captures.arrays)
+    inits = tuple(number + captured + i for i in leaves) if problem.layout.init is not None else ()
+    return (*leaves, *range(number, number + captured), *inits)
