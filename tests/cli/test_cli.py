@@ -338,3 +338,11 @@ def test_html(capsys: Captured) -> None:
     assert "<svg" not in plain._repr_html_()
     assert "part 1: " in plain._repr_html_() or not plain.parts
     ET.fromstring(plain._repr_html_())
+
+
+@pytest.mark.parametrize("target", ["metal", "cuda"])
+def test_source_of_a_gpu_kernel_on_any_machine(capsys: Captured, target: str) -> None:
+    code, out, err = run(capsys, "source", "Affine", "--shape", "4,5000", "--axis", "1", "--target", target)
+    assert (code, err) == (0, "")
+    assert ("__global__" in out) == (target == "cuda")
+    assert out.count("ms::rows(") == 1
