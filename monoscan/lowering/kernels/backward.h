@@ -7,7 +7,7 @@
 // itself.
 #pragma once
 #include "arrays.h"
-#include "driver.h"
+#include "leaf.h"
 
 typedef operation::cotangents cotangents;
 typedef operation::operands operands;
@@ -57,6 +57,16 @@ INLINE void put_items(u8* at, ms_int stride, ms_int j, [[maybe_unused]] int m, V
   }
 }
 
+// Several lanes that lie side by side, column by column, come and go as those of a leaf.
+template <class A, class each> struct packed;
+template <class A, int... k> struct packed<A, seq<k...>> {
+  typedef leaf<A::number, typename A::dtype, A::template member<k>...> type;
+};
+template <class A> using leaf_of = typename packed<A, typename A::each>::type;
+template <class... A> constexpr bool any_packed(arrays<A...>) { return (false || ... || (A::lanes > 1)); }
+template <class A, bool ready> constexpr bool as_leaf = ready && A::lanes > 1 && !scalar_code;
+template <class A> INLINE bool lies_packed(const ms_array& a) { return a.inner == A::lanes && a.lane == 1; }
+
 // ------------------------------------------------------------------ pointers
 template <class A, int... k>
 INLINE void start_lanes(rows& p, int slot, const ms_array& a, ms_int offset, ms_int along, seq<k...>) {
@@ -97,7 +107,7 @@ INLINE void step_back(rows& p) {
 }
 // Whether whole vectors lie in order everywhere.
 template <class... A> INLINE bool all_ready(const ms_array* a, arrays<A...>) {
-  return (... && (a[A::number].inner == 1));
+  return (... && (A::lanes == 1 ? a[A::number].inner == 1 : lies_packed<A>(a[A::number])));
 }
 INLINE bool lies_ready(const ms_launch* g) {
   return all_ready(g->inputs, rights()) && all_ready(g->inputs, lefts()) && all_ready(g->inputs, weights()) &&
@@ -107,7 +117,13 @@ INLINE bool lies_ready(const ms_launch* g) {
 // ------------------------------------------------------------------ one step
 template <class A, bool ready, bool add, class S, int... k>
 INLINE void read_lanes(const rows& p, ms_int j, int m, S& s, seq<k...>) {
-  if constexpr (add)
+  if constexpr (as_leaf<A, ready> && add) {
+    S x;
+    read_lanes<A, ready, false>(p, j, m, x, typename A::each());
+    ((s.*A::template member<k> += x.*A::template member<k>), ...);
+  } else if constexpr (as_leaf<A, ready>) {
+    leaf_of<A>::load((const typename A::item*)p.at[A::place] + j * A::lanes, s);
+  } else if constexpr (add)
     ((s.*A::template member<k> +=
       get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
      ...);
@@ -123,9 +139,11 @@ INLINE void read(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe
 }
 template <class A, bool ready, int... k>
 INLINE void write_lanes(const rows& p, ms_int j, int m, const gradients& d, seq<k...>) {
-  (put_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m,
-                                       d.*A::template member<k>),
-   ...);
+  if constexpr (as_leaf<A, ready>) leaf_of<A>::store((typename A::item*)p.at[A::place] + j * A::lanes, d);
+  else
+    (put_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m,
+                                         d.*A::template member<k>),
+     ...);
 }
 template <bool ready, class... A> INLINE void write(const rows& p, arrays<A...>, ms_int j, int m, const gradients& d) {
   (write_lanes<A, ready>(p, j, m, d, typename A::each()), ...);
@@ -235,6 +253,9 @@ INLINE void columns(const piece& q) {
     ms_int j = q.c0;
     if (ready)
       for (; j + vectors_wide * W <= q.c1; j += vectors_wide * W) panel<0, true>(q, t, end, j, W, upto<vectors_wide>());
+    if constexpr (vectors_wide > 1 && any_packed(ends()))  // else a single vector comes as quickly by lanes
+      if (ready)
+        for (; j + W <= q.c1; j += W) panel<0, true>(q, t, end, j, W, upto<1>());
     for (; j < q.c1; j += W) panel<0, false>(q, t, end, j, (int)least(W, q.c1 - j), upto<1>());
   }
   for (ms_int j = q.c0; j < q.c1; j += W) panel<first_step, false>(q, 0, -1, j, (int)least(W, q.c1 - j), upto<1>());

@@ -56,7 +56,7 @@ class _Backward:
         arrays = len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights)
         live, moved = len(adjoint.live), arrays + len(adjoint.outputs)
         yield from (("reverse", adjoint.reverse), ("inclusive", adjoint.inclusive), ("seeded", adjoint.seeded))
-        yield from (("shifted", adjoint.shifted), ("scalar_code", self.scalar))
+        yield from (("shifted", adjoint.shifted), ("scalar_code", self.scalar), ("from_end", False))
         yield from (("inputs", arrays + len(self.captures)), ("outputs", len(adjoint.outputs)))
         yield from (("inits", live + len(adjoint.lefts) * adjoint.seeded), ("carries", max(live, 1)))
         yield from (("pointers", self.pointers), ("live_lanes", sum(self.state[i].lanes for i in adjoint.live)))
