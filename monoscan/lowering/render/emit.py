@@ -157,10 +157,11 @@ def _number(value: Any, dtype: str) -> str:
     if dtype in FLOATS:
         suffix = "f" if dtype == "float32" else ""
         number = float(np.float32(value)) if suffix else float(value)
+        item = "float" if suffix else "double"  # in vector code the family's own type holds many of them
         if isnan(number):
-            return f"not_a_number<{TYPES[dtype]}>()"
+            return f"not_a_number<{item}>()"
         if isinf(number):
-            return f"{'-' if number < 0 else ''}infinity<{TYPES[dtype]}>()"
+            return f"{'-' if number < 0 else ''}infinity<{item}>()"
         return repr(number) + suffix
     bits = 64 if dtype in WIDE else 32
     if dtype in UNSIGNED:
