@@ -22,6 +22,7 @@ from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
+from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import vector_bytes
 
 VECTOR_CODE = 500
@@ -93,7 +94,8 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     if not can_render(spec):
         return None
     adjoint, state = spec.adjoint, spec.adjoint.program.outputs
-    kernel = compile_kernel(render_backward(spec))
+    with waiting("the kernel of a gradient"):
+        kernel = compile_kernel(render_backward(spec))
     captures = adjoint.program.captures
     elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
     inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]

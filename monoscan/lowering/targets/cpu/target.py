@@ -22,6 +22,7 @@ from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.rules import Rules
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.kernels import Arranged, Results, arrays_of, as_they_stand
@@ -110,7 +111,8 @@ def launch_of(
         identity: The bytes of the identity, one for each leaf; none if an empty axis needs none.
     """
     bridge = build.load()
-    kernel = cpu_kernels.compile_kernel(render(spec))
+    with waiting(f"the kernel of {name}"):
+        kernel = cpu_kernels.compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
     events = [leaf.shape for leaf in spec.state]
     captures = [leaf.shape for leaf in spec.combine.captures]
