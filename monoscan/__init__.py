@@ -18,6 +18,7 @@ from monoscan.errors import TraceError as TraceError
 from monoscan.errors import TreeError as TreeError
 from monoscan.lowering.plan.plan import Plan as Plan
 from monoscan.monoids import *  # noqa: F403  # the catalogue, named one by one in monoscan.monoids
+from monoscan.scan.act import act as act
 from monoscan.scan.api import explain as explain
 from monoscan.scan.api import fold as fold
 from monoscan.scan.api import linear_recurrence as linear_recurrence

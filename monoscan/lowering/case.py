@@ -38,6 +38,8 @@ class Case:
     @cached_property
     def fused(self) -> Kernels | GpuKernels | str:
         """The kernels that can be written for this scan, or why there are none."""
+        if self.problem.acts is not None:
+            return "there are no kernels of acts"
         if self.on_cpu:
             loops = fused(self.problem, vector_bytes())
             return loops if isinstance(loops, str) else Kernels(loops)
@@ -78,6 +80,8 @@ def way(case: Case, strategy: str) -> Way:
 
 def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:
     program, items = problem.program, problem.layout.items
+    if problem.acts is not None:
+        return "lanes" if program is not None and problem.acts.act.program is not None else "vmap"
     if program is not None:
         complexes = any(name in dtypes.COMPLEX for name in problem.accumulators)
         direct = complexes or not any(problem.layout.event) or own_answers(program) or mappable.has_bits(program)

@@ -46,6 +46,8 @@ def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ())
     starts = choice.strategy == "trivial" and problem.layout.init is not None and not problem.slices
     if problem.program is None and (chosen.combine == "vmap" or starts):
         mappable.check(problem, choice.strategy)
+    if problem.acts is not None and problem.acts.act.program is None and chosen.combine == "vmap":
+        mappable.check_act(problem, problem.acts)
     return Plan(
         operator=problem.operator.name,
         problem=problem.kept(),

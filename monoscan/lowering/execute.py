@@ -11,7 +11,7 @@ import mlx.core as mx
 from monoscan import tree
 from monoscan.lowering.plan.plan import EachPart, Executable, GpuKernels, Kernels, Native, Plan, Portable, Restart
 from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.targets import graph, native, restart, trivial
+from monoscan.lowering.targets import graph, native, restart, states, trivial
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.gpu import target as gpu
@@ -50,6 +50,8 @@ def prepare(plan: Plan) -> Executable:
 
 
 def _of_way(plan: Plan) -> Executable:
+    if plan.problem.acts is not None:
+        return partial(states.run, plan.problem, plan.problem.acts, plan.way)
     match plan.way:
         case Kernels(kernels):
             return cpu.prepare(plan.problem, kernels).run

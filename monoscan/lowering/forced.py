@@ -23,7 +23,7 @@ def forced(case: Case) -> Plan:
         )
     if strategy == "sequential" and case.on_cpu:  # which would be a loop
         case.announce_if_not_built()
-    if problem.layout.trivial and not problem.options.shapeless:
+    if problem.trivial and not problem.options.shapeless:
         return make(case, Choice("trivial", f"strategy={strategy!r}", Trivial()), 1)
     return make(case, Choice(strategy, f"strategy={strategy!r}", way(case, strategy)), 1)
 
@@ -34,6 +34,8 @@ def _missing_fact(case: Case, strategy: str) -> str | None:
         missing = "a function of whole slices has no native scan" if problem.slices else no_native_scan(problem)
     elif strategy == "kernel":
         missing = case.no_kernel
+    elif strategy == "blelloch" and problem.acts is not None:
+        missing = "an act starts from a state, and places no identity; brent_kung does the same work"
     elif strategy == "blelloch" and not problem.operator.has_identity:
         missing = "it has no identity; brent_kung does the same work without one"
     held = held_sizes(case, strategy)

@@ -71,7 +71,7 @@ def _row_trivial(case: Case) -> Answer:
     layout = case.problem.layout
     if case.problem.options.shapeless:
         return "a shapeless compile knows no length"
-    if not layout.trivial:
+    if not case.problem.trivial:
         return f"length {layout.length:,}"
     return Choice("trivial", f"length {layout.length}, {layout.items} elements", Trivial())
 
@@ -102,6 +102,8 @@ def _row_kernel(case: Case) -> Answer:
 
 
 def _row_blelloch(case: Case) -> Answer:
+    if case.problem.acts is not None:
+        return "an act starts from a state, and places no identity"
     if not case.problem.operator.has_identity:
         return "no identity"
     return _portable(case, "blelloch", "the identity is placed, never combined")

@@ -11,6 +11,7 @@ from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
+from monoscan.scan import act as states
 from monoscan.scan import call, elements
 from monoscan.tree import Tree
 
@@ -177,8 +178,10 @@ def explain(
     return_carry: bool = False,
     strategy: str = "auto",
     stream: Stream = None,
+    act: bool = False,
+    state: Tree | None = None,
 ) -> Plan:
-    """What `scan` would run with these arguments, and why: the plan, which prints.
+    """What `scan` would run with these arguments, or `act`, and why: the plan, which prints.
 
     Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
     and of one that could not be built in this process why.
@@ -193,9 +196,14 @@ def explain(
         return_carry (bool, optional): As in `scan`. Default: ``False``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): As in `scan`. Default: ``None``.
+        act (bool, optional): Whether to explain `act`, which takes no ``init``. Default: ``False``.
+        state (array or tree, optional): As in `act`. Default: ``None``.
 
     Returns:
         Plan: The plan.
+
+    Raises:
+        ScanError: As in `scan` and `act`; or there is a ``state`` of no act, or an ``init`` of one.
 
     Example:
         >>> import mlx.core as mx
@@ -203,9 +211,15 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
+    name = "act" if act else "scan"
     asked = call.options(
-        "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+        name, reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
+    if (init if act else state) is not None:
+        wrong, right = ("init", "state=") if act else ("state", "act=True, or init=")
+        raise errors.ScanError(f"[explain] {wrong} is no argument of {name}; give {right}.")
+    if act:
+        return states.prepare(asked, monoid, elems, state, axis)[0]
     if not isinstance(monoid, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator("scan", monoid))
     return call.prepare(asked, capture(monoid, "scan"), elems, axis, init)[0]

@@ -272,6 +272,7 @@ def _check_broadcast(question: Question, batch: Sequence[Shape], init: Sequence[
     starts = [] if init is None else list(zip(question.starts, init, strict=True))
     leaves = list(zip(question.names, batch, strict=True))
     start = "h0" if question.state_alone else "init"
+    hint = _matrices(batch) if question.state_alone else ""
     for what, named in (("leaves", leaves), (start, leaves + starts[question.state_alone :])):
         try:
             mx.broadcast_shapes(*(shape for _, shape in named), ())
@@ -279,8 +280,15 @@ def _check_broadcast(question: Question, batch: Sequence[Shape], init: Sequence[
             given = ", ".join(f"{name} {shape}" for name, shape in named)
             raise errors.ScanError(
                 f"{question.where} batch shapes of {what}{'' if what == 'leaves' else ' and elements'} must broadcast (the "
-                f"scan axis and event axes removed); got {given}."
+                f"scan axis and event axes removed); got {given}.{hint}"
             ) from error
+
+
+def _matrices(batch: Sequence[Shape]) -> str:
+    """What to do about gates that are matrices."""
+    gates, inputs = batch
+    square = len(gates) == len(inputs) + 1 and gates[-1:] == gates[-2:-1]
+    return " Where a holds matrices and b vectors, it is ms.act(ms.MatrixAffine(), (a, b), h0)." if square else ""
 
 
 def init_leaves(question: Question, init: tree.Tree, stored: tuple[str, ...]) -> list[mx.array]:

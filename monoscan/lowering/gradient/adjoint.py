@@ -303,6 +303,7 @@ def dual(scan: AlignedScan) -> AlignedScan:
     return attrs.evolve(
         scan,
         program=dual_step(scan.program),
+        combine=None if scan.combine is None else dual_step(scan.combine),
         emit=scan.emit + tuple(k + live.index(i) for i in wanted),
         results=names,
         identity=None if scan.identity is None else scan.identity + zeros,

@@ -15,14 +15,25 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes
+from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.identity import Scalars
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
 from monoscan.lowering.strategies.run import run_strategy
-from monoscan.lowering.strategies.slices import Combine, Leaves, flip
+from monoscan.lowering.strategies.slices import Combine, Leaves, flip, length_of
+from monoscan.lowering.strategies.states import run_states
 
 Arrays = Sequence[mx.array]
+
+
+@attrs.frozen
+class Reached:
+    """The leaves that a leaf of the state depends on: of elements, and of the first state."""
+
+    elements: tuple[int, ...]
+    states: tuple[int, ...]
 
 
 @attrs.frozen
@@ -39,6 +50,7 @@ class AlignedScan:
         want_carry: The last state of every leaf is wanted too.
         identity: A constant for each state lane, where an exclusive scan without ``init`` starts.
         strategy: The portable strategy that stands for it.
+        combine: Of an act, the operator's ``combine``, by which trees run.
     """
 
     program: Program
@@ -50,6 +62,7 @@ class AlignedScan:
     want_carry: bool = False
     identity: Scalars | None = None
     strategy: str = "brent_kung"
+    combine: Program | None = None
 
     @property
     def state(self) -> tuple[Leaf, ...]:
@@ -66,13 +79,31 @@ class AlignedScan:
         k, c = self.program.rights, len(self.program.captures)
         return arrays[:k], arrays[k : k + c], arrays[k + c :]
 
-    def depends(self) -> tuple[tuple[int, ...], ...]:
+    def depends(self) -> tuple[Reached, ...]:
         """For each state leaf, all the leaves that it depends on."""
-        return tuple(self.program.carried((leaf,), parts=True) for leaf in range(self.program.arity))
+        return tuple(reached(self.program, self.combine, leaf) for leaf in range(self.program.arity))
+
+
+def reached(step: Program, combine: Program | None, leaf: int) -> Reached:
+    """What a leaf of the state depends on.
+
+    Args:
+        step: How one state follows another.
+        combine: Of an act, the operator's ``combine``, of which trees hold products.
+        leaf: The leaf.
+    """
+    if combine is None:
+        leaves = step.carried((leaf,), parts=True)
+        return Reached(leaves, leaves)
+    states = step.carried((leaf,))
+    read = frozenset[int]().union(*(step.reads[i][1] for i in states))
+    return Reached(combine.carried(read, parts=True), states)
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
     """The scan of a traced problem; ``None`` if it was not traced or its identity is not constant."""
+    if problem.acts is not None:
+        return _aligned_act(problem, problem.acts, strategy)
     constants = problem.neutral if problem.needs_identity(strategy) else ()
     if problem.program is None or constants is None:
         return None
@@ -90,6 +121,21 @@ def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
     )
 
 
+def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | None:
+    if acts.act.program is None or problem.program is None:
+        return None
+    return AlignedScan(
+        program=acts.act.program,
+        emit=tuple(range(len(acts.results))),
+        results=tuple(map(dtypes.lane, acts.results)),
+        reverse=problem.options.reverse,
+        inclusive=problem.options.inclusive,
+        want_carry=problem.options.return_carry,
+        strategy=strategy,
+        combine=problem.program,
+    )
+
+
 def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combine | None = None) -> Leaves:
     """Results, then carries (without the scan axis), by array operations.
 
@@ -100,6 +146,8 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
         rank: The number of batch axes.
         combine: Combines lanes. Default: the program does.
     """
+    if scan.combine is not None:
+        return _run_act(scan, scan.combine, arrays, axis, rank)
     elements, captures, init = scan.unpack(arrays)
     leads = leads_of(scan, arrays, axis, rank)
     xs = states(scan, elements, leads)
@@ -116,6 +164,37 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
         seeded=bool(init), inclusive=scan.inclusive, results=scan.want_results,
     )  # fmt: skip
     return _outputs(scan, ys, axis) + _carries(scan, carry, axis)
+
+
+def _run_act(scan: AlignedScan, combine: Program, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """The states that elements lead through from a first one."""
+    elements, captures, init = scan.unpack(arrays)
+    leads = leads_of(scan, arrays, axis, rank)
+    first = split_lanes(states(scan, init, [_one(lead, axis) for lead in leads]), scan.events)
+    xs = _products(combine, elements, captures, rank)
+    xs = flip(xs, axis) if scan.reverse else xs
+    constants = capture_lanes(captures, rank)
+    spread = [lead for lead, leaf in zip(leads, scan.state, strict=True) for _ in range(leaf.lanes)]
+
+    def act(state: Leaves, xs: Leaves) -> Leaves:
+        moved, length = evaluate(scan.program, [*state, *xs, *constants], ARRAYS), length_of(xs, axis)
+        return [
+            mx.broadcast_to(y, (*lead[:axis], length, *lead[axis + 1 :])) for y, lead in zip(moved, spread, strict=True)
+        ]
+
+    ys, last = run_states(scan.strategy, by_lanes(combine, constants), act, xs, first, axis, inclusive=scan.inclusive)
+    return _outputs(scan, ys, axis) + _carries(scan, last, axis)
+
+
+def _products(combine: Program, elements: Arrays, captures: Arrays, rank: int) -> Leaves:
+    """The lanes of elements, with the batch shapes that products of them have."""
+    own, shared = [tuple(x.shape[:rank]) for x in elements], [tuple(c.shape[:rank]) for c in captures]
+    spread = []
+    for i, (x, leaf) in enumerate(zip(elements, combine.outputs, strict=True)):
+        shapes = [own[j] for j in combine.carried((i,), parts=True)]
+        lead = mx.broadcast_shapes(*shapes, *shared, *shapes[:1])
+        spread.append(mx.broadcast_to(x.astype(dtypes.by_name(leaf.dtype)), (*lead, *leaf.shape)))
+    return split_lanes(spread, [leaf.shape for leaf in combine.outputs])
 
 
 def _outputs(scan: AlignedScan, lanes: Leaves, axis: int) -> Leaves:
@@ -138,7 +217,7 @@ def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tu
     shared = [tuple(c.shape[:rank]) for c in captures]
     leads = []
     for each in scan.depends():
-        shapes = [own[j] for j in each] + [tuple(init[j].shape[:rank]) for j in each if init]
+        shapes = [own[j] for j in each.elements] + [tuple(init[j].shape[:rank]) for j in each.states if init]
         leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, *shapes[:1])))
     return leads
 

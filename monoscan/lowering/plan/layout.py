@@ -108,7 +108,7 @@ class Layout:
 
     def restore(self, y: mx.array, leaf: int) -> mx.array:
         """A result leaf, from aligned to the shape that the caller sees."""
-        missing = self.rank - len(self.result_batches[leaf])
+        missing = y.ndim - 1 - len(self.result_batches[leaf]) - len(self.event[leaf])
         if not missing:
             return y
         front = mx.moveaxis(y, self.axis, 0)
@@ -116,5 +116,5 @@ class Layout:
 
     def restore_carry(self, y: mx.array, leaf: int) -> mx.array:
         """A carry leaf, from aligned without the scan axis to the shape that the caller sees."""
-        missing = self.rank - len(self.result_batches[leaf])
+        missing = y.ndim - len(self.result_batches[leaf]) - len(self.event[leaf])
         return y.squeeze(list(range(missing))) if missing else y

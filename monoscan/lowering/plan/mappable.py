@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf, Op, Program
 from monoscan.lowering.strategies import mapped
@@ -22,11 +23,15 @@ BITS = ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "LeftShift", "RightShift")
 
 def obstacle(problem: Problem) -> str | None:
     """Why ``mx.vmap`` cannot run this ``combine`` on many elements; ``None`` if it can."""
-    leaves = [*problem.element, *problem.element, *problem.captures.leaves]
     function = one_element(problem.captures.rebuild, problem.structure, len(problem.element))
+    return _obstacle(function, problem.element * 2, problem.captures.leaves)
+
+
+def _obstacle(function: mapped.Function, operands: tuple[Leaf, ...], captured: tuple[Leaf, ...]) -> str | None:
+    leaves = operands + captured
     arrays = [_zeros(leaf) for leaf in leaves]
-    fixed = {f"i{k}" for k, leaf in enumerate(leaves) if k >= 2 * len(problem.element) and not mapped.whole(leaf.dtype)}
-    scalars = all(not leaf.shape for leaf in problem.element)
+    fixed = {f"i{k}" for k, leaf in enumerate(leaves) if k >= len(operands) and not mapped.whole(leaf.dtype)}
+    scalars = all(not leaf.shape for leaf in operands)
     if _mixes(stops.parsed(stops.draw(arrays, function(*arrays))), fixed, scalars):
         return MIXED_BITS
     try:
@@ -60,6 +65,28 @@ def check(problem: Problem, strategy: str) -> None:
             f"{where}: combine is not traced ({problem.traced.reason}) and {reason}. Use {'or '.join([*ways, ''])}"
             "ms.associative_scan, whose function gets whole slices"
             + ("; or hold the constant as an array outside of combine." if reason == MIXED_BITS else ".")
+        )
+
+
+def check_act(problem: Problem, acts: Acts) -> None:
+    """Refuses an act of which ``mx.vmap`` cannot run ``act`` or ``begin``.
+
+    Raises:
+        StrategyError: It cannot; the message says why.
+    """
+    states, number = len(acts.leaves), len(acts.leaves) + len(problem.element)
+
+    def act(*arrays: mx.array) -> list[mx.array]:
+        state, x = (
+            tree.unflatten(acts.structure, arrays[:states]),
+            tree.unflatten(problem.structure, arrays[states:number]),
+        )
+        return tree.flatten(problem.captures.rebuild(arrays[number:]).right.act(state, x))[0]
+
+    reason = _obstacle(act, acts.leaves + problem.element, problem.captures.leaves)
+    if reason is not None:
+        raise errors.StrategyError(
+            f"[{problem.options.call}] {problem.operator.name}: act is not traced ({acts.act.reason}) and {reason}."
         )
 
 

@@ -14,7 +14,7 @@ def check_identity(problem: Problem) -> None:
         IdentityError: An exclusive scan, or an empty one, has neither identity nor ``init``.
     """
     options, layout = problem.options, problem.layout
-    if problem.operator.has_identity or (layout.empty and layout.length):
+    if problem.acts is not None or problem.operator.has_identity or (layout.empty and layout.length):
         return
     where = f"[{options.call}] {problem.operator.name}"
     if layout.init is not None:

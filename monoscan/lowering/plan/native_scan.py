@@ -9,6 +9,8 @@ from monoscan.lowering.plan.problem import Problem
 def no_native_scan(problem: Problem) -> str | None:
     """Why MLX has no scan for this, or ``None`` if it has."""
     facts = problem.facts
+    if problem.acts is not None:
+        return "MLX has no scan of states"
     if facts.native is None:
         return "MLX has no scan that computes it"
     if not facts.commutative:

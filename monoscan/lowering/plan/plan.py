@@ -9,6 +9,7 @@ import attrs
 
 from monoscan.lowering.pictures import html
 from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
+from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.gpu import GpuKernel, held
@@ -189,7 +190,7 @@ class Plan:
     def _drawn(self) -> Network | None:
         """The network, of what is short enough and made of combines that can be seen."""
         options, layout = self.problem.options, self.problem.layout
-        shown = options.results and layout.init is None and not self.kernels
+        shown = options.results and layout.init is None and not self.kernels and self.problem.acts is None
         return self.network() if shown and self.strategy in DRAWN and layout.length <= LONGEST else None
 
     def network(self, strategy: str | None = None) -> Network:
@@ -227,10 +228,22 @@ class Plan:
             lines.append(
                 f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
             )
+        if self.problem.acts is not None:
+            lines.append(f"  states    {self._states(self.problem.acts)}")
         if self.problem.captures.arrays:
             captured = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.problem.captures.leaves)
             lines.append(f"  captured  {captured}")
         return lines
+
+    def _states(self, acts: Acts) -> str:
+        leaves = ", ".join(
+            f"{name}{list(batch + event)}"
+            for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=True)
+        )
+        how = (
+            "one after another" if self.strategy == "sequential" else "each from the product of the elements before it"
+        )
+        return f"{leaves}, {'begun by the first element' if acts.given is None else 'given'}; {how}"
 
     def _lines(self) -> list[str]:
         lines = self.summary()

@@ -9,6 +9,7 @@ import attrs
 
 from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
+from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.ir import Leaf, Program, Shape, closure
@@ -93,6 +94,7 @@ class Problem:
         traces: The programs, or why there are none.
         options: The options.
         slices: ``combine`` takes whole slices along the axis, as JAX's does.
+        acts: The states, where elements act on some.
     """
 
     captures: Captures
@@ -102,6 +104,13 @@ class Problem:
     traces: Traces
     options: Options
     slices: bool = False
+    acts: Acts | None = None
+
+    @property
+    def trivial(self) -> bool:
+        """Whether at most one combine is all there is to do; of an act, nothing."""
+        layout = self.layout
+        return layout.trivial if self.acts is None else layout.length == 0 or self.acts.layout.empty
 
     @property
     def operator(self) -> Semigroup:
@@ -186,7 +195,7 @@ class Problem:
     @cached_property
     def parts(self) -> tuple[Problem, ...]:
         """The problems of a product's parts, each on its own leaves; none for any other operator."""
-        return tuple(self._part(i) for i in range(len(self.operator.parts)))
+        return tuple(self._part(i) for i in range(len(self.operator.parts) if self.acts is None else 0))
 
     def _part(self, number: int) -> Problem:
         """The problem of a product's part, on its own leaves."""
@@ -225,11 +234,14 @@ def trace(captures: Captures, structure: tree.Structure, leaves: tuple[Leaf, ...
         leaves: The leaves of one element.
         asked: The options.
     """
-    key = (captures.key, structure, leaves)
-    combine = PROGRAMS.get(
-        ("combine", *key), lambda: trace_combine(captures.root, structure, leaves, captures, asked.call)
-    )
-    before = None
+    before, key = None, ("before", captures.key, structure, leaves)
     if captures.root.restarts and asked.results and not asked.inclusive:
-        before = PROGRAMS.get(("before", *key), lambda: trace_before(captures, structure, leaves, asked.call))
-    return Traces(len(leaves), combine, before)
+        before = PROGRAMS.get(key, lambda: trace_before(captures, structure, leaves, asked.call))
+    return attrs.evolve(trace_alone(captures, structure, leaves, asked), before=before)
+
+
+def trace_alone(captures: Captures, structure: tree.Structure, leaves: tuple[Leaf, ...], asked: Options) -> Traces:
+    """Traces ``combine``, and nothing of what an exclusive scan shows at heads."""
+    key = ("combine", captures.key, structure, leaves)
+    combine = PROGRAMS.get(key, lambda: trace_combine(captures.root, structure, leaves, captures, asked.call))
+    return Traces(len(leaves), combine)

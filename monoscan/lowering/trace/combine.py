@@ -129,9 +129,23 @@ def trace_function(name: str, function: Callable[..., Sequence[mx.array]], input
         function: Takes an array for each leaf and returns a sequence of arrays.
         inputs: The leaves.
     """
-    role = Role(f"[trace] {name}", "it", ", ".join(map(tree.describe, inputs)))
+    return trace_step(Role(f"[trace] {name}", "it", ", ".join(map(tree.describe, inputs))), function, inputs)
+
+
+def trace_step(
+    role: Role, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0
+) -> Traced:
+    """The program of a function of arrays, of which the first may be the operands of a step.
+
+    Args:
+        role: What messages say of it.
+        function: Takes an array for each leaf and returns a sequence of arrays.
+        inputs: The leaves.
+        arity: How many of them are the left operand's.
+        rights: How many are the right operand's.
+    """
     records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
-    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs)
+    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, arity, rights)
 
 
 def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:

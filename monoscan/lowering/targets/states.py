@@ -1,0 +1,233 @@
+"""An act as a graph of MLX array operations, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, tree
+from monoscan.lowering.gradient import ruled
+from monoscan.lowering.gradient.transforms import portable
+from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.aligned import AlignedScan, capture_lanes
+from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.plan import Portable, Way
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Program
+from monoscan.lowering.strategies import mapped
+from monoscan.lowering.strategies.combine import join_lanes, split_lanes
+from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, length_of
+from monoscan.lowering.strategies.states import run_states
+from monoscan.lowering.targets import graph
+from monoscan.lowering.targets.pairs import from_pairs, pairs
+from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.monoids.action import Action, State
+
+
+@attrs.frozen(eq=False)
+class Walk:
+    """An act that runs.
+
+    Args:
+        problem: What was asked.
+        acts: Its states.
+        captures: The operator with the arrays that it captures.
+        layout: The geometry of elements and states together.
+    """
+
+    problem: Problem
+    acts: Acts
+    captures: Captures
+    layout: Layout
+
+    @property
+    def axis(self) -> int:
+        """The scan axis."""
+        return self.layout.axis
+
+    @property
+    def rank(self) -> int:
+        """The number of batch axes, the scan axis among them."""
+        return self.layout.rank + 1
+
+    def captured(self) -> Leaves:
+        """The captured arrays, aligned."""
+        return [mx.expand_dims(c, list(range(self.rank))) for c in self.captures.operands]
+
+    def act(self, operator: object, *arrays: mx.array) -> Sequence[mx.array]:
+        """``act`` of one state and one element as a function of arrays."""
+        number = len(self.acts.leaves)
+        state = tree.unflatten(self.acts.structure, arrays[:number])
+        return self._leaves(_right(operator).act(state, tree.unflatten(self.problem.structure, arrays[number:])))
+
+    def begin(self, operator: object, *arrays: mx.array) -> Sequence[mx.array]:
+        """``begin`` of one element as a function of arrays."""
+        begin = _right(operator).begin
+        assert begin is not None, "asked of those that have one"
+        return self._leaves(begin(tree.unflatten(self.problem.structure, arrays)))
+
+    def mapped(self, function: Callable[..., Sequence[mx.array]], operands: Leaves) -> Leaves:
+        """A function of one operator and arrays on every element, by ``mx.vmap``."""
+        held, number = self.captured(), len(operands)
+
+        def one(*arrays: mx.array) -> Sequence[mx.array]:
+            return function(self.captures.rebuild(arrays[number:]), *arrays[:number])
+
+        own_rules = self.acts.act.own_rules or (self.acts.begin is not None and self.acts.begin.own_rules)
+        return (mapped.ruled if own_rules else mapped.run)(one, [*operands, *held], self.rank)
+
+    def _leaves(self, state: State) -> Sequence[mx.array]:
+        leaves = tree.flatten_like(state, self.acts.structure)
+        assert leaves is not None, "planning has tried it"
+        return leaves
+
+
+def run(
+    problem: Problem, acts: Acts, way: Way, leaves: Sequence[mx.array], captures: Captures,
+    state: Sequence[mx.array] | None,
+) -> tuple[Leaves, Leaves]:  # fmt: skip
+    """The states and the last one, as the caller sees them.
+
+    Args:
+        problem: What was asked.
+        acts: Its states.
+        way: How they are computed, or that there is nothing to compute.
+        leaves: The leaves of the elements, as given.
+        captures: The operator with the arrays that it captures.
+        state: The leaves of the state before the first element, or ``None``.
+    """
+    walk = Walk(problem, acts, captures, attrs.evolve(problem.layout, init=acts.given))
+    elements = [graph.promoted(problem, walk.layout.align(x, i), i) for i, x in enumerate(leaves)]
+    first = None if state is None else _given(walk, state)
+    if not isinstance(way, Portable):
+        return _nothing(walk, first)
+    if first is not None:
+        ys, last = _moved(walk, way, elements, first)
+        return _seen(walk, ys), _last(walk, last)
+    axis, n, late = walk.axis, walk.layout.length, problem.options.reverse
+    first = _begun(walk, cut(elements, axis, n - 1, n) if late else cut(elements, axis, 0, 1))
+    ys, last = _rounded(acts, first), first
+    if n > 1:
+        rest, last = _moved(walk, way, cut(elements, axis, 0, n - 1) if late else cut(elements, axis, 1, n), first)
+        ys = join(axis, rest, ys) if late else join(axis, ys, rest)
+    return _seen(walk, ys), _last(walk, last)
+
+
+def _right(operator: object) -> Action:
+    action: Action = operator.right  # type: ignore[attr-defined]
+    return action
+
+
+def _given(walk: Walk, state: Sequence[mx.array]) -> Leaves:
+    """The state aligned, with a scan axis of length 1."""
+    rows = enumerate(zip(state, walk.acts.leaves, strict=True))
+    return [_spread(walk, walk.layout.align_init(x, i).astype(dtypes.by_name(leaf.dtype)), i) for i, (x, leaf) in rows]
+
+
+def _spread(walk: Walk, x: mx.array, leaf: int) -> mx.array:
+    """A state with a scan axis of length 1, with all batch axes that it has after an element."""
+    batch, event = walk.acts.layout.batch[leaf], walk.acts.leaves[leaf].shape
+    padded = (1,) * (walk.layout.rank - len(batch)) + batch
+    return mx.broadcast_to(x, walk.layout.with_length(padded, 1) + event)
+
+
+def _begun(walk: Walk, elements: Leaves) -> Leaves:
+    """The state that first elements begin."""
+    problem, begin = walk.problem, walk.acts.begin
+    exact = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in zip(elements, problem.element, strict=True)]
+    if begin is None or begin.program is None:
+        begun = walk.mapped(walk.begin, exact)
+    else:
+        lanes = ruled.run(begin.program, _lanes(begin.program, [pairs(x) for x in exact], walk))
+        held = join_lanes(lanes, [leaf.shape for leaf in begin.program.outputs])
+        begun = [from_pairs(y, leaf.dtype) for y, leaf in zip(held, walk.acts.leaves, strict=True)]
+    typed = zip(begun, walk.acts.leaves, strict=True)
+    return [
+        _spread(walk, _narrow(walk, y.astype(dtypes.by_name(leaf.dtype)), i), i) for i, (y, leaf) in enumerate(typed)
+    ]
+
+
+def _narrow(walk: Walk, y: mx.array, leaf: int) -> mx.array:
+    """Undoes the broadcast along axes on which a leaf of the state does not depend: its rows are all the same."""
+    batch = walk.acts.layout.batch[leaf]
+    padded = walk.layout.with_length((1,) * (walk.layout.rank - len(batch)) + batch, 1)
+    return y[tuple(slice(0, size) for size in padded)]
+
+
+def _lanes(program: Program, elements: Leaves, walk: Walk) -> Leaves:
+    """The lanes of elements and of captured arrays."""
+    events = [leaf.shape for leaf in program.elements]
+    return split_lanes(elements, events) + capture_lanes([pairs(c) for c in walk.captured()], walk.rank)
+
+
+def _moved(walk: Walk, way: Portable, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
+    """States in array order, in the dtypes of results, and the last one."""
+    if way.scan is None:
+        return _untraced(walk, way.strategy, elements, first)
+    arrays = [pairs(x) for x in (*elements, *walk.captured(), *first)]
+    # the last state in its exact dtype is a carry, which is wanted where nobody asked: the caller drops it
+    scan: AlignedScan = attrs.evolve(way.scan, want_carry=walk.problem.options.return_carry)
+    outputs = portable(scan, arrays, walk.axis, walk.rank)
+    leaves, number = walk.acts.leaves, len(walk.acts.leaves)
+    ys = [from_pairs(y, name) for y, name in zip(outputs, walk.acts.results, strict=False)]
+    last = [mx.expand_dims(y, walk.axis) for y in outputs[number:]]
+    return ys, [from_pairs(y, leaf.dtype) for y, leaf in zip(last, leaves, strict=False)]
+
+
+def _untraced(walk: Walk, strategy: str, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
+    """What the IR cannot express, by ``mx.vmap``: MLX differentiates through the graph."""
+    problem, axis = walk.problem, walk.axis
+    rows = zip(elements, problem.element, strict=True)
+    exact = [_product(walk, x.astype(dtypes.by_name(leaf.dtype)), i) for i, (x, leaf) in enumerate(rows)]
+    xs = flip(exact, axis) if problem.options.reverse else exact
+
+    def act(state: Leaves, xs: Leaves) -> Leaves:
+        n = length_of(xs, axis)
+        found = walk.mapped(walk.act, [*state, *xs])
+        return [_trimmed(y, s.shape, axis, n) for y, s in zip(found, first, strict=True)]
+
+    combine = graph.whole_combine(problem, walk.captures)
+    ys, last = run_states(strategy, combine, act, xs, first, axis, inclusive=problem.options.inclusive)
+    return _rounded(walk.acts, flip(ys, axis) if problem.options.reverse else ys), last
+
+
+def _product(walk: Walk, x: mx.array, leaf: int) -> mx.array:
+    """A leaf of elements, with the batch axes that products of them have."""
+    batch = walk.problem.layout.result_batches[leaf]
+    padded = (1,) * (walk.layout.rank - len(batch)) + batch
+    event = walk.problem.layout.event[leaf]
+    return mx.broadcast_to(x, walk.layout.with_length(padded, x.shape[walk.axis]) + event)
+
+
+def _trimmed(y: mx.array, one: Sequence[int], axis: int, length: int) -> mx.array:
+    shape = (*one[:axis], length, *one[axis + 1 :])
+    return mx.broadcast_to(y[tuple(slice(0, size) for size in shape)], shape)
+
+
+def _nothing(walk: Walk, first: Leaves | None) -> tuple[Leaves, Leaves]:
+    """No element, or none with anything in it: no states, and the last one is the first."""
+    layout, results = walk.acts.layout, walk.acts.results
+    ys = [mx.zeros(layout.result_shape(i), dtypes.by_name(name)) for i, name in enumerate(results)]
+    if first is None:
+        first = [
+            mx.expand_dims(mx.zeros(layout.carry_shape(i), dtypes.by_name(leaf.dtype)), walk.axis)
+            for i, leaf in enumerate(walk.acts.leaves)
+        ]
+    return ys, _last(walk, first)
+
+
+def _rounded(acts: Acts, states: Leaves) -> Leaves:
+    return [y.astype(dtypes.by_name(name)) for y, name in zip(states, acts.results, strict=True)]
+
+
+def _seen(walk: Walk, ys: Leaves) -> Leaves:
+    return [walk.acts.layout.restore(y, i) for i, y in enumerate(ys)]
+
+
+def _last(walk: Walk, last: Leaves) -> Leaves:
+    """The carry, where it is wanted."""
+    if not walk.problem.options.return_carry:
+        return []
+    return [walk.acts.layout.restore_carry(y.squeeze(walk.axis), i) for i, y in enumerate(last)]

@@ -1,0 +1,141 @@
+"""``act``: the states that elements drive, without the products of the elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.cache import PLANS
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, for_every_size
+from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.monoids.base import Semigroup
+from monoscan.scan import call, elements
+from monoscan.scan.elements import Question
+from monoscan.scan.states import Start, pose
+from monoscan.tree import Tree
+
+Stream = Any
+
+
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: Tree | None = None,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    """The states that a sequence drives: ``y[i] = act(y[i-1], x[i])``, by the operator's action on the right.
+
+    A state is often smaller than an element: the row of a matrix product, the vector of an affine map, the mean
+    and the covariance of a filter. Actions on the left are those of ``Dual(operator)``.
+
+    Args:
+        operator (Semigroup): What acts; `Semigroup.right` says how.
+        elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them.
+        state (array or tree, optional): The state before the first element, without the scan axis; its batch axes
+            broadcast with those of the elements. Default: ``None``, where the first element begins the state.
+        axis (int, optional): The scan axis. Default: ``0``.
+        reverse (bool, optional): Start at the last element. Default: ``False``.
+        inclusive (bool, optional): Whether position i holds the state after element i. If not, it holds the one
+            before it, the first ``state``. Default: ``True``.
+        return_carry (bool, optional): Return ``(states, last)``, the last state in the accumulation dtype (float32
+            for halves). Default: ``False``.
+        strategy (str, optional): As in `scan`; ``"sequential"`` is the fold in order, and the reference.
+            Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The states, in their own tree; with ``return_carry`` a pair.
+
+    Raises:
+        TreeError: The elements do not form the operator's tree, or the state not the action's.
+        ScanTypeError: A dtype does not fit, or ``act`` returns another than the state has.
+        StrategyError: A forced strategy cannot run it.
+        ScanError: There is neither a state nor a ``begin``; axis, lengths or shapes do not fit.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> turn = mx.broadcast_to(mx.array([[0.0, 1.0], [-1.0, 0.0]]), (3, 2, 2))
+        >>> ms.act(ms.MatMul(), turn, mx.array([1.0, 0.0]))
+        array([[0, 1],
+               [-1, 0],
+               [0, -1]], dtype=float32)
+    """
+    if stream is not None:
+        with mx.stream(stream):
+            return act(operator, elems, state, axis, reverse=reverse, inclusive=inclusive, return_carry=return_carry,
+                       strategy=strategy)  # fmt: skip
+    asked = call.options("act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy)
+    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    assert plan.problem.acts is not None, "that is what it was made for"
+    structure = plan.problem.acts.structure
+    states, last = execute(plan, leaves, captures, start)
+    results = tree.unflatten(structure, states)
+    return (results, tree.unflatten(structure, last)) if return_carry else results
+
+
+def prepare(
+    asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int
+) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
+    """The plan of an act, and the arrays to run it on."""
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+    captures = capture(operator, asked.call)
+    leaves, structure = tree.flatten(elems)
+    question = Question(asked, captures, structure)
+    axis = elements.axis_number(question, axis)
+    elements.check_leaves(question, elems, leaves)
+    start = given = None
+    if state is not None:
+        start, given = _start(question, state, leaves)
+    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
+    if shapeless.tracing():
+        asked = for_every_size(asked)
+    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
+    plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
+    return plan, leaves, captures, start
+
+
+def _start(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:
+    """The leaves of a state, numbers as arrays, and their type.
+
+    Raises:
+        TreeError: It is no tree of arrays.
+    """
+    given, structure = tree.flatten(state)
+    leaves = [_array(x, elems) for x in given]
+    for path, x in zip(tree.paths(structure), leaves, strict=True):
+        if not isinstance(x, mx.array):
+            raise errors.TreeError(
+                f"{question.where} expects a state of arrays; leaf {path or 'x'} is {tree.shown(x)}. Convert it with "
+                "mx.array(...)."
+            )
+    if not leaves:
+        raise errors.TreeError(f"{question.where} expects a state of at least one array; got {tree.describe(state)}.")
+    start = Start(structure, tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves]))
+    return leaves, start
+
+
+def _array(x: Any, elems: Sequence[mx.array]) -> Any:
+    """A number as an array, of the dtype of the first leaf of the elements that holds it."""
+    x = dtypes.number(x)
+    if not isinstance(x, (bool, int, float, complex)):
+        return x
+    names = [dtypes.name_of(leaf.dtype) for leaf in elems]
+    fitting = [name for name in names if (name == "bool") == isinstance(x, bool) and dtypes.holds(name, x)]
+    return dtypes.constant(x, fitting[0]) if fitting else mx.array(x)

@@ -1,0 +1,160 @@
+"""What is asked of an act: states of which tree, dtypes and shapes, from those of the elements and of the first state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.problem import Problem, element, trace_alone
+from monoscan.lowering.program.ir import Leaf, Shape
+from monoscan.lowering.trace.acts import Moves
+from monoscan.monoids.action import Action
+from monoscan.monoids.base import Semigroup
+from monoscan.scan import elements
+from monoscan.scan.elements import Question
+
+
+@attrs.frozen
+class Start:
+    """The type of a state that is given: its tree, and the shape and dtype of each leaf."""
+
+    structure: tree.Structure
+    shapes: tuple[Shape, ...]
+    dtypes: tuple[str, ...]
+
+
+def pose(
+    question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start | None
+) -> Problem:
+    """The problem of an act, whose functions are traced on one state and one element."""
+    captures, structure, asked, operator = question.captures, question.structure, question.asked, question.operator
+    operator.check(stored)
+    axis, events = elements.event_shapes(question, shapes, axis)
+    one = element(operator, stored, events)
+    moves = Moves(captures, structure, one, asked.call)
+    form, batch = _form(question, moves, given, shapes[0][axis])
+    leaves = _fixed(question, moves, form, [leaf.dtype for leaf in form.leaves])
+    rounded = _rounded(
+        question, Moves(captures, structure, _as_stored(operator, stored, one), asked.call), form, leaves
+    )
+    traces = trace_alone(captures, structure, one, asked)
+    layout = elements.lay_out(question, shapes, axis, events, None, traces.depends)
+    act = moves.trace_act(form.structure, leaves)
+    begin = moves.trace_begin(form.structure) if given is None else None
+    acts = Acts(form.structure, leaves, rounded, batch, act, begin, layout)
+    _check_batches(question, acts)
+    return Problem(captures, structure, stored, layout, traces, asked, acts=acts)
+
+
+@attrs.frozen
+class Form:
+    """The tree of states and the leaves that they start with; halves are float32."""
+
+    structure: tree.Structure
+    leaves: tuple[Leaf, ...]
+    stored: tuple[str, ...]
+
+
+def _form(question: Question, moves: Moves, given: Start | None, length: int) -> tuple[Form, tuple[Shape, ...] | None]:
+    """What states are, and the batch shapes of the one that is given.
+
+    Raises:
+        ScanError: There is neither a state nor a ``begin``, or the state does not fit the action.
+    """
+    action, asked, where = moves.action, question.asked, question.where
+    if given is None:
+        if action.begin is None:
+            raise errors.ScanError(
+                f"{where} acts on a state that no element begins: give {_called(action)}, as in ms.act(operator, elems, "
+                "state)."
+            )
+        if not asked.inclusive:
+            raise errors.ScanError(
+                f"{where} shows the state before each element (inclusive=False), the first the one given: give state."
+            )
+        if not length and asked.return_carry:
+            raise errors.ScanError(f"{where} has no last state on an empty axis where none is given: give state.")
+        structure, leaves = moves.begun()
+        return Form(structure, _exact(leaves), tuple(leaf.dtype for leaf in leaves)), None
+    if action.template is not None and tree.flatten_like(action.template, given.structure) is None:
+        raise errors.TreeError(f"{where} acts on {_called(action)}; got a state {tree.show(given.structure)}.")
+    parts: list[Leaf] = []
+    batch: list[Shape] = []
+    rows = zip(given.shapes, given.dtypes, action.events(given.structure), strict=True)
+    for name, (shape, dtype, event) in zip(tree.paths(given.structure), rows, strict=True):
+        if len(shape) < event:
+            raise errors.ScanError(
+                f"{where} acts on {_called(action)}; leaf {name or 'x'} of the state has shape {shape}, fewer axes than the "
+                f"{event} that belong to a state."
+            )
+        cut = len(shape) - event
+        parts.append(Leaf(dtype, shape[cut:]))
+        batch.append(shape[:cut])
+    return Form(given.structure, _exact(parts), given.dtypes), tuple(batch)
+
+
+def _called(action: Action) -> str:
+    return "a state" if action.template is None else f"a state {tree.describe(action.template)}"
+
+
+def _exact(leaves: Sequence[Leaf]) -> tuple[Leaf, ...]:
+    return tuple(Leaf(dtypes.accumulation(leaf.dtype), leaf.shape) for leaf in leaves)
+
+
+def _as_stored(operator: Semigroup, stored: tuple[str, ...], one: Sequence[Leaf]) -> tuple[Leaf, ...]:
+    """The leaves of an element, halves as halves."""
+    return tuple(Leaf(name, leaf.shape) for name, leaf in zip(operator.promote(stored), one, strict=True))
+
+
+def _fixed(question: Question, moves: Moves, form: Form, names: Sequence[str]) -> tuple[Leaf, ...]:
+    """The leaves of states in the dtypes that ``act`` keeps, the least above these.
+
+    Raises:
+        ScanTypeError: ``act`` returns a lesser dtype than a state has.
+    """
+    while True:
+        leaves = tuple(Leaf(name, leaf.shape) for name, leaf in zip(names, form.leaves, strict=True))
+        moved = [leaf.dtype for leaf in moves.moved(form.structure, leaves)]
+        if moved == list(names):
+            return leaves
+        wider = [_promoted(a, b) for a, b in zip(names, moved, strict=True)]
+        if wider == list(names):
+            at = next(i for i, (a, b) in enumerate(zip(names, moved, strict=True)) if a != b)
+            raise errors.ScanTypeError(
+                f"{question.where}: act must keep the dtypes of a state; leaf {tree.paths(form.structure)[at] or 'x'} is "
+                f"{names[at]} and act returned {moved[at]}. Cast the state with .astype."
+            )
+        names = wider
+
+
+def _promoted(a: str, b: str) -> str:
+    return dtypes.name_of((mx.zeros((), dtypes.by_name(a)) + mx.zeros((), dtypes.by_name(b))).dtype) if a != b else a
+
+
+def _rounded(question: Question, moves: Moves, form: Form, leaves: Sequence[Leaf]) -> tuple[str, ...]:
+    """The dtypes of results: those of states as given, which halves keep though states of float32 add up.
+
+    Where all that elements hold in floats is of one half, a state of float32 is one that was carried on.
+    """
+    floats = {leaf.dtype for leaf in moves.element if leaf.dtype in dtypes.FLOATS}
+    half = next(iter(floats)) if len(floats) == 1 and floats <= dtypes.HALF else None
+    names = [half if half and name == "float32" else name for name in form.stored]
+    rounded = [leaf.dtype for leaf in _fixed(question, moves, form, names)]
+    pairs = zip(rounded, leaves, strict=True)
+    return tuple(name if dtypes.accumulation(name) == leaf.dtype else leaf.dtype for name, leaf in pairs)
+
+
+def _check_batches(question: Question, acts: Acts) -> None:
+    try:
+        _ = acts.layout
+    except ValueError as error:
+        own = ", ".join(f"{name} {shape}" for name, shape in zip(question.names, acts.elements.batch, strict=True))
+        given = ", ".join(map(str, acts.given or ()))
+        raise errors.ScanError(
+            f"{question.where} batch shapes of the state and of elements must broadcast (the scan axis and event axes "
+            f"removed); got a state of {given}, and {own}."
+        ) from error
