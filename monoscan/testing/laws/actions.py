@@ -183,7 +183,7 @@ class Acting:
 
     def show(self, element: Lanes) -> str:
         """An element or a state in one line."""
-        return (self.states if isinstance(element, StateLanes) else self.carrier).show(element)
+        return (self.states if isinstance(element, StateLanes) else self.carrier).show(tuple(element))
 
     def _run(self, what: str, function: Callable[..., State], *operands: Lanes) -> StateLanes:
         program = self.side.programs[what]
