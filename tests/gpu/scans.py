@@ -29,6 +29,8 @@ def scan(
     """As ``ms.scan`` with ``stream=mx.gpu``, but for what starts kernels, and how scans are launched if it is given."""
     init, carried = options.get("init"), options.get("return_carry", False)
     planned = ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
+    for each in planned.parts or (planned,):
+        each.executable = None  # plans are kept, with what ran them before
     leaves, structure = tree.flatten(elems)
     starts = None if init is None else tree.flatten(init)[0]
     before = target.prepare, target.forward

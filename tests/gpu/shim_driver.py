@@ -59,12 +59,14 @@ class Shim:
     seed: int = 1
     resident: int = 2
     faulty: tuple[str, str] | None = None
+    replaced: bool = attrs.field(default=False, init=False)
 
     def __call__(
         self, spec: GpuSpec, arrays: Sequence[mx.array], outputs: Sequence[Output], groups: int
     ) -> list[mx.array]:
         source = text(spec)
         if self.faulty is not None:
+            self.replaced |= self.faulty[0] in source
             source = source.replace(*self.faulty)
         inputs = [_numpy(x) for x in arrays]
         made = [np.full(y.shape, _poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]

@@ -16,8 +16,8 @@ template <class F> INLINE as_signed<F> reduce(F x, LOCAL F& r) {
 }
 // Times 2^n in two steps: neither factor overflows, and a subnormal result is rounded once.
 template <class F, class B> INLINE F scale(F x, B n) {
-  const B half = n >> 1;
-  return x * of_bits<F>((half + 127) << 23) * of_bits<F>((n - half + 127) << 23);
+  const B first = n >> 1;
+  return x * of_bits<F>((first + 127) << 23) * of_bits<F>((n - first + 127) << 23);
 }
 template <class F> INLINE F exp_clamped(F x) {
   F r;

@@ -23,7 +23,7 @@ from monoscan.lowering.render.spec import KernelSpec
 
 FOLDER = Path(__file__).parents[1] / "kernels"
 
-ITEMS = {"bool": "bool", "float16": "half_item", "bfloat16": "bfloat_item", "float32": "f32",
+ITEMS = {"bool": "bool_item", "float16": "half_item", "bfloat16": "bfloat_item", "float32": "f32",
          **{f"{u}int{b}": f"{u or 'i'}{b}" for u in ("", "u") for b in (8, 16, 32, 64)}}  # fmt: skip
 """What headers call an item in memory of each dtype."""
 

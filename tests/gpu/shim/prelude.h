@@ -57,6 +57,7 @@ INLINE f32 truncated_rest(f32 x, f32 y) { return __builtin_fmodf(x, y); }
 typedef _Float16 half;
 typedef u16 half_item;
 typedef u16 bfloat_item;
+typedef bool bool_item;
 INLINE f32 from_half(u16 x) { return (f32)bit_cast<half>(x); }
 INLINE u16 to_half(f32 x) { return bit_cast<u16>((half)x); }
 INLINE f32 from_bfloat(u16 x) { return bit_cast<f32>((u32)x << 16); }

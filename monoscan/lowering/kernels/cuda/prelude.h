@@ -58,6 +58,7 @@ INLINE f32 truncated_rest(f32 x, f32 y) { return ::fmodf(x, y); }
 // ------------------------------------------------------------------ halves, which memory holds as bits
 typedef u16 half_item;
 typedef u16 bfloat_item;
+typedef bool bool_item;
 INLINE f32 from_half(u16 x) {
   f32 y;
   asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));

@@ -51,6 +51,7 @@ INLINE f32 truncated_rest(f32 x, f32 y) { return metal::fmod(x, y); }
 // ------------------------------------------------------------------ halves
 typedef float16_t half_item;
 typedef bfloat16_t bfloat_item;
+typedef bool bool_item;
 INLINE f32 from_half(half_item x) { return (f32)x; }
 INLINE half_item to_half(f32 x) { return (half_item)x; }
 INLINE f32 from_bfloat(bfloat_item x) { return (f32)x; }

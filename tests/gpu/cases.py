@@ -1,0 +1,48 @@
+"""Kernels that texts are looked at of: each body, each part, leaves of every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+import monoscan as ms
+from monoscan.lowering.plan.plan import GpuKernels, Plan
+
+
+def plan(operator: Any, elems: Any, axis: int = 0, **options: Any) -> Plan:
+    """The plan on a GPU, by a kernel."""
+    return ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
+
+
+def launches(planned: Plan) -> list[Any]:
+    """All launches of a plan."""
+    ways = [part.way for part in planned.parts or (planned,)]
+    return [launch for way in ways if isinstance(way, GpuKernels) for kernel in way.fused for launch in kernel.launches]
+
+
+def _pair(*shape: int, dtype: Any = mx.float32) -> tuple[mx.array, mx.array]:
+    return mx.ones(shape, dtype), mx.ones(shape, dtype)
+
+
+def plans() -> dict[str, Plan]:
+    """By name."""
+    flags = mx.zeros((64, 5000), mx.bool_)
+    return {
+        "affine rows": plan(ms.Affine(), _pair(64, 5000), 1, return_carry=True),
+        "affine short rows": plan(ms.Affine(), _pair(64, 50), 1),
+        "affine columns": plan(ms.Affine(), _pair(4096, 2048)),
+        "affine in three launches": plan(ms.Affine(), _pair(1, 1 << 20), 1, init=(mx.ones((1,)), mx.ones((1,)))),
+        "affine of halves, reversed": plan(ms.Affine(), _pair(64, 5000, dtype=mx.float16), 1, reverse=True),
+        "affine of bfloat16, exclusive": plan(ms.Affine(), _pair(64, 5000, dtype=mx.bfloat16), 1, inclusive=False),
+        "matrices of 2 rows": plan(ms.MatMul(), mx.ones((64, 5000, 2, 2)), 1),
+        "matrices of 3 columns": plan(ms.MatMul(), mx.ones((500, 4096, 3, 3))),
+        "softmax": plan(ms.OnlineSoftmax(), _pair(64, 5000), 1),
+        "sum of int64": plan(ms.Sum(), mx.ones((64, 5000), mx.int64), 1),
+        "segments": plan(ms.Segmented(ms.Sum()), (flags, mx.ones((64, 5000))), 1),
+        "complex affine": plan(ms.Affine(), _pair(64, 5000, dtype=mx.complex64), 1),
+        "finite maps": plan(ms.FiniteMap(4), mx.zeros((64, 5000, 4), mx.int32), 1),
+    }
+
+
+CASES = plans()

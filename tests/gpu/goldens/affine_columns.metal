@@ -1,0 +1,35 @@
+enum { run = 16, steps = 1, waves = 8, lanes_a_row = 32, tile = 128, axes = 1, number_of_arrays = 4, one_column = 0,
+    reverse = 0, inclusive = 1, want_results = 1 };
+template <class V> struct op {
+  typedef typename V::f32 f32;
+  struct state {
+    f32 s0, s1;
+  };
+  struct captures {};
+  INLINE state combine(state l, state r, captures) {
+    const f32 v4 = r.s0 * l.s0;
+    const f32 v5 = r.s0 * l.s1;
+    const f32 v6 = v5 + r.s1;
+    return {v4, v6};
+  }
+};
+typedef op<scalars> operation;
+
+template <class X0, class X1, class Y0, class Y1> struct arrays {
+  X0 x0; X1 x1; Y0 y0; Y1 y1;
+};
+template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> gather(X0 x0, X1 x1, Y0 y0, Y1 y1) {
+  return {x0, x1, y0, y1};
+}
+}  // namespace ms
+#define LANES(each) each(scalars::f32, s0) each(scalars::f32, s1)
+#define ARRAYS(each) each(0, x0) each(1, x1) each(2, y0) each(3, y1)
+#define READS(each) each(x0, float32, 1, 0, s0) each(x1, float32, 1, 0, s1)
+#define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
+#define CAPTURED(each)
+#define NUMBERS(each)
+  const ms::position here = {threadgroup_position_in_grid.x + threadgroup_position_in_grid.y * threadgroups_per_grid.x,
+      thread_index_in_threadgroup, thread_index_in_simdgroup, simdgroup_index_in_threadgroup};
+  SHARED(ms::scalars::f32, total0, 512);
+  SHARED(ms::scalars::f32, total1, 512);
+  ms::columns(ms::gather(x0, x1, y0, y1), sizes, ms::totals{total0, total1}, here);

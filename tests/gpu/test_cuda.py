@@ -1,0 +1,76 @@
+"""Every text for CUDA compiles by NVRTC, without a GPU; what registers it takes stands in a table.
+
+After a deliberate change run with MONOSCAN_UPDATE_GOLDENS=1 and read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cases import CASES, launches, plan
+from selection import thinned
+
+from monoscan.cli import target
+from monoscan.lowering.render import cuda
+from monoscan.lowering.targets.cuda import nvrtc
+from monoscan.monoids import named
+
+TABLE = Path(__file__).parent / "goldens" / "registers.json"
+ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
+SPILLED = 32
+"""Bytes a thread that the compiler may store to memory to keep more threads at work."""
+
+
+def _missing() -> bool:
+    try:
+        nvrtc.library()
+    except nvrtc.NvrtcError:
+        return True
+    return False
+
+
+pytestmark = pytest.mark.skipif(_missing(), reason="no NVRTC")
+
+
+def test_a_refused_text_says_why() -> None:
+    with pytest.raises(nvrtc.NvrtcError, match="storage class"):
+        nvrtc.compile_text("nonsense", "sm_90")
+
+
+@pytest.mark.parametrize("architecture", thinned(ARCHITECTURES, ["sm_90"]))
+def test_registers(architecture: str) -> None:
+    """Within the budget nothing spills but a little, and the table is as it was for this version of NVRTC."""
+    found = {}
+    for name, planned in CASES.items():
+        cubins = [nvrtc.compile_text(cuda.text(launch.spec), architecture) for launch in launches(planned)]
+        found[name] = [[cubin.registers, cubin.spilled] for cubin in cubins]
+    assert max(spilled for each in found.values() for _, spilled in each) <= SPILLED
+    tables = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    key = f"NVRTC {nvrtc.version()}, {architecture}"
+    if os.environ.get("MONOSCAN_UPDATE_GOLDENS"):
+        tables[key] = found
+        TABLE.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n")
+    if key in tables:
+        assert found == tables[key]
+
+
+NAMES = [name for name in named.catalogue() if name not in ("Via",)]
+
+
+@pytest.mark.parametrize("name", thinned(NAMES, []))
+def test_the_catalogue_compiles(name: str) -> None:
+    operator = named.operator(ARGUMENTS.get(name, name))
+    for lead, axis in (((4, 1000), 1), ((50, 40), 0)):
+        planned = plan(operator, target.example(operator, lead), axis)
+        for launch in launches(planned):
+            nvrtc.compile_text(cuda.text(launch.spec), "sm_90")
+
+
+ARGUMENTS = {
+    "Dual": "Dual(First())", "FiniteMap": "FiniteMap(2)", "Maybe": "Maybe(Last())", "Segmented": "Segmented(Max())",
+    "Semidirect": "Semidirect(Product(), Sum())", "SemiringMatMul": "SemiringMatMul(MaxPlus())",
+    "Struct": "Struct(mean=Mean(), peak=Max())", "Tuple": "Tuple(Min(), Max())",
+}  # fmt: skip
