@@ -38,6 +38,10 @@ class Semiring(ABC):
     def multiply(self, x: mx.array, y: mx.array) -> mx.array:
         """The product of two numbers."""
 
+    def sum(self, x: mx.array) -> mx.array:
+        """The sum over the last axis. Default: `add` from left to right."""
+        return reduce(self.add, (x[..., k] for k in range(x.shape[-1])))
+
     @abstractmethod
     def zero(self, like: mx.array) -> mx.array:
         """What adds nothing, and annihilates."""
@@ -59,6 +63,9 @@ class MaxPlus(Semiring):
     def add(self, x: mx.array, y: mx.array) -> mx.array:
         return mx.maximum(x, y)
 
+    def sum(self, x: mx.array) -> mx.array:
+        return x.max(axis=-1)
+
     def multiply(self, x: mx.array, y: mx.array) -> mx.array:
         return x + y
 
@@ -77,6 +84,9 @@ class MinPlus(Semiring):
     def add(self, x: mx.array, y: mx.array) -> mx.array:
         return mx.minimum(x, y)
 
+    def sum(self, x: mx.array) -> mx.array:
+        return x.min(axis=-1)
+
     def multiply(self, x: mx.array, y: mx.array) -> mx.array:
         return x + y
 
@@ -94,6 +104,9 @@ class Log(Semiring):
 
     def add(self, x: mx.array, y: mx.array) -> mx.array:
         return mx.logaddexp(x, y)
+
+    def sum(self, x: mx.array) -> mx.array:
+        return mx.logsumexp(x, axis=-1)
 
     def multiply(self, x: mx.array, y: mx.array) -> mx.array:
         return x + y
@@ -115,6 +128,9 @@ class Boolean(Semiring):
 
     def add(self, x: mx.array, y: mx.array) -> mx.array:
         return mx.logical_or(x, y)
+
+    def sum(self, x: mx.array) -> mx.array:
+        return x.any(axis=-1)
 
     def multiply(self, x: mx.array, y: mx.array) -> mx.array:
         return mx.logical_and(x, y)
@@ -172,8 +188,8 @@ class SemiringMatMul(Monoid):
         return f"SemiringMatMul({type(self.semiring).__name__})"
 
     def combine(self, left: mx.array, right: mx.array) -> mx.array:
-        pairs = ((left[..., :, k : k + 1], right[..., k : k + 1, :]) for k in range(left.shape[-1]))
-        return reduce(self.semiring.add, (self.semiring.multiply(x, y) for x, y in pairs))
+        columns = mx.swapaxes(right, -1, -2)
+        return self.semiring.sum(self.semiring.multiply(left[..., :, None, :], columns[..., None, :, :]))
 
     def identity(self, like: mx.array) -> mx.array:
         diagonal = mx.eye(like.shape[-1], dtype=mx.bool_)

@@ -23,6 +23,8 @@ from monoscan import dtypes
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.array_derivative import reverse_arrays
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.derivative import differentiable, forward, reverse
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
@@ -97,7 +99,7 @@ class Adjoint:
         reverse: Whether the fold starts at the last element.
     """
 
-    program: Program
+    program: Program | ArrayProgram
     live: tuple[int, ...]
     gradients: tuple[int, ...]
     captured: tuple[int, ...]
@@ -111,9 +113,24 @@ class Adjoint:
     reverse: bool
 
     @property
+    def scalar(self) -> Program:
+        """The program of an operator whose elements have few lanes."""
+        assert isinstance(self.program, Program), "array programs have loops of their own"
+        return self.program
+
+    @property
     def step(self) -> Program:
         """The cotangents of one step's operands."""
-        return stepped(self.program, self.live, self.gradients, self.captured)
+        step = stepped(self.program, self.live, self.gradients, self.captured)
+        assert isinstance(step, Program), "array programs have loops of their own"
+        return step
+
+    @property
+    def array_step(self) -> ArrayProgram:
+        """The same of wide elements."""
+        step = stepped(self.program, self.live, self.gradients, self.captured)
+        assert isinstance(step, ArrayProgram), "scalar programs have loops of their own"
+        return step
 
     @property
     def outputs(self) -> tuple[Leaf, ...]:
@@ -141,21 +158,24 @@ Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
 
 
 @PROGRAMS.memoised
-def stepped(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
+def stepped(
+    program: Program | ArrayProgram, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
+) -> Program | ArrayProgram:
     """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
-    whole, right = reverse(program, live), differentiable(program.elements)
+    whole = reverse_arrays(program, live) if isinstance(program, ArrayProgram) else reverse(program, live)
+    right = differentiable(program.elements)
     kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
     kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
     return whole.select(kept)
 
 
-def _reads(step: Program) -> list[tuple[int, ...]]:
+def _reads(step: Program | ArrayProgram) -> list[tuple[int, ...]]:
     """The leaves of the left and the right operand that a step's derivatives read."""
     return [tuple(sorted(frozenset[int]().union(*side))) for side in zip(*step.reads, strict=True)]
 
 
 @PROGRAMS.memoised
-def live_leaves(program: Program, emit: tuple[int, ...]) -> tuple[int, ...]:
+def live_leaves(program: Program | ArrayProgram, emit: tuple[int, ...]) -> tuple[int, ...]:
     """The differentiable leaves that the wanted ones depend on through left operands."""
     reached = program.carried(emit)
     return tuple(i for i in differentiable(program.outputs) if i in reached)
@@ -302,7 +322,7 @@ def dual(scan: AlignedScan) -> AlignedScan:
     zeros = tuple(0 for i in live for _ in range(scan.state[i].lanes))
     return attrs.evolve(
         scan,
-        program=dual_step(scan.program),
+        program=dual_step(scan.scalar),
         combine=None if scan.combine is None else dual_step(scan.combine),
         emit=scan.emit + tuple(k + live.index(i) for i in wanted),
         results=names,

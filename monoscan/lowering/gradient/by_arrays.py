@@ -8,11 +8,12 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.gradient import ruled
+from monoscan.lowering.gradient import ruled, step_by_step
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.jacobian_maps import maps_of
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
@@ -52,9 +53,11 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: ruled.
         run: How programs run: by `ruled.run` where MLX is to differentiate this.
     """
     shapeless.refuse("This gradient")
+    if isinstance(adjoint.program, ArrayProgram):
+        return step_by_step.backward(adjoint, arrays, axis, rank)
     lead = aligned.full_lead(arrays, rank)
     tape, direct = _tape(adjoint, arrays, axis, rank, lead, run)
-    g = _scanned(adjoint, tape) if maps_of(adjoint.program, adjoint.live) is not None else _walked(adjoint, tape)
+    g = _scanned(adjoint, tape) if maps_of(adjoint.scalar, adjoint.live) is not None else _walked(adjoint, tape)
     right, captured, left = _operands(adjoint, tape, g)
     events = [leaf.shape for leaf in adjoint.outputs]
     outputs = join_lanes([*right, *captured], events)
@@ -188,7 +191,7 @@ def _walked(adjoint: Adjoint, tape: Tape) -> Leaves:
 
 def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
     """g_t by a scan of the maps g -> J g + w, from the last position back."""
-    maps = maps_of(adjoint.program, adjoint.live)
+    maps = maps_of(adjoint.scalar, adjoint.live)
     assert maps is not None
     axis, shape = tape.axis, tape.weights[0].shape
     n = shape[axis]

@@ -6,28 +6,6 @@
 #pragma once
 #include "state.h"
 
-template <class V> struct halves_of { V low, high; };
-template <class V> INLINE bool any(V m) {
-#if defined(__AVX__)
-  typedef long long q4 __attribute__((vector_size(32)));
-  if constexpr (sizeof m == 32) return !__builtin_ia32_ptestz256(bit_cast<q4>(m), bit_cast<q4>(m));
-  if constexpr (sizeof m == 64) {
-    const halves_of<q4> h = bit_cast<halves_of<q4>>(m);
-    return any(h.low | h.high);
-  }
-#endif
-#if defined(__SSE4_1__)
-  typedef long long q2 __attribute__((vector_size(16)));
-  if constexpr (sizeof m == 16) return !__builtin_ia32_ptestz128(bit_cast<q2>(m), bit_cast<q2>(m));
-#endif
-  struct words {
-    u64 at[sizeof m / 8];
-  };
-  const words w = bit_cast<words>(m);
-  u64 all = 0;
-  for (u64 word : w.at) all |= word;
-  return all != 0;
-}
 template <class V> INLINE V multiply_add(V a, V b, V c) {
 #if __has_builtin(__builtin_elementwise_fma)
   return __builtin_elementwise_fma(a, b, c);

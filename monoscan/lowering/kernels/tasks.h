@@ -208,3 +208,31 @@ void run_back(const ms_launch* g, ms_int task) {
   if (by_columns) (task ? p.c0 : p.c1) = half;
   for (ms_int o = first; o < last; ++o, advance(g, w)) span(p, true);
 }
+
+// ------------------------------------------------------------------ rows of wide elements
+// Whole rows, column by column: each task takes as many of them as any other.
+static ms_int row_tasks_of(const ms_launch* g) {
+  const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
+  return work < 60e3 ? 1 : least(least(g->outer_size * g->inner, 8), 1 + (ms_int)(work / 30e3));
+}
+void schedule_rows(const ms_launch* g, struct ms_schedule* s) {
+  s->phases = 1;
+  s->tasks[0] = row_tasks_of(g);
+  s->scratch_bytes = s->tasks[0] * back_bytes_of(g);
+}
+void run_rows(const ms_launch* g, ms_int task) {
+  const ms_int tasks = row_tasks_of(g), rows = g->outer_size * g->inner, inner = g->inner;
+  const ms_int last = rows * (task + 1) / tasks;
+  u8* const memory = (u8*)g->scratch + task * back_bytes_of(g);
+  ms_int at = rows * task / tasks;
+  walk w = walk_to(g, at / inner, memory);
+  piece p = {};
+  p.g = g, p.in = w.in, p.out = w.out, p.init = w.init, p.carry_out = w.carry;
+  p.buffer = memory + lines_of(walk_bytes());
+  __builtin_memset(p.buffer, 0, (unsigned long)buffer_bytes(g));  // what is behind rows is computed with as well
+  for (; at < last; advance(g, w)) {
+    const ms_int begin = at / inner * inner, end = least(last, begin + inner);
+    p.c0 = at - begin, p.c1 = end - begin, at = end;
+    span(p, true);
+  }
+}

@@ -87,6 +87,30 @@ template <class V> INLINE V splat(item_of<V> x) {
 #endif
 template <class V, int... I> INLINE V permute(V a, V b, seq<I...>) { return MS_PERMUTE(V, a, b, I...); }
 
+// Whether any lane of a mask holds.
+template <class V> struct halves_of { V low, high; };
+template <class V> INLINE bool any(V m) {
+#if defined(__AVX__)
+  typedef long long q4 __attribute__((vector_size(32)));
+  if constexpr (sizeof m == 32) return !__builtin_ia32_ptestz256(bit_cast<q4>(m), bit_cast<q4>(m));
+  if constexpr (sizeof m == 64) {
+    const halves_of<q4> h = bit_cast<halves_of<q4>>(m);
+    return any(h.low | h.high);
+  }
+#endif
+#if defined(__SSE4_1__)
+  typedef long long q2 __attribute__((vector_size(16)));
+  if constexpr (sizeof m == 16) return !__builtin_ia32_ptestz128(bit_cast<q2>(m), bit_cast<q2>(m));
+#endif
+  struct words {
+    u64 at[sizeof m / 8];
+  };
+  const words w = bit_cast<words>(m);
+  u64 all = 0;
+  for (u64 word : w.at) all |= word;
+  return all != 0;
+}
+
 // By numbers that are computed.
 template <class V> INLINE V arrange_lanes(V x, i32v from) {
 #if defined(__clang__)
@@ -170,6 +194,11 @@ template <bool last, class V, class T> INLINE V load_few(const T* p, int m) {
     return bit_cast<V>(__builtin_ia32_maskloadpd256((const f64x4*)at, few_lanes<last, V>(m)));
   else if constexpr (sizeof(V) == 16 && sizeof(T) == 4)
     return bit_cast<V>(__builtin_ia32_maskloadps((const f32x4*)at, few_lanes<last, V>(m)));
+#endif
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(T) == 4)
+    return bit_cast<V>(__builtin_ia32_loadups512_mask((const f32*)(last ? p - (W - m) : p), bit_cast<f32v>(V{}),
+                                                      (unsigned short)(last ? 0xffffu << (W - m) : (1u << m) - 1)));
 #endif
   T b[W] = {};
   __builtin_memcpy(b + (last ? W - m : 0), p, (unsigned)m * sizeof(T));

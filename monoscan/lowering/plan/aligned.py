@@ -18,9 +18,10 @@ from monoscan import dtypes
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.identity import Scalars
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.strategies.combine import by_lanes, join_lanes, split_lanes
+from monoscan.lowering.strategies.combine import by_arrays, by_lanes, join_lanes, split_lanes
 from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip, length_of
 from monoscan.lowering.strategies.states import run_states
@@ -53,7 +54,7 @@ class AlignedScan:
         combine: Of an act, the operator's ``combine``, by which trees run.
     """
 
-    program: Program
+    program: Program | ArrayProgram
     emit: tuple[int, ...]
     results: tuple[str, ...]
     reverse: bool = False
@@ -63,6 +64,12 @@ class AlignedScan:
     identity: Scalars | None = None
     strategy: str = "brent_kung"
     combine: Program | None = None
+
+    @property
+    def scalar(self) -> Program:
+        """The program of an operator whose elements have few lanes."""
+        assert isinstance(self.program, Program), "array programs have rules of their own"
+        return self.program
 
     @property
     def state(self) -> tuple[Leaf, ...]:
@@ -84,7 +91,7 @@ class AlignedScan:
         return tuple(reached(self.program, self.combine, leaf) for leaf in range(self.program.arity))
 
 
-def reached(step: Program, combine: Program | None, leaf: int) -> Reached:
+def reached(step: Program | ArrayProgram, combine: Program | None, leaf: int) -> Reached:
     """What a leaf of the state depends on.
 
     Args:
@@ -157,12 +164,17 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
     elif scan.identity is not None:
         first = states(scan, constants(scan), [_one(lead, axis) for lead in leads])
     xs = flip(xs, axis) if scan.reverse else xs
-    start = None if first is None else split_lanes(first, scan.events)
-    combine = combine or by_lanes(scan.program, capture_lanes(captures, rank))
+    if isinstance(scan.program, ArrayProgram):
+        combine = combine or by_arrays(scan.program, captures)
+    else:
+        xs, first = split_lanes(xs, scan.events), None if first is None else split_lanes(first, scan.events)
+        combine = combine or by_lanes(scan.program, capture_lanes(captures, rank))
     ys, carry = run_strategy(
-        scan.strategy, combine, split_lanes(xs, scan.events), start, axis,
+        scan.strategy, combine, xs, first, axis,
         seeded=bool(init), inclusive=scan.inclusive, results=scan.want_results,
     )  # fmt: skip
+    if not isinstance(scan.program, ArrayProgram):
+        ys, carry = (join_lanes(lanes, scan.events) if lanes else lanes for lanes in (ys, carry))
     return _outputs(scan, ys, axis) + _carries(scan, carry, axis)
 
 
@@ -177,13 +189,14 @@ def _run_act(scan: AlignedScan, combine: Program, arrays: Arrays, axis: int, ran
     spread = [lead for lead, leaf in zip(leads, scan.state, strict=True) for _ in range(leaf.lanes)]
 
     def act(state: Leaves, xs: Leaves) -> Leaves:
-        moved, length = evaluate(scan.program, [*state, *xs, *constants], ARRAYS), length_of(xs, axis)
+        moved, length = evaluate(scan.scalar, [*state, *xs, *constants], ARRAYS), length_of(xs, axis)
         return [
             mx.broadcast_to(y, (*lead[:axis], length, *lead[axis + 1 :])) for y, lead in zip(moved, spread, strict=True)
         ]
 
     ys, last = run_states(scan.strategy, by_lanes(combine, constants), act, xs, first, axis, inclusive=scan.inclusive)
-    return _outputs(scan, ys, axis) + _carries(scan, last, axis)
+    joined = [join_lanes(lanes, scan.events) if lanes else lanes for lanes in (ys, last)]
+    return _outputs(scan, joined[0], axis) + _carries(scan, joined[1], axis)
 
 
 def _products(combine: Program, elements: Arrays, captures: Arrays, rank: int) -> Leaves:
@@ -197,17 +210,16 @@ def _products(combine: Program, elements: Arrays, captures: Arrays, rank: int) -
     return split_lanes(spread, [leaf.shape for leaf in combine.outputs])
 
 
-def _outputs(scan: AlignedScan, lanes: Leaves, axis: int) -> Leaves:
+def _outputs(scan: AlignedScan, leaves: Leaves, axis: int) -> Leaves:
     if not scan.want_results:
         return []
-    leaves = join_lanes(lanes, scan.events)
     ys = [leaves[i] for i in scan.emit]
     ys = flip(ys, axis) if scan.reverse else ys
     return [y.astype(dtypes.by_name(name)) for y, name in zip(ys, scan.results, strict=True)]
 
 
-def _carries(scan: AlignedScan, lanes: Leaves, axis: int) -> Leaves:
-    return [leaf.squeeze(axis) for leaf in join_lanes(lanes, scan.events)] if scan.want_carry else []
+def _carries(scan: AlignedScan, leaves: Leaves, axis: int) -> Leaves:
+    return [leaf.squeeze(axis) for leaf in leaves] if scan.want_carry else []
 
 
 def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tuple[int, ...]]:

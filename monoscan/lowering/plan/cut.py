@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.lowering.render.estimates import nanoseconds
+from monoscan.lowering.render.estimates import nanoseconds, nanoseconds_of_step
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
 TILES = {Loop.ROWS: 512, Loop.NARROW: 256, Loop.PANELS: 64, Loop.SWEEP: 1, Loop.SEQUENTIAL: 1}
@@ -35,7 +37,7 @@ class Cut:
     tasks: int
 
 
-def cut(spec: KernelSpec, steps: int, inner: int, rows: int) -> Cut:
+def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
     """How a kernel cuts its work.
 
     Args:
@@ -45,6 +47,9 @@ def cut(spec: KernelSpec, steps: int, inner: int, rows: int) -> Cut:
         rows: How many scans of such rows there are.
     """
     parts, tasks = 1, 1
+    if isinstance(spec, RolledSpec):
+        work = float(f"{nanoseconds_of_step(spec.program, spec.width):.3g}") * steps * inner * rows
+        return Cut(1, 1, 1 if work < WORTH_CUTTING else min(rows * inner, 8, 1 + int(work / (WORTH_CUTTING / 2))))
     work = float(f"{nanoseconds(spec):.3g}") * steps * inner * rows
     if work > WORTH_CUTTING:
         tasks = rows
@@ -57,6 +62,6 @@ def cut(spec: KernelSpec, steps: int, inner: int, rows: int) -> Cut:
     return Cut(TILES[spec.loop], parts, tasks)
 
 
-def can_part(spec: KernelSpec) -> bool:
+def can_part(spec: Spec) -> bool:
     """Whether a row may be cut: where a part can be told to have gone wrong, and the order need not be kept."""
-    return spec.loop is not Loop.SEQUENTIAL and spec.watch is not None
+    return isinstance(spec, KernelSpec) and spec.loop is not Loop.SEQUENTIAL and spec.watch is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any, TypeVar
 
 import attrs
 
@@ -12,10 +13,16 @@ from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Op, Program, Shape
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import instructions
+from monoscan.lowering.program.ir import Op, Program, Shape, Signature
 from monoscan.lowering.render.estimates import prefers_sequential
-from monoscan.lowering.render.kernel import unsupported as not_rendered
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.source import Spec
+from monoscan.lowering.render.source import unsupported as not_rendered
 from monoscan.lowering.render.spec import KernelSpec, Loop
+
+Lowered = TypeVar("Lowered", Program, ArrayProgram)
 
 ROWS_CODE = 80
 """The most operations of a loop that holds several steps in registers (measured)."""
@@ -27,6 +34,9 @@ COLUMNS_CODE = 1500
 """The most operations of a loop over columns. Up to here vectors are 5 to 10 times as fast as scalar code, which
 compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and a Kalman filter of 4 states 3.5 ms against
 24, both for about a second of the compiler (500 steps of 64 columns)."""
+
+STRAIGHT_CODE = 1500
+"""The most instructions of a combine that is written out, and not as loops (measured)."""
 
 PANEL_VECTORS = 4
 """The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
@@ -47,28 +57,43 @@ class Fused:
 
     leaves: tuple[int, ...]
     emit: tuple[int, ...]
-    spec: KernelSpec
+    spec: Spec
     scan: AlignedScan
     cut: Cut
     bytes: int
 
+    @property
+    def straight(self) -> KernelSpec:
+        """The kernel, of a scalar program."""
+        assert isinstance(self.spec, KernelSpec), "made of the scalar program"
+        return self.spec
+
 
 def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
     """The kernels of a scan, for registers of this width; or why none can be written, on any machine."""
-    kernels = computed(problem, vector_bytes)
+    kernels = computed(problem, vector_bytes, problem.arrays if _rolls(problem) else problem.program)
     if isinstance(kernels, str):
         return kernels
     return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
 
 
-def computed(problem: Problem, vector_bytes: int = 16) -> tuple[Fused, ...] | str:
+def computed(problem: Problem, vector_bytes: int, program: Program | ArrayProgram | None) -> tuple[Fused, ...] | str:
     """What kernels of a scan compute, whatever renders them; or why there can be none."""
-    program, constants = problem.program, problem.neutral if problem.needs_identity() else ()
     if program is None:
         return f"not traceable: {problem.traced.reason}"
-    if constants is None:
+    if problem.needs_identity() and problem.neutral is None:
         return "the identity is not a constant"
     return tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
+
+
+def _rolls(problem: Problem) -> bool:
+    """Whether the array program runs, by loops: where straight-line code would be too long, or there is none."""
+    if problem.arrays is None or problem.options.strategy == "sequential":
+        return problem.program is None
+    if problem.program is None:
+        return True
+    looks_up = any(instr.op is Op.LOOKUP for instr in problem.program.code)  # lane by lane in loops too
+    return instructions(problem.program) > STRAIGHT_CODE and not looks_up
 
 
 def _alike(problem: Problem) -> list[tuple[int, ...]]:
@@ -85,31 +110,39 @@ def _lead(layout: Layout, leaf: int) -> Shape:
     return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
 
 
-def _kernel(problem: Problem, program: Program, emit: tuple[int, ...], vector_bytes: int) -> Fused:
+def _kernel(problem: Problem, program: Program | ArrayProgram, emit: tuple[int, ...], vector_bytes: int) -> Fused:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     constants = problem.neutral if problem.needs_identity() else None
-    spec = KernelSpec(
-        combine=_restricted(program, leaves),
-        elements=tuple(_element_dtype(problem, i) for i in leaves),
-        results=tuple(dtypes.lane(problem.results[i]) for i in emit) if problem.options.results else (),
-        emit=tuple(leaves.index(i) for i in emit),
-        want_results=problem.options.results,
-        reverse=problem.options.reverse,
-        inclusive=problem.options.inclusive,
-        identity=None if constants is None else tuple(c for i in leaves for c in constants[i]),
-        vector_bytes=vector_bytes,
-        ordinary=tuple(problem.ordinary[i] for i in leaves),
-    )
+    known: dict[str, Any] = {
+        "elements": tuple(_element_dtype(problem, i) for i in leaves),
+        "results": tuple(dtypes.lane(problem.results[i]) for i in emit) if problem.options.results else (),
+        "emit": tuple(leaves.index(i) for i in emit),
+        "want_results": problem.options.results,
+        "reverse": problem.options.reverse,
+        "inclusive": problem.options.inclusive,
+        "identity": None if constants is None else tuple(c for i in leaves for c in constants[i]),
+        "vector_bytes": vector_bytes,
+    }
     lead = _lead(problem.layout, emit[0])
-    inner = _inner(problem, leaves, lead)
-    spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
-    if _too_large(spec) or not regroups_safely(spec):
-        spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
-    steps = problem.layout.length
+    inner, steps = _inner(problem, leaves, lead), problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
+    spec: Spec
+    if isinstance(program, ArrayProgram):
+        spec = RolledSpec(_restricted(program, leaves), **known)
+    else:
+        spec = _straight(problem, KernelSpec(_restricted(program, leaves), **known), leaves, inner)
     return Fused(
         leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), _bytes(problem, leaves, emit)
     )
+
+
+def _straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner: int) -> KernelSpec:
+    """A kernel of straight-line code with its loop."""
+    spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
+    spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
+    if _too_large(spec) or not regroups_safely(spec):
+        spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
+    return spec
 
 
 def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
@@ -132,12 +165,14 @@ def _operations(program: Program) -> int:
     return sum(len(instr.args) - 1 if instr.op is Op.LOOKUP else 1 for instr in program.code)
 
 
-def regroups_safely(spec: KernelSpec) -> bool:
+def regroups_safely(spec: Spec) -> bool:
     """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
+    if isinstance(spec, RolledSpec):
+        return True
     return spec.loop not in (Loop.ROWS, Loop.NARROW) or spec.watch is not None
 
 
-def _aligned(problem: Problem, spec: KernelSpec) -> AlignedScan:
+def _aligned(problem: Problem, spec: Spec) -> AlignedScan:
     options = problem.options
     return AlignedScan(
         program=spec.combine,
@@ -192,7 +227,13 @@ def padded(problem: Problem, leaf: int) -> Shape:
     return layout.with_length(batch, layout.length)
 
 
-def _restricted(program: Program, leaves: tuple[int, ...]) -> Program:
+def _restricted(program: Lowered, leaves: tuple[int, ...]) -> Lowered:
     """The program on some of the leaves, which read no others."""
-    arity, captures = program.arity, range(2 * program.arity, len(program.inputs))
-    return program.select(leaves).reorder([*leaves, *(arity + i for i in leaves), *captures], len(leaves))
+    kept = _kept_inputs(program, leaves)
+    return program.select(leaves).reorder(kept, len(leaves))
+
+
+def _kept_inputs(program: Signature, leaves: tuple[int, ...]) -> list[int]:
+    """These leaves of both operands, and all captured arrays."""
+    captured = range(2 * program.arity, len(program.inputs))
+    return [*leaves, *(program.arity + i for i in leaves), *captured]

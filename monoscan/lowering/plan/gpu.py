@@ -76,10 +76,10 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     """
     if problem.options.shapeless:
         return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
-    found = computed(problem)
+    found = computed(problem, 16, problem.program)
     if isinstance(found, str):
         return found
-    missing = [unsupported(each.spec) or not_rendered(each.spec, target) for each in found]
+    missing = [unsupported(each.straight) or not_rendered(each.straight, target) for each in found]
     return next(filter(None, missing), None) or tuple(_kernel(problem, each) for each in found)
 
 
@@ -89,7 +89,7 @@ def _kernel(problem: Problem, part: Fused) -> GpuKernel:
     leads += [_alone(layout, layout.init[leaf]) for leaf in part.leaves if layout.init is not None]
     leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
     planned = launches(
-        part.spec,
+        part.straight,
         geometry(leads, layout.axis, layout.length),
         initial=layout.init is not None,
         carry=options.return_carry or not options.results,
@@ -97,7 +97,7 @@ def _kernel(problem: Problem, part: Fused) -> GpuKernel:
     read = sum(SIZES[dtype] * prod((*lead, *leaf.shape)) for dtype, lead, leaf in
                zip(part.spec.elements, leads, part.spec.state, strict=False))  # fmt: skip
     again = any(each.spec.part is Part.SEEDED for each in planned)
-    return GpuKernel(part.leaves, part.emit, part.spec, part.scan, planned, part.bytes + again * read)
+    return GpuKernel(part.leaves, part.emit, part.straight, part.scan, planned, part.bytes + again * read)
 
 
 def _alone(layout: Layout, batch: Shape) -> Shape:

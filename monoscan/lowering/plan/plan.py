@@ -17,7 +17,7 @@ from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import cuda, metal
 from monoscan.lowering.render.gpu_spec import Part
-from monoscan.lowering.render.kernel import render
+from monoscan.lowering.render.source import render
 from monoscan.lowering.render.spec import Loop
 
 Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
@@ -278,6 +278,7 @@ def _launches(kernel: GpuKernel) -> list[str]:
 def _kernel(kernel: Fused) -> str:
     spec, cut = kernel.spec, kernel.cut
     width = "one step at a time" if spec.loop is Loop.SEQUENTIAL else f"vectors of {spec.width}"
+    width += " lanes of an element, in order" if spec.loop is Loop.EVENTS else ""
     tile = f", tiles of {cut.tile} steps" if cut.tile > 1 else ""
     parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
     threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"

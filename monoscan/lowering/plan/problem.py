@@ -12,6 +12,7 @@ from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf, Program, Shape, closure
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.trace.before import trace_before
@@ -73,7 +74,7 @@ class Traces:
     @property
     def depends(self) -> tuple[tuple[int, ...], ...]:
         """What each leaf depends on: all leaves, where one could not be traced."""
-        programs = [each.program for each in (self.combine, self.before) if each is not None]
+        programs = [each.program or each.arrays for each in (self.combine, self.before) if each is not None]
         known = [program.reads for program in programs if program is not None]
         if len(known) < len(programs):
             return (tuple(range(self.number)),) * self.number
@@ -138,6 +139,11 @@ class Problem:
         """The traced program, if there is one."""
         return self.traced.program
 
+    @property
+    def arrays(self) -> ArrayProgram | None:
+        """The array program, if an element has many lanes."""
+        return self.traced.arrays
+
     @cached_property
     def results(self) -> tuple[str, ...]:
         """The dtype of each result leaf."""
@@ -186,7 +192,7 @@ class Problem:
         """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
         kept = attrs.evolve(self, captures=self.captures.stripped())
         wanted = self.needs_identity() or self.options.shapeless
-        known = ("neutral",) if self.program is not None and wanted else ()
+        known = ("neutral",) if (self.program or self.arrays) is not None and wanted else ()
         for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
             object.__setattr__(kept, name, getattr(self, name))
         object.__setattr__(kept, "parts", tuple(part.kept() for part in self.parts))

@@ -17,6 +17,9 @@ Ids = npt.NDArray[np.int64]
 class Builder:
     """Grows a straight-line program over given input leaves."""
 
+    most_values = 4096
+    """The most lanes of one intermediate array: beyond it, unrolling is no service to anyone."""
+
     def __init__(self, inputs: tuple[Leaf, ...]) -> None:
         self.inputs = inputs
         self.dtypes: list[str] = [leaf.dtype for leaf in inputs for _ in range(leaf.lanes)]
@@ -62,6 +65,17 @@ class Builder:
         grid = np.broadcast_arrays(*arrays)
         flat = [self.emit(op, tuple(int(a) for a in args), dtype) for args in zip(*(g.flat for g in grid), strict=True)]
         return np.array(flat, dtype=np.int64).reshape(grid[0].shape)
+
+    def reduce(self, op: Op, rows: Ids, dtype: str) -> Ids:
+        """The lanes along axis 0 combined, from left to right."""
+        total: Ids = rows[0]
+        for row in rows[1:]:
+            total = self.elementwise(op, [total, row], dtype)
+        return total
+
+    def contract(self, add: Op, multiply: Op, x: Ids, y: Ids, dtype: str) -> Ids:
+        """Sums of products along axis 0, from left to right."""
+        return self.reduce(add, self.elementwise(multiply, [x, y], dtype), dtype)
 
     def finish(self, results: list[Ids], arity: int, rights: int) -> Program:
         """The program with these results, without dead code."""

@@ -119,8 +119,50 @@ class Instr:
     param: Any = None
 
 
+class Signature:
+    """What a traced function of leaves reads and yields, and what depends on what."""
+
+    inputs: tuple[Leaf, ...]
+    outputs: tuple[Leaf, ...]
+    arity: int
+    rights: int
+
+    @property
+    def depends(self) -> tuple[frozenset[int], ...]:
+        """For each output leaf, the input leaves that it reads."""
+        raise NotImplementedError
+
+    @property
+    def captures(self) -> tuple[Leaf, ...]:
+        """The captured arrays' leaves."""
+        return self.inputs[self.arity + self.rights :]
+
+    @property
+    def elements(self) -> tuple[Leaf, ...]:
+        """The right operand's leaves."""
+        return self.inputs[self.arity : self.arity + self.rights]
+
+    @cached_property
+    def reads(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
+        """For each leaf of a step's result, the leaves of the left and of the right operand that it reads."""
+        k = self.arity
+        left = (frozenset(i for i in each if i < k) for each in self.depends)
+        right = (frozenset(i - k for i in each if k <= i < k + self.rights) for each in self.depends)
+        return tuple(zip(left, right, strict=True))
+
+    def carried(self, leaves: Iterable[int], *, parts: bool = False) -> tuple[int, ...]:
+        """The leaves that a walk in fold order carries from one step to the next, for the sake of these.
+
+        Args:
+            leaves: The leaves that are wanted, which are among them.
+            parts: Folds of parts are held, which stand on the right of a ``combine`` too.
+        """
+        reached = closure([left | right if parts else left for left, right in self.reads])
+        return tuple(sorted(frozenset[int]().union(*(reached[leaf] for leaf in leaves))))
+
+
 @attrs.frozen(cache_hash=True)
-class Program:
+class Program(Signature):
     """A traced function of scalars.
 
     Args:
@@ -162,16 +204,6 @@ class Program:
         lanes = tuple(leaf.dtype for leaf in self.inputs for _ in range(leaf.lanes))
         return lanes + tuple(instr.dtype for instr in self.code)
 
-    @property
-    def captures(self) -> tuple[Leaf, ...]:
-        """The captured arrays' leaves."""
-        return self.inputs[self.arity + self.rights :]
-
-    @property
-    def elements(self) -> tuple[Leaf, ...]:
-        """The right operand's leaves."""
-        return self.inputs[self.arity : self.arity + self.rights]
-
     @cached_property
     def depends(self) -> tuple[frozenset[int], ...]:
         """For each output leaf, the input leaves that it reads."""
@@ -179,24 +211,6 @@ class Program:
         for instr in self.code:
             reads.append(frozenset().union(*(reads[a] for a in instr.args)))
         return tuple(frozenset().union(*(reads[v] for v in lanes)) for lanes in self.output_lanes)
-
-    @cached_property
-    def reads(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
-        """For each leaf of a step's result, the leaves of the left and of the right operand that it reads."""
-        k = self.arity
-        left = (frozenset(i for i in each if i < k) for each in self.depends)
-        right = (frozenset(i - k for i in each if k <= i < k + self.rights) for each in self.depends)
-        return tuple(zip(left, right, strict=True))
-
-    def carried(self, leaves: Iterable[int], *, parts: bool = False) -> tuple[int, ...]:
-        """The leaves that a walk in fold order carries from one step to the next, for the sake of these.
-
-        Args:
-            leaves: The leaves that are wanted, which are among them.
-            parts: Folds of parts are held, which stand on the right of a ``combine`` too.
-        """
-        reached = closure([left | right if parts else left for left, right in self.reads])
-        return tuple(sorted(frozenset[int]().union(*(reached[leaf] for leaf in leaves))))
 
     def select(self, leaves: Sequence[int]) -> Program:
         """The program of some of its outputs."""

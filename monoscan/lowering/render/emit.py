@@ -74,7 +74,7 @@ def missing(program: Program) -> str | None:
     """The first instruction that cannot be written, in words for the user; None if all can."""
     for instr in program.code:
         operands = [program.dtypes[a] for a in instr.args]
-        if not _supports(instr, operands):
+        if not supports(instr, operands):
             return f"{instr.op.value} of {', '.join(operands) or 'no operands'} giving {instr.dtype}"
     return None
 
@@ -122,7 +122,7 @@ def statements(program: Program, lanes: Sequence[str], prefix: str) -> tuple[lis
                 lines.append(f"const auto table{number} = table_of({', '.join(args[1:])});")
             text = f"lookup({tables[entries]}, {args[0]})"
         else:
-            text = _expression(instr, args, [program.dtypes[a] for a in instr.args])
+            text = expression(instr, args, [program.dtypes[a] for a in instr.args])
         lines.append(f"const {TYPES[instr.dtype]} v{number} = {text};")
         names.append(f"v{number}")
     return lines, [names[value] for value in program.results]
@@ -137,10 +137,11 @@ def literal(value: Any, dtype: str) -> str:
     """A constant of the family's type."""
     if dtype == "bool":
         return f"V::truth({'true' if value else 'false'})"
-    return f"splat<{TYPES[dtype]}>({_number(value, dtype)})"
+    return f"splat<{TYPES[dtype]}>({number(value, dtype)})"
 
 
-def _supports(instr: Instr, operands: Sequence[str]) -> bool:
+def supports(instr: Instr, operands: Sequence[str]) -> bool:
+    """Whether there is code for an operation on operands of these dtypes."""
     if any(dtype not in TYPES for dtype in (instr.dtype, *operands)):
         return False
     if instr.op in (Op.CONST, Op.CAST, Op.SELECT, Op.LOOKUP) or instr.op in COMPARISONS:
@@ -152,7 +153,7 @@ def _table(dtype: str) -> Mapping[Op, str]:
     return _FLOATS if dtype in FLOATS else _INTEGERS if dtype in INTEGERS else _BOOLS
 
 
-def _number(value: Any, dtype: str) -> str:
+def number(value: Any, dtype: str) -> str:
     """Exact, whatever the compiler's decimal conversion does."""
     if dtype in FLOATS:
         suffix = "f" if dtype == "float32" else ""
@@ -172,7 +173,7 @@ def _number(value: Any, dtype: str) -> str:
     return f"{number + 1}{suffix} - 1" if lowest else f"{number}{suffix}"
 
 
-def _expression(instr: Instr, args: Sequence[str], operands: Sequence[str]) -> str:
+def expression(instr: Instr, args: Sequence[str], operands: Sequence[str]) -> str:
     """The right-hand side of one instruction, given its arguments' text and dtypes."""
     if instr.op is Op.CONST:
         return literal(instr.param, instr.dtype)

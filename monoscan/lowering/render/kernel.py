@@ -11,6 +11,7 @@ from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
 from monoscan.lowering.render.operator import operator
+from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
@@ -33,10 +34,11 @@ def unsupported(spec: KernelSpec) -> str | None:
         return "an element has no lanes"
     if len(spec.dtypes) > MAX_LANES:
         return f"an element has {len(spec.dtypes)} lanes; kernels hold {MAX_LANES}"
-    return _unsupported_storage(spec)
+    return unsupported_storage(spec)
 
 
-def _unsupported_storage(spec: KernelSpec) -> str | None:
+def unsupported_storage(spec: KernelSpec | RolledSpec) -> str | None:
+    """The first array whose items a kernel cannot read or write, in words for the user."""
     pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.state, strict=True)]
     pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
     pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]

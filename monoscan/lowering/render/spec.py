@@ -40,6 +40,7 @@ class Loop(str, enum.Enum):
     SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
+    EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
 
 
 @attrs.frozen

@@ -8,7 +8,9 @@ from math import prod
 import mlx.core as mx
 
 from monoscan import errors, tree
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.interpret_arrays import evaluate_arrays
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
@@ -26,6 +28,21 @@ def by_lanes(program: Program, constants: Sequence[mx.array]) -> Combine:
 
     def combine(left: Leaves, right: Leaves) -> Leaves:
         results = evaluate(program, [*left, *right, *constants], ARRAYS)
+        return [_as_wide(y, a, b) for y, a, b in zip(results, left, right, strict=True)]
+
+    return combine
+
+
+def by_arrays(program: ArrayProgram, captured: Sequence[mx.array]) -> Combine:
+    """An array program, run on leaves of all elements.
+
+    Args:
+        program: The program.
+        captured: The captured arrays, with the batch axes of the elements.
+    """
+
+    def combine(left: Leaves, right: Leaves) -> Leaves:
+        results = evaluate_arrays(program, [*left, *right, *captured])
         return [_as_wide(y, a, b) for y, a, b in zip(results, left, right, strict=True)]
 
     return combine

@@ -14,13 +14,14 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.lowering.program.arrays import MAX_WIDE, ArrayProgram
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.trace import primitives, stops
 from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
-from monoscan.lowering.trace.step import MAX_VALUES, Step
+from monoscan.lowering.trace.step import Step
 from monoscan.lowering.trace.stops import Record
 from monoscan.lowering.trace.untraceable import Untraceable
 from monoscan.monoids.base import Semigroup
@@ -28,13 +29,23 @@ from monoscan.monoids.base import Semigroup
 MAX_CAPTURED_LANES = 256
 """The most items of one captured array that are still unrolled into scalars."""
 
+FEW_LANES = 16
+"""Elements of at most so many lanes have no array program: straight-line code is best for them."""
+
 
 @attrs.frozen
 class Traced:
-    """What tracing found: a program, or the reason why there is none."""
+    """What tracing found: a program, or the reason why there is none.
+
+    Args:
+        program: The scalar program.
+        reason: Why there is none.
+        arrays: The array program, of what has many lanes.
+    """
 
     program: Program | None
     reason: str = ""
+    arrays: ArrayProgram | None = None
 
     @property
     def own_rules(self) -> bool:
@@ -72,12 +83,30 @@ def trace_combine(
     records = record_combine(role, structure, leaves, captures)
     if isinstance(records, str):
         return Traced(None, records)
-    lanes = sum(held(leaf).lanes for leaf in leaves)
-    if lanes > MAX_LANES:
-        return Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
-    if not all(leaf.lanes for leaf in leaves):
+    if not all(leaf.lanes for leaf in leaves + captures.leaves):
         return Traced(None, "a leaf of an element is empty")
-    return _lower(records, leaves + leaves + captures.leaves, len(leaves), len(leaves))
+    inputs, arity = leaves + leaves + captures.leaves, len(leaves)
+    lanes = sum(held(leaf).lanes for leaf in leaves)
+    arrays = _lowered(records, inputs, arity, arity, arrays=True) if FEW_LANES < lanes <= MAX_WIDE else None
+    program = captures_too_much(captures) or too_many_lanes(lanes) or _lowered(records, inputs, arity, arity)
+    return Traced(
+        program if isinstance(program, Program) else None,
+        program if isinstance(program, str) else "",
+        arrays if isinstance(arrays, ArrayProgram) else None,
+    )
+
+
+def too_many_lanes(lanes: int) -> str | None:
+    """Why an element is not unrolled into scalars, or ``None`` if it is."""
+    return f"an element has {lanes} lanes, more than {MAX_LANES}" if lanes > MAX_LANES else None
+
+
+def captures_too_much(captures: Captures) -> str | None:
+    """Why captured arrays are not unrolled into scalars, or ``None`` if they are."""
+    largest = max((leaf.lanes for leaf in captures.leaves), default=0)
+    if largest <= MAX_CAPTURED_LANES:
+        return None
+    return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}"
 
 
 def record_combine(
@@ -95,16 +124,12 @@ def record_combine(
         result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
         return _checked_tree(role.where, result, structure)
 
-    captured = captures.leaves
-    records = _record(role, combine, leaves + leaves + captured)
+    records = _record(role, combine, leaves + leaves + captures.leaves)
     if isinstance(records, str):
         return records
     outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
     got = [Leaf(dtypes.name_of(dtype), tuple(shape)) for _, shape, dtype in outputs]
     _check_types(role, got, leaves, structure)
-    largest = max((leaf.lanes for leaf in captured), default=0)
-    if largest > MAX_CAPTURED_LANES:
-        return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}"
     return records
 
 
@@ -145,7 +170,8 @@ def trace_step(
         rights: How many are the right operand's.
     """
     records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
-    return Traced(None, records) if isinstance(records, str) else _lower(records, inputs, arity, rights)
+    program = records if isinstance(records, str) else _lowered(records, inputs, arity, rights)
+    return Traced(program) if isinstance(program, Program) else Traced(None, str(program))
 
 
 def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
@@ -246,8 +272,11 @@ def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], struct
             )
 
 
-def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0) -> Traced:
-    builder = ComplexBuilder(inputs)
+def _lowered(
+    records: list[Record], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0, *, arrays: bool = False
+) -> Program | ArrayProgram | str:
+    """The program of some records, or why there is none."""
+    builder = ComplexBuilder(inputs, arrays)
     values: dict[str, Ids] = {}
     outputs: list[tuple[str, Any, Any]] = []
     try:
@@ -262,8 +291,8 @@ def _lower(records: list[Record], inputs: tuple[Leaf, ...], arity: int = 0, righ
             elif record["type"] == "primitive":
                 _lower_one(builder, record, values)
     except Untraceable as reason:
-        return Traced(None, str(reason))
-    return Traced(builder.finish([values[name] for name, _, _ in outputs], arity, rights))
+        return str(reason)
+    return builder.finish([values[name] for name, _, _ in outputs], arity, rights)
 
 
 def _lower_one(builder: ComplexBuilder, record: Record, values: dict[str, Ids]) -> None:
@@ -283,7 +312,7 @@ def _constant(builder: ComplexBuilder, array: mx.array) -> Ids:
     name = dtypes.name_of(array.dtype)
     if name in dtypes.HALF:
         array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
-    if array.size > MAX_VALUES:
+    if array.size > builder.most_values:
         raise Untraceable(f"a constant of {array.size} items")
     flat: Any = array.reshape(-1, stream=mx.cpu).tolist()
     return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from monoscan import dtypes
+from monoscan.lowering.program.array_builder import ArrayBuilder
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
 from monoscan.lowering.trace.complex_functions import FUNCTIONS, Lanes, Pair, nonzero
@@ -27,13 +29,20 @@ class ComplexBuilder:
 
     Args:
         inputs: The input leaves.
+        arrays: Builds an array program, and no scalar one.
     """
 
-    def __init__(self, inputs: tuple[Leaf, ...]) -> None:
+    def __init__(self, inputs: tuple[Leaf, ...], arrays: bool = False) -> None:
         self.inputs = inputs
-        self._real = Builder(tuple(map(held, inputs)))
+        real = tuple(map(held, inputs))
+        self._real: Builder | ArrayBuilder = ArrayBuilder(real) if arrays else Builder(real)
         self._pairs: list[tuple[int, int]] = []
         self._places: dict[tuple[int, int], int] = {}
+
+    @property
+    def most_values(self) -> int:
+        """The most lanes of one intermediate array."""
+        return self._real.most_values
 
     def leaves(self) -> list[Ids]:
         """The value numbers of each input leaf, in its shape."""
@@ -77,6 +86,21 @@ class ComplexBuilder:
         result = FUNCTIONS[op](*first, *map(self._pair, arrays[len(first) :]))
         return result.ids if isinstance(result, Lanes) else self._paired(result.re.ids, result.im.ids)
 
+    def reduce(self, op: Op, rows: Ids, dtype: str) -> Ids:
+        """The lanes along axis 0 combined, from left to right."""
+        if dtype != "complex64":
+            return self._real.reduce(op, rows, dtype)
+        total: Ids = rows[0]
+        for row in rows[1:]:
+            total = self.elementwise(op, [total, row], dtype)
+        return total
+
+    def contract(self, add: Op, multiply: Op, x: Ids, y: Ids, dtype: str) -> Ids:
+        """Sums of products along axis 0, from left to right."""
+        if dtype != "complex64":
+            return self._real.contract(add, multiply, x, y, dtype)
+        return self.reduce(add, self.elementwise(multiply, [x, y], dtype), dtype)
+
     def conjugate(self, ids: Ids) -> Ids:
         """The conjugates of complex numbers."""
         pair = self._pair(ids).conjugate()
@@ -87,7 +111,7 @@ class ComplexBuilder:
         pair = self._pair(ids)
         return (pair.re, pair.im)[which].ids
 
-    def finish(self, results: list[Ids], arity: int, rights: int) -> Program:
+    def finish(self, results: list[Ids], arity: int, rights: int) -> Program | ArrayProgram:
         """The program with these results, without dead code."""
         return self._real.finish([self._lanes(ids) for ids in results], arity, rights)
 

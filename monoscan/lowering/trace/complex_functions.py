@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from monoscan.lowering.program.array_builder import ArrayBuilder
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import Op
 
@@ -27,7 +28,7 @@ LARGEST_POWER = 16
 class Lanes:
     """An array of real values under construction, with Python's arithmetic."""
 
-    builder: Builder
+    builder: Builder | ArrayBuilder
     ids: Ids
 
     @property

@@ -16,9 +16,8 @@ from math import prod
 import attrs
 import numpy as np
 
-from monoscan.lowering.program.builder import Ids
+from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.trace.step import MAX_VALUES
 from monoscan.lowering.trace.untraceable import Untraceable
 
 ALIKE, OWN = -1, -2
@@ -226,6 +225,6 @@ def _merged(axis: Sequence[Factor]) -> tuple[Axis, list[int]]:
 
 
 def _grown(ids: Ids, shape: Shape) -> Ids:
-    if prod(shape) > MAX_VALUES:
-        raise Untraceable(f"an array of more than {MAX_VALUES} lanes")
+    if prod(shape) > Builder.most_values:
+        raise Untraceable(f"an array of more than {Builder.most_values} lanes")
     return np.broadcast_to(ids, shape)

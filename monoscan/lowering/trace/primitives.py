@@ -15,7 +15,7 @@ from monoscan import dtypes
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
 from monoscan.lowering.trace import indexing
-from monoscan.lowering.trace.step import MAX_VALUES, Step
+from monoscan.lowering.trace.step import Step
 from monoscan.lowering.trace.untraceable import Untraceable
 
 ELEMENTWISE = {
@@ -46,8 +46,9 @@ def lower(call: Step) -> list[Ids]:
     Raises:
         Untraceable: The primitive, or one of its arguments, is not in the IR.
     """
-    if any(array.size > MAX_VALUES for array in call.inputs) or np.prod(call.shape, dtype=int) > MAX_VALUES:
-        raise Untraceable(f"{call.name} on more than {MAX_VALUES} lanes")
+    most = call.builder.most_values
+    if any(array.size > most for array in call.inputs) or np.prod(call.shape, dtype=int) > most:
+        raise Untraceable(f"{call.name} on more than {most} lanes")
     if call.name in ELEMENTWISE:
         return [call.each(ELEMENTWISE[call.name], *call.inputs)]
     check(call.name)
@@ -81,14 +82,6 @@ def _divmod(call: Step, x: Ids, y: Ids) -> list[Ids]:
     return [call.each(Op.FLOORDIV, x, y), call.each(Op.REM, x, y)]
 
 
-def _fold_axis(call: Step, op: Op, x: Ids) -> Ids:
-    """Combines the lanes along axis 0, from left to right."""
-    total: Ids = x[0]
-    for row in x[1:]:
-        total = call.each(op, total, row)
-    return total
-
-
 def _reduce(call: Step, x: Ids) -> Ids:
     kind, axes = call.arguments
     op = _REDUCTIONS[kind]
@@ -97,7 +90,7 @@ def _reduce(call: Step, x: Ids) -> Ids:
     x = call.each(Op.CAST, x)
     rest = [axis for axis in range(x.ndim) if axis not in axes]
     flat = x.transpose([*axes, *rest]).reshape(-1, *(x.shape[axis] for axis in rest))
-    return _fold_axis(call, op, flat).reshape(call.shape)
+    return call.builder.reduce(op, flat, call.dtype).reshape(call.shape)
 
 
 def _arg_reduce(call: Step, x: Ids) -> Ids:
@@ -126,13 +119,13 @@ def _scan(call: Step, x: Ids) -> Ids:
 
 
 def _logsumexp(call: Step, x: Ids) -> Ids:
-    return _fold_axis(call, Op.LOGADDEXP, np.moveaxis(x, -1, 0))[..., None]
+    return call.builder.reduce(Op.LOGADDEXP, np.moveaxis(x, -1, 0), call.dtype)[..., None]
 
 
 def _matmul(call: Step, x: Ids, y: Ids) -> Ids:
     """Every inner product as a sum from left to right."""
-    terms = [call.each(Op.MUL, x[..., :, k, None], y[..., None, k, :]) for k in range(x.shape[-1])]
-    return _fold_axis(call, Op.ADD, np.stack(terms))
+    left, right = np.moveaxis(x[..., :, None, :], -1, 0), np.moveaxis(y[..., None, :, :], -2, 0)
+    return call.builder.contract(Op.ADD, Op.MUL, left, right, call.dtype)
 
 
 def _addmm(call: Step, x: Ids, y: Ids, c: Ids) -> Ids:
@@ -142,9 +135,10 @@ def _addmm(call: Step, x: Ids, y: Ids, c: Ids) -> Ids:
 
 
 def _softmax(call: Step, x: Ids) -> Ids:
-    top = _fold_axis(call, Op.MAX, np.moveaxis(x, -1, 0))[..., None]
+    top = call.builder.reduce(Op.MAX, np.moveaxis(x, -1, 0), call.dtype)[..., None]
     weights = call.each(Op.EXP, call.each(Op.SUB, x, top))
-    return call.each(Op.DIV, weights, _fold_axis(call, Op.ADD, np.moveaxis(weights, -1, 0))[..., None])
+    total = call.builder.reduce(Op.ADD, np.moveaxis(weights, -1, 0), call.dtype)
+    return call.each(Op.DIV, weights, total[..., None])
 
 
 def _number_of_elements(call: Step, x: Ids) -> Ids:

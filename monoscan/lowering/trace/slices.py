@@ -23,7 +23,7 @@ from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program, Shape
 from monoscan.lowering.trace import primitives
-from monoscan.lowering.trace.combine import Traced, check_slices, constants_of, record_combine
+from monoscan.lowering.trace.combine import Traced, captures_too_much, check_slices, constants_of, record_combine
 from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
 from monoscan.lowering.trace.factors import (
     ALIKE,
@@ -119,6 +119,8 @@ def _trace(structure: tree.Structure, slices: tuple[Leaf, ...], axis: int, captu
     hint = "It gets slices along the scan axis and must return their like."
     role = Role(f"[associative_scan] {captures.root.name}", "combine", f"slices {given}", hint, slices=True)
     records = record_combine(role, structure, slices, captures)
+    if not isinstance(records, str):
+        records = captures_too_much(captures) or records
     if isinstance(records, str):
         check_slices(role, captures.root, structure, slices)
         return 0, Traced(None, records)
@@ -162,7 +164,10 @@ def _program(records: list[Record], slices: tuple[Leaf, ...], leading: int, capt
     try:
         results = _read(records, builder, slices + slices, batch)
         rows = zip(results, slices, strict=True)
-        return builder.finish([_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices), len(slices))
+        program = builder.finish(
+            [_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices), len(slices)
+        )
+        return program if isinstance(program, Program) else None
     except Mixed:
         return None
 

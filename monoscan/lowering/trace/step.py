@@ -11,9 +11,6 @@ from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import Op
 from monoscan.lowering.trace.complex_builder import ComplexBuilder
 
-MAX_VALUES = 4096
-"""The most lanes of one intermediate array: beyond it, unrolling is no service to anyone."""
-
 
 @attrs.frozen
 class Step:

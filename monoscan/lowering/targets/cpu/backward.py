@@ -9,14 +9,20 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.cache import COMPILED
+from monoscan.cache import COMPILED, PROGRAMS
 from monoscan.lowering.gradient import by_arrays, ruled, transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays
+from monoscan.lowering.program.array_derivative import NoRule, reverse_arrays
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.render.backward_spec import BackwardSpec, can_render
+from monoscan.lowering.render.rolled import unsupported_program
+from monoscan.lowering.render.rolled_backward import render_rolled_backward
+from monoscan.lowering.render.rolled_spec import vectors_of
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -59,6 +65,16 @@ class BackwardRules:
         return run
 
 
+@PROGRAMS.memoised
+def differentiates(program: ArrayProgram) -> bool:
+    """Whether there is a loop for the adjoint of wide elements."""
+    try:
+        step = reverse_arrays(program, differentiable(program.outputs))
+    except NoRule:
+        return False
+    return unsupported_program(step, vectors_of(step, vector_bytes())) is None
+
+
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
@@ -81,7 +97,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
 
 
 def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
-    wide = columns and len(adjoint.step.code) <= VECTOR_CODE
+    wide = isinstance(adjoint.program, ArrayProgram) or (columns and len(adjoint.step.code) <= VECTOR_CODE)
     operands = adjoint.unpack(arrays)
     names = [
         tuple(dtypes.name_of(x.dtype) for x in group) for group in (operands.lefts, operands.weights, operands.captures)
@@ -91,11 +107,15 @@ def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
 
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     """The launch of a backward loop; ``None`` where there can be none."""
-    if not can_render(spec):
+    if isinstance(spec.adjoint.program, ArrayProgram):
+        source, given = render_rolled_backward(spec), b""
+    elif not can_render(spec):
         return None
-    adjoint, state = spec.adjoint, spec.adjoint.program.outputs
+    else:
+        source, given = render_backward(spec), table(spec.adjoint.step)
     with waiting("the kernel of a gradient"):
-        kernel = compile_kernel(render_backward(spec))
+        kernel = compile_kernel(source)
+    adjoint, state = spec.adjoint, spec.adjoint.program.outputs
     captures = adjoint.program.captures
     elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
     inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
@@ -115,7 +135,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
         outputs=outputs,
         carries=carries,
         donors=_donors(spec),
-        numbers=table(adjoint.step),
+        numbers=given,
         rules=BackwardRules(adjoint),
         label="the gradient of a scan",
     )

@@ -6,17 +6,18 @@ The bridge hands over aligned arrays, in the order elements, captures, inits; un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import mlx.core as mx
 
 from monoscan.lowering.gradient import transforms
-from monoscan.lowering.gradient.adjoint import Ran, Rescan
+from monoscan.lowering.gradient.adjoint import Ran, Rescan, general
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.targets.cpu import build
-from monoscan.lowering.targets.cpu.backward import backward
+from monoscan.lowering.targets.cpu.backward import backward, differentiates
 
 
 @attrs.frozen
@@ -37,6 +38,9 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
+        if isinstance(self.scan.program, ArrayProgram) and not differentiates(self.scan.program):
+            chosen = [primals[i] for i in argnums]
+            return list(mx.vjp(self._by_arrays(primals, argnums, axis, rank), chosen, list(cotangents))[1])
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
@@ -48,10 +52,28 @@ class Rules:
         self, primals: Sequence[mx.array], tangents: Sequence[mx.array], argnums: Sequence[int], *, axis: int, rank: int
     ) -> list[mx.array]:
         """The tangents of the outputs."""
+        if isinstance(self.scan.program, ArrayProgram):
+            chosen = [primals[i] for i in argnums]
+            return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, list(tangents))[1])
         known = dict(zip(argnums, tangents, strict=True))
         found = transforms.jvp(self.scan, primals, [known.get(i) for i in range(len(primals))], axis, rank)
         lead = aligned.full_lead(primals, rank)
         return [self._full(y, lead, axis, i) for i, y in enumerate(found)]
+
+    def _by_arrays(
+        self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int
+    ) -> Callable[..., list[mx.array]]:
+        """The scan of wide elements by array operations, which MLX differentiates, as a function of some inputs."""
+        scan = attrs.evolve(self.scan, strategy=general(self.scan.strategy))
+        lead = aligned.full_lead(primals, rank)
+
+        def run(*chosen: mx.array) -> list[mx.array]:
+            arrays = list(primals)
+            for i, array in zip(argnums, chosen, strict=True):
+                arrays[i] = array
+            return [self._full(y, lead, axis, i) for i, y in enumerate(aligned.run(scan, arrays, axis, rank))]
+
+        return run
 
     def _full(self, y: mx.array, lead: tuple[int, ...], axis: int, number: int) -> mx.array:
         """An output has all batch axes of the launch, mapped ones too."""

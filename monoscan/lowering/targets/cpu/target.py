@@ -15,7 +15,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, regroups_safely
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.numbers import table
-from monoscan.lowering.render.kernel import render
+from monoscan.lowering.render.source import Spec, render
 from monoscan.lowering.render.spec import KernelSpec, Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
@@ -92,7 +92,7 @@ def _identity(problem: Problem, kernel: Fused) -> tuple[bytes, ...]:
 
 def launch_of(
     scan: AlignedScan,
-    spec: KernelSpec,
+    spec: Spec,
     axis: int,
     rank: int,
     seeded: bool,
@@ -121,7 +121,7 @@ def launch_of(
         own = attrs.evolve(
             spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
         )
-        if not regroups_safely(own):  # fewer leaves may show less
+        if isinstance(own, KernelSpec) and not regroups_safely(own):  # fewer leaves may show less
             own = attrs.evolve(own, loop=Loop.SEQUENTIAL)
         key = (again, own, axis, rank, seeded)
         try:
@@ -144,7 +144,7 @@ def launch_of(
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
-        numbers=table(spec.program(spec.computed)),
+        numbers=table(spec.program(spec.computed)) if isinstance(spec, KernelSpec) else b"",
         identity=identity,
         rules=Rules(scan, rescan),
         label=name,

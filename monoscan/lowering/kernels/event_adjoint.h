@@ -1,0 +1,37 @@
+// The adjoint of a scan of wide elements: it walks back over the steps of one row after the other.
+//
+// The generated text gives `operation::combine`, from both operands of a step and the cotangents of what it yields to
+// those of its left operand, in the place of the former, and the gradients; and lists of leaves: `rights`, `lefts`,
+// `weights` and `captured_arrays`, what it reads; `ends` and `states_before`, where it starts and what was before the
+// first element; `out`, the gradients, and `copied`, those of the first element, which is the state itself.
+#pragma once
+#include "event_lists.h"
+
+template <class Operation> static void row(const piece& p, ms_int j) {
+  u8* const memory = p.buffer;
+  const ms_int n = p.g->n, down = reverse ? -1 : 1, late = inclusive ? 0 : down, before = shifted ? down : 0;
+  captured_arrays::take(p, 0, j, memory), ends::take_init(p, j, memory);
+  ms_int at = reverse ? 0 : n - 1;
+  for (ms_int t = n; t-- > 0; at -= down) {
+    if (inclusive || t + 1 < n) weights::add(p, at + late, j, memory);
+    if (t == 0 && !seeded) return copied::give(p, at, j, memory);
+    rights::take(p, at, j, memory);
+    if (t > 0 || !shifted) lefts::take(p, at - before, j, memory);
+    else states_before::take_init(p, j, memory);
+    Operation::combine(memory);
+    out::give(p, at, j, memory);
+  }
+  if (!inclusive) weights::add(p, at + late, j, memory);
+  ends::give_carry(p, j, memory);
+}
+void span(const piece& p, bool) {
+  for (ms_int j = p.c0; j < p.c1; ++j) row<operation>(p, j);
+}
+bool fits(const ms_launch*) { return true; }
+ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
+bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
+
+extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
+                                   0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
+MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) { run_rows(g, task); }

@@ -1,0 +1,87 @@
+// Sums of products in log space: out[i][j] = log sum_k exp(a[i][k] + b[k][j]).
+//
+// A row of a is shifted by its greatest term and a column of b likewise, so that there is one exponential an entry, a
+// plain sum of products, and one logarithm. What underflows in a sum of n terms is below n 2^-126, so a sum of at
+// least n 2^-102 is right to rounding. Where one is not (most entries are -inf, or one is NaN or inf), that row is
+// done again with the greatest of its own terms in front, which is always right, and costs an exponential a term.
+#pragma once
+#include "cells.h"
+#include "maths.h"
+
+template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }
+// What to shift by: nothing, where all terms are -inf.
+template <class V> INLINE V shift_by(V greatest) { return greatest == -infinity<item_of<V>>() ? V{} : greatest; }
+
+template <int n> struct turn_rule {
+  static constexpr int at(int lane) { return (lane + n) % W; }
+};
+template <int n, class V> INLINE V greatest_lane(V x) {
+  if constexpr (n == W) return x;
+  else return greatest_lane<2 * n>(larger(x, permute(x, x, pattern<turn_rule<n>>())));
+}
+
+template <class V, int columns, int terms, class A, class B>
+NOINLINE void log_sums_by_terms(const A& a, const B& b, item_of<V>* out, int i, int j) {
+  V most = a.get(i, j, 0, columns - j) + b.get(i, j, 0, columns - j), sum = {};
+  for (int k = 1; k < terms; ++k) most = maximum(most, a.get(i, j, k, columns - j) + b.get(i, j, k, columns - j));
+  const V shift = shift_by(most);
+  for (int k = 0; k < terms; ++k) sum = sum + exp(a.get(i, j, k, columns - j) + b.get(i, j, k, columns - j) - shift);
+  const V found = shift + log(sum);
+  put(out + j, most == infinity<item_of<V>>() ? most : found);
+}
+
+// The exponentials of a row of a, shifted; what is not there is nothing.
+template <class V, int terms, class A> INLINE item_of<V> exp_row(const A& a, int i, item_of<V>* to) {
+  V most = splat<V>(-infinity<item_of<V>>());
+  for (int k = 0; k < terms; k += W) {
+    const V x = get<V, A::terms>(a.at + i * A::rows + k * A::terms, terms - k);
+    put(to + k, first_lanes<V>(terms - k) ? x : splat<V>(-infinity<item_of<V>>()));
+    most = larger(load_bits<V>(to + k), most);
+  }
+  const V shift = shift_by(greatest_lane<1>(most));
+  for (int k = 0; k < terms; k += W) put(to + k, exp(load_bits<V>(to + k) - shift));
+  return shift[0];
+}
+template <class V, int columns, int terms, class B> INLINE V exp_columns(const B& b, int j, item_of<V>* to, int pitch) {
+  V most = b.get(0, j, 0, columns - j);
+  for (int k = 1; k < terms; ++k) most = larger(b.get(0, j, k, columns - j), most);
+  const V shift = shift_by(most);
+  for (int k = 0; k < terms; ++k) put(to + k * pitch, exp(b.get(0, j, k, columns - j) - shift));
+  return shift;
+}
+
+struct plain_sums {
+  template <class V> INLINE V plus(V a, V b) { return a + b; }
+  template <class V> INLINE V times(V a, V b) { return a * b; }
+};
+constexpr int up_to_whole(int lanes) { return (lanes + W - 1) / W * W; }
+
+template <class V, int rows, int columns, int terms, class A, class B>
+INLINE void log_sums_shifted(const A& a, const B& b, item_of<V>* out, int pitch) {
+  typedef item_of<V> item;
+  constexpr int wide = up_to_whole(terms);
+  constexpr item least_sum = terms * (sizeof(item) == 4 ? (item)0x1p-102 : (item)0x1p-960);
+  alignas(64) item left[rows * wide], right[terms * W], sums[rows * W];
+  item shift[rows];
+  for (int i = 0; i < rows; ++i) shift[i] = exp_row<V, terms>(a, i, left + i * wide);
+  for (int j = 0; j < columns; j += W) {
+    const V shifted = exp_columns<V, columns, terms>(b, j, right, W);
+    sums_of_products<plain_sums, rows, W, terms>(operand<V, wide, 0, 1>{left}, operand<V, 0, 1, W>{right}, sums, W);
+    for (int i = 0; i < rows; ++i) {
+      const V sum = load_bits<V>(sums + i * W);
+      put(out + i * pitch + j, shift[i] + (shifted + log(sum)));
+      if (__builtin_expect(any(~(sum >= least_sum) & first_lanes<V>(columns - j)), 0))
+        log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j);
+    }
+  }
+}
+
+// `shifted`: a does not depend on the column, and b not on the row.
+template <bool shifted, int rows, int columns, int terms, class A, class B>
+NOINLINE void log_sums(const A& a, const B& b, item_of<typename A::value>* out, int pitch) {
+  typedef typename A::value V;
+  if constexpr (shifted) log_sums_shifted<V, rows, columns, terms>(a, b, out, pitch);
+  else
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < columns; j += W) log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j);
+}

@@ -1,0 +1,302 @@
+"""An array program as loops in C++.
+
+Neighbouring operations on every lane of one shape are one loop, with what lies between them in registers. What
+combines lanes is a call of ``cells.h`` or ``log_sums.h``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major
+from monoscan.lowering.program.ir import Instr, Op, Shape
+from monoscan.lowering.render import emit
+from monoscan.lowering.render.memory import Memory, Operand
+from monoscan.lowering.render.places import without_ones
+from monoscan.lowering.render.spec import Scalar
+
+
+@attrs.frozen
+class Index:
+    """The index of a statement in a loop.
+
+    Args:
+        names: One for each axis; the last is where vectors go along.
+        count: How many lanes there are from there on.
+    """
+
+    names: list[str]
+    count: str
+
+    def load(self, operand: Operand, *more: str) -> str:
+        """The next lanes of an operand, which may have more axes."""
+        stride = operand.strides[len(self.names) - 1] if self.names else 0
+        return f"get<{operand.kind}, {stride}>({operand.at([*self.names, *more])}, {self.count})"
+
+
+class Loops:
+    """Writes the loops of one program.
+
+    Args:
+        program: The program.
+        width: Lanes of a vector.
+    """
+
+    def __init__(self, program: ArrayProgram, width: int) -> None:
+        self.program, self.width = program, width
+        self.memory = Memory(program, width)
+        self.lines: list[str] = []
+        self.structs: list[str] = []
+        self.kept = {view.value for view in program.results}  # values that must stand in memory
+
+    def text(self, carried: Sequence[int], more: str) -> str:
+        """The struct `operation`.
+
+        Args:
+            carried: The arrays that the results become, in order: operands, or others.
+            more: Its further members.
+        """
+        groups = list(self._groups())
+        self._find_kept(groups)
+        for group in groups:
+            self._write(group)
+        self._carry(carried)
+        types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
+        lines = "\n".join(f"    {line}" for line in [*self._arrays(), *self.lines])
+        return f"""\
+struct operation {{
+  typedef vectors V;
+{types}
+{"".join(self.structs)}  static void combine(u8* memory) {{
+{lines}
+  }}
+{more}}};
+"""
+
+    def table(self, value: int, lanes: Sequence[Scalar]) -> list[str]:
+        """Statements that fill an array with constants."""
+        place, kind = self.memory.places[value], self.memory.kind(value)
+        dtype = place.leaf.dtype
+        items = [emit.number(-int(x) if dtype == "bool" else x, dtype) for x in lanes]  # masks are 0 and -1
+        held = f"const item_of<{kind}> table{value}[] = {{{', '.join(items)}}};"
+        to = f"array_at<{kind}>(memory, {self.memory.offsets[value]})"
+        return [held, f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});"]
+
+    def _arrays(self) -> Iterator[str]:
+        """The pointers that the loops use."""
+        words = set(" ".join(self.lines).replace("(", " ").replace("{", " ").replace("[", " ").split())
+        words = {word.strip(",;})") for word in words}
+        for value, offset in enumerate(self.memory.offsets):
+            if f"a{value}" in words:
+                yield f"auto* const a{value} = array_at<{self.memory.kind(value)}>(memory, {offset});"
+
+    # ---------------------------------------------------------------- what goes together
+    def _groups(self) -> Iterator[list[int]]:
+        """Instructions that become one loop, by value."""
+        group: list[int] = []
+        for value, instr in enumerate(self.program.code, len(self.program.inputs)):
+            if instr.op is Op.CONST and not instr.shape:
+                continue  # written where it is read
+            if group and not self._joins(instr, group):
+                yield group
+                group = []
+            group.append(value)
+        if group:
+            yield group
+
+    def _joins(self, instr: ArrayInstr, group: Sequence[int]) -> bool:
+        first = self._instr(group[0])
+        alike = first.form is instr.form is Form.EACH and Op.CONST not in (first.op, instr.op)
+        if not alike or without_ones(first.shape) != without_ones(instr.shape):
+            return False
+        return all(self._is_whole(view, instr.shape) for view in instr.args if view.value in group)
+
+    def _instr(self, value: int) -> ArrayInstr:
+        found = self.memory.instr(value)
+        assert found is not None, "inputs are in no group"
+        return found
+
+    def _is_whole(self, view: View, shape: Shape) -> bool:
+        """Whether an operand is all of a value, lane by lane; axes of size 1 do not count."""
+        own = without_ones(self.program.values[view.value].shape)
+        strides = tuple(s for s, size in zip(view.strides, shape, strict=True) if size > 1)
+        return is_whole(View(view.value, view.offset, strides), without_ones(shape), own)
+
+    def _find_kept(self, groups: Sequence[Sequence[int]]) -> None:
+        """Marks the values that other loops read too."""
+        for group in groups:
+            for value in group:
+                self.kept.update(view.value for view in self._instr(value).args if view.value not in group)
+
+    # ---------------------------------------------------------------- loops
+    def _write(self, group: Sequence[int]) -> None:
+        instr = self._instr(group[0])
+        if instr.form is Form.VIEW:
+            self._view(group[0], instr)
+        elif instr.form is Form.CONTRACT:
+            self._contraction(group[0], instr)
+        elif instr.form is Form.REDUCE:
+            self._reduction(group[0], instr)
+        elif instr.op is Op.CONST:
+            self.lines += self.table(group[0], instr.param or ())
+        else:
+            self._each(group)
+
+    def _operand(self, view: View, shape: Shape, axes: Sequence[int]) -> Operand:
+        """Where an operand is read along some of its axes, put in order first where it has to be."""
+        found = self.memory.operand(view, shape)
+        if found is None:
+            lines, number = self.memory.repacked(view, shape)
+            self.lines += lines
+            found = self.memory.operand(View(number, 0, row_major(shape)), shape)
+            assert found is not None, "an array is a view of itself"
+        return attrs.evolve(found, strides=tuple(found.strides[axis] for axis in axes))
+
+    def _own(self, value: int) -> Operand:
+        """Where a value is written."""
+        shape = self.memory.places[value].leaf.shape
+        return self._operand(View(value, 0, row_major(shape)), shape, _axes(shape))
+
+    def _each(self, group: Sequence[int]) -> None:
+        """One loop of operations on every lane."""
+        sizes = without_ones(self._instr(group[0]).shape)
+        index = self._index(sizes)
+        loaded: dict[Operand, str] = {}
+        body: list[str] = []
+        for value in group:
+            instr, args = self._instr(value), []
+            for view in instr.args:
+                text = f"v{view.value}" if view.value in group else self.memory.literal(view)
+                if text is None:
+                    operand = self._operand(view, instr.shape, _axes(instr.shape))
+                    if operand not in loaded:
+                        loaded[operand] = f"x{len(loaded)}"
+                        body.append(f"const {operand.kind} x{len(loaded) - 1} = {index.load(operand)};")
+                    text = loaded[operand]
+                args.append(text)
+            operands = [self.program.values[view.value].dtype for view in instr.args]
+            body.append(f"const {emit.TYPES[instr.dtype]} v{value} = {_expression(instr, args, operands)};")
+            if value in self.kept:
+                body.append(f"put<{emit.TYPES[instr.dtype]}>({self._own(value).at(index.names)}, v{value});")
+        self._loop(sizes, body)
+
+    def _index(self, sizes: Shape) -> Index:
+        """The index in a loop over rows, and over the vectors of each where there are several."""
+        rows = [f"i{k}" for k in range(len(sizes) - 1)]
+        if not sizes:
+            return Index([], "1")
+        if sizes[-1] <= self.width:
+            return Index([*rows, "0"], str(sizes[-1]))
+        return Index([*rows, "j"], f"{sizes[-1]} - j")
+
+    def _loop(self, sizes: Shape, body: Sequence[str]) -> None:
+        """Statements for every row, and for the vectors of each."""
+        heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(sizes[:-1])]
+        if sizes and sizes[-1] > self.width:
+            heads.append(f"for (int j = 0; j < {sizes[-1]}; j += W)")
+        block = [*(f"  {line}" for line in body), "}"]
+        self.lines += [*heads[:-1], f"{heads[-1]} {{", *block] if heads else ["{", *block]
+
+    def _reduction(self, value: int, instr: ArrayInstr) -> None:
+        """Lanes combined along an axis, in order."""
+        sizes = without_ones(instr.shape)
+        index = self._index(sizes)
+        source = self._operand(instr.args[0], (*instr.shape, instr.count), (*_axes(instr.shape), len(instr.shape)))
+        (first, later), kind = (index.load(source, k) for k in "0k"), source.kind
+        step = _expression(instr, [f"v{value}", later], [instr.dtype] * 2)
+        body = [f"{kind} v{value} = {first};", f"for (int k = 1; k < {instr.count}; ++k) v{value} = {step};"]
+        self._loop(sizes, [*body, f"put<{kind}>({self._own(value).at(index.names)}, v{value});"])
+
+    def _contraction(self, value: int, instr: ArrayInstr) -> None:
+        """Sums of products, of a matrix at a time."""
+        sizes = without_ones(instr.shape)
+        outer, rows, columns = sizes[:-2], ([1, 1, *sizes])[-2], ([1, *sizes])[-1]
+        names = [f"i{k}" for k in range(len(outer))]
+        axes = (*_axes(instr.shape), len(instr.shape))
+        sides = [self._operand(view, (*instr.shape, instr.count), axes) for view in instr.args]
+        matrices = [_matrix(side, len(sizes)) for side in sides]
+        texts = [
+            f"operand<{side.kind}, {', '.join(map(str, matrix))}>{{{_from(side, names)}}}"
+            for side, matrix in zip(sides, matrices, strict=True)
+        ]
+        to = self._own(value)
+        pitch = to.strides[-2] if len(sizes) > 1 else 0
+        if instr.op is Op.LOGADDEXP:
+            separate = matrices[0][1] == 0 and matrices[1][0] == 0
+            few = instr.count * (rows + columns) < rows * columns * instr.count
+            call = f"log_sums<{str(separate and few).lower()}, "
+        else:
+            call = f"sums_of_products<{self._sums(value, instr)}, "
+        sized = f"{call}{rows}, {columns}, {instr.count}>({texts[0]}, {texts[1]}, {_from(to, names)}, {pitch});"
+        heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(outer)]
+        self.lines += [*heads, ("  " if heads else "") + sized]
+
+    def _sums(self, value: int, instr: ArrayInstr) -> str:
+        """The struct of the two operations of a contraction."""
+        kind = emit.TYPES[instr.dtype]
+        pair = (("plus", instr.op), ("times", instr.multiply))
+        lines = []
+        for name, op in pair:
+            assert op is not None
+            text = emit.expression(Instr(op, (), instr.dtype), ["x", "y"], [instr.dtype] * 2)
+            lines.append(f"    INLINE {kind} {name}({kind} x, {kind} y) {{ return {text}; }}\n")
+        self.structs.append(f"  struct sums{value} {{\n{''.join(lines)}  }};\n")
+        return f"sums{value}"
+
+    def _view(self, value: int, instr: ArrayInstr) -> None:
+        """Pieces put beside each other, those further right later: vectors reach beyond the end of a piece."""
+        axes, to = _axes(instr.shape), self._own(value)
+        last = axes[-1] if axes else 0
+        for place in sorted(range(len(instr.args)), key=lambda i: instr.pieces[i].start[last : last + 1]):
+            view, piece = instr.args[place], instr.pieces[place]
+            sizes = tuple(piece.shape[axis] for axis in axes)
+            index = self._index(sizes)
+            start = to.first + sum(piece.start[a] * s for a, s in zip(axes, to.strides, strict=True))
+            literal = self.memory.literal(view)
+            text = literal or index.load(self._operand(view, piece.shape, axes))
+            body = [f"put<{to.kind}>({attrs.evolve(to, first=start).at(index.names)}, {text});"]
+            self._loop(sizes, body)
+
+    def _carry(self, carried: Sequence[int]) -> None:
+        """The results become operands of the next step: first those that are parts of what is overwritten."""
+        moves = list(zip(self.program.results, self.program.outputs, carried, strict=True))
+        moves = [m for m in moves if not (m[0].value == m[2] and is_whole(m[0], m[1].shape, m[1].shape))]
+        sources = []
+        for view, leaf, _ in moves:
+            axes = _axes(leaf.shape)
+            if view.value in carried:
+                lines, number = self.memory.repacked(view, leaf.shape)
+                self.lines += lines
+                view = View(number, 0, row_major(leaf.shape))
+            sources.append(self._operand(view, leaf.shape, axes) if self.memory.literal(view) is None else None)
+        for (view, leaf, target), source in zip(moves, sources, strict=True):
+            sizes = without_ones(leaf.shape)
+            index = self._index(sizes)
+            text = index.load(source) if source is not None else self.memory.literal(view)
+            to = self._own(target)
+            self._loop(sizes, [f"put<{to.kind}>({to.at(index.names)}, {text});"])
+
+
+def _axes(shape: Shape) -> tuple[int, ...]:
+    """The axes that are longer than 1."""
+    return tuple(i for i, size in enumerate(shape) if size > 1)
+
+
+def _matrix(operand: Operand, rank: int) -> tuple[int, int, int]:
+    """The strides along rows, columns and terms."""
+    own = operand.strides[:rank]
+    return ([0, 0, *own])[-2], ([0, *own])[-1], operand.strides[-1]
+
+
+def _from(operand: Operand, names: Sequence[str]) -> str:
+    """Where a matrix begins."""
+    return operand.at([*names, *["0"] * (len(operand.strides) - len(names))])
+
+
+def _expression(instr: ArrayInstr, args: Sequence[str], operands: Sequence[str]) -> str:
+    assert instr.op is not None
+    if instr.op is Op.LOOKUP:
+        return f"lookup(table_of({', '.join(args[1:])}), {args[0]})"
+    return emit.expression(Instr(instr.op, (), instr.dtype), args, operands)

@@ -1,0 +1,77 @@
+"""A backward kernel of wide elements: the step of the adjoint as loops over arrays of lanes, and the lists of leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.render.backward_spec import BackwardSpec
+from monoscan.lowering.render.estimates import nanoseconds_of_step
+from monoscan.lowering.render.loops import Loops
+from monoscan.lowering.render.places import Place, whole, without_ones
+from monoscan.lowering.render.rolled import events, text_of
+from monoscan.lowering.render.rolled_spec import vectors_of
+
+
+def render_rolled_backward(spec: BackwardSpec) -> str:
+    """What of a backward kernel depends on its operator."""
+    return _RolledBackward(spec).text()
+
+
+class _RolledBackward:
+    """Writes one kernel.
+
+    Args:
+        spec: The kernel.
+    """
+
+    def __init__(self, spec: BackwardSpec) -> None:
+        self.spec, self.adjoint, self.step = spec, spec.adjoint, spec.adjoint.array_step
+        self.width = vectors_of(self.step, spec.vector_bytes)
+        self.loops = Loops(self.step, self.width)
+        self.memory = self.loops.memory
+
+    def text(self) -> str:
+        """All of it, in order."""
+        adjoint, spec, state = self.adjoint, self.spec, self.adjoint.program.outputs
+        arity, captured = adjoint.program.arity, len(adjoint.program.captures)
+        cotangents = {leaf: 2 * arity + captured + n for n, leaf in enumerate(adjoint.live)}
+        gradients = [self._array(leaf.shape, state_dtype) for leaf, state_dtype in self._held()]
+        first = [cotangents.get(leaf, -1) for leaf in adjoint.gradients] + [-1] * len(adjoint.captured)
+        zeros = [self._array(leaf.shape, dtype) if value < 0 else value
+                 for value, (leaf, dtype) in zip(first, self._held(), strict=True)]  # fmt: skip
+        rights, lefts = len(adjoint.rights), len(adjoint.rights) + len(adjoint.lefts)
+        arrays = lefts + len(adjoint.weights)
+        outputs = [(n, leaf.dtype) for n, leaf in enumerate(adjoint.outputs)]
+        lists = {
+            "rights": [(n, adjoint.stored[i], arity + i) for n, i in enumerate(adjoint.rights)],
+            "lefts": [(rights + n, spec.states[n], i) for n, i in enumerate(adjoint.lefts)],
+            "weights": [(lefts + n, spec.weights[n], cotangents[i]) for n, i in enumerate(adjoint.weights)],
+            "captured_arrays": [(arrays + n, name, 2 * arity + n) for n, name in enumerate(spec.captures)],
+            "ends": [(n, state[i].dtype, cotangents[i]) for n, i in enumerate(adjoint.live)],
+            "states_before": [
+                (len(adjoint.live) + n, state[i].dtype, i) for n, i in enumerate(adjoint.lefts) if adjoint.seeded
+            ],
+            "out": [(*output, value) for output, value in zip(outputs, gradients, strict=True)],
+            "copied": [(*output, value) for output, value in zip(outputs, zeros, strict=True)],
+        }
+        named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
+        operation = self.loops.text([*cotangents.values(), *gradients], "")  # counts the memory
+        return text_of(self.step, self.width, operation, self._facts(arrays + captured), named, "event_adjoint.h")
+
+    def _held(self) -> list[tuple[Leaf, str]]:
+        """The gradients, and the dtypes in which they are computed."""
+        given = self.step.outputs[len(self.adjoint.live) :]
+        return [(leaf, held.dtype) for leaf, held in zip(self.adjoint.outputs, given, strict=True)]
+
+    def _array(self, shape: tuple[int, ...], dtype: str) -> int:
+        """One more array, zero until it is written."""
+        return self.memory.add(Place(Leaf(dtype, shape), whole((without_ones(shape)[-1:] or (1,))[0], self.width)))
+
+    def _facts(self, inputs: int) -> Iterator[tuple[str, object]]:
+        adjoint, live = self.adjoint, len(self.adjoint.live)
+        yield from (("reverse", adjoint.reverse), ("inclusive", adjoint.inclusive), ("seeded", adjoint.seeded))
+        yield from (("shifted", adjoint.shifted), ("inputs", inputs), ("outputs", len(adjoint.outputs)))
+        yield from (("inits", live + len(adjoint.lefts) * adjoint.seeded), ("carries", live if adjoint.seeded else 0))
+        yield from (("memory_bytes", self.memory.bytes),)
+        yield "nanoseconds", float(f"{nanoseconds_of_step(self.step, self.width):.3g}")

@@ -1,0 +1,73 @@
+"""What a kernel of wide elements is made from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import attrs
+
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.render.spec import Loop, Scalar, mask_bytes, vector_lanes
+
+
+@attrs.frozen
+class RolledSpec:
+    """One kernel that runs an array program by loops; the arguments are those of `KernelSpec`."""
+
+    combine: ArrayProgram
+    elements: tuple[str, ...]
+    results: tuple[str, ...]
+    emit: tuple[int, ...]
+    captures: tuple[str, ...] | None = None
+    want_results: bool = True
+    reverse: bool = False
+    inclusive: bool = True
+    identity: tuple[Scalar, ...] | None = None
+    vector_bytes: int = 32
+
+    loop = Loop.EVENTS
+    columns = 0
+    """Any number of columns beside each other."""
+
+    @property
+    def state(self) -> tuple[Leaf, ...]:
+        """The leaves of the state."""
+        return self.combine.inputs[: self.combine.arity]
+
+    @property
+    def capture_dtypes(self) -> tuple[str, ...]:
+        """The storage dtype of each captured array."""
+        return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
+
+    @cached_property
+    def carried(self) -> tuple[int, ...]:
+        """The leaves that the walk carries from one step to the next."""
+        return self.combine.carried(self.emit)
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The element leaves that a step reads."""
+        return tuple(sorted(frozenset[int]().union(*(self.combine.reads[leaf][1] for leaf in self.carried))))
+
+    @cached_property
+    def program(self) -> ArrayProgram:
+        """The combine, cut down to what is carried."""
+        return self.combine.select(self.carried)
+
+    @property
+    def width(self) -> int:
+        """Lanes of a vector."""
+        return vectors_of(self.program, self.vector_bytes)
+
+
+def vectors_of(program: ArrayProgram, vector_bytes: int) -> int:
+    """Lanes of a vector: as many as the longest rows fill, of one register at most."""
+    longest = max((leaf.shape[-1] for leaf in program.values if leaf.shape), default=1)
+    most = vector_lanes((leaf.dtype for leaf in program.values), vector_bytes)
+    return next((width for width in (4, 8) if longest <= width <= most), most)
+
+
+def masks_of(program: ArrayProgram) -> int:
+    """The bits of a mask's lanes."""
+    return 8 * mask_bytes(leaf.dtype for leaf in program.values)

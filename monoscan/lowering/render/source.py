@@ -1,0 +1,19 @@
+"""The text of any kernel of a scan, by the kind of its program."""
+
+from __future__ import annotations
+
+from monoscan.lowering.render import kernel, rolled
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.spec import KernelSpec
+
+Spec = KernelSpec | RolledSpec
+
+
+def render(spec: Spec) -> str:
+    """What of a kernel depends on its operator; `headers.expand` puts the headers in place that it includes."""
+    return rolled.render_rolled(spec) if isinstance(spec, RolledSpec) else kernel.render(spec)
+
+
+def unsupported(spec: Spec) -> str | None:
+    """Why a kernel cannot be rendered, in words for the user; None if it can."""
+    return rolled.unsupported_rolled(spec) if isinstance(spec, RolledSpec) else kernel.unsupported(spec)

@@ -1,0 +1,81 @@
+"""Derivatives of array programs against those of the scalar programs that they mean."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from test_array_program import kalman, mine, moved, square, traced
+
+import monoscan as ms
+from monoscan.lowering.program.array_derivative import NoRule, reverse_arrays
+from monoscan.lowering.program.derivative import differentiable, reverse
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.interpret_arrays import evaluate_arrays
+from monoscan.lowering.program.ir import Leaf
+from monoscan.monoids.base import Semigroup
+
+
+def mixed(x: mx.array, y: mx.array) -> mx.array:
+    return mx.where(x > y, mx.exp(x * 0.3) + y.sum(axis=0), mx.maximum(x, 0.1)) / (1 + mx.abs(y)) + mx.logaddexp(x, y).T
+
+
+CASES = [
+    (ms.MatMul(), (square(5),)),
+    (ms.MatMul(), (square(5, "float64"),)),
+    (ms.SemiringMatMul(ms.Log()), (square(5),)),
+    (ms.MatrixAffine(), (square(5), Leaf("float32", (5,)))),
+    (ms.KalmanFilter(), kalman(4)),
+    (ms.KalmanSmoother(), (square(4), Leaf("float32", (4,)), square(4))),
+    (ms.Segmented(ms.MatMul()), (Leaf("bool"), square(5))),
+    (mine(moved, 2, "moved"), (square(5),)),
+    (mine(mixed, 2, "mixed"), (square(5),)),
+]
+
+
+def values(leaves: tuple[Leaf, ...], seed: int = 0) -> list[mx.array]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for leaf in leaves:
+        x = rng.normal(size=leaf.shape) / 3
+        found.append(mx.array(x > 0) if leaf.dtype == "bool" else mx.array(x.astype(leaf.dtype)))
+    return found
+
+
+@pytest.mark.parametrize(("operator", "leaves"), CASES, ids=[f"{op.name}-{ls[0].dtype}" for op, ls in CASES])
+def test_cotangents_equal_those_of_the_scalar_program(operator: Semigroup, leaves: tuple[Leaf, ...]) -> None:
+    found = traced(operator, *leaves)
+    assert found.arrays is not None
+    assert found.program is not None
+    live = differentiable(found.program.outputs)
+    arrays, scalars = reverse_arrays(found.arrays, live), reverse(found.program, live)
+    assert arrays.inputs == scalars.inputs
+    assert arrays.outputs == scalars.outputs
+    with mx.stream(mx.cpu):
+        given = values(arrays.inputs)
+        lanes = [x.reshape(-1)[i] for x in given for i in range(x.size)]
+        expected = mx.stack(evaluate(scalars, lanes, ARRAYS))
+        got = mx.concatenate([y.reshape(-1) for y in evaluate_arrays(arrays, given)])
+        np.testing.assert_allclose(np.array(got), np.array(expected), rtol=2e-5, atol=2e-6)
+
+
+def test_a_product_has_two_contractions() -> None:
+    found = traced(ms.MatMul(), square(16))
+    assert found.arrays is not None
+    assert [instr.form.value for instr in reverse_arrays(found.arrays, (0,)).code] == ["contract", "contract"]
+
+
+def test_what_has_no_rule_is_named() -> None:
+    found = traced(ms.SemiringMatMul(ms.MaxPlus()), square(9))
+    assert found.arrays is not None
+    with pytest.raises(NoRule, match="contract max"):
+        reverse_arrays(found.arrays, (0,))
+
+
+def test_a_cotangent_that_is_zero_stays_so_beside_infinities() -> None:
+    found = traced(ms.Segmented(ms.MatMul()), Leaf("bool"), square(5))
+    assert found.arrays is not None
+    step = reverse_arrays(found.arrays, (1,))
+    given = [mx.array(False), mx.full((5, 5), mx.inf), mx.array(True), mx.ones((5, 5)), mx.ones((5, 5))]
+    left, _ = evaluate_arrays(step, given)
+    assert np.array_equal(np.array(left), np.zeros((5, 5)))
