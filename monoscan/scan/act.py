@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,15 +77,14 @@ def act(
                [-1, 0],
                [0, -1]], dtype=float32)
     """
-    if stream is not None:
-        with mx.stream(stream):
-            return act(operator, elems, state, axis, reverse=reverse, inclusive=inclusive, return_carry=return_carry,
-                       strategy=strategy)  # fmt: skip
-    asked = call.options("act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy)
-    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    asked = call.options(
+        "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+    )
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+        states, last = execute(plan, leaves, captures, start)
     assert plan.problem.acts is not None, "that is what it was made for"
     structure = plan.problem.acts.structure
-    states, last = execute(plan, leaves, captures, start)
     results = tree.unflatten(structure, states)
     return (results, tree.unflatten(structure, last)) if return_carry else results
 
@@ -95,6 +95,8 @@ def prepare(
     """The plan of an act, and the arrays to run it on."""
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+    if shapeless.tracing():
+        asked = for_every_size(asked)
     captures = capture(operator, asked.call)
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
@@ -104,8 +106,6 @@ def prepare(
     if state is not None:
         start, given = _start(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
-    if shapeless.tracing():
-        asked = for_every_size(asked)
     key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
     plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
     return plan, leaves, captures, start

@@ -318,6 +318,10 @@ ERRORS: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
      lambda: ms.act(ms.monoid(mx.add, right=ms.Action(lambda s, x: s[:, None], event=1)), mx.ones((4,)), mx.ones((2,)))),
     ("branch", ms.TraceError, r"\[act\] add: act reads the value of an array",
      lambda: ms.act(ms.monoid(mx.add, right=ms.Action(lambda s, x: s if x > 0 else x)), mx.ones((4,)), 0.0)),
+    ("shapeless", ms.StrategyError, r"\[act\] Affine has no plan that fits every size, as mx.compile\(..., shapeless=True\) asks",
+     lambda: mx.compile(lambda a, b: ms.act(ms.Affine(), (a, b)), shapeless=True)(*PAIR)),
+    ("bits", ms.StrategyError, r"\[act\] masked: act is not traced \(.*\) and mx.vmap is wrong for bit operations",
+     lambda: ms.act(MASKED, mx.ones((4, 3), mx.int32))),
     ("explain state", ms.ScanError, r"\[explain\] state is no argument of scan; give act=True",
      lambda: ms.explain(ms.Affine(), PAIR, state=mx.array(0.0))),
     ("explain init", ms.ScanError, r"\[explain\] init is no argument of act; give state=",
@@ -327,7 +331,19 @@ ERRORS: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
 ]  # fmt: skip
 
 
+MASKED = ms.monoid(
+    mx.add, event=1, name="masked",
+    right=ms.Action(lambda s, x: mx.sort((s + x) & mx.array([1, 2, 3])), lambda x: x, event=1),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(("kind", "words", "call"), [each[1:] for each in ERRORS], ids=[each[0] for each in ERRORS])
 def test_what_is_wrong_is_said(kind: type[Exception], words: str, call: Callable[[], Any]) -> None:
     with pytest.raises(kind, match=words):
         call()
+
+
+def test_the_stream_is_that_of_the_caller() -> None:
+    assert ms.act(ms.Sum(), mx.array([1, 2, 3]), 1, stream=mx.cpu).tolist() == [2, 4, 7]
+    with pytest.raises(ms.ScanTypeError, match=r"\[stream\] expects a Stream or a Device"):
+        ms.act(ms.Sum(), mx.array([1]), stream="cpu")
