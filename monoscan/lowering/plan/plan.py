@@ -269,7 +269,7 @@ def _launches(kernel: GpuKernel) -> list[str]:
         spec = launch.spec
         done = {Part.WHOLE: "", Part.TOTALS: "folds of chunks by ", Part.SEEDED: "results of chunks by "}[spec.part]
         lines.append(
-            f"    launch  {done}{spec.body.value.replace('_', ' ')}: {launch.groups:,} groups of {spec.threads} threads, "
+            f"    launch  {done}{spec.body.value.replace('_', ' ')}: {launch.groups:,} group{'s' if launch.groups > 1 else ''} of {spec.threads} threads, "
             f"tiles of {spec.tile:,} steps; a thread holds {spec.run * spec.steps} elements in {held(spec)} registers"
         )
     return lines
