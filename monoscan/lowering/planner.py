@@ -9,7 +9,7 @@ from monoscan.lowering.case import Case, held_sizes, way
 from monoscan.lowering.choice import TITLES, Choice, make
 from monoscan.lowering.forced import forced
 from monoscan.lowering.plan.missing_identity import check_identity
-from monoscan.lowering.plan.native_scan import better_fused, in_order, no_native_scan
+from monoscan.lowering.plan.native_scan import better_fused, faster_fused, in_order, no_native_scan
 from monoscan.lowering.plan.plan import EachPart, Plan, Reason, Trivial
 from monoscan.lowering.plan.problem import Problem
 
@@ -25,7 +25,7 @@ def plan(problem: Problem) -> Plan:
     | 1 | ``strategy`` is forced | that, or an error that names the missing fact |
     | 2 | length 0 or 1, or an empty batch | at most one combine |
     | 3 | a ``Tuple`` or ``Struct`` | one fused kernel if each part would be a kernel, else each part by its own row |
-    | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init`` |
+    | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init``, and where a kernel is faster |
     | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
     | 6 | a true identity | Blelloch, with the identity placed |
     | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements, and on whole slices, Brent-Kung |
@@ -90,7 +90,7 @@ def _row_native(case: Case) -> Answer:
     problem = case.problem
     reason = "a function of whole slices" if problem.slices else no_native_scan(problem)
     if reason is None and case.on_cpu and case.no_kernel is None:
-        reason = better_fused(problem)
+        reason = better_fused(problem) or faster_fused(problem)
     reason = reason or held_sizes(case, "native")
     return reason or Choice("native", f"mx.{problem.facts.native}", way(case, "native"))
 

@@ -49,11 +49,11 @@ def test_a_plan_prints_its_kernels() -> None:
     text = str(ms.explain(ms.Affine(), (x, x)))
     assert "kernel    loop rows, vectors of " in text
     assert ", tiles of 512 steps; 3 parts in time, up to 2 threads; 4.58 MiB" in text
-    a, b = mx.zeros((10, 1)), mx.zeros((10, 3))
+    a, b = mx.zeros((40, 1)), mx.zeros((40, 3))
     text = str(ms.explain(ms.Affine(), (a, b)))
     assert "kernel    1 of 2, of leaves 0: loop rows" in text
     assert "kernel    2 of 2, of leaves 1: loop narrow" in text
-    assert "one step at a time; 1 part in time, 1 thread; 160 B" in str(
+    assert "one step at a time; 1 part in time, 1 thread; 640 B" in str(
         ms.explain(ms.Affine(), (a, a), strategy="sequential")
     )
 

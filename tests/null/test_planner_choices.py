@@ -11,6 +11,7 @@ import pytest
 import monoscan as ms
 from monoscan.lowering import planner
 from monoscan.lowering.plan.plan import Kernels, Plan
+from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
@@ -265,3 +266,43 @@ def test_the_entries_of_tables_count() -> None:
     """In vectors a look-up is a choice for each entry: 32 entries are chosen from, 64 are read."""
     maps = {k: mx.zeros((10, 64, k), mx.uint8) for k in (32, 64)}
     assert {k: loop_of(ms.FiniteMap(k), x) for k, x in maps.items()} == {32: "panels", 64: "sequential"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "dtype", "shape", "axis", "strategy"),
+    [
+        (ms.Max(), mx.float32, (4, 200), 1, "kernel"),
+        (ms.Max(), mx.float32, (200, 63), 1, "native"),
+        (ms.Max(), mx.float32, (100, 5), 0, "native"),
+        (ms.Sum(), mx.int32, (200, 40), 0, "kernel"),
+        (ms.Sum(), mx.int8, (9000,), 0, "native"),
+        (ms.Sum(), mx.int8, (900, 15), 0, "kernel"),
+        (ms.Sum(), mx.int8, (900, 16), 0, "native"),
+        (ms.Sum(), mx.float32, (9000,), 0, "native"),
+        (ms.Product(), mx.float64, (90, 200), 0, "native"),
+        (ms.Sum(), mx.float16, (1000, 5), 1, "kernel"),
+        (ms.Product(), mx.bfloat16, (9000,), 0, "kernel"),
+        (ms.LogSumExp(), mx.float32, (9000,), 0, "kernel"),
+        (ms.Max(), mx.float32, (500,), 0, "native"),
+    ],
+    ids=str,
+)
+def test_the_faster_of_kernels_and_scans_of_mlx_is_chosen(
+    operator: ms.Semigroup, dtype: mx.Dtype, shape: tuple[int, ...], axis: int, strategy: str
+) -> None:
+    assert ms.explain(operator, mx.zeros(shape, dtype), axis=axis).strategy == strategy
+
+
+@pytest.mark.parametrize(
+    ("operator", "steps", "loop"),
+    [
+        (ms.Affine(), 16, Loop.SEQUENTIAL),
+        (ms.Affine(), 17, Loop.ROWS),
+        (ms.OnlineSoftmax(), 4, Loop.SEQUENTIAL),
+        (ms.OnlineSoftmax(), 5, Loop.ROWS),
+    ],
+    ids=str,
+)
+def test_short_rows_are_walked_step_by_step(operator: ms.Semigroup, steps: int, loop: Loop) -> None:
+    x = mx.zeros((100, steps))
+    assert {kernel.spec.loop for kernel in ms.explain(operator, (x, x), axis=1).kernels} == {loop}

@@ -59,7 +59,8 @@ def test_a_forced_strategy_is_the_one_that_runs(strategy: str) -> None:
 @pytest.mark.parametrize("operator", NATIVE.values(), ids=NATIVE)
 def test_native_is_mlx_own_scan(operator: ms.Monoid) -> None:
     assert ms.explain(operator, mx.ones((9,)), strategy="native").strategy == "native"
-    assert ms.explain(operator, mx.ones((9,))).strategy == "native"
+    faster = "kernel" if operator == ms.LogSumExp() else "native"
+    assert ms.explain(operator, mx.ones((9,))).strategy == faster
     nodes = graph_of(ms.scan(operator, mx.ones((9,)), strategy="native"))
     assert any("Cum" in node or "Scan" in node for node in nodes), nodes
 

@@ -16,7 +16,7 @@ from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape, Signature
-from monoscan.lowering.render.estimates import prefers_sequential
+from monoscan.lowering.render.estimates import HEAVY, prefers_sequential, weight
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.source import unsupported as not_rendered
@@ -37,6 +37,9 @@ compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and 
 
 STRAIGHT_CODE = 1500
 """The most instructions of a combine that is written out, and not as loops (measured)."""
+
+SHORT_STEPS, HEAVY_STEPS = 16, 4
+"""Rows up to this length a scalar loop scans in half the time, for light and for heavy combines (measured)."""
 
 PANEL_VECTORS = 4
 """The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
@@ -140,7 +143,7 @@ def _straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner
     """A kernel of straight-line code with its loop."""
     spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
     spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
-    if _too_large(spec) or not regroups_safely(spec):
+    if _too_large(spec) or _too_short(problem, spec) or not regroups_safely(spec):
         spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
     return spec
 
@@ -163,6 +166,12 @@ def _too_large(spec: KernelSpec) -> bool:
 def _operations(program: Program) -> int:
     """The operations of a program; in vectors each entry of a table is one."""
     return sum(len(instr.args) - 1 if instr.op is Op.LOOKUP else 1 for instr in program.code)
+
+
+def _too_short(problem: Problem, spec: KernelSpec) -> bool:
+    """Whether rows are over before vectors of consecutive steps have paid for their start."""
+    few = problem.layout.length <= (HEAVY_STEPS if weight(spec) >= HEAVY else SHORT_STEPS)
+    return spec.loop is Loop.ROWS and few and not problem.options.shapeless
 
 
 def regroups_safely(spec: Spec) -> bool:
