@@ -132,3 +132,11 @@ def same(got: Array, want: Array) -> Array:
         return got == want
     tiny = (np.abs(want) < np.finfo(want.dtype).tiny) & (got == 0)
     return (np.isnan(got) & np.isnan(want)) | ((got == want) & (np.signbit(got) == np.signbit(want))) | tiny
+
+
+def undetermined(operation: Operation, x: mx.array, y: mx.array) -> Array:
+    """Where a float quotient to be rounded down is subnormal: flushed to zero or not, its floor differs."""
+    if operation.name != "floor_divide" or dtypes.name_of(x.dtype) != "float32":
+        return np.zeros(np.broadcast_shapes(x.shape, y.shape), bool)
+    quotient = np.abs(np.array(x / y))
+    return (quotient > 0) & (quotient < np.finfo(np.float32).tiny)

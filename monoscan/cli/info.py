@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 
 import monoscan
-from monoscan.lowering.targets.cpu import build, folders, kernels, pruning
+from monoscan.lowering.targets.cpu import build, folders, kernels, pruning, registers
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.failures import FAILURES
 
@@ -59,10 +59,19 @@ def _strategies() -> list[str]:
         "strategies",
         "  native         yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
         f"  kernel (cpu)   {kernels_here()}",
+        f"  subnormals     {_subnormals()}",
         f"  kernel (gpu)   {_gpu_kernels()}",
     ]
     portable = ("blelloch", "hillis_steele", "brent_kung", "sequential")
     return lines + [f"  {name:<14} yes: MLX array operations, on any device" for name in portable]
+
+
+def _subnormals() -> str:
+    if not registers.flush():
+        return "kept, as MONOSCAN_SUBNORMALS asks"
+    if platform.machine() in ("x86_64", "AMD64"):
+        return "results of kernels are flushed to zero, but beside float64"
+    return "kept: they cost nothing on this processor"
 
 
 def _gpu_kernels() -> str:

@@ -17,7 +17,7 @@ from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, W
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
-from monoscan.lowering.targets.cpu.registers import vector_bytes
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.gpu import target as gpu
 
 ELEMENTS_PER_OPERATION = 8
@@ -41,7 +41,7 @@ class Case:
         if self.problem.acts is not None:
             return "there are no kernels of acts"
         if self.on_cpu:
-            loops = fused(self.problem, vector_bytes())
+            loops = fused(self.problem, vector_bytes(), flush())
             return loops if isinstance(loops, str) else Kernels(loops)
         launched = gpu_kernels(self.problem, gpu.name())
         return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())

@@ -16,8 +16,9 @@ import ulp_sweep  # noqa: E402
 
 
 @pytest.mark.parametrize("op", list(ulp_sweep.ORACLES), ids=lambda op: op.value)
-def test_short_sweep(op: Op) -> None:
-    result = ulp_sweep.sweep(op, step=40_009)
+@pytest.mark.parametrize("flush", [True, False], ids=["flushed", "kept"])
+def test_short_sweep(op: Op, flush: bool) -> None:
+    result = ulp_sweep.sweep(op, 40_009, flush)
     assert result.ulps <= ulp_sweep.BOUNDS[op], f"{op.value}({result.at!r}) errs by {result.ulps} ulp"
 
 

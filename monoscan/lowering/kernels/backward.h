@@ -8,6 +8,7 @@
 #pragma once
 #include "arrays.h"
 #include "leaf.h"
+#include "subnormals.h"
 
 typedef operation::cotangents cotangents;
 typedef operation::operands operands;
@@ -64,7 +65,7 @@ template <class A, int... k> struct packed<A, seq<k...>> {
 };
 template <class A> using leaf_of = typename packed<A, typename A::each>::type;
 template <class... A> constexpr bool any_packed(arrays<A...>) { return (false || ... || (A::lanes > 1)); }
-template <class A, bool ready> constexpr bool as_leaf = ready && A::lanes > 1 && !scalar_code;
+template <class A, bool ready> constexpr bool as_leaf = ready&& A::lanes > 1 && !scalar_code;
 template <class A> INLINE bool lies_packed(const ms_array& a) { return a.inner == A::lanes && a.lane == 1; }
 
 // ------------------------------------------------------------------ pointers
@@ -279,4 +280,7 @@ bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return fal
 extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
                                    0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_back(g, s); }
-MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) { run_back(g, task); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
+  [[maybe_unused]] const arithmetic_mode mode;
+  run_back(g, task);
+}

@@ -6,6 +6,7 @@
 // first element; `out`, the gradients, and `copied`, those of the first element, which is the state itself.
 #pragma once
 #include "event_lists.h"
+#include "subnormals.h"
 
 template <class Operation> static void row(const piece& p, ms_int j) {
   u8* const memory = p.buffer;
@@ -34,4 +35,7 @@ bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return fal
 extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
                                    0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
-MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) { run_rows(g, task); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
+  [[maybe_unused]] const arithmetic_mode mode;
+  run_rows(g, task);
+}

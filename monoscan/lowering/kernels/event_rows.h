@@ -5,6 +5,7 @@
 // of the left one; `neutral`, what stands there first if it is the identity; `state`, all that is carried.
 #pragma once
 #include "event_lists.h"
+#include "subnormals.h"
 
 // One row from its first step to its last.
 template <class Operation> static void row(const piece& p, ms_int j) {
@@ -40,4 +41,7 @@ bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return fal
 extern const kernel_facts facts = {reverse, want_results, false, false, W,  arity, inputs, outputs, arity, arity, 0,
                                    0,       nanoseconds,  0,     0,     {}, {},    {},     nullptr, 0};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
-MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) { run_rows(g, task); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
+  [[maybe_unused]] const arithmetic_mode mode;
+  run_rows(g, task);
+}

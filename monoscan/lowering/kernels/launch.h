@@ -1,6 +1,7 @@
 // The facts of a scan for the driver, and the two functions that a kernel exports.
 #pragma once
 #include "state.h"
+#include "subnormals.h"
 
 extern const kernel_facts facts = {reverse,
                                    want_results,
@@ -24,4 +25,7 @@ extern const kernel_facts facts = {reverse,
                                    sizeof carried / sizeof *carried};
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_scan(g, s); }
-MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) { run_scan(g, phase, task); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {
+  [[maybe_unused]] const arithmetic_mode mode;
+  run_scan(g, phase, task);
+}

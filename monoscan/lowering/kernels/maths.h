@@ -4,6 +4,7 @@
 // kernel promises the bits of the plain operations.
 #pragma once
 #include "ops.h"
+#include "subnormals.h"
 
 INLINE f32 fused(f32 a, f32 b, f32 c) {
 #if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)

@@ -108,20 +108,22 @@ template <class T> INLINE T absolute(T x) {
   if constexpr (kin<T>::floating) return bit_cast<T>(bit_cast<U>(x) & ((item_of<U>)-1 >> 1));
   else return x < 0 ? negate(x) : x;
 }
-// NaN if either is.
-template <class F> INLINE F minimum(F a, F b) { return a != a ? a : (a < b ? a : b); }
-template <class F> INLINE F maximum(F a, F b) { return a != a ? a : (a > b ? a : b); }
-// The instruction is a < b ? a : b, unordered giving b: one test of a is left.
-#if defined(__AVX512F__) && !defined(__clang__) && MS_WIDTH == 16
-INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_minps512_mask(a, b, a, (u16)-1, 4); }
-INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps512_mask(a, b, a, (u16)-1, 4); }
-#elif defined(__AVX__) && !defined(__clang__) && MS_WIDTH == 8
-INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_minps256(a, b); }
-INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps256(a, b); }
-#elif defined(__SSE__) && !defined(__clang__) && MS_WIDTH == 4
-INLINE f32v minimum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_minps(a, b); }
-INLINE f32v maximum(f32v a, f32v b) { return a != a ? a : __builtin_ia32_maxps(a, b); }
+// An instruction on x86: the first where it is less or greater, else the second, which may be NaN.
+#if !defined(__clang__)
+#if defined(__AVX512F__) && MS_WIDTH == 16
+INLINE f32v lesser(f32v a, f32v b) { return __builtin_ia32_minps512_mask(a, b, a, (unsigned short)-1, 4); }
+INLINE f32v greater(f32v a, f32v b) { return __builtin_ia32_maxps512_mask(a, b, a, (unsigned short)-1, 4); }
+#elif defined(__AVX__) && MS_WIDTH == 8
+INLINE f32v lesser(f32v a, f32v b) { return __builtin_ia32_minps256(a, b); }
+INLINE f32v greater(f32v a, f32v b) { return __builtin_ia32_maxps256(a, b); }
+#elif defined(__SSE__) && MS_WIDTH == 4
+INLINE f32v lesser(f32v a, f32v b) { return __builtin_ia32_minps(a, b); }
+INLINE f32v greater(f32v a, f32v b) { return __builtin_ia32_maxps(a, b); }
 #endif
+#endif
+// NaN if either is.
+template <class F> INLINE F minimum(F a, F b) { return a != a ? a : lesser(a, b); }
+template <class F> INLINE F maximum(F a, F b) { return a != a ? a : greater(a, b); }
 
 // ------------------------------------------------------------------ lane by lane
 #define MS_EACH_LANE(V, name, arguments, ...)             \

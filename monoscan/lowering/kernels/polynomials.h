@@ -7,37 +7,51 @@ template <class F> INLINE as_signed<F> to_bits(F x) { return bit_cast<as_signed<
 template <class F> INLINE F magnitude(F x) { return of_bits<F>(to_bits(x) & 0x7fffffff); }
 
 // x = n log 2 + r with r in half a log 2 either way; log 2 in two parts, so that n times the first is exact.
-template <class F> INLINE as_signed<F> reduce(F x, LOCAL F& r) {
+// Yields a sum in whose lowest bits n stands.
+template <class F> INLINE F reduce_to_sum(F x, LOCAL F& r) {
   const F zero = F{}, shift = zero + 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const F n = fused(x, zero + 1.44269502f, shift) - shift;
+  const F sum = fused(x, zero + 1.44269502f, shift), n = sum - shift;
   r = fused(n, zero - 0.693359375f, x);
   r = fused(n, zero + 2.12194440e-4f, r);
-  return cast<as_signed<F>>(n);
+  return sum;
+}
+template <class F> INLINE as_signed<F> reduce(F x, LOCAL F& r) {
+  return cast<as_signed<F>>(reduce_to_sum(x, r) - 12582912.0f);
 }
 // Times 2^n in two steps: neither factor overflows, and a subnormal result is rounded once.
 template <class F, class B> INLINE F scale(F x, B n) {
   const B first = n >> 1;
   return x * of_bits<F>((first + 127) << 23) * of_bits<F>((n - first + 127) << 23);
 }
-template <class F> INLINE F exp_clamped(F x) {
-  F r;
-  const auto n = reduce(x, r);
+template <class F> INLINE F exp_reduced(F r) {
   F p = F{} + 0.0013813144760206342f;
   p = fused(p, r, F{} + 0.008369418792426586f);
   p = fused(p, r, F{} + 0.04166845604777336f);
   p = fused(p, r, F{} + 0.16666515171527863f);
   p = fused(p, r, F{} + 0.4999999403953552f);
-  p = fused(p, r * r, r) + 1.0f;
-  return scale(p, n);
+  return fused(p, r * r, r) + 1.0f;
 }
+#ifdef MS_FLUSHES
+template <class F> INLINE F exp(F x) {  // n added to the exponent: right where the result is normal, and chosen there
+  typedef as_unsigned<F> U;
+  const F zero = F{};
+  F r;
+  const F sum = reduce_to_sum(x, r), p = exp_reduced(r);
+  const F e = of_bits<F>((U)to_bits(p) + ((U)to_bits(sum) << 23));
+  return x > 88.7228317f ? zero + __builtin_inff() : x > -87.3365448f ? e : greater(zero, x);  // 0, or NaN
+}
+#else
 template <class F> INLINE F exp(F x) {
   const F zero = F{};
   F y = x < -104.0f ? zero - 104.0f : x;
   y = y > 89.0f ? zero + 89.0f : y;
   y = x != x ? zero : y;
-  const F e = exp_clamped(y);
+  F r;
+  const auto n = reduce(y, r);
+  const F e = scale(exp_reduced(r), n);
   return x != x ? x : e;
 }
+#endif
 template <class F> INLINE F expm1(F x) {
   const F zero = F{};
   F y = x < -20.0f ? zero - 20.0f : x;

@@ -72,11 +72,18 @@ class Fused:
         return self.spec
 
 
-def fused(problem: Problem, vector_bytes: int) -> tuple[Fused, ...] | str:
-    """The kernels of a scan, for registers of this width; or why none can be written, on any machine."""
+def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fused, ...] | str:
+    """The kernels of a scan, or why none can be written, on any machine.
+
+    Args:
+        problem: The scan.
+        vector_bytes: The width of the registers.
+        flush: Subnormal results may become zero.
+    """
     kernels = computed(problem, vector_bytes, problem.arrays if _rolls(problem) else problem.program)
     if isinstance(kernels, str):
         return kernels
+    kernels = tuple(attrs.evolve(kernel, spec=attrs.evolve(kernel.spec, flush=flush)) for kernel in kernels)
     return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
 
 

@@ -41,6 +41,7 @@ class _Backward:
         return f"""\
 #define MS_WIDTH {4 if self.scalar else self.spec.width}
 #define MS_MASK i{8 * mask}
+#define MS_FLUSH {self.spec.flushes:d}
 #define STEP {"INLINE" if len(step.code) <= INLINE_LIMIT else "NOINLINE"}
 #include "{emit.header(step)}"
 #include "arrays.h"

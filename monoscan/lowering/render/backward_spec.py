@@ -22,6 +22,7 @@ class BackwardSpec:
         weights: The storage dtype of each of its `weights`.
         captures: The storage dtype of each captured array.
         vector_bytes: The width of the machine's registers; 0 writes scalar code.
+        flush: As of a `KernelSpec`.
     """
 
     adjoint: Adjoint
@@ -29,6 +30,12 @@ class BackwardSpec:
     weights: tuple[str, ...]
     captures: tuple[str, ...]
     vector_bytes: int
+    flush: bool = True
+
+    @property
+    def flushes(self) -> bool:
+        """Whether subnormal results may become zero."""
+        return self.flush and "float64" not in self.adjoint.step.dtypes
 
     @cached_property
     def width(self) -> int:

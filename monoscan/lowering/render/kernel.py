@@ -73,6 +73,7 @@ class _Kernel:
         return f"""\
 #define MS_WIDTH {spec.width}
 #define MS_MASK i{8 * mask_bytes(spec.values)}
+#define MS_FLUSH {spec.flushes:d}
 #define BULK {"INLINE" if len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
 #define COMBINE {combine}
 #include "{emit.header(spec.program(self.leaves))}"

@@ -11,7 +11,7 @@ from monoscan.lowering.render.estimates import nanoseconds_of_step
 from monoscan.lowering.render.kernel import declare, tag, unsupported_storage, wrapped
 from monoscan.lowering.render.loops import Loops
 from monoscan.lowering.render.memory import Memory
-from monoscan.lowering.render.rolled_spec import RolledSpec, masks_of
+from monoscan.lowering.render.rolled_spec import RolledSpec, flushes, masks_of
 
 LONGEST_TABLE = 64
 """The most entries of a lookup: each is a select."""
@@ -84,7 +84,7 @@ class _Rolled:
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text(spec.carried, identity)  # counts the memory
-        return text_of(spec.program, spec.width, operation, self._facts(), named, "event_rows.h")
+        return text_of(spec.program, spec.width, operation, self._facts(), named, "event_rows.h", spec.flush)
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, captured = self.spec, len(self.spec.capture_dtypes)
@@ -122,7 +122,7 @@ def events(memory: Memory, leaves: Iterable[tuple[int, str, int]]) -> list[str]:
 
 def text_of(
     program: ArrayProgram, width: int, operation: str, facts: Iterable[tuple[str, object]], lists: dict[str, list[str]],
-    loop: str,
+    loop: str, flush: bool,
 ) -> str:  # fmt: skip
     """A kernel's text: the operation, the facts, the lists of leaves, and the loop."""
     typedefs = "\n".join(wrapped("typedef event_list<", items, f"> {name};") for name, items in lists.items())
@@ -130,6 +130,7 @@ def text_of(
     return f"""\
 #define MS_WIDTH {width}
 #define MS_MASK i{masks_of(program)}
+#define MS_FLUSH {flushes(program, flush):d}
 #include "{"log_sums.h" if log else "maths.h"}"
 #include "event_lists.h"
 

@@ -57,7 +57,9 @@ class _RolledBackward:
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text([*cotangents.values(), *gradients], "")  # counts the memory
-        return text_of(self.step, self.width, operation, self._facts(arrays + captured), named, "event_adjoint.h")
+        return text_of(
+            self.step, self.width, operation, self._facts(arrays + captured), named, "event_adjoint.h", self.spec.flush
+        )
 
     def _held(self) -> list[tuple[Leaf, str]]:
         """The gradients, and the dtypes in which they are computed."""

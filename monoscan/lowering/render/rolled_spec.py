@@ -25,6 +25,7 @@ class RolledSpec:
     inclusive: bool = True
     identity: tuple[Scalar, ...] | None = None
     vector_bytes: int = 32
+    flush: bool = True
 
     loop = Loop.EVENTS
     columns = 0
@@ -66,6 +67,11 @@ def vectors_of(program: ArrayProgram, vector_bytes: int) -> int:
     longest = max((leaf.shape[-1] for leaf in program.values if leaf.shape), default=1)
     most = vector_lanes((leaf.dtype for leaf in program.values), vector_bytes)
     return next((width for width in (4, 8) if longest <= width <= most), most)
+
+
+def flushes(program: ArrayProgram, flush: bool) -> bool:
+    """Whether subnormal results may become zero, where they may at all: not beside float64."""
+    return flush and all(leaf.dtype != "float64" for leaf in program.values)
 
 
 def masks_of(program: ArrayProgram) -> int:

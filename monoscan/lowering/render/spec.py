@@ -65,6 +65,7 @@ class KernelSpec:
             starts from.
         vector_bytes: The width of the machine's registers: 16, 32 or 64.
         ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
+        flush: Results below the smallest normal number become zero, where the processor is slow with them.
     """
 
     combine: Program
@@ -79,6 +80,7 @@ class KernelSpec:
     identity: tuple[Scalar, ...] | None = None
     vector_bytes: int = attrs.field(default=32, validator=attrs.validators.in_((16, 32, 64)))
     ordinary: tuple[nonfinite.Kinds, ...] = ()
+    flush: bool = True
 
     @property
     def state(self) -> tuple[Leaf, ...]:
@@ -89,6 +91,11 @@ class KernelSpec:
     def capture_dtypes(self) -> tuple[str, ...]:
         """The storage dtype of each captured array."""
         return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
+
+    @property
+    def flushes(self) -> bool:
+        """Whether subnormal results may become zero: not beside float64, for one bit of the processor serves both."""
+        return self.flush and "float64" not in self.combine.dtypes
 
     @cached_property
     def carried(self) -> tuple[int, ...]:

@@ -82,10 +82,17 @@ def settle(value: Array, error: Array, *args: Bounded) -> Bounded:
     return Bounded(value, np.where(np.isinf(value), at_infinity, error))
 
 
-def rounding(instr: Instr, value: Array, exact: Array) -> Array:
-    """What one correctly rounded operation may add: nothing where it was exact."""
+def rounding(instr: Instr, value: Array, exact: Array, error: Array) -> Array:
+    """What one correctly rounded operation may add to an error that its arguments have brought.
+
+    Nothing where it was exact, unless a kernel may flush the result to zero: float32 below the smallest normal number.
+    """
     unit, least = UNIT_ROUNDOFF[instr.dtype], SMALLEST_SUBNORMAL[instr.dtype]
-    return zero_unless(~exact, unit * np.abs(wide(value)) + least)
+    own = zero_unless(~exact, unit * np.abs(wide(value)) + least)
+    if instr.dtype != "float32":
+        return own
+    normal = SMALLEST_NORMAL["float32"]
+    return own + zero_unless((np.abs(wide(value)) < normal + error) & ~((value == 0) & (error == 0)), normal)
 
 
 def is_float(instr: Instr) -> bool:
@@ -110,5 +117,5 @@ def fragile(instr: Instr, *args: Bounded) -> Bounded:
     inexact = np.any([np.broadcast_arrays(arg.error, value)[0] > 0 for arg in args], axis=0)
     error = zero_unless(inexact, math.inf)
     if is_float(instr):
-        error = error + rounding(instr, value, inexact) + UNIT_ROUNDOFF[instr.dtype] * size(args[-1])
+        error = error + rounding(instr, value, inexact, error) + UNIT_ROUNDOFF[instr.dtype] * size(args[-1])
     return settle(value, error, *args)

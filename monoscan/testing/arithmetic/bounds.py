@@ -2,8 +2,9 @@
 
 The value is computed as the machine does, in the lane's own dtype; the bound is Wilkinson's,
 carried in float64: what the arguments' errors become, plus the rounding of the operation.
-An operation that was exact adds nothing. A choice that the errors leave open (a comparison
-of two close values) makes the bound cover both outcomes. An overflow makes it infinite.
+An operation that was exact adds nothing; a float32 result that a kernel may flush to zero
+adds the smallest normal number. A choice that the errors leave open (a comparison of two close
+values) makes the bound cover both outcomes. An overflow makes it infinite.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _sum(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     value = MACHINE[instr.op](instr, x.value, y.value)
     error = x.error + y.error
     if is_float(instr):
-        error = error + rounding(instr, value, _sum_is_exact(instr.op, x.value, y.value, value))
+        error = error + rounding(instr, value, _sum_is_exact(instr.op, x.value, y.value, value), error)
     return settle(value, error, x, y)
 
 
@@ -56,7 +57,7 @@ def _mul(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     trivial = (x.value == 0) | (y.value == 0) | (np.abs(x.value) == 1) | (np.abs(y.value) == 1)
     exact = wide(x.value) * wide(y.value) == wide(value) if instr.dtype == "float32" else trivial
     crosses = (np.isinf(x.value) & (y.error >= size(y))) | (np.isinf(y.value) & (x.error >= size(x)))
-    result = settle(value, error + rounding(instr, value, exact | trivial), x, y)
+    result = settle(value, error + rounding(instr, value, exact | trivial, error), x, y)
     return Bounded(value, np.where(crosses, math.inf, result.error))
 
 
@@ -72,7 +73,7 @@ def _div(instr: Instr, x: Bounded, y: Bounded) -> Bounded:
     if instr.dtype == "float32":
         exact = exact | (wide(value) * wide(y.value) == wide(x.value))
     error = np.where(np.isinf(y.value) & (y.error == 0), 0.0, error)
-    return settle(value, error + rounding(instr, value, exact & (y.value != 0)), x, y)
+    return settle(value, error + rounding(instr, value, exact & (y.value != 0), error), x, y)
 
 
 def _neg_abs(instr: Instr, x: Bounded) -> Bounded:
@@ -139,7 +140,7 @@ def _cast(instr: Instr, x: Bounded) -> Bounded:
     if instr.dtype == "bool":
         return Bounded(value, zero_unless((x.error > 0) & (x.error >= size(x)), 1.0))
     if is_float(instr):
-        return settle(value, x.error + rounding(instr, value, wide(value) == wide(x.value)), x)
+        return settle(value, x.error + rounding(instr, value, wide(value) == wide(x.value), x.error), x)
     return Bounded(value, zero_unless(x.error > 0, x.error + 1))
 
 

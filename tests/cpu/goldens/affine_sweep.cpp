@@ -1,5 +1,6 @@
 #define MS_WIDTH 8
 #define MS_MASK i32
+#define MS_FLUSH 1
 #define BULK INLINE  // what moves whole states
 #define COMBINE INLINE
 #include "ops.h"

@@ -29,7 +29,7 @@ from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
-from monoscan.lowering.targets.cpu.registers import vector_bytes
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 
 VECTOR_CODE = 500
 """The most operations of a step in vector code; more of them take the compiler seconds (measured: 0.7 s at 490)."""
@@ -102,7 +102,7 @@ def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
     names = [
         tuple(dtypes.name_of(x.dtype) for x in group) for group in (operands.lefts, operands.weights, operands.captures)
     ]
-    return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0)
+    return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0, flush())
 
 
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
