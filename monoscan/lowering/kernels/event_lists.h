@@ -57,7 +57,8 @@ template <class... E> struct event_list {
     (E::take(memory, E::input(p.g->inputs[E::number], p.in[E::number], t, j), p.g->inputs[E::number].lane), ...);
   }
   INLINE void add(const piece& p, ms_int t, ms_int j, u8* memory) {
-    (E::template read<true>(memory, E::input(p.g->inputs[E::number], p.in[E::number], t, j), p.g->inputs[E::number].lane),
+    (E::template read<true>(memory, E::input(p.g->inputs[E::number], p.in[E::number], t, j),
+                            p.g->inputs[E::number].lane),
      ...);
   }
   INLINE void give(const piece& p, ms_int t, ms_int j, u8* memory) {
