@@ -202,11 +202,11 @@ def test_source_is_the_program(capsys: Captured) -> None:
 
 @kernels
 def test_source_of_kernels(capsys: Captured) -> None:
-    code, out, _ = run(capsys, "source", "Affine", "--kernel", "--shape", "8")
-    a = mx.zeros((8,))
+    code, out, _ = run(capsys, "source", "Affine", "--kernel", "--shape", "640")
+    a = mx.zeros((640,))
     assert code == 0
     assert out == ms.explain(ms.Affine(), (a, a)).source + "\n"
-    code, whole, _ = run(capsys, "source", "Affine", "--kernel", "--expand", "--shape", "8")
+    code, whole, _ = run(capsys, "source", "Affine", "--kernel", "--expand", "--shape", "640")
     assert code == 0
     assert "#include" not in whole
     assert "#define INLINE" in whole

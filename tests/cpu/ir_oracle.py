@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 import numpy as np
@@ -85,13 +86,27 @@ TABLE: dict[Op, Callable[..., np.ndarray]] = {
 ARITHMETIC = {Op.ADD, Op.SUB, Op.MUL, Op.FLOORDIV, Op.REM, Op.POW, Op.ABS, Op.SIGN, Op.MIN, Op.MAX}
 
 
+EXACT = {
+    Op.CONST, Op.CAST, Op.STOP, Op.SELECT, Op.LOOKUP, Op.NEG, Op.ABS, Op.SIGN, Op.MIN, Op.MAX, Op.FLOOR, Op.CEIL, Op.ROUND,
+}  # fmt: skip
+"""What rounds nothing, and keeps subnormal numbers."""
+
+
 def run(program: Program, lanes: Values) -> Values:
-    """The output lanes of a program."""
+    """The output lanes of a program; float32 results of arithmetic below the normal numbers are zero where kernels flush."""
     values = list(lanes)
+    flushed = platform.machine() in ("x86_64", "AMD64") and "float64" not in program.dtypes
     with np.errstate(all="ignore"):
         for instr in program.code:
-            values.append(_apply(instr, [values[a] for a in instr.args]))
+            found = _apply(instr, [values[a] for a in instr.args])
+            values.append(_flush(found) if flushed and instr.op not in EXACT else found)
     return [values[v] for v in program.results]
+
+
+def _flush(found: np.ndarray) -> np.ndarray:
+    if found.dtype != np.float32:
+        return found
+    return np.where(np.abs(found) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), found), found)
 
 
 def _apply(instr: Instr, args: Values) -> np.ndarray:

@@ -78,6 +78,7 @@ class _Form:
     """What is known of the last root of one class and one code, as lambdas have that are made anew at each call."""
 
     known: tuple[Key, Guard | None]
+    alive: tuple[type, types.CodeType | None]  # what its place is named by: nothing else takes their ids
     written: int = 0
 
 
@@ -120,11 +121,12 @@ _MAX_WRITTEN = 8
 
 def _alike(root: Any, call: str) -> Captures:
     """A root that was not seen before: compared with the last one of its form, and walked where it differs."""
-    place = ("form", id(type(root)), id(_code_of(root)))  # where another has taken an id, the guard tells
+    named = type(root), _code_of(root)
+    place = ("form", *map(id, named))
     form: _Form | None = PROGRAMS.find(place)
     if form is None:
         found = _walk(root, call, None)
-        PROGRAMS.get(place, lambda: _Form((found.key, None)))
+        PROGRAMS.get(place, lambda: _Form((found.key, None), named))
         return found
     key, compare = form.known
     arrays = compare and compare(root)
