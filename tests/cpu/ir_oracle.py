@@ -92,10 +92,10 @@ EXACT = {
 """What rounds nothing, and keeps subnormal numbers."""
 
 
-def run(program: Program, lanes: Values) -> Values:
-    """The output lanes of a program; float32 results of arithmetic below the normal numbers are zero where kernels flush."""
+def run(program: Program, lanes: Values, flush: bool = False) -> Values:
+    """The output lanes of a program; float32 results below the normal numbers may be flushed as by kernels."""
     values = list(lanes)
-    flushed = platform.machine() in ("x86_64", "AMD64") and "float64" not in program.dtypes
+    flushed = flush and platform.machine() in ("x86_64", "AMD64") and "float64" not in program.dtypes
     with np.errstate(all="ignore"):
         for instr in program.code:
             found = _apply(instr, [values[a] for a in instr.args])
@@ -126,6 +126,7 @@ def fold_in_order(
     captures: list[np.ndarray],
     init: list[np.ndarray] | None,
     reverse: bool,
+    flush: bool = False,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Every inclusive value and every exclusive one, leaf by leaf; elements have shape (outer, n, inner, *event).
 

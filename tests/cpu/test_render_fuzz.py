@@ -151,7 +151,7 @@ def test_random_programs(seed: int) -> None:
         init = [values(rng, (3, inner, *leaf.shape), leaf.dtype) for leaf in program.inputs[:arity]] if n % 2 else None
         start = None if init is None else typed(init, program.inputs)
         held = typed(captures, program.captures)
-        after, before = fold_in_order(program, typed(elements, program.inputs), held, start, reverse)
+        after, before = fold_in_order(program, typed(elements, program.inputs), held, start, reverse, flush=True)
         answer = Call(kernel, elements, captures, init, carry=True).run()
         first = -1 if reverse else 0
         for leaf, got in zip(emit, answer.results, strict=True):
