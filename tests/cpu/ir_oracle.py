@@ -150,7 +150,7 @@ def fold_in_order(
         if state is None:
             state = steps[t]
         else:
-            state = [np.broadcast_to(v, shape) for v in run(program, [*state, *steps[t], *captured])]
+            state = [np.broadcast_to(v, shape) for v in run(program, [*state, *steps[t], *captured], flush)]
         after[t] = state
     return _leaves(program, after), _leaves(program, before)
 
