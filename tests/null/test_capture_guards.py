@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import monoscan as ms
+from monoscan.cache import Cache
 from monoscan.lowering.trace.reads import captures
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.lowering.trace.reads.guards import MAX_SLOTS, guard
@@ -57,6 +58,7 @@ def test_what_is_made_anew_is_compared_with_the_last_like_it(monkeypatch: pytest
     def make(rate: Any, **facts: Any) -> ms.Semigroup:
         return ms.Dual(ms.monoid(lambda l, r, weight=weight: l * weight + r * rate, **facts))
 
+    monkeypatch.setattr(captures, "PROGRAMS", Cache(64))  # every Dual has one form, of which other tests make many
     key = [capture(make(0.5)).key for _ in range(3)][-1]
     monkeypatch.setattr(captures, "_walk", None)
     again = capture(make(0.5))

@@ -78,7 +78,6 @@ class _Form:
     """What is known of the last root of one class and one code, as lambdas have that are made anew at each call."""
 
     known: tuple[Key, Guard | None]
-    code: types.CodeType | None  # held, so that no other takes its id; its class is not, which may hold arrays
     written: int = 0
 
 
@@ -121,12 +120,11 @@ _MAX_WRITTEN = 8
 
 def _alike(root: Any, call: str) -> Captures:
     """A root that was not seen before: compared with the last one of its form, and walked where it differs."""
-    code = _code_of(root)
-    place = ("form", id(type(root)), id(code))  # where another has taken the id of a class, the guard tells
+    place = ("form", id(type(root)), id(_code_of(root)))  # where another has taken an id, the guard tells
     form: _Form | None = PROGRAMS.find(place)
     if form is None:
         found = _walk(root, call, None)
-        PROGRAMS.get(place, lambda: _Form((found.key, None), code))
+        PROGRAMS.get(place, lambda: _Form((found.key, None)))
         return found
     key, compare = form.known
     arrays = compare and compare(root)
