@@ -80,20 +80,21 @@ def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fuse
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    kernels = computed(problem, vector_bytes, problem.arrays if _rolls(problem) else problem.program)
+    kernels = computed(problem, vector_bytes, problem.arrays if _rolls(problem) else problem.program, flush)
     if isinstance(kernels, str):
         return kernels
-    kernels = tuple(attrs.evolve(kernel, spec=attrs.evolve(kernel.spec, flush=flush)) for kernel in kernels)
     return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
 
 
-def computed(problem: Problem, vector_bytes: int, program: Program | ArrayProgram | None) -> tuple[Fused, ...] | str:
+def computed(
+    problem: Problem, vector_bytes: int, program: Program | ArrayProgram | None, flush: bool = True
+) -> tuple[Fused, ...] | str:
     """What kernels of a scan compute, whatever renders them; or why there can be none."""
     if program is None:
         return f"not traceable: {problem.traced.reason}"
     if problem.needs_identity() and problem.neutral is None:
         return "the identity is not a constant"
-    return tuple(_kernel(problem, program, emit, vector_bytes) for emit in _alike(problem))
+    return tuple(_kernel(problem, program, emit, vector_bytes, flush) for emit in _alike(problem))
 
 
 def _rolls(problem: Problem) -> bool:
@@ -120,7 +121,9 @@ def _lead(layout: Layout, leaf: int) -> Shape:
     return layout.aligned_shape(leaf, layout.length)[: layout.rank + 1]
 
 
-def _kernel(problem: Problem, program: Program | ArrayProgram, emit: tuple[int, ...], vector_bytes: int) -> Fused:
+def _kernel(
+    problem: Problem, program: Program | ArrayProgram, emit: tuple[int, ...], vector_bytes: int, flush: bool
+) -> Fused:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     constants = problem.neutral if problem.needs_identity() else None
     known: dict[str, Any] = {
@@ -132,6 +135,7 @@ def _kernel(problem: Problem, program: Program | ArrayProgram, emit: tuple[int, 
         "inclusive": problem.options.inclusive,
         "identity": None if constants is None else tuple(c for i in leaves for c in constants[i]),
         "vector_bytes": vector_bytes,
+        "flush": flush,
     }
     lead = _lead(problem.layout, emit[0])
     inner, steps = _inner(problem, leaves, lead), problem.layout.length

@@ -79,7 +79,7 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     found = computed(problem, 16, problem.program)
     if isinstance(found, str):
         return found
-    missing = [unsupported(each.straight) or not_rendered(each.straight, target) for each in found]
+    missing = [too_many_registers(each.straight) or not_rendered(each.straight, target) for each in found]
     return next(filter(None, missing), None) or tuple(_kernel(problem, each) for each in found)
 
 
@@ -148,7 +148,7 @@ def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...
     return (_launch(folds, shape, chunks, tiles), *between, *last)
 
 
-def unsupported(kernel: KernelSpec) -> str | None:
+def too_many_registers(kernel: KernelSpec) -> str | None:
     """Why no body holds such a state, or ``None`` if one does."""
     if registers(kernel) > REGISTERS:
         return f"a state of {registers(kernel)} registers; a thread of a GPU kernel holds {REGISTERS}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from math import prod
@@ -119,7 +120,7 @@ class Instr:
     param: Any = None
 
 
-class Signature:
+class Signature(ABC):
     """What a traced function of leaves reads and yields, and what depends on what."""
 
     inputs: tuple[Leaf, ...]
@@ -128,9 +129,9 @@ class Signature:
     rights: int
 
     @property
+    @abstractmethod
     def depends(self) -> tuple[frozenset[int], ...]:
         """For each output leaf, the input leaves that it reads."""
-        raise NotImplementedError
 
     @property
     def captures(self) -> tuple[Leaf, ...]:

@@ -10,6 +10,7 @@ from math import frexp, isfinite
 
 import numpy as np
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.ir import Op, Program
 
 ENTRY_BYTES = 8
@@ -33,6 +34,7 @@ def numbers(program: Program) -> tuple[int, ...]:
     )  # fmt: skip
 
 
+@PROGRAMS.memoised
 def table(program: Program) -> bytes:
     """The table: one entry for each of `numbers`."""
     constants = (program.code[value - program.num_lanes] for value in numbers(program))

@@ -7,44 +7,16 @@ from functools import cached_property
 import attrs
 
 from monoscan.lowering.program.arrays import ArrayProgram
-from monoscan.lowering.program.ir import Leaf
-from monoscan.lowering.render.spec import Loop, Scalar, mask_bytes, vector_lanes
+from monoscan.lowering.render.spec import Loop, ScanSpec, mask_bytes, vector_lanes
 
 
 @attrs.frozen
-class RolledSpec:
-    """One kernel that runs an array program by loops; the arguments are those of `KernelSpec`."""
-
-    combine: ArrayProgram
-    elements: tuple[str, ...]
-    results: tuple[str, ...]
-    emit: tuple[int, ...]
-    captures: tuple[str, ...] | None = None
-    want_results: bool = True
-    reverse: bool = False
-    inclusive: bool = True
-    identity: tuple[Scalar, ...] | None = None
-    vector_bytes: int = 32
-    flush: bool = True
+class RolledSpec(ScanSpec[ArrayProgram]):
+    """A kernel that runs an array program by loops."""
 
     loop = Loop.EVENTS
     columns = 0
     """Any number of columns beside each other."""
-
-    @property
-    def state(self) -> tuple[Leaf, ...]:
-        """The leaves of the state."""
-        return self.combine.inputs[: self.combine.arity]
-
-    @property
-    def capture_dtypes(self) -> tuple[str, ...]:
-        """The storage dtype of each captured array."""
-        return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
-
-    @cached_property
-    def carried(self) -> tuple[int, ...]:
-        """The leaves that the walk carries from one step to the next."""
-        return self.combine.carried(self.emit)
 
     @cached_property
     def read(self) -> tuple[int, ...]:

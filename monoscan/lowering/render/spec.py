@@ -6,12 +6,13 @@ import enum
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import attrs
 
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program import nonfinite
-from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.ir import Leaf, Program, Signature
 
 SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,
@@ -43,9 +44,12 @@ class Loop(str, enum.Enum):
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
 
 
+Combine = TypeVar("Combine", bound=Signature)
+
+
 @attrs.frozen
-class KernelSpec:
-    """One kernel.
+class ScanSpec(Generic[Combine]):
+    """What every kernel of a scan is made from.
 
     Args:
         combine: The traced program; its inputs are the left element, the right element
@@ -58,28 +62,24 @@ class KernelSpec:
             nor needed to compute one that is takes no part.
         captures: The storage dtypes of the captured arrays; the program's own if None.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
-        loop: The loop.
         reverse: Walk from the last element to the first.
         inclusive: False: each position holds the fold of what comes before it.
         identity: A constant for each state lane: what an exclusive scan without init
             starts from.
         vector_bytes: The width of the machine's registers: 16, 32 or 64.
-        ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
         flush: Results below the smallest normal number become zero, where the processor is slow with them.
     """
 
-    combine: Program
+    combine: Combine
     elements: tuple[str, ...]
     results: tuple[str, ...]
     emit: tuple[int, ...]
     captures: tuple[str, ...] | None = None
     want_results: bool = True
-    loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
     reverse: bool = False
     inclusive: bool = True
     identity: tuple[Scalar, ...] | None = None
     vector_bytes: int = attrs.field(default=32, validator=attrs.validators.in_((16, 32, 64)))
-    ordinary: tuple[nonfinite.Kinds, ...] = ()
     flush: bool = True
 
     @property
@@ -92,15 +92,28 @@ class KernelSpec:
         """The storage dtype of each captured array."""
         return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
 
-    @property
-    def flushes(self) -> bool:
-        """Whether subnormal results may become zero: not beside float64, for one bit of the processor serves both."""
-        return self.flush and "float64" not in self.combine.dtypes
-
     @cached_property
     def carried(self) -> tuple[int, ...]:
         """The leaves that a walk in fold order carries from one step to the next."""
         return self.combine.carried(self.emit)
+
+
+@attrs.frozen
+class KernelSpec(ScanSpec[Program]):
+    """A kernel in straight-line code.
+
+    Args:
+        loop: The loop.
+        ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
+    """
+
+    loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
+    ordinary: tuple[nonfinite.Kinds, ...] = ()
+
+    @property
+    def flushes(self) -> bool:
+        """Whether subnormal results may become zero: not beside float64, for one bit of the processor serves both."""
+        return self.flush and "float64" not in self.combine.dtypes
 
     @cached_property
     def tree(self) -> tuple[int, ...]:

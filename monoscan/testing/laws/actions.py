@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +14,12 @@ from monoscan.lowering.program.interpret import evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.trace.combine import trace_function
 from monoscan.monoids.action import Action, Element, State
-from monoscan.testing.arithmetic.carrier import Carrier, Difference, Word
+from monoscan.testing.arithmetic.carrier import Carrier, Difference
 from monoscan.testing.arithmetic.levels import UnboundedCarrier, levels
 from monoscan.testing.arithmetic.subject import Lanes, Subject
 from monoscan.testing.laws.labels import given_names, places
 from monoscan.testing.laws.law import Law
+from monoscan.testing.laws.model import Model
 
 
 @attrs.frozen(eq=False)
@@ -124,30 +124,11 @@ def _leaves(name: str, state: State, expected: States) -> list[mx.array]:
 
 
 @attrs.frozen(eq=False)
-class Acting:
+class Acting(Model):
     """An operator and the states that it acts on, in one arithmetic."""
 
     side: Side
-    carrier: Carrier
     states: Carrier
-
-    @property
-    def level(self) -> str:
-        """What reports call the arithmetic."""
-        return self.carrier.level
-
-    @property
-    def name(self) -> str:
-        """The operator's name."""
-        return self.carrier.name
-
-    def element(self, word: Word) -> Lanes:
-        """The element that a word spells."""
-        return self.carrier.element(word)
-
-    def batch(self, words: Sequence[Word]) -> Lanes:
-        """The elements that many words spell, in one."""
-        return self.carrier.batch(words)  # type: ignore[attr-defined, no-any-return]  # machine levels only
 
     def combine(self, left: Lanes, right: Lanes) -> Lanes:
         """The product of two elements."""
@@ -176,10 +157,6 @@ class Acting:
     def ratios(self, left: Lanes, right: Lanes) -> list[Any]:
         """How far each lane of two states differs."""
         return self.states.ratios(left, right)  # type: ignore[attr-defined, no-any-return]
-
-    def context(self) -> contextlib.AbstractContextManager[Any]:
-        """What everything runs inside of."""
-        return self.carrier.context()
 
     def show(self, element: Lanes) -> str:
         """An element or a state in one line."""
@@ -245,6 +222,6 @@ def action_laws(subject: Subject) -> list[tuple[Acting, Law]]:
         whole = all(dtypes.is_exact(leaf.dtype) for leaf in side.states.leaves)
         exactly = whole and subject.facts.associativity == "exact"
         for level in levels([subject.traced.program, *side.programs.values()], exactly):
-            model = Acting(side, level(subject), level(side.states))
+            model = Acting(level(subject), side, level(side.states))
             claims += [(model, law) for law in laws]
     return claims

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,47 +14,25 @@ from monoscan.lowering.program.interpret import evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.trace.combine import trace_function
 from monoscan.monoids.combinators.semidirect import Semidirect
-from monoscan.testing.arithmetic.carrier import Carrier, Difference, Word
+from monoscan.testing.arithmetic.carrier import Carrier, Difference
 from monoscan.testing.arithmetic.subject import Lanes
 from monoscan.testing.laws.law import Law
+from monoscan.testing.laws.model import Model
 
 
 @attrs.frozen(eq=False)
-class ActorAndActed:
+class ActorAndActed(Model):
     """A semidirect product's actor, acted and act, in one arithmetic. Elements are pairs."""
 
-    carrier: Carrier
     operator: Semidirect
-
-    @property
-    def level(self) -> str:
-        """What reports call the arithmetic."""
-        return self.carrier.level
-
-    @property
-    def name(self) -> str:
-        """The operator's name."""
-        return self.carrier.name
-
-    def element(self, word: Word) -> Lanes:
-        """The pair that a word spells."""
-        return self.carrier.element(word)
 
     def difference(self, left: Lanes, right: Lanes, *others: Lanes) -> Difference:
         """How far two pairs differ."""
         return self.carrier.difference(left, right, *others)
 
-    def batch(self, words: Sequence[Word]) -> Lanes:
-        """The pairs that many words spell, in one."""
-        return self.carrier.batch(words)  # type: ignore[attr-defined, no-any-return]  # machine levels only
-
     def ratios(self, left: Lanes, right: Lanes) -> list[Any]:
         """How far each lane differs."""
         return self.carrier.ratios(left, right)  # type: ignore[attr-defined, no-any-return]
-
-    def context(self) -> contextlib.AbstractContextManager[Any]:
-        """What everything runs inside of."""
-        return self.carrier.context()
 
     def show(self, element: Lanes) -> str:
         """A pair in one line."""
