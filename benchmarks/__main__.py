@@ -16,8 +16,9 @@ from benchmarks.model import Results, Suite
 from benchmarks.report import Row, judge, load_average, to_json, to_markdown
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
+from benchmarks.wide import WIDE
 
-SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD)}
+SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE)}
 BROKEN = ("wrong", "failed")
 
 

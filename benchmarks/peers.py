@@ -18,6 +18,7 @@ AUTO = "monoscan"
 RECURRENCE = "monoscan linear_recurrence"
 HILLIS_STEELE, BLELLOCH = "mlx-scan hillis_steele", "mlx-scan blelloch"
 JAX_SCAN, JAX_LOOP, JAX_LOOP_PAIRS = "jax associative_scan", "jax lax.scan", "jax lax.scan (both leaves)"
+JAX_COMBINES = "jax lax.scan (whole elements)"
 COPY, LOOP = "copy of the same bytes (eager)", "Python loop over MLX arrays (eager)"
 
 
@@ -184,6 +185,28 @@ def jax_loop(both: bool = False) -> Peer:
     evaluates, outputs = _states(not both)
     name = JAX_LOOP_PAIRS if both else JAX_LOOP
     return Peer(name, "jax", evaluates, build, scan_reference(affine, outputs=outputs))
+
+
+def jax_combines(problem: Problem) -> Peer:
+    """`jax.lax.scan` of the formula itself, jitted: one element after the other."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        jax = import_module("jax")
+
+        def step(total: Any, element: Any) -> tuple[Any, Any]:
+            total = problem.combine(total, element)
+            return total, total
+
+        def compute(*x: Any) -> Any:
+            x = tuple(jax.numpy.moveaxis(leaf, axis, 0) for leaf in x)
+            first, rest = tuple(leaf[:1] for leaf in x), tuple(leaf[1:] for leaf in x)
+            later = jax.lax.scan(step, tuple(leaf[0] for leaf in first), rest)[1]
+            joined = zip(first, later, strict=True)
+            return tuple(jax.numpy.moveaxis(jax.numpy.concatenate(pair), 0, axis) for pair in joined)
+
+        return jax_call(compute, arrays)
+
+    return Peer(JAX_COMBINES, "jax", "every leaf", build, scan_reference(problem.combine))
 
 
 def cumsum(leaf: int = 0, compiled: bool = True) -> Peer:
