@@ -146,6 +146,38 @@ def test_a_begun_state_has_gradients_under_vmap_too(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_begun_state_has_tangents_and_second_derivatives(reverse: bool, strategy: str) -> None:
+    a, b, _ = _pairs()
+    decay = mx.array(0.7)
+
+    def run(a: mx.array, b: mx.array, decay: mx.array) -> mx.array:
+        pulled = ms.Action(lambda s, x: decay * x[0] * s + x[1], lambda x: decay * x[0] * decay + x[1])
+        operator = ms.monoid(
+            lambda x, y: (decay * x[0] * y[0], decay * y[0] * x[1] + y[1]), right=pulled, name="pulled"
+        )
+        return ms.act(operator, (a, b), reverse=reverse, strategy=strategy)
+
+    def loop(a: mx.array, b: mx.array, decay: mx.array) -> mx.array:
+        order = list(range(N))[::-1] if reverse else list(range(N))
+        h, found = decay, {}
+        for t in order:
+            h = found[t] = decay * a[t] * h + b[t]
+        return mx.stack([found[t] for t in range(N)])
+
+    given = [a, b, decay]
+    moved = [mx.array(normal(*x.shape)) for x in given]
+    _close(mx.jvp(run, given, moved)[1][0], mx.jvp(loop, given, moved)[1][0])
+
+    def twice(f: Any) -> Any:
+        inner = mx.grad(lambda *xs: (f(*xs) ** 2).sum(), (0, 1, 2))
+        return mx.grad(lambda *xs: sum((d**2).sum() for d in inner(*xs)), (0, 1, 2))(*given)
+
+    for d, e in zip(twice(run), twice(loop), strict=True):
+        np.testing.assert_allclose(np.array(d), np.array(e), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_an_action_captures_has_gradients(strategy: str) -> None:
     x = mx.array(normal(N))
 

@@ -97,6 +97,8 @@ class Adjoint:
         shifted: Whether states stand at their own position, so that the one before is read;
             else they stand where they are read.
         reverse: Whether the fold starts at the last element.
+        begin: Of an act, the program of the state that the first element begins. Without it, and
+            without ``init``, the first element is the first state.
     """
 
     program: Program | ArrayProgram
@@ -111,6 +113,7 @@ class Adjoint:
     inclusive: bool
     shifted: bool
     reverse: bool
+    begin: Program | None = None
 
     @property
     def scalar(self) -> Program:
@@ -124,6 +127,11 @@ class Adjoint:
         step = stepped(self.program, self.live, self.gradients, self.captured)
         assert isinstance(step, Program), "array programs have loops of their own"
         return step
+
+    @property
+    def start(self) -> Program | None:
+        """The cotangents of the first element and of captured arrays, from those of the state that it begins."""
+        return None if self.begin is None else started(self.begin, self.live, self.gradients, self.captured)
 
     @property
     def array_step(self) -> ArrayProgram:
@@ -169,9 +177,19 @@ def stepped(
     return whole.select(kept)
 
 
-def _reads(step: Program | ArrayProgram) -> list[tuple[int, ...]]:
-    """The leaves of the left and the right operand that a step's derivatives read."""
-    return [tuple(sorted(frozenset[int]().union(*side))) for side in zip(*step.reads, strict=True)]
+@PROGRAMS.memoised
+def started(begin: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
+    """The cotangents of what a state begins from, from those of its leaves."""
+    right = differentiable(begin.elements)
+    kept = [right.index(i) for i in gradients]
+    kept += [len(right) + differentiable(begin.captures).index(i) for i in captured]
+    return reverse(begin, live).select(kept)
+
+
+def _reads(step: Program | ArrayProgram, start: Program | None = None) -> list[tuple[int, ...]]:
+    """The leaves of states and of elements that derivatives read."""
+    reads = step.reads + (start.reads if start is not None else ())
+    return [tuple(sorted(frozenset[int]().union(*side))) for side in zip(*reads, strict=True)]
 
 
 @PROGRAMS.memoised
@@ -208,7 +226,8 @@ def vjp(
     starts = tuple(i for i in live if first + i in wanted) if init else ()
     if not live or not (gradients or captured or starts):
         return result
-    lefts, rights = _reads(stepped(scan.program, live, gradients, captured))
+    start = None if scan.begin is None else started(scan.begin, live, gradients, captured)
+    lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)
     states, shifted = _states(ran, lefts, rescan)
     lead = aligned.full_lead(primals, ran.rank)
     given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
@@ -227,6 +246,7 @@ def vjp(
         inclusive=scan.inclusive,
         shifted=shifted,
         reverse=scan.reverse,
+        begin=scan.begin,
     )
     operands = Operands(
         rights=[elements[i] for i in rights],
@@ -324,6 +344,7 @@ def dual(scan: AlignedScan) -> AlignedScan:
         scan,
         program=dual_step(scan.scalar),
         combine=None if scan.combine is None else dual_step(scan.combine),
+        begin=None if scan.begin is None else dual_step(scan.begin),
         emit=scan.emit + tuple(k + live.index(i) for i in wanted),
         results=names,
         identity=None if scan.identity is None else scan.identity + zeros,
@@ -334,7 +355,7 @@ def dual(scan: AlignedScan) -> AlignedScan:
 @PROGRAMS.memoised
 def dual_step(program: Program) -> Program:
     """A step on dual numbers: each operand's leaves, and then the tangents of the differentiable ones."""
-    groups = program.outputs, program.elements, program.captures
+    groups = program.inputs[: program.arity], program.elements, program.captures
     starts = [0, program.arity, program.arity + program.rights]
     tangents = iter(range(len(program.inputs), 2 * len(program.inputs)))
     order: list[int] = []

@@ -26,6 +26,7 @@ class Tape:
     Args:
         previous: y_{t-1} for every position that combines.
         elements: x_t for the same positions.
+        first: x_0.
         captures: The lanes of captured arrays.
         weights: w_t for every position, the live lanes alone.
         seeded: Whether the first position combines too.
@@ -35,6 +36,7 @@ class Tape:
 
     previous: Leaves
     elements: Leaves
+    first: Leaves
     captures: Leaves
     weights: Leaves
     seeded: bool
@@ -100,7 +102,9 @@ def _tape(
     w, direct = _weights(adjoint, lanes(operands.weights, _chosen(state, adjoint.weights), lead), axis, lead)
     w = _add_last(w, lanes(operands.ends, _chosen(state, adjoint.live), one, ordered=False), axis)
     steps = xs if adjoint.seeded else cut(xs, axis, 1, n)
-    return Tape(before, steps, aligned.capture_lanes(operands.captures, rank), w, adjoint.seeded, axis, run), direct
+    return Tape(
+        before, steps, cut(xs, axis, 0, 1), aligned.capture_lanes(operands.captures, rank), w, adjoint.seeded, axis, run
+    ), direct
 
 
 def _weights(adjoint: Adjoint, given: Leaves, axis: int, lead: tuple[int, ...]) -> tuple[Leaves, list[mx.array | None]]:
@@ -163,15 +167,26 @@ def _operands(adjoint: Adjoint, tape: Tape, g: Leaves) -> tuple[Leaves, Leaves, 
     if tape.seeded:
         left, right, captured = _step(adjoint, tape, tape.previous, tape.elements, g)
         return right, captured, cut(left, axis, 0, 1)
-    own = _grouped(cut(g, axis, 0, 1), _chosen(adjoint.program.outputs, adjoint.live))
+    first, first_captured = _start(adjoint, tape, cut(g, axis, 0, 1))
+    if n == 1:
+        return first, first_captured, []
+    _, right, captured = _step(adjoint, tape, tape.previous, tape.elements, cut(g, axis, 1, n))
+    return join(axis, first, right), join(axis, first_captured, captured), []
+
+
+def _start(adjoint: Adjoint, tape: Tape, g: Leaves) -> tuple[Leaves, Leaves]:
+    """The cotangents of the first element, and of captured arrays at the first step, where nothing comes before."""
+    lanes = sum(leaf.lanes for leaf in _chosen(adjoint.program.elements, adjoint.gradients))
+    if adjoint.start is not None:
+        element = _lanes_in(adjoint.program.elements, tape.first, adjoint.rights)
+        found = tape.run(adjoint.start, [*element, *tape.captures, *g])
+        return found[:lanes], found[lanes:]
+    own = _grouped(g, _chosen(adjoint.program.outputs, adjoint.live))
     first: Leaves = []
-    nothing = mx.zeros_like(cut(g, axis, 0, 1)[0])
+    nothing = mx.zeros_like(g[0])
     for i in adjoint.gradients:
         first += own[adjoint.live.index(i)] if i in adjoint.live else [nothing] * adjoint.program.outputs[i].lanes
-    if n == 1:
-        return first, [nothing for i in adjoint.captured for _ in range(adjoint.program.captures[i].lanes)], []
-    _, right, captured = _step(adjoint, tape, tape.previous, tape.elements, cut(g, axis, 1, n))
-    return join(axis, first, right), [mx.concatenate([nothing, c], axis) for c in captured], []
+    return first, [nothing for i in adjoint.captured for _ in range(adjoint.program.captures[i].lanes)]
 
 
 def _walked(adjoint: Adjoint, tape: Tape) -> Leaves:

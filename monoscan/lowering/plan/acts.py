@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from monoscan import tree
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.program.ir import Leaf, Shape
+from monoscan.lowering.program.ir import Leaf, Program, Shape
 from monoscan.lowering.trace.combine import Traced
 
 
@@ -36,6 +36,16 @@ class Acts:
     begin: Traced | None
     elements: Layout
 
+    @property
+    def traced(self) -> bool:
+        """Whether there are programs of all that is asked."""
+        return self.act.program is not None and (self.begin is None or self.begin.program is not None)
+
+    @property
+    def begun(self) -> Program | None:
+        """The program of ``begin``, where it is asked."""
+        return None if self.begin is None else self.begin.program
+
     @cached_property
     def layout(self) -> Layout:
         """The geometry of the results: each leaf has the batch axes of all that it depends on.
@@ -54,12 +64,11 @@ class Acts:
 
     def _reads(self, leaf: int) -> tuple[Iterable[int], Iterable[int]]:
         """The leaves of elements and of the first state that a leaf depends on; all, of what could not be traced."""
-        step, begin = self.act.program, None if self.begin is None else self.begin.program
-        number = len(self.elements.batch)
-        if step is None or (self.begin is not None and begin is None):
-            return range(number), range(len(self.leaves))
+        step, begin = self.act.program, self.begun
+        if step is None or not self.traced:
+            return range(len(self.elements.batch)), range(len(self.leaves))
         states = step.carried((leaf,))
         read = frozenset[int]().union(*(step.reads[i][1] for i in states))
         if begin is not None:
-            read |= frozenset(k for i in states for k in begin.depends[i] if k < number)
+            read |= frozenset[int]().union(*(begin.reads[i][1] for i in states))
         return read, states

@@ -23,7 +23,7 @@ from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_arrays, by_lanes, join_lanes, split_lanes
 from monoscan.lowering.strategies.run import run_strategy
-from monoscan.lowering.strategies.slices import Combine, Leaves, flip, length_of
+from monoscan.lowering.strategies.slices import Combine, Leaves, cut, flip, join, length_of
 from monoscan.lowering.strategies.states import run_states
 
 Arrays = Sequence[mx.array]
@@ -52,6 +52,7 @@ class AlignedScan:
         identity: A constant for each state lane, where an exclusive scan without ``init`` starts.
         strategy: The portable strategy that stands for it.
         combine: Of an act, the operator's ``combine``, by which trees run.
+        begin: Of an act without a first state, the program of the one that a first element begins.
     """
 
     program: Program | ArrayProgram
@@ -64,6 +65,7 @@ class AlignedScan:
     identity: Scalars | None = None
     strategy: str = "brent_kung"
     combine: Program | None = None
+    begin: Program | None = None
 
     @property
     def scalar(self) -> Program:
@@ -88,23 +90,17 @@ class AlignedScan:
 
     def depends(self) -> tuple[Reached, ...]:
         """For each state leaf, all the leaves that it depends on."""
-        return tuple(reached(self.program, self.combine, leaf) for leaf in range(self.program.arity))
+        return tuple(self._reached(leaf) for leaf in range(self.program.arity))
 
-
-def reached(step: Program | ArrayProgram, combine: Program | None, leaf: int) -> Reached:
-    """What a leaf of the state depends on.
-
-    Args:
-        step: How one state follows another.
-        combine: Of an act, the operator's ``combine``, of which trees hold products.
-        leaf: The leaf.
-    """
-    if combine is None:
-        leaves = step.carried((leaf,), parts=True)
-        return Reached(leaves, leaves)
-    states = step.carried((leaf,))
-    read = frozenset[int]().union(*(step.reads[i][1] for i in states))
-    return Reached(combine.carried(read, parts=True), states)
+    def _reached(self, leaf: int) -> Reached:
+        if self.combine is None:
+            leaves = self.program.carried((leaf,), parts=True)
+            return Reached(leaves, leaves)
+        states = self.program.carried((leaf,))
+        read = frozenset[int]().union(*(self.program.reads[i][1] for i in states))
+        if self.begin is not None:
+            read |= frozenset[int]().union(*(self.begin.reads[i][1] for i in states))
+        return Reached(self.combine.carried(read, parts=True), states)
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
@@ -129,7 +125,7 @@ def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
 
 
 def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | None:
-    if acts.act.program is None or problem.program is None:
+    if not acts.traced or problem.program is None or acts.act.program is None:
         return None
     return AlignedScan(
         program=acts.act.program,
@@ -140,6 +136,7 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
         want_carry=problem.options.return_carry,
         strategy=strategy,
         combine=problem.program,
+        begin=acts.begun,
     )
 
 
@@ -182,20 +179,30 @@ def _run_act(scan: AlignedScan, combine: Program, arrays: Arrays, axis: int, ran
     """The states that elements lead through from a first one."""
     elements, captures, init = scan.unpack(arrays)
     leads = leads_of(scan, arrays, axis, rank)
-    first = split_lanes(states(scan, init, [_one(lead, axis) for lead in leads]), scan.events)
     xs = _products(combine, elements, captures, rank)
     xs = flip(xs, axis) if scan.reverse else xs
     constants = capture_lanes(captures, rank)
     spread = [lead for lead, leaf in zip(leads, scan.state, strict=True) for _ in range(leaf.lanes)]
 
-    def act(state: Leaves, xs: Leaves) -> Leaves:
-        moved, length = evaluate(scan.scalar, [*state, *xs, *constants], ARRAYS), length_of(xs, axis)
-        return [
-            mx.broadcast_to(y, (*lead[:axis], length, *lead[axis + 1 :])) for y, lead in zip(moved, spread, strict=True)
-        ]
+    def run(program: Program, lanes: Leaves, length: int) -> Leaves:
+        moved = zip(evaluate(program, [*lanes, *constants], ARRAYS), spread, strict=True)
+        return [mx.broadcast_to(y, (*lead[:axis], length, *lead[axis + 1 :])) for y, lead in moved]
 
-    ys, last = run_states(scan.strategy, by_lanes(combine, constants), act, xs, first, axis, inclusive=scan.inclusive)
-    joined = [join_lanes(lanes, scan.events) if lanes else lanes for lanes in (ys, last)]
+    def act(state: Leaves, xs: Leaves) -> Leaves:
+        return run(scan.scalar, [*state, *xs], length_of(xs, axis))
+
+    begun: Leaves = []
+    if scan.begin is None:
+        first = split_lanes(states(scan, init, [_one(lead, axis) for lead in leads]), scan.events)
+    else:
+        begun = first = run(scan.begin, cut(xs, axis, 0, 1), 1)
+        xs = cut(xs, axis, 1, length_of(xs, axis))
+    ys, last = begun, first
+    if length_of(xs, axis):
+        combined = by_lanes(combine, constants)
+        ys, last = run_states(scan.strategy, combined, act, xs, first, axis, inclusive=scan.inclusive)
+        ys = join(axis, begun, ys) if begun else ys
+    joined = [join_lanes(lanes, scan.events) for lanes in (ys, last)]
     return _outputs(scan, joined[0], axis) + _carries(scan, joined[1], axis)
 
 

@@ -61,7 +61,8 @@ def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
         right one and each differentiable captured array.
     """
     live = differentiable(program.outputs) if live is None else live
-    wanted = (*live, *(i for i in differentiable(program.inputs) if i >= program.arity))
+    left = live if program.arity else ()  # what begins a state reads none
+    wanted = (*left, *(i for i in differentiable(program.inputs) if i >= program.arity))
     return _pulled(program, live, wanted, wary=False)
 
 

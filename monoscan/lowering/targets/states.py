@@ -8,16 +8,13 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
-from monoscan.lowering.gradient import ruled
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.acts import Acts
-from monoscan.lowering.plan.aligned import AlignedScan, capture_lanes
+from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Portable, Way
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Program
 from monoscan.lowering.strategies import mapped
-from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, length_of
 from monoscan.lowering.strategies.states import run_states
 from monoscan.lowering.targets import graph
@@ -103,15 +100,10 @@ def run(
     first = None if state is None else _given(walk, state)
     if not isinstance(way, Portable):
         return _nothing(walk, first)
-    if first is not None:
-        ys, last = _moved(walk, way, elements, first)
-        return _seen(walk, ys), _last(walk, last)
-    axis, n, late = walk.axis, walk.layout.length, problem.options.reverse
-    first = _begun(walk, cut(elements, axis, n - 1, n) if late else cut(elements, axis, 0, 1))
-    ys, last = _rounded(acts, first), first
-    if n > 1:
-        rest, last = _moved(walk, way, cut(elements, axis, 0, n - 1) if late else cut(elements, axis, 1, n), first)
-        ys = join(axis, rest, ys) if late else join(axis, ys, rest)
+    if way.scan is None:
+        ys, last = _mapped(walk, way.strategy, elements, first)
+    else:
+        ys, last = _traced(walk, way.scan, elements, first)
     return _seen(walk, ys), _last(walk, last)
 
 
@@ -133,20 +125,35 @@ def _spread(walk: Walk, x: mx.array, leaf: int) -> mx.array:
     return mx.broadcast_to(x, walk.layout.with_length(padded, 1) + event)
 
 
+def _traced(walk: Walk, scan: AlignedScan, elements: Leaves, first: Leaves | None) -> tuple[Leaves, Leaves]:
+    """States in array order, in the dtypes of results, and the last one, by programs."""
+    arrays = [pairs(x) for x in (*elements, *walk.captured(), *(first or ()))]
+    outputs = portable(scan, arrays, walk.axis, walk.rank)
+    leaves, number = walk.acts.leaves, len(walk.acts.leaves)
+    ys = [from_pairs(y, name) for y, name in zip(outputs, walk.acts.results, strict=False)]
+    last = [mx.expand_dims(y, walk.axis) for y in outputs[number:]]
+    return ys, [from_pairs(y, leaf.dtype) for y, leaf in zip(last, leaves, strict=False)]
+
+
+def _mapped(walk: Walk, strategy: str, elements: Leaves, first: Leaves | None) -> tuple[Leaves, Leaves]:
+    """The same of what the IR cannot express, by ``mx.vmap``: MLX differentiates through the graph."""
+    if first is not None:
+        return _moved(walk, strategy, elements, first)
+    axis, n, late = walk.axis, walk.layout.length, walk.problem.options.reverse
+    first = _begun(walk, cut(elements, axis, n - 1, n) if late else cut(elements, axis, 0, 1))
+    ys, last = _rounded(walk.acts, first), first
+    if n > 1:
+        rest = cut(elements, axis, 0, n - 1) if late else cut(elements, axis, 1, n)
+        others, last = _moved(walk, strategy, rest, first)
+        ys = join(axis, others, ys) if late else join(axis, ys, others)
+    return ys, last
+
+
 def _begun(walk: Walk, elements: Leaves) -> Leaves:
     """The state that first elements begin."""
-    problem, begin = walk.problem, walk.acts.begin
-    exact = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in zip(elements, problem.element, strict=True)]
-    if begin is None or begin.program is None:
-        begun = walk.mapped(walk.begin, exact)
-    else:
-        lanes = ruled.run(begin.program, _lanes(begin.program, [pairs(x) for x in exact], walk))
-        held = join_lanes(lanes, [leaf.shape for leaf in begin.program.outputs])
-        begun = [from_pairs(y, leaf.dtype) for y, leaf in zip(held, walk.acts.leaves, strict=True)]
-    typed = zip(begun, walk.acts.leaves, strict=True)
-    return [
-        _spread(walk, _narrow(walk, y.astype(dtypes.by_name(leaf.dtype)), i), i) for i, (y, leaf) in enumerate(typed)
-    ]
+    exact = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in zip(elements, walk.problem.element, strict=True)]
+    begun = zip(walk.mapped(walk.begin, exact), walk.acts.leaves, strict=True)
+    return [_spread(walk, _narrow(walk, y.astype(dtypes.by_name(s.dtype)), i), i) for i, (y, s) in enumerate(begun)]
 
 
 def _narrow(walk: Walk, y: mx.array, leaf: int) -> mx.array:
@@ -156,28 +163,8 @@ def _narrow(walk: Walk, y: mx.array, leaf: int) -> mx.array:
     return y[tuple(slice(0, size) for size in padded)]
 
 
-def _lanes(program: Program, elements: Leaves, walk: Walk) -> Leaves:
-    """The lanes of elements and of captured arrays."""
-    events = [leaf.shape for leaf in program.elements]
-    return split_lanes(elements, events) + capture_lanes([pairs(c) for c in walk.captured()], walk.rank)
-
-
-def _moved(walk: Walk, way: Portable, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
-    """States in array order, in the dtypes of results, and the last one."""
-    if way.scan is None:
-        return _untraced(walk, way.strategy, elements, first)
-    arrays = [pairs(x) for x in (*elements, *walk.captured(), *first)]
-    # the last state in its exact dtype is a carry, which is wanted where nobody asked: the caller drops it
-    scan: AlignedScan = attrs.evolve(way.scan, want_carry=walk.problem.options.return_carry)
-    outputs = portable(scan, arrays, walk.axis, walk.rank)
-    leaves, number = walk.acts.leaves, len(walk.acts.leaves)
-    ys = [from_pairs(y, name) for y, name in zip(outputs, walk.acts.results, strict=False)]
-    last = [mx.expand_dims(y, walk.axis) for y in outputs[number:]]
-    return ys, [from_pairs(y, leaf.dtype) for y, leaf in zip(last, leaves, strict=False)]
-
-
-def _untraced(walk: Walk, strategy: str, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
-    """What the IR cannot express, by ``mx.vmap``: MLX differentiates through the graph."""
+def _moved(walk: Walk, strategy: str, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
+    """The states that follow a first one."""
     problem, axis = walk.problem, walk.axis
     rows = zip(elements, problem.element, strict=True)
     exact = [_product(walk, x.astype(dtypes.by_name(leaf.dtype)), i) for i, (x, leaf) in enumerate(rows)]
