@@ -11,6 +11,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan import mappable
 from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import fused
+from monoscan.lowering.plan.fused_act import fused_act
 from monoscan.lowering.plan.gpu import gpu_kernels
 from monoscan.lowering.plan.native_scan import native_scan_holds
 from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, Way
@@ -38,10 +39,12 @@ class Case:
     @cached_property
     def fused(self) -> Kernels | GpuKernels | str:
         """The kernels that can be written for this scan, or why there are none."""
-        if self.problem.acts is not None:
-            return "there are no kernels of acts"
         if self.on_cpu:
-            loops = fused(self.problem, vector_bytes(), flush())
+            acts = self.problem.acts
+            if acts is None:
+                loops = fused(self.problem, vector_bytes(), flush())
+            else:
+                loops = fused_act(self.problem, acts, vector_bytes(), flush())
             return loops if isinstance(loops, str) else Kernels(loops)
         launched = gpu_kernels(self.problem, gpu.name())
         return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())

@@ -3,8 +3,8 @@
 // A vector holds columns, as in the forward sweep. A panel of a few vectors keeps the cotangents that go from one row
 // to the row before in registers; from panel to panel they lie in a row of their own. A single column is walked in
 // scalar code. The generated text gives `operation`: `step`, from the operands of one combine and the cotangents of
-// what it yields to those of its left operand and the gradients, and `copy`, for the first element, which is the state
-// itself.
+// what it yields to those of its left operand and the gradients, and `start`, the same for the first element, which is
+// the first state itself or (`begins`) what begins it.
 #pragma once
 #include "arrays.h"
 #include "leaf.h"
@@ -183,8 +183,10 @@ INLINE void back(const rows& p, ms_int j, int m, operands& o, cotangents& g, boo
   gradients d;
   cotangents left = {};
   if (weighted) read<ready, true>(p, weights(), j, m, g);
-  if constexpr (first == 1) operation::copy(g, d);
-  else {
+  if constexpr (first == 1) {
+    if constexpr (begins) read<ready, false>(p, rights(), j, m, o);
+    operation::start(o, g, d);
+  } else {
     read<ready, false>(p, rights(), j, m, o);
     if constexpr (first == 0 || !shifted) read<ready, false>(p, lefts(), j, m, o);
     else take(p, states_before(), j, m, o);

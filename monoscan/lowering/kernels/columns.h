@@ -24,11 +24,14 @@ NOINLINE void first_row(const piece& p, const elements& captured_rows, bool scan
   const results r = out_at(p, at);
   for (ms_int j = 0; j < count; j += W) {
     const int m = (int)least(W, count - j);
-    state x;
+    element x;
+    captures k;
     m == W ? in::load(e, j, x) : in::load_part(e, j, m, x);
-    registers::put_carry<true>(p.carry, p.pitch, p.c0 + j, x);
+    load_captures(p, e, j, k);
+    const state s = first(x, k);
+    registers::put_carry<true>(p.carry, p.pitch, p.c0 + j, s);
     if (!scanned) continue;
-    const state y = inclusive || !has_identity ? x : identity();
+    const state y = inclusive || !has_identity ? s : identity();
     m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
   }
 }

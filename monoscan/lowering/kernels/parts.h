@@ -12,18 +12,27 @@ INLINE i32v mend_carries(const piece& p, ms_int j, const state& l, const state& 
   }
   return wrong;
 }
-bool combine_carries(const piece& p, const u8* left, const u8* right, [[maybe_unused]] const u8* instead) {
-  captures k;
-  elements e = {};
+// Of an action there are no parts: what would stand on the right is no state.
+template <class Right>
+INLINE bool join([[maybe_unused]] const piece& p, [[maybe_unused]] const u8* left, [[maybe_unused]] const u8* right,
+                 [[maybe_unused]] const u8* instead) {
   bool wrong = false;
-  if constexpr (packs_captures) pack_captures(p, e.c);
-  for (ms_int j = 0; j < p.g->inner; j += W) {
-    state l, r;
-    registers::get_carry<true>(left, p.pitch, j, l), registers::get_carry<true>(right, p.pitch, j, r);
-    load_captures(p, e, j, k);
-    state y = combine(l, r, k);
-    if constexpr (guarded) wrong |= any(mend_carries(p, j, l, r, y, instead));
-    registers::put_carry<true>(p.carry, p.pitch, j, y);
+  if constexpr (!action) {
+    captures k;
+    elements e = {};
+    if constexpr (packs_captures) pack_captures(p, e.c);
+    for (ms_int j = 0; j < p.g->inner; j += W) {
+      state l;
+      Right r;
+      registers::get_carry<true>(left, p.pitch, j, l), registers::get_carry<true>(right, p.pitch, j, r);
+      load_captures(p, e, j, k);
+      state y = combine(l, r, k);
+      if constexpr (guarded) wrong |= any(mend_carries(p, j, l, r, y, instead));
+      registers::put_carry<true>(p.carry, p.pitch, j, y);
+    }
   }
   return wrong;
+}
+bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead) {
+  return join<element>(p, left, right, instead);
 }

@@ -10,7 +10,7 @@
 // One step of one vector of columns; `whole`: m is W.
 template <bool scanned, bool whole>
 INLINE void step(const elements& e, const results& r, ms_int j, int m, state& s, const captures& k) {
-  state x;
+  element x;
   whole || m == W ? in::load(e, j, x) : in::load_part(e, j, m, x);
   const state before = s;
   s = combine(s, x, k);

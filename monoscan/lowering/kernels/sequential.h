@@ -11,10 +11,11 @@ template <bool scanned> static void column(const piece& p, ms_int j) {
   captures k = {};
   captured_arrays::get(p, j, k);
   state c = {};
+  element x = {};
   ms_int t = p.t0, at = reverse ? p.g->n - 1 - t : t;
   if (p.seeded) registers::get_one(p, j, c);
   else if (t < p.t1) {
-    in::read(p, at, j, c);
+    in::read(p, at, j, x), c = first(x, k);
     if (scanned) {
       if constexpr (inclusive) out::write(p, at, j, c);
       else if constexpr (has_identity) out::write(p, at, j, identity());
@@ -22,7 +23,6 @@ template <bool scanned> static void column(const piece& p, ms_int j) {
     ++t, at += down;
   }
   for (; t < p.t1; ++t, at += down) {
-    state x;
     in::read(p, at, j, x);
     const state y = combine(c, x, k);
     if (scanned) out::write(p, at, j, inclusive ? y : c);

@@ -1,13 +1,24 @@
 // The state in registers: what moves its lanes about, and rows of carries, where it waits between pieces.
 //
-// The generated text gives `operation`, the operator on vectors, and `registers`, a list of the lanes of its state.
+// The generated text gives `operation`, the operator on vectors, `element`, what stands on its right, and `registers`,
+// a list of the lanes of its state. It says `action`, whether states are no elements, and then `begins`, whether the
+// first element begins one.
 #pragma once
 #include "memory.h"
 
 typedef operation::state state;
 typedef operation::captures captures;
 
-COMBINE state combine(const state& l, const state& r, const captures& k) { return operation::combine(l, r, k); }
+COMBINE state combine(const state& l, const element& r, const captures& k) { return operation::combine(l, r, k); }
+
+// The state that a first element makes: of a scan the element itself. An action of a given state asks for none.
+template <class O, class X>
+INLINE typename O::state first_of([[maybe_unused]] const X& x, [[maybe_unused]] const captures& k) {
+  if constexpr (begins) return O::begin(x, k);
+  else if constexpr (!action) return x;
+  else return typename O::state();
+}
+INLINE state first(const element& x, const captures& k) { return first_of<operation>(x, k); }
 
 // What an exclusive scan without an init starts from.
 template <class K> INLINE typename K::state identity_of() {

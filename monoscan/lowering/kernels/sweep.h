@@ -43,7 +43,8 @@ template <class... L> NOINLINE void keep_carries(const piece& p, const above& a,
 // W columns of one row, or the first m. `keep`: into the row of carries too.
 template <bool scanned, bool keep, bool part>
 INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
-  state l, x;
+  state l;
+  element x;
   captures k;
   part ? in::load_part(e, j, m, x) : in::load(e, j, x);
   load_captures(p, e, j, k);

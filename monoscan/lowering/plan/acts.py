@@ -47,6 +47,11 @@ class Acts:
         return None if self.begin is None else self.begin.program
 
     @cached_property
+    def joint(self) -> Layout:
+        """The geometry of elements and of the state that is given, together."""
+        return attrs.evolve(self.elements, init=self.given)
+
+    @cached_property
     def layout(self) -> Layout:
         """The geometry of the results: each leaf has the batch axes of all that it depends on.
 

@@ -51,7 +51,8 @@ class AlignedScan:
         want_carry: The last state of every leaf is wanted too.
         identity: A constant for each state lane, where an exclusive scan without ``init`` starts.
         strategy: The portable strategy that stands for it.
-        combine: Of an act, the operator's ``combine``, by which trees run.
+        action: The step is an action: states are no elements.
+        combine: Of an act, the operator's ``combine``, by which trees run; none runs without.
         begin: Of an act without a first state, the program of the one that a first element begins.
     """
 
@@ -64,6 +65,7 @@ class AlignedScan:
     want_carry: bool = False
     identity: Scalars | None = None
     strategy: str = "brent_kung"
+    action: bool = False
     combine: Program | None = None
     begin: Program | None = None
 
@@ -93,14 +95,15 @@ class AlignedScan:
         return tuple(self._reached(leaf) for leaf in range(self.program.arity))
 
     def _reached(self, leaf: int) -> Reached:
-        if self.combine is None:
+        if not self.action:
             leaves = self.program.carried((leaf,), parts=True)
             return Reached(leaves, leaves)
         states = self.program.carried((leaf,))
         read = frozenset[int]().union(*(self.program.reads[i][1] for i in states))
         if self.begin is not None:
             read |= frozenset[int]().union(*(self.begin.reads[i][1] for i in states))
-        return Reached(self.combine.carried(read, parts=True), states)
+        products = tuple(sorted(read)) if self.combine is None else self.combine.carried(read, parts=True)
+        return Reached(products, states)
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
@@ -125,7 +128,8 @@ def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
 
 
 def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | None:
-    if not acts.traced or problem.program is None or acts.act.program is None:
+    known = problem.program is not None or strategy == "sequential"  # which makes no products
+    if not acts.traced or acts.act.program is None or not known:
         return None
     return AlignedScan(
         program=acts.act.program,
@@ -135,6 +139,7 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
         inclusive=problem.options.inclusive,
         want_carry=problem.options.return_carry,
         strategy=strategy,
+        action=True,
         combine=problem.program,
         begin=acts.begun,
     )
@@ -150,8 +155,8 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
         rank: The number of batch axes.
         combine: Combines lanes. Default: the program does.
     """
-    if scan.combine is not None:
-        return _run_act(scan, scan.combine, arrays, axis, rank)
+    if scan.action:
+        return _run_act(scan, arrays, axis, rank)
     elements, captures, init = scan.unpack(arrays)
     leads = leads_of(scan, arrays, axis, rank)
     xs = states(scan, elements, leads)
@@ -175,11 +180,11 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
     return _outputs(scan, ys, axis) + _carries(scan, carry, axis)
 
 
-def _run_act(scan: AlignedScan, combine: Program, arrays: Arrays, axis: int, rank: int) -> Leaves:
+def _run_act(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """The states that elements lead through from a first one."""
     elements, captures, init = scan.unpack(arrays)
     leads = leads_of(scan, arrays, axis, rank)
-    xs = _products(combine, elements, captures, rank)
+    xs = _products(scan, elements, captures, rank)
     xs = flip(xs, axis) if scan.reverse else xs
     constants = capture_lanes(captures, rank)
     spread = [lead for lead, leaf in zip(leads, scan.state, strict=True) for _ in range(leaf.lanes)]
@@ -199,22 +204,23 @@ def _run_act(scan: AlignedScan, combine: Program, arrays: Arrays, axis: int, ran
         xs = cut(xs, axis, 1, length_of(xs, axis))
     ys, last = begun, first
     if length_of(xs, axis):
-        combined = by_lanes(combine, constants)
-        ys, last = run_states(scan.strategy, combined, act, xs, first, axis, inclusive=scan.inclusive)
+        combine = None if scan.combine is None else by_lanes(scan.combine, constants)
+        ys, last = run_states(scan.strategy, combine, act, xs, first, axis, inclusive=scan.inclusive)
         ys = join(axis, begun, ys) if begun else ys
     joined = [join_lanes(lanes, scan.events) for lanes in (ys, last)]
     return _outputs(scan, joined[0], axis) + _carries(scan, joined[1], axis)
 
 
-def _products(combine: Program, elements: Arrays, captures: Arrays, rank: int) -> Leaves:
+def _products(scan: AlignedScan, elements: Arrays, captures: Arrays, rank: int) -> Leaves:
     """The lanes of elements, with the batch shapes that products of them have."""
+    leaves, combine = scan.program.elements, scan.combine
     own, shared = [tuple(x.shape[:rank]) for x in elements], [tuple(c.shape[:rank]) for c in captures]
     spread = []
-    for i, (x, leaf) in enumerate(zip(elements, combine.outputs, strict=True)):
-        shapes = [own[j] for j in combine.carried((i,), parts=True)]
+    for i, (x, leaf) in enumerate(zip(elements, leaves, strict=True)):
+        shapes = [own[j] for j in ((i,) if combine is None else combine.carried((i,), parts=True))]
         lead = mx.broadcast_shapes(*shapes, *shared, *shapes[:1])
         spread.append(mx.broadcast_to(x.astype(dtypes.by_name(leaf.dtype)), (*lead, *leaf.shape)))
-    return split_lanes(spread, [leaf.shape for leaf in combine.outputs])
+    return split_lanes(spread, [leaf.shape for leaf in leaves])
 
 
 def _outputs(scan: AlignedScan, leaves: Leaves, axis: int) -> Leaves:

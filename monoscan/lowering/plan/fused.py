@@ -51,7 +51,8 @@ class Fused:
 
     Args:
         leaves: The leaves of the elements that it reads, ascending.
-        emit: The leaves among all that it yields.
+        states: The leaves of the state that it holds, ascending; of a scan the same.
+        emit: The leaves of the state that it yields.
         spec: The kernel; its loop included.
         scan: What it computes, for gradients.
         cut: How its work is cut.
@@ -59,6 +60,7 @@ class Fused:
     """
 
     leaves: tuple[int, ...]
+    states: tuple[int, ...]
     emit: tuple[int, ...]
     spec: Spec
     scan: AlignedScan
@@ -127,7 +129,7 @@ def _kernel(
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     constants = problem.neutral if problem.needs_identity() else None
     known: dict[str, Any] = {
-        "elements": tuple(_element_dtype(problem, i) for i in leaves),
+        "elements": tuple(element_dtype(problem, i) for i in leaves),
         "results": tuple(dtypes.lane(problem.results[i]) for i in emit) if problem.options.results else (),
         "emit": tuple(leaves.index(i) for i in emit),
         "want_results": problem.options.results,
@@ -138,23 +140,23 @@ def _kernel(
         "flush": flush,
     }
     lead = _lead(problem.layout, emit[0])
-    inner, steps = _inner(problem, leaves, lead), problem.layout.length
+    inner = columns_of([padded(problem, leaf) for leaf in leaves], lead, problem.layout.axis)
+    steps = problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     spec: Spec
     if isinstance(program, ArrayProgram):
-        spec = RolledSpec(_restricted(program, leaves), **known)
+        spec = RolledSpec(restricted(program, leaves), **known)
     else:
-        spec = _straight(problem, KernelSpec(_restricted(program, leaves), **known), leaves, inner)
-    return Fused(
-        leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), _bytes(problem, leaves, emit)
-    )
+        spec = _straight(problem, KernelSpec(restricted(program, leaves), **known), leaves, inner)
+    moved = _bytes(problem, leaves, emit)
+    return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved)
 
 
 def _straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner: int) -> KernelSpec:
     """A kernel of straight-line code with its loop."""
     spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
     spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
-    if _too_large(spec) or _too_short(problem, spec) or not regroups_safely(spec):
+    if too_large(spec) or _too_short(problem, spec) or not regroups_safely(spec):
         spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
     return spec
 
@@ -166,7 +168,7 @@ def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> 
     return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)
 
 
-def _too_large(spec: KernelSpec) -> bool:
+def too_large(spec: KernelSpec) -> bool:
     """Whether vector code would spill its registers, or take the compiler seconds."""
     code = _operations(spec.combine)
     if spec.loop is Loop.ROWS:
@@ -207,7 +209,7 @@ def _aligned(problem: Problem, spec: Spec) -> AlignedScan:
     )
 
 
-def _element_dtype(problem: Problem, leaf: int) -> str:
+def element_dtype(problem: Problem, leaf: int) -> str:
     """What a kernel reads: halves as they are stored, everything else as it is combined."""
     stored, promoted = problem.stored[leaf], problem.results[leaf]
     return dtypes.lane(stored if stored == promoted else promoted)
@@ -225,12 +227,16 @@ def _loop(problem: Problem, inner: int, width: int) -> Loop:
     return Loop.PANELS if inner <= PANEL_VECTORS * width else Loop.SWEEP
 
 
-def _inner(problem: Problem, leaves: tuple[int, ...], lead: Shape) -> int:
-    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike."""
-    layout = problem.layout
-    aligned = [padded(problem, leaf) for leaf in leaves]
+def columns_of(aligned: list[Shape], lead: Shape, scan: int) -> int:
+    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike.
+
+    Args:
+        aligned: The aligned shapes of the leaves, without their event axes.
+        lead: What they broadcast to.
+        scan: The scan axis.
+    """
     inner, pattern = 1, None
-    for axis in range(len(lead) - 1, layout.axis, -1):
+    for axis in range(len(lead) - 1, scan, -1):
         if lead[axis] == 1:
             continue
         spread = tuple(shape[axis] == 1 for shape in aligned)
@@ -247,7 +253,7 @@ def padded(problem: Problem, leaf: int) -> Shape:
     return layout.with_length(batch, layout.length)
 
 
-def _restricted(program: Lowered, leaves: tuple[int, ...]) -> Lowered:
+def restricted(program: Lowered, leaves: tuple[int, ...]) -> Lowered:
     """The program on some of the leaves, which read no others."""
     kept = _kept_inputs(program, leaves)
     return program.select(leaves).reorder(kept, len(leaves))

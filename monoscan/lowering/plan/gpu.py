@@ -66,6 +66,11 @@ class GpuKernel:
     launches: tuple[GpuLaunch, ...]
     bytes: int
 
+    @property
+    def states(self) -> tuple[int, ...]:
+        """The leaves of the state that they hold: those of the elements."""
+        return self.leaves
+
 
 def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     """The kernels of a scan on a GPU; or why there are none.
@@ -74,6 +79,8 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
         problem: What was asked.
         target: ``metal`` or ``cuda``.
     """
+    if problem.acts is not None:
+        return "there are no GPU kernels of acts"
     if problem.options.shapeless:
         return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
     found = computed(problem, 16, problem.program)

@@ -240,9 +240,8 @@ class Plan:
             f"{name}{list(batch + event)}"
             for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=True)
         )
-        how = (
-            "one after another" if self.strategy == "sequential" else "each from the product of the elements before it"
-        )
+        ordered = self.strategy == "sequential" or self.kernels
+        how = "one after another" if ordered else "each from the product of the elements before it"
         return f"{leaves}, {'begun by the first element' if acts.given is None else 'given'}; {how}"
 
     def _lines(self) -> list[str]:

@@ -154,6 +154,26 @@ class Problem:
         """The dtype in which each leaf is combined, and that of the carry."""
         return accumulators(self.operator, self.stored)
 
+    @property
+    def joint(self) -> Layout:
+        """The geometry of all that goes in: of an act that of the state too."""
+        return self.layout if self.acts is None else self.acts.joint
+
+    @property
+    def outcome(self) -> Layout:
+        """The geometry of results."""
+        return self.layout if self.acts is None else self.acts.layout
+
+    @property
+    def rounded(self) -> tuple[str, ...]:
+        """The dtype of each leaf of the results: of an act those of states."""
+        return self.results if self.acts is None else self.acts.results
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The dtype of each leaf of the carry."""
+        return self.accumulators if self.acts is None else tuple(leaf.dtype for leaf in self.acts.leaves)
+
     @cached_property
     def facts(self) -> Facts:
         """The operator's facts at these dtypes."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.estimates import INLINE_LIMIT, backward_nanoseconds
@@ -29,21 +30,24 @@ class _Backward:
         self.spec = spec
         self.adjoint = spec.adjoint
         self.state = spec.adjoint.program.outputs
+        self.element = spec.adjoint.program.elements
+        self.programs = spec.programs
         self.captures = spec.adjoint.program.captures
         self.scalar = spec.width == 1
         self.pointers = 0
 
     def text(self) -> str:
         """All of it, in order."""
-        step = self.adjoint.step
-        mask = mask_bytes({instr.dtype for instr in step.code} | {leaf.dtype for leaf in step.outputs})
+        step, programs = self.adjoint.step, self.programs
+        used = {instr.dtype for program in programs for instr in program.code}
+        mask = mask_bytes(used | {leaf.dtype for leaf in step.outputs})
         lists = self._lists()  # counts the pointers
         return f"""\
 #define MS_WIDTH {4 if self.scalar else self.spec.width}
 #define MS_MASK i{8 * mask}
 #define MS_FLUSH {self.spec.flushes:d}
 #define STEP {"INLINE" if len(step.code) <= INLINE_LIMIT else "NOINLINE"}
-#include "{emit.header(step)}"
+#include "{emit.header(*programs)}"
 #include "arrays.h"
 
 {self._operation()}
@@ -57,7 +61,8 @@ class _Backward:
         arrays = len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights)
         live, moved = len(adjoint.live), arrays + len(adjoint.outputs)
         yield from (("reverse", adjoint.reverse), ("inclusive", adjoint.inclusive), ("seeded", adjoint.seeded))
-        yield from (("shifted", adjoint.shifted), ("scalar_code", self.scalar), ("from_end", False))
+        yield from (("begins", adjoint.begin is not None), ("shifted", adjoint.shifted))
+        yield from (("scalar_code", self.scalar), ("from_end", False))
         yield from (("inputs", arrays + len(self.captures)), ("outputs", len(adjoint.outputs)))
         yield from (("inits", live + len(adjoint.lefts) * adjoint.seeded), ("carries", max(live, 1)))
         yield from (("pointers", self.pointers), ("live_lanes", sum(self.state[i].lanes for i in adjoint.live)))
@@ -67,25 +72,26 @@ class _Backward:
 
     def _operation(self) -> str:
         step, live = self.adjoint.step, list(self._lanes("g", self.adjoint.live))
-        operands = [*self._lanes("l", range(len(self.state))), *self._lanes("r", range(len(self.state)))]
+        element = list(_lanes("r", self.element, range(len(self.element))))
         captured = [(f"c{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.captures) for k in range(leaf.lanes)]
-        names = [f"o.{name}" for name, _ in (*operands, *captured)] + [f"g.{name}" for name, _ in live]
-        lines, results = emit.statements(step, names, "o.")
+        state = self._lanes("l", range(len(self.state)))
+        first = [f"o.{name}" for name, _ in (*element, *captured)] + [f"g.{name}" for name, _ in live]
+        lines, results = emit.statements(step, [*(f"o.{name}" for name, _ in state), *first], "o.")
         given = [(f"d{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.adjoint.outputs) for k in range(leaf.lanes)]
         given = [(name, dtype) for (name, _), dtype in zip(given, self._held(), strict=True)]
         targets = [*(f"left.{name}" for name, _ in live), *(f"d.{name}" for name, _ in given)]
         lines += [f"{target} = {value};" for target, value in zip(targets, results, strict=True)]
         held = [
             *self._lanes("l", self.adjoint.lefts),
-            *self._lanes("r", self.adjoint.rights),
+            *_lanes("r", self.element, self.adjoint.rights),
             *captured,
-            *emit.number_lanes(step),
+            *self._numbers(),
         ]
         body = "\n".join(f"    {line}" for line in lines)
-        copies = "\n".join(f"    {line}" for line in self._copies(given))
+        start = "\n".join(f"    {line}" for line in self._start(first, given))
         return f"""\
 template <class V> struct adjoint {{
-{emit.family_types(step, [dtype for _, dtype in (*live, *held, *given)])}
+{emit.family_types(self.programs, [dtype for _, dtype in (*live, *held, *given)])}
 {_struct("cotangents", live)}
 {_struct("operands", held)}
 {_struct("gradients", given)}
@@ -93,8 +99,9 @@ template <class V> struct adjoint {{
 {_used("cotangents&", "left", body)}, {_used("gradients&", "d", body)}) {{
 {body}
   }}
-  INLINE void copy({_used("const cotangents&", "g", copies)}, {_used("gradients&", "d", copies)}) {{
-{copies}
+  INLINE void start({_used("const operands&", "o", start)}, {_used("const cotangents&", "g", start)}, \
+{_used("gradients&", "d", start)}) {{
+{start}
   }}
 }};
 typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
@@ -102,14 +109,25 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
 
     def _lanes(self, prefix: str, leaves: Iterable[int]) -> Iterator[tuple[str, str]]:
         """The lanes of some leaves of the state, and their dtypes."""
-        return ((f"{prefix}{i}_{k}", self.state[i].dtype) for i in leaves for k in range(self.state[i].lanes))
+        return _lanes(prefix, self.state, leaves)
+
+    def _numbers(self) -> list[tuple[str, str]]:
+        programs = zip(self.programs, "nb", strict=False)
+        return [member for program, letter in programs for member in emit.number_lanes(program, letter)]
 
     def _held(self) -> list[str]:
         outputs = self.adjoint.step.outputs[len(self.adjoint.live) :]
         return [leaf.dtype for leaf in outputs for _ in range(leaf.lanes)]
 
-    def _copies(self, given: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """The gradients of the first element: its cotangents."""
+    def _start(self, names: Sequence[str], given: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """The gradients of the first element, where no state comes before: its cotangents, where it is the first state."""
+        if self.adjoint.seeded:
+            return
+        for start in self.programs[1:]:
+            lines, results = emit.statements(start, names, "o.", "b")
+            yield from lines
+            yield from (f"d.{target} = {value};" for (target, _), value in zip(given, results, strict=True))
+            return
         own = list(self._lanes("g", self.adjoint.gradients))
         live = {name for name, _ in self._lanes("g", self.adjoint.live)}
         for number, (target, dtype) in enumerate(given):
@@ -119,7 +137,7 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
     def _lists(self) -> str:
         adjoint, spec = self.adjoint, self.spec
         count = iter(range(len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights) + len(self.captures)))
-        rights = [self._array(next(count), adjoint.stored[i], "operands", f"r{i}", self.state[i].lanes)
+        rights = [self._array(next(count), adjoint.stored[i], "operands", f"r{i}", self.element[i].lanes)
                   for i in adjoint.rights]  # fmt: skip
         lefts = [self._array(next(count), name, "operands", f"l{i}", self.state[i].lanes)
                  for i, name in zip(adjoint.lefts, spec.states, strict=True)]  # fmt: skip
@@ -137,7 +155,7 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
         self.pointers = pointers
         named = {"rights": rights, "lefts": lefts, "weights": weights, "captured_arrays": captured, "out": out,
                  "states_before": before, "ends": ends}  # fmt: skip
-        members = [f"&operation::operands::{name}" for name, _ in emit.number_lanes(adjoint.step)]
+        members = [f"&operation::operands::{name}" for name, _ in self._numbers()]
         lists = [wrapped("typedef arrays<", items, f"> {name};") for name, items in named.items()]
         return "\n".join([*lists, wrapped("typedef numbers<", members, "> held_numbers;")])
 
@@ -145,6 +163,10 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
         members = ", ".join(f"&operation::{struct}::{prefix}_{k}" for k in range(lanes))
         place, self.pointers = self.pointers, self.pointers + lanes
         return f"lanes_of<{number}, {place}, {tag(dtype)}, {members}>"
+
+
+def _lanes(prefix: str, leaves: Sequence[Leaf], chosen: Iterable[int]) -> Iterator[tuple[str, str]]:
+    return ((f"{prefix}{i}_{k}", leaves[i].dtype) for i in chosen for k in range(leaves[i].lanes))
 
 
 def _struct(name: str, lanes: Sequence[tuple[str, str]]) -> str:

@@ -8,6 +8,7 @@ import attrs
 
 from monoscan.dtypes import HALF
 from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.spec import vector_lanes
 
@@ -33,20 +34,27 @@ class BackwardSpec:
     flush: bool = True
 
     @property
+    def programs(self) -> tuple[Program, ...]:
+        """What runs: the step, and what starts, where there is a program of that."""
+        start = self.adjoint.start
+        return (self.adjoint.step,) if start is None else (self.adjoint.step, start)
+
+    @property
     def flushes(self) -> bool:
         """Whether subnormal results may become zero."""
-        return self.flush and "float64" not in self.adjoint.step.dtypes
+        return self.flush and all("float64" not in program.dtypes for program in self.programs)
 
     @cached_property
     def width(self) -> int:
         """Lanes of a vector."""
-        step = self.adjoint.step
-        used = {step.dtypes[a] for instr in step.code for a in instr.args} | {instr.dtype for instr in step.code}
-        used |= {leaf.dtype for leaf in step.outputs}
+        used = {leaf.dtype for leaf in self.adjoint.step.outputs}
+        for program in self.programs:
+            used |= {program.dtypes[a] for instr in program.code for a in instr.args}
+            used |= {instr.dtype for instr in program.code}
         return vector_lanes(used, self.vector_bytes) if self.vector_bytes else 1
 
 
 def can_render(spec: BackwardSpec) -> bool:
     """Whether there is code for all that it computes and holds."""
     names = (*spec.states, *spec.weights, *spec.captures, *spec.adjoint.stored)
-    return emit.missing(spec.adjoint.step) is None and not set(names) - {*emit.TYPES, *HALF}
+    return not any(map(emit.missing, spec.programs)) and not set(names) - {*emit.TYPES, *HALF}

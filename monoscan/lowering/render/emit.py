@@ -79,24 +79,25 @@ def missing(program: Program) -> str | None:
     return None
 
 
-def header(program: Program) -> str:
-    """The header that has all that the program calls."""
-    calls = any(instr.dtype in FLOATS and instr.op not in _PLAIN for instr in program.code)
+def header(*programs: Program) -> str:
+    """The header that has all that the programs call."""
+    calls = any(instr.dtype in FLOATS and instr.op not in _PLAIN for program in programs for instr in program.code)
     return "maths.h" if calls else "ops.h"
 
 
-def family_types(program: Program, more: Iterable[str]) -> str:
-    """The types of the family under their own names, those that a program and some more dtypes need."""
-    named = {TYPES[dtype] for dtype in (*more, *(leaf.dtype for leaf in program.captures))}
-    for instr in program.code:
-        operands = [program.dtypes[a] for a in instr.args]
-        named |= {TYPES[dtype] for dtype in (instr.dtype, *operands)}
-        if instr.op is Op.CAST and operands[0] in FLOATS and instr.dtype in INTEGERS:
-            named.add(_CUT.get(instr.dtype, "i32"))
+def family_types(programs: Sequence[Program], more: Iterable[str]) -> str:
+    """The types of the family under their own names, those that some programs and some more dtypes need."""
+    named = {TYPES[dtype] for dtype in (*more, *(leaf.dtype for program in programs for leaf in program.captures))}
+    for program in programs:
+        for instr in program.code:
+            operands = [program.dtypes[a] for a in instr.args]
+            named |= {TYPES[dtype] for dtype in (instr.dtype, *operands)}
+            if instr.op is Op.CAST and operands[0] in FLOATS and instr.dtype in INTEGERS:
+                named.add(_CUT.get(instr.dtype, "i32"))
     return "\n".join(f"  typedef typename V::{name} {name};" for name in sorted(named))
 
 
-def statements(program: Program, lanes: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
+def statements(program: Program, lanes: Sequence[str], prefix: str, letter: str = "n") -> tuple[list[str], list[str]]:
     """The statements of a program and the text of each result, given its inputs' text.
 
     A table that several lookups read is written once.
@@ -105,9 +106,11 @@ def statements(program: Program, lanes: Sequence[str], prefix: str) -> tuple[lis
         program: The program.
         lanes: The text of each input lane.
         prefix: What stands in front of the names of `number_lanes`.
+        letter: Their letter.
     """
     names = list(lanes)
-    given = {value: f"{prefix}{name}" for value, (name, _) in zip(numbers(program), number_lanes(program), strict=True)}
+    held = zip(numbers(program), number_lanes(program, letter), strict=True)
+    given = {value: f"{prefix}{name}" for value, (name, _) in held}
     lines: list[str] = []
     tables: dict[tuple[int, ...], str] = {}
     for number, instr in enumerate(program.code, program.num_lanes):
@@ -128,9 +131,9 @@ def statements(program: Program, lanes: Sequence[str], prefix: str) -> tuple[lis
     return lines, [names[value] for value in program.results]
 
 
-def number_lanes(program: Program) -> list[tuple[str, str]]:
+def number_lanes(program: Program, letter: str = "n") -> list[tuple[str, str]]:
     """The members that hold the numbers of a program, and their dtypes."""
-    return [(f"n{place}", program.dtypes[value]) for place, value in enumerate(numbers(program))]
+    return [(f"{letter}{place}", program.dtypes[value]) for place, value in enumerate(numbers(program))]
 
 
 def literal(value: Any, dtype: str) -> str:

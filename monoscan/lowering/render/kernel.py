@@ -10,7 +10,7 @@ from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
-from monoscan.lowering.render.operator import operator
+from monoscan.lowering.render.operator import element_lanes, number_members, operator
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
@@ -27,7 +27,7 @@ def render(spec: KernelSpec) -> str:
 
 def unsupported(spec: KernelSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
-    missing = emit.missing(spec.program(spec.computed))
+    missing = next(filter(None, map(emit.missing, spec.programs(spec.computed))), None)
     if missing:
         return f"no CPU code for {missing}"
     if not spec.dtypes:
@@ -39,7 +39,7 @@ def unsupported(spec: KernelSpec) -> str | None:
 
 def unsupported_storage(spec: KernelSpec | RolledSpec) -> str | None:
     """The first array whose items a kernel cannot read or write, in words for the user."""
-    pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.state, strict=True)]
+    pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.element, strict=True)]
     pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
     pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]
     for stored, held in pairs:
@@ -59,8 +59,8 @@ class _Kernel:
         self.spec = spec
         self.scalar = spec.loop is Loop.SEQUENTIAL
         self.leaves = spec.computed
-        self.read = spec.read if self.scalar else spec.tree
-        self.lanes = spec.lanes_of(sorted({*self.leaves, *self.read}))  # of the state
+        self.read = spec.read if self.scalar or spec.action else spec.tree
+        self.lanes = spec.lanes_of(sorted({*self.leaves, *(() if spec.action else self.read)}))  # of the state
         self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
         self.offsets = carry_offsets(spec)
         self.watched = _watched(spec)
@@ -76,9 +76,10 @@ class _Kernel:
 #define MS_FLUSH {spec.flushes:d}
 #define BULK {"INLINE" if len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
 #define COMBINE {combine}
-#include "{emit.header(spec.program(self.leaves))}"
+#include "{emit.header(*spec.programs(self.leaves))}"
 
 {operator(spec, self.leaves, self.lanes, family)}
+typedef operation::{"element" if spec.action else "state"} element;
 {declare(self._facts())}
 #include "state.h"
 {self._lists()}
@@ -86,7 +87,7 @@ class _Kernel:
 """
 
     def _facts(self) -> Iterator[tuple[str, object]]:
-        spec, arity, captured = self.spec, self.spec.combine.arity, len(self.spec.capture_dtypes)
+        spec, arity, captured = self.spec, len(self.spec.element), len(self.spec.capture_dtypes)
         by_column = spec.loop in (Loop.SWEEP, Loop.PANELS)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
@@ -96,8 +97,9 @@ class _Kernel:
         yield "guarded", bool(self.watched)
         if not self.scalar:
             yield "whole_watch", spec.watch is not None and spec.watch.whole
+        yield from (("action", spec.action), ("begins", spec.begin is not None))
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
-        yield "outputs", len(self.outputs)
+        yield from (("states", len(spec.state)), ("outputs", len(self.outputs)))
         if not self.scalar:
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
@@ -130,10 +132,10 @@ class _Kernel:
         return spec.want_results and spec.inclusive and plain and set(spec.carried) <= set(spec.emit)
 
     def _lists(self) -> str:
-        spec, arity = self.spec, self.spec.combine.arity
-        read = [self._leaf(leaf, spec.elements[leaf], leaf) for leaf in self.read]
-        wrote = [self._leaf(number, dtype, leaf) for number, (leaf, dtype) in enumerate(self.outputs)]
-        numbers = ", ".join(f"&captures::{name}" for name, _ in emit.number_lanes(spec.program(self.leaves)))
+        spec, arity = self.spec, len(self.spec.element)
+        read = [self._read(leaf) for leaf in self.read]
+        wrote = [self._wrote(number, dtype, leaf) for number, (leaf, dtype) in enumerate(self.outputs)]
+        numbers = ", ".join(f"&captures::{name}" for name, _ in number_members(spec, self.leaves))
         captures = [f"numbers<{numbers}>"]
         for number, (array, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
             members = [f"&captures::c{number}_{lane}" for lane in range(array.lanes)]
@@ -149,7 +151,11 @@ class _Kernel:
             wrapped("static constexpr carry_facts carried[] = {", carried, "};"),
         ])  # fmt: skip
 
-    def _leaf(self, number: int, dtype: str, leaf: int) -> str:
+    def _read(self, leaf: int) -> str:
+        members = ", ".join(f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,)))
+        return f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, {members}>"
+
+    def _wrote(self, number: int, dtype: str, leaf: int) -> str:
         members = ", ".join(f"&state::s{lane}" for lane in self.spec.lanes[leaf])
         return f"leaf<{number}, {tag(dtype)}, {members}>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render.emit import TYPES, family_types, literal, number_lanes, statements
 from monoscan.lowering.render.spec import KernelSpec
 
@@ -18,33 +19,60 @@ def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], famil
         held: The lanes of the state, in order.
         family: ``vectors`` or ``scalars``: what the loop works with.
     """
-    program = spec.program(tuple(leaves))
-    names = [f"{side}.s{lane}" for side in "lr" for lane in range(len(spec.dtypes))]
+    step, *others = spec.programs(tuple(leaves))
+    element = element_lanes(spec, spec.read) if spec.action else []
+    state = [(f"s{lane}", spec.dtypes[lane]) for lane in held]
+    return f"""\
+template <class V> struct op {{
+{family_types((step, *others), [dtype for _, dtype in (*state, *element)])}
+  struct state {{
+{members(state)}
+  }};
+{_element(element) if spec.action else ""}  struct captures {{{_block(members([*captured(spec), *number_members(spec, leaves)]))}}};
+  INLINE state combine({_function(spec, step, leaves, held)}
+  }}
+{_begin(spec, others, leaves, held)}{_identity(spec, held)}}};
+typedef op<{family}> operation;
+"""
+
+
+def number_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
+    """The members that hold the numbers of a kernel's programs, and their dtypes."""
+    programs = zip(spec.programs(tuple(leaves)), "nb", strict=False)
+    return [member for program, letter in programs for member in number_lanes(program, letter)]
+
+
+def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
+    """The members that hold leaves of an element, and their dtypes: of a scan those of the state."""
+    letter = "x" if spec.action else "s"
+    return [(f"{letter}{lane}", spec.element[leaf].dtype) for leaf in leaves for lane in spec.element_lanes[leaf]]
+
+
+def _function(spec: KernelSpec, program: Program, leaves: Sequence[int], held: Sequence[int]) -> str:
+    """The parameters and the body of a program that yields a state."""
+    begins = not program.arity
+    names = [] if begins else [f"l.s{lane}" for lane in range(len(spec.dtypes))]
+    names += [f"r.{name}" for name, _ in element_lanes(spec, range(len(spec.element)))]
     names += [f"k.{name}" for name, _ in captured(spec)]
-    lines, results = statements(program, names, "k.")
+    lines, results = statements(program, names, "k.", "b" if begins else "n")
     if tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
         values = zip(spec.lanes_of(leaves), results, strict=True)
         lines += ["state y = {};", *(f"y.s{lane} = {value};" for lane, value in values), "return y;"]
     body = "\n".join(f"    {line}" for line in lines)
-    arguments = ", ".join(f"{kind} {name}" if f"{name}." in body else kind for kind, name in
-                          (("state", "l"), ("state", "r"), ("captures", "k")))  # fmt: skip
-    state = members([(f"s{lane}", spec.dtypes[lane]) for lane in held])
-    types = family_types(program, [spec.dtypes[lane] for lane in held])
-    return f"""\
-template <class V> struct op {{
-{types}
-  struct state {{
-{state}
-  }};
-  struct captures {{{_block(members([*captured(spec), *number_lanes(program)]))}}};
-  INLINE state combine({arguments}) {{
-{body}
-  }}
-{_identity(spec, held)}}};
-typedef op<{family}> operation;
-"""
+    sides = [("state", "l"), ("element" if spec.action else "state", "r"), ("captures", "k")][begins:]
+    arguments = ", ".join(f"{kind} {name}" if f"{name}." in body else kind for kind, name in sides)
+    return f"{arguments}) {{\n{body}"
+
+
+def _element(lanes: Sequence[tuple[str, str]]) -> str:
+    return f"  struct element {{\n{members(lanes)}\n  }};\n"
+
+
+def _begin(spec: KernelSpec, others: Sequence[Program], leaves: Sequence[int], held: Sequence[int]) -> str:
+    functions = (_function(spec, program, leaves, held) for program in others)
+    return "".join(f"  INLINE state begin({function}\n  }}\n" for function in functions)
 
 
 def captured(spec: KernelSpec) -> list[tuple[str, str]]:

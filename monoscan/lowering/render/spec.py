@@ -52,15 +52,16 @@ class ScanSpec(Generic[Combine]):
     """What every kernel of a scan is made from.
 
     Args:
-        combine: The traced program; its inputs are the left element, the right element
-            and the captured arrays, its outputs one element. The state is held in the
-            dtypes of the left element.
+        combine: The traced program; its inputs are the state, an element and the captured
+            arrays, its outputs the next state. Of a scan states are elements.
         elements: The storage dtype of each element leaf; differs from the state's dtype
             for halves only.
         results: The storage dtype of each emitted leaf, rounded to once.
         emit: The state leaves that are wanted, ascending. A leaf that is neither in it
             nor needed to compute one that is takes no part.
         captures: The storage dtypes of the captured arrays; the program's own if None.
+        action: States are no elements, and nothing is regrouped.
+        begin: Of an action the program of the state that a first element begins; None if one is given.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
         reverse: Walk from the last element to the first.
         inclusive: False: each position holds the fold of what comes before it.
@@ -75,6 +76,8 @@ class ScanSpec(Generic[Combine]):
     results: tuple[str, ...]
     emit: tuple[int, ...]
     captures: tuple[str, ...] | None = None
+    action: bool = False
+    begin: Combine | None = None
     want_results: bool = True
     reverse: bool = False
     inclusive: bool = True
@@ -86,6 +89,11 @@ class ScanSpec(Generic[Combine]):
     def state(self) -> tuple[Leaf, ...]:
         """The leaves of the state."""
         return self.combine.inputs[: self.combine.arity]
+
+    @property
+    def element(self) -> tuple[Leaf, ...]:
+        """The leaves of an element."""
+        return self.combine.elements
 
     @property
     def capture_dtypes(self) -> tuple[str, ...]:
@@ -118,7 +126,7 @@ class KernelSpec(ScanSpec[Program]):
     @cached_property
     def tree(self) -> tuple[int, ...]:
         """The leaves that a reassociating loop must hold: partial folds stand on the right too."""
-        return self.combine.carried(self.emit, parts=True)
+        return self.carried if self.action else self.combine.carried(self.emit, parts=True)
 
     @property
     def computed(self) -> tuple[int, ...]:
@@ -127,13 +135,18 @@ class KernelSpec(ScanSpec[Program]):
 
     @cached_property
     def read(self) -> tuple[int, ...]:
-        """The element leaves that a walk in fold order reads: also the first element's own."""
-        right = frozenset().union(*(self.combine.reads[leaf][1] for leaf in self.carried))
-        return tuple(sorted(right | frozenset(self.carried)))
+        """The element leaves that a walk in fold order reads: also those that make the first state."""
+        right = frozenset[int]().union(*(self.combine.reads[leaf][1] for leaf in self.carried))
+        first = frozenset() if self.action else frozenset(self.carried)
+        if self.begin is not None:
+            first = frozenset().union(*(self.begin.reads[leaf][1] for leaf in self.carried))
+        return tuple(sorted(right | first))
 
     @cached_property
     def watch(self) -> nonfinite.Watch | None:
         """What tells that regrouping broke an answer, lane by lane of `tree`; ``None`` if nothing does for sure."""
+        if self.action:
+            return None
         ordinary = self.ordinary or (frozenset[str](),) * len(self.state)
         kinds = tuple(ordinary[leaf] for leaf in self.tree for _ in range(self.state[leaf].lanes))
         found = nonfinite.watch(self.program(self.tree), kinds)
@@ -143,10 +156,12 @@ class KernelSpec(ScanSpec[Program]):
     @cached_property
     def lanes(self) -> tuple[range, ...]:
         """The state lanes of each leaf, counted over all leaves."""
-        ends = [0]
-        for leaf in self.state:
-            ends.append(ends[-1] + leaf.lanes)
-        return tuple(range(a, b) for a, b in pairwise(ends))
+        return _lanes(self.state)
+
+    @cached_property
+    def element_lanes(self) -> tuple[range, ...]:
+        """The same of an element."""
+        return _lanes(self.element)
 
     @cached_property
     def dtypes(self) -> tuple[str, ...]:
@@ -161,12 +176,17 @@ class KernelSpec(ScanSpec[Program]):
         """The combine, cut down to some of its outputs."""
         return _selected(self.combine, leaves)
 
+    def programs(self, leaves: tuple[int, ...]) -> tuple[Program, ...]:
+        """All that a loop runs which computes some of the leaves."""
+        step = self.program(leaves)
+        return (step,) if self.begin is None else (step, _selected(self.begin, leaves))
+
     @cached_property
     def values(self) -> frozenset[str]:
         """The dtypes of every value that a reassociating loop holds."""
-        program = self.program(self.tree)
-        used = {instr.dtype for instr in program.code}
-        return frozenset(used | {self.state[leaf].dtype for leaf in self.tree} | {c.dtype for c in program.captures})
+        used = {instr.dtype for program in self.programs(self.tree) for instr in program.code}
+        held = {self.state[leaf].dtype for leaf in self.tree} | {c.dtype for c in self.combine.captures}
+        return frozenset(used | held | ({self.element[leaf].dtype for leaf in self.read} if self.action else set()))
 
     @cached_property
     def width(self) -> int:
@@ -177,6 +197,13 @@ class KernelSpec(ScanSpec[Program]):
     def columns(self) -> int:
         """The most columns that the loop takes beside each other; 0 for any number."""
         return {Loop.ROWS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
+
+
+def _lanes(leaves: Iterable[Leaf]) -> tuple[range, ...]:
+    ends = [0]
+    for leaf in leaves:
+        ends.append(ends[-1] + leaf.lanes)
+    return tuple(range(a, b) for a, b in pairwise(ends))
 
 
 @PROGRAMS.memoised

@@ -11,13 +11,13 @@ Act = Combine
 
 
 def run_states(
-    strategy: str, combine: Combine, act: Act, xs: Leaves, first: Leaves, axis: int, *, inclusive: bool
+    strategy: str, combine: Combine | None, act: Act, xs: Leaves, first: Leaves, axis: int, *, inclusive: bool
 ) -> tuple[Leaves, Leaves]:
     """The states, and the last one with a scan axis of length 1.
 
     Args:
         strategy: ``"sequential"``, or the tree by which products of elements are made.
-        combine: Combines arrays of elements.
+        combine: Combines arrays of elements; trees need it.
         act: The states after elements.
         xs: Elements in fold order.
         first: The state before them, with a scan axis of length 1.
@@ -28,6 +28,7 @@ def run_states(
     if strategy == "sequential":
         ys = _in_order(act, xs, first, axis)
     else:
+        assert combine is not None, "planning chooses no tree then"
         ys = act(first, INCLUSIVE[strategy](combine, xs, axis, BASE))
     last = cut(ys, axis, n - 1, n)
     return (ys if inclusive else join(axis, first, cut(ys, axis, 0, n - 1))), last

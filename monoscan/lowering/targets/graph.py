@@ -54,22 +54,22 @@ def aligned_arrays(
     problem: Problem, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
 ) -> list[mx.array]:
     """Elements, captured arrays and ``init``, aligned, complex ones as pairs."""
-    layout = problem.layout
+    layout = problem.joint
     elements = [pairs(promoted(problem, layout.align(x, i), i)) for i, x in enumerate(leaves)]
     captured = [pairs(mx.expand_dims(c, list(range(layout.rank + 1)))) for c in captures.operands]
-    names = problem.accumulators
+    names = problem.carried
     starts = [pairs(layout.align_init(x, i).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())]
     return [*elements, *captured, *starts]
 
 
 def restored(problem: Problem, y: mx.array, leaf: int) -> mx.array:
     """A result of an aligned scan, as the caller sees it."""
-    return problem.layout.restore(from_pairs(y, problem.results[leaf]), leaf)
+    return problem.outcome.restore(from_pairs(y, problem.rounded[leaf]), leaf)
 
 
 def restored_carry(problem: Problem, y: mx.array, leaf: int) -> mx.array:
     """A carry of an aligned scan, as the caller sees it."""
-    return problem.layout.restore_carry(from_pairs(y, problem.accumulators[leaf]), leaf)
+    return problem.outcome.restore_carry(from_pairs(y, problem.carried[leaf]), leaf)
 
 
 def promoted(problem: Problem, x: mx.array, leaf: int) -> mx.array:

@@ -25,8 +25,12 @@ class Kernel(Protocol):
         """The leaves of the elements that it reads, ascending."""
 
     @property
+    def states(self) -> tuple[int, ...]:
+        """The leaves of the state that it holds, ascending."""
+
+    @property
     def emit(self) -> tuple[int, ...]:
-        """The leaves among all that it yields."""
+        """The leaves of the state that it yields."""
 
 
 @attrs.frozen(eq=False)
@@ -52,15 +56,15 @@ class Arranged:
         """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
         problem = self.problem
         arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
-        results: Results = [None] * len(leaves)
-        carry: Results = [None] * len(leaves)
+        results: Results = [None] * len(problem.rounded)
+        carry: Results = [None] * len(problem.rounded)
         for kernel, chosen, launch in self.launches:
             outputs = launch([arrays[i] for i in chosen])
             if problem.options.results:
                 for leaf, y in zip(kernel.emit, outputs, strict=False):
                     results[leaf] = y if self.plain else restored(problem, y, leaf)
                 outputs = outputs[len(kernel.emit) :]
-            for leaf, c in zip(kernel.leaves, outputs, strict=False):
+            for leaf, c in zip(kernel.states, outputs, strict=False):
                 if leaf in kernel.emit:
                     carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)
         return results, carry
@@ -68,18 +72,18 @@ class Arranged:
 
 def as_they_stand(problem: Problem) -> bool:
     """Whether the caller's leaves are what kernels take."""
-    layout = problem.layout
+    layout = problem.joint
     return (
         problem.stored == problem.results
-        and not dtypes.COMPLEX.intersection(problem.stored)
+        and not dtypes.COMPLEX.intersection(problem.stored + problem.rounded)
         and all(len(batch) == layout.rank for batch in layout.batch)
         and not problem.captures.arrays
         and layout.init is None
     )
 
 
-def arrays_of(problem: Problem, leaves: tuple[int, ...]) -> tuple[int, ...]:
-    """Which of the aligned arrays a kernel of these leaves takes: them, all captures, their init."""
+def arrays_of(problem: Problem, kernel: Kernel) -> tuple[int, ...]:
+    """Which of the aligned arrays a kernel takes: its leaves of elements, all captures, its leaves of the first state."""
     number, captured = len(problem.stored), len(problem.captures.arrays)
-    inits = tuple(number + captured + i for i in leaves) if problem.layout.init is not None else ()
-    return (*leaves, *range(number, number + captured), *inits)
+    inits = tuple(number + captured + i for i in kernel.states) if problem.joint.init is not None else ()
+    return (*kernel.leaves, *range(number, number + captured), *inits)

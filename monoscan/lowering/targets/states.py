@@ -95,7 +95,7 @@ def run(
         captures: The operator with the arrays that it captures.
         state: The leaves of the state before the first element, or ``None``.
     """
-    walk = Walk(problem, acts, captures, attrs.evolve(problem.layout, init=acts.given))
+    walk = Walk(problem, acts, captures, acts.joint)
     elements = [graph.promoted(problem, walk.layout.align(x, i), i) for i, x in enumerate(leaves)]
     first = None if state is None else _given(walk, state)
     if not isinstance(way, Portable):

@@ -112,14 +112,15 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     elif not can_render(spec):
         return None
     else:
-        source, given = render_backward(spec), table(spec.adjoint.step)
+        source, given = render_backward(spec), b"".join(map(table, spec.programs))
     with waiting("the kernel of a gradient"):
         kernel = compile_kernel(source)
     adjoint, state = spec.adjoint, spec.adjoint.program.outputs
     captures = adjoint.program.captures
-    elements = [*adjoint.rights, *adjoint.lefts, *adjoint.weights]
+    given_states = [*adjoint.lefts, *adjoint.weights]
     inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-    events = [*(state[i].shape for i in elements), *(c.shape for c in captures), *(state[i].shape for i in inits)]
+    elements = [adjoint.program.elements[i].shape for i in adjoint.rights] + [state[i].shape for i in given_states]
+    events = [*elements, *(c.shape for c in captures), *(state[i].shape for i in inits)]
     outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
     carries = [(dtypes.by_name(state[i].dtype), state[i].shape) for i in adjoint.live] if adjoint.seeded else []
     return build.load().Launch(

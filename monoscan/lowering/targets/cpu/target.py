@@ -60,12 +60,12 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     Raises:
         BridgeUnavailable: One of them, or the bridge, cannot be built.
     """
-    everything = tuple(range(len(problem.stored)))
-    launches = tuple((k, arrays_of(problem, k.leaves), _launch(problem, k)) for k in kernels)
+    launches = tuple((k, arrays_of(problem, k), _launch(problem, k)) for k in kernels)
     kernel, chosen, launch = launches[0]
     if (
         as_they_stand(problem)
-        and chosen == kernel.emit == everything
+        and chosen == tuple(range(len(problem.stored)))
+        and kernel.emit == tuple(range(len(problem.rounded)))
         and problem.options.results
         and not kernel.scan.want_carry
     ):
@@ -74,7 +74,7 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
 
 
 def _launch(problem: Problem, kernel: Fused) -> Launch:
-    layout = problem.layout
+    layout = problem.joint
     seeded = layout.init is not None
     identity, name = _identity(problem, kernel), problem.operator.name
     return launch_of(kernel.scan, kernel.spec, layout.axis, layout.rank + 1, seeded, name, identity)
@@ -83,6 +83,7 @@ def _launch(problem: Problem, kernel: Fused) -> Launch:
 def _identity(problem: Problem, kernel: Fused) -> tuple[bytes, ...]:
     """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel."""
     open_ended = problem.options.shapeless and kernel.scan.want_carry and problem.operator.has_identity
+    open_ended = open_ended and problem.acts is None  # whose carry would be a state
     constants = problem.neutral if open_ended else None
     if constants is None:
         return ()
@@ -114,8 +115,9 @@ def launch_of(
     with waiting(f"the kernel of {name}"):
         kernel = cpu_kernels.compile_kernel(render(spec))
     state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
-    events = [leaf.shape for leaf in spec.state]
+    elements = [leaf.shape for leaf in spec.element]
     captures = [leaf.shape for leaf in spec.combine.captures]
+    inits = [leaf.shape for leaf in spec.state] if seeded else []
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         own = attrs.evolve(
@@ -136,16 +138,31 @@ def launch_of(
         task=kernel.task,
         axis=axis,
         rank=rank,
-        elements=len(state),
+        elements=len(elements),
         captures=len(captures),
-        inits=len(state) if seeded else 0,
+        inits=len(inits),
         columns=spec.columns,
-        events=events + captures + events * seeded,
+        events=elements + captures + inits,
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
-        donors=[i if spec.elements[i] == name else -1 for i, name in zip(spec.emit, spec.results, strict=False)],
-        numbers=table(spec.program(spec.computed)) if isinstance(spec, KernelSpec) else b"",
+        donors=_donors(spec),
+        numbers=b"".join(map(table, spec.programs(spec.computed))) if isinstance(spec, KernelSpec) else b"",
         identity=identity,
         rules=Rules(scan, rescan),
         label=name,
     )
+
+
+def _donors(spec: Spec) -> list[int]:
+    """For each result the leaf of elements whose buffer it may take, or -1: a step reads its place before it writes there.
+
+    Of a scan that is its own leaf.
+    """
+    free = list(range(len(spec.elements)))
+    donors = []
+    for leaf, name in zip(spec.emit, spec.results, strict=False):
+        kind = (name, spec.state[leaf].shape)
+        fits = [i for i in free if (spec.elements[i], spec.element[i].shape) == kind and (spec.action or i == leaf)]
+        donors.append(fits[0] if fits else -1)
+        free = [i for i in free if i not in fits[:1]]
+    return donors

@@ -54,7 +54,7 @@ def prepare(problem: Problem, kernels: Sequence[GpuKernel]) -> Arranged:
 
 def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start) -> Arranged:
     """What runs the kernels of a scan, given what starts one."""
-    launches = [(kernel, arrays_of(problem, kernel.leaves), _launch(problem, kernel, start)) for kernel in kernels]
+    launches = [(kernel, arrays_of(problem, kernel), _launch(problem, kernel, start)) for kernel in kernels]
     return Arranged(problem, launches)
 
 

@@ -1,0 +1,128 @@
+"""Which kernels an act needs: one for each shape of states, each on the leaves that it reads."""
+
+from __future__ import annotations
+
+from math import prod
+
+import attrs
+
+from monoscan import dtypes
+from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
+from monoscan.lowering.plan.cut import cut
+from monoscan.lowering.plan.fused import PANEL_VECTORS, Fused, columns_of, element_dtype, restricted, too_large
+from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.render.kernel import unsupported
+from monoscan.lowering.render.spec import KernelSpec, Loop
+
+
+def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = True) -> tuple[Fused, ...] | str:
+    """The kernels of an act, or why none can be written, on any machine.
+
+    Args:
+        problem: What was asked.
+        acts: Its states.
+        vector_bytes: The width of the registers.
+        flush: Subnormal results may become zero.
+    """
+    scan = aligned_scan(problem, "sequential")
+    if scan is None:
+        untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
+        return f"not traceable: {untraced.reason}"
+    if scan.combine is not None:  # which gradients and tangents by arrays run as a tree
+        scan = attrs.evolve(scan, strategy=_portable(problem))
+    kernels = tuple(_kernel(problem, acts, scan, emit, vector_bytes, flush) for emit in _alike(problem, acts, scan))
+    return next(filter(None, (unsupported(kernel.straight) for kernel in kernels)), None) or kernels
+
+
+def _portable(problem: Problem) -> str:
+    return "sequential" if problem.options.strategy == "sequential" else "brent_kung"
+
+
+def _alike(problem: Problem, acts: Acts, scan: AlignedScan) -> list[tuple[int, ...]]:
+    """The leaves of the state, those of one shape together."""
+    alike: dict[object, list[int]] = {}
+    for leaf, reached in enumerate(scan.depends()):
+        # Where sizes are not known, results have one shape if they depend on the same leaves.
+        alike.setdefault(reached if problem.options.shapeless else _lead(acts, leaf), []).append(leaf)
+    return [tuple(emit) for emit in alike.values()]
+
+
+def _lead(acts: Acts, leaf: int) -> Shape:
+    return _padded(acts.joint, acts.layout.batch[leaf], acts.joint.length)
+
+
+def _padded(layout: Layout, batch: Shape, length: int) -> Shape:
+    """A batch shape aligned, with a scan axis of this length."""
+    return layout.with_length((1,) * (layout.rank - len(batch)) + batch, length)
+
+
+def _kernel(
+    problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...], vector_bytes: int, flush: bool
+) -> Fused:
+    depends = scan.depends()
+    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit))))
+    states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
+    names = tuple(scan.results[i] for i in emit)
+    spec = KernelSpec(
+        _on(scan.scalar, states, leaves),
+        elements=tuple(element_dtype(problem, i) for i in leaves),
+        results=names,
+        emit=tuple(states.index(i) for i in emit),
+        action=True,
+        begin=None if scan.begin is None else _on(scan.begin, states, leaves),
+        reverse=scan.reverse,
+        inclusive=scan.inclusive,
+        vector_bytes=vector_bytes,
+        flush=flush,
+    )
+    lead, steps = _lead(acts, emit[0]), acts.joint.length
+    inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
+    spec = _looped(problem, spec, inner)
+    own = attrs.evolve(
+        scan,
+        program=spec.combine,
+        emit=spec.emit,
+        results=names,
+        combine=None if scan.combine is None else restricted(scan.combine, leaves),
+        begin=spec.begin,
+    )
+    rows = prod(lead) // (steps * inner) if steps * inner else 0
+    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), _bytes(problem, acts, leaves, emit))
+
+
+def _on(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
+    """A step, or what begins a state, on some leaves of states and elements."""
+    first = program.arity + program.rights
+    kept = [
+        *(states if program.arity else ()),
+        *(program.arity + i for i in leaves),
+        *range(first, len(program.inputs)),
+    ]
+    return program.select(states).reorder(kept, len(states) if program.arity else 0, len(leaves))
+
+
+def _shapes(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> list[Shape]:
+    """The aligned shapes of what a kernel reads."""
+    layout = acts.joint
+    read = [_padded(layout, layout.batch[i], layout.length) for i in leaves]
+    return read + [_padded(layout, acts.given[i], 1) for i in states if acts.given is not None]
+
+
+def _looped(problem: Problem, spec: KernelSpec, inner: int) -> KernelSpec:
+    """The kernel with its loop: vectors of columns, or else one at a time."""
+    options = problem.options
+    if options.shapeless and problem.joint.axis < problem.joint.rank:
+        inner = max(inner, spec.width)
+    wide = attrs.evolve(spec, loop=Loop.PANELS if inner <= PANEL_VECTORS * spec.width else Loop.SWEEP)
+    narrow = options.strategy == "sequential" or inner < spec.width or too_large(wide)
+    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if narrow else wide
+
+
+def _bytes(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
+    layout = problem.layout
+    read = [(problem.stored[i], layout.with_length(layout.batch[i], layout.length) + layout.event[i]) for i in leaves]
+    written = [(acts.results[i], acts.layout.result_shape(i)) for i in emit]
+    return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)

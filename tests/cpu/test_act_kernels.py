@@ -1,0 +1,168 @@
+"""Kernels of ``act``: every loop against the fold in order in float64, bit for bit where rounding is MLX's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from act_cases import CASES, N, arrays, fold
+from selection import thinned
+
+import monoscan as ms
+from monoscan import tree
+from monoscan.lowering.plan.plan import Kernels, Plan
+from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.targets.cpu import build
+
+RNG = np.random.default_rng(5)
+NAMES = [case[0] for case in CASES]
+COLUMNS = {Loop.PANELS: 19, Loop.SWEEP: 67, Loop.SEQUENTIAL: 2}
+LOOPS = [(name, loop, begun) for name in NAMES for loop in COLUMNS for begun in (False, True)]
+
+
+def loop_of(plan: Plan) -> Loop:
+    assert isinstance(plan.way, Kernels)
+    return plan.way.fused[0].spec.loop
+
+
+def columns(elems: Any, count: int) -> Any:
+    """As many columns of elements as are asked for, each with steps in an order of its own."""
+    orders = np.stack([RNG.permutation(N) for _ in range(count)], axis=1)
+    return tree.map_leaves(lambda x: np.asarray(x)[orders], elems)
+
+
+def starts(state: Any, count: int) -> Any:
+    """A state for each column: of numbers some others."""
+    scales = RNG.uniform(0.5, 1, count).astype(np.float32)
+
+    def spread(x: Any) -> Any:
+        many = np.repeat(np.asarray(x)[None], count, axis=0)
+        return many * scales.reshape(-1, *[1] * (many.ndim - 1)) if many.dtype == np.float32 else many
+
+    return tree.map_leaves(spread, state)
+
+
+@pytest.mark.parametrize(
+    ("name", "loop", "begun"),
+    thinned(
+        LOOPS,
+        [("Affine", loop, begun) for loop in COLUMNS for begun in (False, True)]
+        + [("MatMul", Loop.SWEEP, False), ("FiniteMap", Loop.PANELS, True), ("Maybe", Loop.SWEEP, True)],
+    ),
+)
+def test_loops_are_the_fold_in_order(name: str, loop: Loop, begun: bool) -> None:
+    _, operator, elems, state, step, begin = CASES[NAMES.index(name)]
+    if begun and begin is None:
+        pytest.skip("no element begins a state")
+    count = COLUMNS[loop]
+    xs, start = columns(elems, count), None if begun else starts(state, count)
+    given = None if start is None else arrays(start)
+    for reverse, inclusive in ((False, True), (True, True), (True, False)):
+        if begun and not inclusive:
+            continue
+        options: dict[str, Any] = {"reverse": reverse, "inclusive": inclusive, "return_carry": True}
+        assert loop_of(ms.explain(operator, arrays(xs), act=True, state=given, **options)) is loop
+        found, last = ms.act(operator, arrays(xs), given, **options)
+        for j in {0, count // 2, count - 1}:
+            own = None if start is None else tree.map_leaves(lambda x, j=j: x[j], start)
+            expected = fold(step, begin, tree.map_leaves(lambda x, j=j: x[:, j], xs), own, reverse, inclusive)
+            _close(tree.map_leaves(lambda y, j=j: y[:, j], found), expected[0])
+            _close(tree.map_leaves(lambda y, j=j: y[j], last), expected[1])
+
+
+def _close(found: Any, expected: Any) -> None:
+    left, right = tree.flatten(found), tree.flatten(expected)
+    assert left[1] == right[1]
+    for x, y in zip(left[0], right[0], strict=True):
+        np.testing.assert_allclose(np.array(x), y, rtol=3e-4, atol=3e-4)
+
+
+Step = Callable[[Any, Any], Any]
+EXACT: list[tuple[str, ms.Semigroup, tuple[int, ...], tuple[int, ...], Step]] = [
+    ("Affine", ms.Affine(), (), (), lambda h, x: x[0] * h + x[1]),
+    ("MaxPlusAffine", ms.MaxPlusAffine(), (), (), lambda w, x: mx.maximum(w + x[0], x[1])),
+    ("MatrixAffine", ms.MatrixAffine(), (2, 2), (2,),
+     lambda h, x: (x[0][..., :, 0] * h[..., :1] + x[0][..., :, 1] * h[..., 1:]) + x[1]),
+    ("Semidirect", ms.Dual(ms.Semidirect(ms.Product(), ms.Sum())), (), (), lambda h, x: x[0] * h + x[1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "loop"),
+    thinned([(case[0], loop) for case in EXACT for loop in COLUMNS], [(case[0], Loop.PANELS) for case in EXACT[1:]]
+            + [("Affine", loop) for loop in COLUMNS]),
+)  # fmt: skip
+def test_states_have_the_bits_of_a_loop_of_array_operations(name: str, loop: Loop) -> None:
+    _, operator, gate, event, step = next(case for case in EXACT if case[0] == name)
+    count = COLUMNS[loop]
+    a, b, h = (mx.random.normal(shape) for shape in ((70, count, *gate), (70, count, *event), (count, *event)))
+    a = a * 0.5
+    found = ms.act(operator, (a, b), h, strategy="sequential" if loop is Loop.SEQUENTIAL else "auto")
+    for t in range(70):
+        h = step(h, (a[t], b[t]))
+        assert mx.array_equal(found[t], h)
+
+
+@pytest.mark.parametrize("shape", [(9, 40, 64), (9, 3, 700), (1, 64, 2000)])
+def test_bits_do_not_depend_on_the_number_of_threads(shape: tuple[int, int, int]) -> None:
+    rows, steps, count = shape
+    a, b = mx.random.uniform(shape=(rows, steps, count)), mx.random.normal((rows, steps, count))
+    weights = mx.random.normal((rows, steps, count))
+    bridge = build.load()
+
+    def run(a: mx.array, b: mx.array) -> mx.array:
+        return (ms.act(ms.Affine(), (a, b), axis=1) * weights).sum()
+
+    before, found = bridge.threads(), []
+    try:
+        for threads in (1, 3):
+            bridge.set_threads(threads)
+            found.append([ms.act(ms.Affine(), (a, b), axis=1), *mx.grad(run, (0, 1))(a, b)])
+            mx.eval(found)
+    finally:
+        bridge.set_threads(before)
+    for one, many in zip(*found, strict=True):
+        assert mx.array_equal(one, many)
+
+
+@pytest.mark.parametrize("count", [1, 19])
+def test_a_shapeless_function_takes_other_lengths(count: int) -> None:
+    def pair(n: int) -> list[mx.array]:
+        return [mx.random.uniform(shape=(n, count)), mx.random.normal((n, count)), mx.random.normal((count,))]
+
+    given = mx.compile(lambda a, b, h: ms.act(ms.Affine(), (a, b), h, return_carry=True), shapeless=True)
+    begun = mx.compile(lambda a, b: ms.act(ms.Affine(), (a, b)), shapeless=True)
+    for n in (5, 17, 1):
+        a, b, h = pair(n)
+        states, last = given(a, b, h)
+        assert mx.array_equal(states, ms.act(ms.Affine(), (a, b), h))
+        assert mx.array_equal(last, states[-1])
+        assert mx.array_equal(begun(a, b), ms.act(ms.Affine(), (a, b)))
+
+
+def test_an_array_is_read_where_it_stands_whatever_its_strides() -> None:
+    a, b = mx.random.uniform(shape=(33, 70)), mx.random.normal((33, 70))
+    expected = ms.act(ms.Affine(), (a, b), axis=1)
+    turned = [mx.contiguous(x.T) for x in (a, b)]
+    assert mx.array_equal(ms.act(ms.Affine(), turned, axis=0).T, expected)
+    assert mx.array_equal(ms.act(ms.Affine(), [x.T for x in turned], axis=1), expected)
+    assert mx.array_equal(ms.act(ms.Affine(), [a[:, ::-1], b[:, ::-1]], axis=1, reverse=True)[:, ::-1], expected)
+
+
+def test_numbers_of_begin_come_from_the_table_too() -> None:
+    def halved(rate: float) -> ms.Semigroup:
+        action = ms.Action(lambda s, x: s * rate + x * 0.3, lambda x: x * (rate + 0.1))
+        return ms.monoid(mx.add, right=action, name="halved")
+
+    x = mx.random.normal((6, 19))
+    sources = set()
+    for rate in (0.7, 0.6):
+        found = ms.act(halved(rate), x)
+        h = x[0] * (rate + 0.1)
+        np.testing.assert_allclose(np.array(found[0]), np.array(h), rtol=1e-6)
+        np.testing.assert_allclose(np.array(found[1]), np.array(h * rate + x[1] * 0.3), rtol=1e-5)
+        sources.add(ms.explain(halved(rate), x, act=True).source)
+    assert len(sources) == 1
