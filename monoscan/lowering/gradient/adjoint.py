@@ -25,7 +25,7 @@ from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.array_derivative import reverse_arrays
 from monoscan.lowering.program.arrays import ArrayProgram
-from monoscan.lowering.program.derivative import differentiable, forward, reverse
+from monoscan.lowering.program.derivative import differentiable, reverse
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
 
@@ -161,8 +161,10 @@ Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
 
 Cotangents = Sequence[mx.array | None]
 
-Rescan = Callable[[AlignedScan, Arrays, int, int], Leaves]
-"""Runs a scan again, for states that its outputs do not hold: ``rescan(scan, arrays, axis, rank)``."""
+Rescan = Callable[[AlignedScan, Arrays, int, int], Arrays]
+"""Runs a scan that derivatives ask for: states that the outputs do not hold, or tangents.
+
+``rescan(scan, arrays, axis, rank)``."""
 
 
 @PROGRAMS.memoised
@@ -284,7 +286,7 @@ def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
     return mx.pad(cotangent, [*widths, *[(0, 0)] * (cotangent.ndim - len(lead))])
 
 
-def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Leaves, bool]:
+def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, bool]:
     """The states that derivatives read, and whether the one before a position stands before it.
 
     The results serve where they are exact; else the scan runs again.
@@ -328,40 +330,3 @@ def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[i
         else:
             ends.append(mx.zeros((*one, *event), dtype))
     return ends
-
-
-def dual(scan: AlignedScan) -> AlignedScan:
-    """The scan of values and tangents together: the step on dual numbers.
-
-    Its arrays are the scan's with their tangents behind them, group by group; its results
-    are the scan's results and then the tangents of the differentiable ones.
-    """
-    k, live = scan.program.arity, differentiable(scan.state)
-    wanted = [i for i in scan.emit if i in live]
-    names = scan.results + tuple(scan.results[scan.emit.index(i)] for i in wanted) if scan.want_results else ()
-    zeros = tuple(0 for i in live for _ in range(scan.state[i].lanes))
-    return attrs.evolve(
-        scan,
-        program=dual_step(scan.scalar),
-        combine=None if scan.combine is None else dual_step(scan.combine),
-        begin=None if scan.begin is None else dual_step(scan.begin),
-        emit=scan.emit + tuple(k + live.index(i) for i in wanted),
-        results=names,
-        identity=None if scan.identity is None else scan.identity + zeros,
-        strategy=general(scan.strategy),
-    )
-
-
-@PROGRAMS.memoised
-def dual_step(program: Program) -> Program:
-    """A step on dual numbers: each operand's leaves, and then the tangents of the differentiable ones."""
-    groups = program.inputs[: program.arity], program.elements, program.captures
-    starts = [0, program.arity, program.arity + program.rights]
-    tangents = iter(range(len(program.inputs), 2 * len(program.inputs)))
-    order: list[int] = []
-    sizes = []
-    for start, leaves in zip(starts, groups, strict=True):
-        moved = [next(tangents) for _ in differentiable(leaves)]
-        order += [*range(start, start + len(leaves)), *moved]
-        sizes.append(len(leaves) + len(moved))
-    return forward(program).reorder(order, sizes[0], sizes[1])

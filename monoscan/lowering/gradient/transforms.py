@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
+from monoscan import dtypes
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
 from monoscan.lowering.gradient.adjoint import Adjoint, Ran
+from monoscan.lowering.gradient.tangents import dual
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Leaves
 
@@ -106,6 +107,7 @@ def jvp(
     tangents: Sequence[mx.array | None],
     axis: int,
     rank: int,
+    rescan: adjoint.Rescan = portable,
 ) -> list[mx.array]:
     """A tangent for each output, zeros for integers and bools.
 
@@ -115,29 +117,16 @@ def jvp(
         tangents: One for each array, or ``None``.
         axis: The scan axis.
         rank: The number of batch axes.
+        rescan: How to run the scan on dual numbers.
     """
-    dual = adjoint.dual(scan)
-    moved = [mx.zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
-    arrays: list[mx.array] = []
-    groups = zip(
-        scan.unpack(primals),
-        scan.unpack(moved),
-        (scan.program.elements, scan.program.captures, scan.state),
-        strict=True,
-    )
-    for values, steps, leaves in groups:
-        arrays += [*values, *(steps[i] for i in differentiable(leaves) if len(steps))]
-    return _tangents(scan, portable(dual, arrays, axis, rank))
-
-
-def _tangents(scan: AlignedScan, outputs: Leaves) -> list[mx.array]:
-    live = differentiable(scan.state)
-    results = len(scan.emit) if scan.want_results else 0
-    wanted = [i for i in scan.emit if i in live] if scan.want_results else []
-    found = dict(zip(wanted, outputs[results : results + len(wanted)], strict=True))
-    carries = outputs[results + len(wanted) :]
-    tangents = [found.get(leaf, mx.zeros_like(outputs[i])) for i, leaf in enumerate(scan.emit[:results])]
-    if scan.want_carry:
-        last = dict(zip(live, carries[len(scan.state) :], strict=True))
-        tangents += [last.get(leaf, mx.zeros_like(carries[leaf])) for leaf in range(len(scan.state))]
-    return tangents
+    shapeless.refuse("This derivative")
+    both = dual(scan, frozenset(i for i, t in enumerate(tangents) if t is not None))
+    found: dict[int, mx.array] = {}
+    if both is not None:
+        arrays = both.arrays(scan.unpack(primals), scan.unpack(tangents))
+        found = both.tangents(rescan(both.scan, arrays, axis, rank), scan)
+    shapes = aligned.shapes_of(scan, primals, axis, rank)
+    return [
+        mx.broadcast_to(found[i], shape) if i in found else mx.zeros(shape, dtypes.by_name(name))
+        for i, (shape, name) in enumerate(shapes)
+    ]

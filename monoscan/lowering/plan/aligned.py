@@ -9,6 +9,7 @@ The rank is an argument of every function, for under ``mx.vmap`` it grows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import attrs
 import mlx.core as mx
@@ -27,6 +28,8 @@ from monoscan.lowering.strategies.slices import Combine, Leaves, cut, flip, join
 from monoscan.lowering.strategies.states import run_states
 
 Arrays = Sequence[mx.array]
+
+Item = TypeVar("Item")
 
 
 @attrs.frozen
@@ -85,7 +88,7 @@ class AlignedScan:
         """The event shape of each state leaf."""
         return [leaf.shape for leaf in self.state]
 
-    def unpack(self, arrays: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+    def unpack(self, arrays: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item], Sequence[Item]]:
         """Elements, captures and init."""
         k, c = self.program.rights, len(self.program.captures)
         return arrays[:k], arrays[k : k + c], arrays[k + c :]
@@ -245,6 +248,16 @@ def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tu
         shapes = [own[j] for j in each.elements] + [tuple(init[j].shape[:rank]) for j in each.states if init]
         leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, *shapes[:1])))
     return leads
+
+
+def shapes_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tuple[tuple[int, ...], str]]:
+    """The shape and the dtype of each output that `run` yields."""
+    leads = leads_of(scan, arrays, axis, rank)
+    shapes = [(leads[i] + scan.state[i].shape, name) for i, name in zip(scan.emit, scan.results, strict=False)]
+    if scan.want_carry:
+        rows = zip(leads, scan.state, strict=True)
+        shapes += [((*lead[:axis], *lead[axis + 1 :], *leaf.shape), leaf.dtype) for lead, leaf in rows]
+    return shapes
 
 
 def full_lead(arrays: Arrays, rank: int) -> tuple[int, ...]:

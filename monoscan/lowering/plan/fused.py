@@ -156,9 +156,12 @@ def _straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner
     """A kernel of straight-line code with its loop."""
     spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
     spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
-    if too_large(spec) or _too_short(problem, spec) or not regroups_safely(spec):
-        spec = attrs.evolve(spec, loop=Loop.SEQUENTIAL)
-    return spec
+    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if _too_short(problem, spec) else held_to(spec)
+
+
+def held_to(spec: KernelSpec) -> KernelSpec:
+    """A kernel with its loop, or in order where that loop would be slow or cannot tell where it broke an answer."""
+    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if too_large(spec) or not regroups_safely(spec) else spec
 
 
 def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
@@ -222,6 +225,11 @@ def _loop(problem: Problem, inner: int, width: int) -> Loop:
         inner = max(inner, width)  # the loops for narrow rows take no others
     if inner < width and in_order(problem):
         return Loop.SEQUENTIAL
+    return loop_of(inner, width)
+
+
+def loop_of(inner: int, width: int) -> Loop:
+    """The loop of an inner axis of this length."""
     if inner < width:
         return Loop.ROWS if inner == 1 else Loop.NARROW
     return Loop.PANELS if inner <= PANEL_VECTORS * width else Loop.SWEEP

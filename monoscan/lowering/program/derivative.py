@@ -131,20 +131,23 @@ def _routed(op: Op, place: int, whole: Routed, part: Term, args: list[Term]) -> 
     return moved.under(ROUTES[op][place](*args)) if op in ROUTES else moved
 
 
-def forward(program: Program) -> Program:
+def forward(program: Program, moved: tuple[int, ...] | None = None, wanted: tuple[int, ...] | None = None) -> Program:
     """The tangents of a program's outputs.
 
     Args:
         program: The program.
+        moved: The input leaves that have a tangent. Default: all that are differentiable.
+        wanted: The output leaves whose tangents are wanted. Default: likewise.
 
     Returns:
-        Program: Reads the inputs and then a tangent for each differentiable input leaf;
-        yields the outputs and then a tangent for each differentiable output leaf.
+        Program: Reads the inputs and then a tangent for each of ``moved``; yields the outputs
+        and then a tangent for each of ``wanted``.
     """
-    active = differentiable(program.inputs)
-    copy = _Copy(program, program.inputs + tuple(program.inputs[i] for i in active))
+    moved = differentiable(program.inputs) if moved is None else moved
+    wanted = differentiable(program.outputs) if wanted is None else wanted
+    copy = _Copy(program, program.inputs + tuple(program.inputs[i] for i in moved))
     tangents: dict[int, Routed] = {}
-    for leaf, terms in zip(active, copy.extra(), strict=True):
+    for leaf, terms in zip(moved, copy.extra(), strict=True):
         lanes = program.input_lanes[leaf]
         tangents.update(
             (lane, root(term, chooses(program), wary=True)) for lane, term in zip(lanes, terms, strict=True)
@@ -153,10 +156,9 @@ def forward(program: Program) -> Program:
         tangent = _tangent(instr, number, copy.values, tangents)
         if tangent is not None:
             tangents[number] = tangent
-    outputs = differentiable(program.outputs)
     results = [copy.values[value] for value in program.results]
-    results += [_settled(copy, tangents, value) for leaf in outputs for value in program.output_lanes[leaf]]
-    return copy.finish([*program.outputs, *(program.outputs[i] for i in outputs)], results)
+    results += [_settled(copy, tangents, value) for leaf in wanted for value in program.output_lanes[leaf]]
+    return copy.finish([*program.outputs, *(program.outputs[i] for i in wanted)], results)
 
 
 def _tangent(instr: Instr, number: int, values: list[Term], tangents: dict[int, Routed]) -> Routed | None:

@@ -46,21 +46,21 @@ def run(
     if name == "cumsum":  # MLX's own rules for sums are exact, cheap and complete
         outputs = _run(name, scan, arrays, layout.axis)
     else:
-        outputs = _ruled(name, problem.options.device, scan, arrays, layout.axis, layout.rank + 1)
+        outputs = _ruled(name, problem, scan, arrays, layout.axis, layout.rank + 1)
     results = [layout.restore(outputs[0], 0)] if problem.options.results else []
     return results, [layout.restore_carry(c, 0) for c in outputs[len(results) :]]
 
 
-def _ruled(name: str, device: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
+def _ruled(name: str, problem: Problem, scan: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
     """`_run` with this library's derivatives."""
 
     def forward(inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
         return _run(name, scan, inputs, axis)
 
     def rescan(again: AlignedScan, inputs: Sequence[mx.array], axis: int, rank: int) -> Leaves:
-        return _ruled(name, device, again, inputs, axis, rank)
+        return _ruled(name, problem, again, inputs, axis, rank)
 
-    return attach(scan, forward, rescan, arrays, axis, rank, device)
+    return attach(problem, scan, forward, rescan, arrays, axis, rank)
 
 
 def _run(name: str, scan: AlignedScan, arrays: Sequence[mx.array], axis: int) -> Leaves:

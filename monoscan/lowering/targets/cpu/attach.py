@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import mlx.core as mx
 
+from monoscan import dtypes
 from monoscan.lowering.gradient.adjoint import Rescan
 from monoscan.lowering.gradient.transforms import Forward, transformable
-from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.plan.again import whole
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays, full_lead
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.cpu.rules import Rules
+from monoscan.lowering.targets.cpu.target import run_kernel
 
 
 def attach(
-    scan: AlignedScan, forward: Forward, rescan: Rescan, arrays: Arrays, axis: int, rank: int, device: str
+    problem: Problem, scan: AlignedScan, forward: Forward, rescan: Rescan, arrays: Arrays, axis: int, rank: int
 ) -> Leaves:
     """Runs a scan, with this library's rules for its derivatives.
 
@@ -21,16 +29,25 @@ def attach(
     gradient is a fused loop; without the bridge MLX's custom function holds them.
 
     Args:
+        problem: What was asked.
         scan: The scan.
         forward: How to run it.
         rescan: How to run it for the states that its outputs do not hold.
         arrays: Its arrays.
         axis: The scan axis.
         rank: The number of batch axes, the scan axis among them.
-        device: The type of the device that it runs on.
     """
-    bridge = build.attempt() if device == "cpu" else None
+    bridge = build.attempt() if problem.options.device == "cpu" else None
     if bridge is None:
         return transformable(scan, forward, arrays, axis, rank)
     values = forward([mx.stop_gradient(x) for x in arrays], axis, rank)
-    return bridge.attach(arrays, values, Rules(scan, rescan), axis=axis, rank=rank)
+
+    def run(again: AlignedScan, inputs: Arrays, axis: int, rank: int) -> Sequence[mx.array]:
+        if again.program == scan.program:
+            return rescan(again, inputs, axis, rank)
+        stored = tuple([dtypes.name_of(x.dtype) for x in inputs[: again.program.rights]])
+        inner = prod(full_lead(inputs, rank)[axis + 1 :])
+        spec = whole(again, stored, problem.ordinary, inner, vector_bytes(), flush())
+        return run_kernel(again, spec, inputs, axis, rank, problem.operator.name)
+
+    return bridge.attach(arrays, values, Rules(scan, run), axis=axis, rank=rank)

@@ -56,7 +56,8 @@ class Rules:
             chosen = [primals[i] for i in argnums]
             return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, list(tangents))[1])
         known = dict(zip(argnums, tangents, strict=True))
-        found = transforms.jvp(self.scan, primals, [known.get(i) for i in range(len(primals))], axis, rank)
+        moved = [known.get(i) for i in range(len(primals))]
+        found = transforms.jvp(self.scan, primals, moved, axis, rank, self.rescan)
         lead = aligned.full_lead(primals, rank)
         return [self._full(y, lead, axis, i) for i, y in enumerate(found)]
 

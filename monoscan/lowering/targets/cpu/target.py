@@ -11,13 +11,13 @@ import numpy as np
 from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.gradient.transforms import portable
+from monoscan.lowering.plan.again import other
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.fused import Fused, regroups_safely
+from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.source import Spec, render
-from monoscan.lowering.render.spec import KernelSpec, Loop
-from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -119,18 +119,9 @@ def launch_of(
     captures = [leaf.shape for leaf in spec.combine.captures]
     inits = [leaf.shape for leaf in spec.state] if seeded else []
 
-    def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Leaves:
-        own = attrs.evolve(
-            spec, emit=again.emit, results=again.results, inclusive=True, want_results=True, identity=None
-        )
-        if isinstance(own, KernelSpec) and not regroups_safely(own):  # fewer leaves may show less
-            own = attrs.evolve(own, loop=Loop.SEQUENTIAL)
-        key = (again, own, axis, rank, seeded)
-        try:
-            launch = COMPILED.get(key, lambda: launch_of(again, own, axis, rank, seeded, name))
-        except BridgeUnavailable:  # said and remembered where it failed
-            return portable(again, arrays, axis, rank)
-        return launch(arrays)
+    def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Sequence[mx.array]:
+        stored = tuple([dtypes.name_of(x.dtype) for x in arrays[: again.program.rights]])
+        return run_kernel(again, other(spec, again, stored), arrays, axis, rank, name)
 
     return bridge.Launch(
         "monoscan",
@@ -166,3 +157,25 @@ def _donors(spec: Spec) -> list[int]:
         donors.append(fits[0] if fits else -1)
         free = [i for i in free if i not in fits[:1]]
     return donors
+
+
+def run_kernel(
+    scan: AlignedScan, spec: Spec, arrays: Sequence[mx.array], axis: int, rank: int, name: str
+) -> Sequence[mx.array]:
+    """Runs a scan that derivatives ask for; by array operations where its kernel cannot be built.
+
+    Args:
+        scan: The scan.
+        spec: Its kernel.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes, the scan axis among them.
+        name: What messages call the operator.
+    """
+    seeded = len(arrays) > len(scan.program.inputs) - scan.program.arity
+    try:
+        key = (scan, spec, axis, rank, seeded)
+        launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name))
+    except BridgeUnavailable:  # said and remembered where it failed
+        return portable(scan, arrays, axis, rank)
+    return launch(arrays)

@@ -1,0 +1,75 @@
+"""The kernels of scans that derivatives ask for: states anew, or values and tangents together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.fused import held_to, loop_of
+from monoscan.lowering.program.nonfinite import Kinds
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.source import Spec
+from monoscan.lowering.render.spec import KernelSpec
+
+
+def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
+    """The kernel of another scan of the same elements: of some leaves alone, or of their tangents as well.
+
+    Args:
+        spec: The kernel of the first.
+        scan: The other.
+        elements: The storage dtype of each leaf of its elements.
+    """
+    known: dict[str, Any] = {
+        "elements": elements,
+        "results": scan.results,
+        "emit": scan.emit,
+        "want_results": scan.want_results,
+        "inclusive": scan.inclusive,
+        "identity": scan.identity,
+    }
+    if isinstance(spec, RolledSpec):
+        return attrs.evolve(spec, **known)
+    ordinary = spec.ordinary and _for_all(scan, spec.ordinary)
+    return held_to(attrs.evolve(spec, combine=scan.scalar, begin=scan.begin, ordinary=ordinary, **known))
+
+
+def _for_all(scan: AlignedScan, ordinary: tuple[Kinds, ...]) -> tuple[Kinds, ...]:
+    """Values have the infinities that they had; tangents, which stand behind them, have none."""
+    return ordinary + (frozenset[str](),) * (len(scan.state) - len(ordinary))
+
+
+def whole(
+    scan: AlignedScan,
+    elements: tuple[str, ...],
+    ordinary: tuple[Kinds, ...],
+    inner: int,
+    vector_bytes: int,
+    flush: bool,
+) -> KernelSpec:
+    """The kernel of a scan that something else runs.
+
+    Args:
+        scan: The scan.
+        elements: The storage dtype of each leaf of its elements.
+        ordinary: For each leaf of the values the infinities that are as good as any value.
+        inner: The length of the inner axis.
+        vector_bytes: The width of the registers.
+        flush: Subnormal results may become zero.
+    """
+    spec = KernelSpec(
+        scan.scalar,
+        elements,
+        scan.results,
+        scan.emit,
+        want_results=scan.want_results,
+        reverse=scan.reverse,
+        inclusive=scan.inclusive,
+        identity=scan.identity,
+        vector_bytes=vector_bytes,
+        flush=flush,
+        ordinary=_for_all(scan, ordinary),
+    )
+    return held_to(attrs.evolve(spec, loop=loop_of(inner, spec.width)))
