@@ -10,6 +10,7 @@ from time import perf_counter
 
 import mlx.core as mx
 
+from benchmarks.cliffs import CLIFFS
 from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
@@ -18,14 +19,19 @@ from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
 from benchmarks.wide import WIDE
 
-SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE)}
+SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, CLIFFS)}
 BROKEN = ("wrong", "failed")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of a run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time monoscan and its peers.")
-    parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {', '.join(SUITES)}; all if none is named")
+    parser.add_argument(
+        "suites",
+        nargs="*",
+        metavar="suite",
+        help=f"any of {', '.join(SUITES)}; all but the ranked ones if none is named",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of tables to FILE too")
     parser.add_argument(
@@ -58,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "cpu":
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     mx.set_default_device(mx.cpu if options.device == "cpu" else mx.gpu)
-    suites = [SUITES[name] for name in options.suites or SUITES]
+    suites = [SUITES[name] for name in options.suites] or [suite for suite in SUITES.values() if not suite.ranked]
     before = load_average()
     results = run(suites, options.budget, options.filter)
     rows: list[Row] = [row for suite in suites for row in judge(suite, results)]

@@ -77,7 +77,7 @@ def _asked(library: Any, states: Callable[[Any, Any], Any], what: str) -> Callab
     return both if what == BOTH else library.grad(loss, argnums=(0, 1))
 
 
-def _on_mlx(states: Callable[[Any, int], Callable[..., mx.array]]) -> Callable[[Arrays, int, str], Call]:
+def on_mlx(states: Callable[[Any, int], Callable[..., mx.array]]) -> Callable[[Arrays, int, str], Call]:
     """A timed call on `states(monoscan, axis)`."""
 
     def build(arrays: Arrays, axis: int, what: str) -> Call:
@@ -86,7 +86,7 @@ def _on_mlx(states: Callable[[Any, int], Callable[..., mx.array]]) -> Callable[[
     return build
 
 
-def _on_jax(states: Callable[[Any, Any, int], Any]) -> Callable[[Arrays, int, str], Call]:
+def on_jax(states: Callable[[Any, Any, int], Any]) -> Callable[[Arrays, int, str], Call]:
     """A timed call on `states(a, b, axis)`."""
 
     def build(arrays: Arrays, axis: int, what: str) -> Call:
@@ -115,11 +115,11 @@ def _jax_states(a: Any, b: Any, axis: int) -> Any:
 RACERS = tuple(
     _peer(name, package, call, what)
     for name, package, call in (
-        (MONOSCAN, "monoscan", _on_mlx(_affine_states)),
-        (CUSTOM, "monoscan", _on_mlx(_custom_states)),
-        (RECURRENCE, "monoscan", _on_mlx(_recurrence_states)),
-        (JAX_SCAN, "jax", _on_jax(_jax_states)),
-        (JAX_LOOP, "jax", _on_jax(jax_recurrence)),
+        (MONOSCAN, "monoscan", on_mlx(_affine_states)),
+        (CUSTOM, "monoscan", on_mlx(_custom_states)),
+        (RECURRENCE, "monoscan", on_mlx(_recurrence_states)),
+        (JAX_SCAN, "jax", on_jax(_jax_states)),
+        (JAX_LOOP, "jax", on_jax(jax_recurrence)),
     )
     for what in EVALUATES
 )

@@ -25,15 +25,22 @@ class Reference:
 
 @frozen
 class Problem:
-    """A scan to compute. `combine` is plain arithmetic on tuples of leaves: every peer runs the same formula."""
+    """A scan to compute. `combine` is plain arithmetic on tuples of leaves: every peer runs the same formula.
+
+    `operator` is the name of monoscan's operator, which takes `fields`, or a function that makes it of the module.
+    """
 
     name: str
     distribution: str
     draw: Callable[[np.random.Generator, tuple[int, ...], int], Arrays]
     combine: Combine
-    operator: str
+    operator: str | Callable[[Any], Any]
     fields: tuple[Any, ...] = ()
     event: int = 0
+
+    def made(self, library: Any) -> Any:
+        """The operator, of monoscan's module."""
+        return self.operator(library) if callable(self.operator) else getattr(library, self.operator)(*self.fields)
 
 
 @frozen
@@ -135,12 +142,16 @@ class Bar:
 
 @frozen
 class Suite:
-    """Cases that run together, and the bars that their results must pass."""
+    """Cases that run together, and the bars that their results must pass.
+
+    A `ranked` one is shown as one table, worst case first, and runs only if it is named.
+    """
 
     name: str
     title: str
     cases: tuple[Case, ...]
     bars: tuple[Bar, ...] = ()
+    ranked: bool = False
 
 
 def mean_of(values: list[float], expected: int) -> float | None:

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.model import Arrays, Call, Combine, Peer, Problem
-from benchmarks.problems import add, affine, keep_right, scan_reference
+from benchmarks.problems import add, affine, keep_right, scan_reference, wide
 
 Compute = Callable[..., Any]
 STRATEGIES = ("blelloch", "hillis_steele", "brent_kung")
@@ -22,9 +22,9 @@ JAX_COMBINES = "jax lax.scan (whole elements)"
 COPY, LOOP = "copy of the same bytes (eager)", "Python loop over MLX arrays (eager)"
 
 
-def mlx_call(compute: Compute, arrays: Arrays, compiled: bool) -> Call:
-    """A call of `compute` on MLX copies of the arrays; every output is evaluated by `mx.eval`."""
-    inputs = [mx.array(x) for x in arrays]
+def mlx_call(compute: Compute, arrays: Arrays, compiled: bool, place: Compute = mx.array) -> Call:
+    """A call of `compute` on MLX copies of the arrays, laid out by `place`; outputs are evaluated by `mx.eval`."""
+    inputs = [place(x) for x in arrays]
     mx.eval(inputs)
     function = mx.compile(compute) if compiled else compute
 
@@ -39,6 +39,7 @@ def mlx_call(compute: Compute, arrays: Arrays, compiled: bool) -> Call:
 def jax_call(compute: Compute, arrays: Arrays) -> Call:
     """A jitted call of `compute` on JAX copies of the arrays; every output is waited for by `block_until_ready`."""
     jax = import_module("jax")
+    jax.config.update("jax_enable_x64", True)
     inputs = [jax.block_until_ready(jax.numpy.asarray(x)) for x in arrays]
     function = jax.jit(compute)
     return lambda: jax.block_until_ready(function(*inputs))
@@ -65,14 +66,14 @@ def _states(alone: bool) -> tuple[str, tuple[int, ...] | None]:
     return ("the states", (1,)) if alone else ("every leaf", None)
 
 
-def monoscan(problem: Problem, strategy: str = "auto", compiled: bool = True) -> Peer:
-    """`monoscan.scan` with the built-in operator."""
+def monoscan(problem: Problem, strategy: str = "auto", compiled: bool = True, place: Compute = mx.array) -> Peer:
+    """`monoscan.scan` with the built-in operator, of inputs that `place` lays out."""
     name = AUTO if strategy == "auto" else f"{AUTO} {strategy}"
 
     def build(arrays: Arrays, axis: int) -> Call:
         ms = import_module("monoscan")
-        operator = getattr(ms, problem.operator)(*problem.fields)
-        return mlx_call(lambda *x: ms.scan(operator, _tree(x), axis=axis, strategy=strategy), arrays, compiled)
+        operator = problem.made(ms)
+        return mlx_call(lambda *x: ms.scan(operator, _tree(x), axis=axis, strategy=strategy), arrays, compiled, place)
 
     return Peer(name + _mode(compiled), "monoscan", "every leaf", build, scan_reference(problem.combine))
 
@@ -114,7 +115,7 @@ def monoscan_plan(problem: Problem) -> Peer:
 
     def build(arrays: Arrays, axis: int) -> Call:
         ms = import_module("monoscan")
-        operator = getattr(ms, problem.operator)(*problem.fields)
+        operator = problem.made(ms)
         elements = _tree(tuple(mx.array(x) for x in arrays))
         return lambda: ms.explain(operator, elements, axis=axis)
 
@@ -246,6 +247,10 @@ def python_loop() -> Peer:
 
 
 def as_numpy(result: Any) -> Arrays:
-    """The arrays of a result, flat, in float64."""
+    """The arrays of a result, flat, in float64 or what numbers they are of."""
     leaves = list(result) if isinstance(result, (tuple, list)) else [result]
-    return tuple(np.asarray(leaf).astype(np.float64) for leaf in leaves)
+    return tuple(wide(np.asarray(leaf.astype(mx.float32) if _is_bfloat16(leaf) else leaf)) for leaf in leaves)
+
+
+def _is_bfloat16(leaf: Any) -> bool:
+    return isinstance(leaf, mx.array) and leaf.dtype == mx.bfloat16

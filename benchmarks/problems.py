@@ -19,9 +19,16 @@ def _take(arrays: Arrays, axis: int, where: slice) -> Arrays:
     return tuple(x[(slice(None),) * axis + (where,)] for x in arrays)
 
 
+def wide(x: np.ndarray) -> np.ndarray:
+    """The numbers in the dtype of a reference: floats in float64, complex ones in complex128, the others as they are."""
+    if x.dtype.kind in "biu":
+        return x
+    return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+
+
 def sequential(combine: Combine, arrays: Arrays, axis: int) -> Arrays:
     """Inclusive scan of float64 copies by a loop over time."""
-    arrays = tuple(x.astype(np.float64) for x in arrays)
+    arrays = tuple(wide(x) for x in arrays)
     steps = [_take(arrays, axis, slice(0, 1))]
     for t in range(1, arrays[0].shape[axis]):
         steps.append(combine(steps[-1], _take(arrays, axis, slice(t, t + 1))))
@@ -30,7 +37,7 @@ def sequential(combine: Combine, arrays: Arrays, axis: int) -> Arrays:
 
 def pairwise_fold(combine: Combine, arrays: Arrays, axis: int) -> Arrays:
     """Fold of float64 copies by pairs, so that long inputs take O(log n) NumPy calls."""
-    arrays = tuple(x.astype(np.float64) for x in arrays)
+    arrays = tuple(wide(x) for x in arrays)
     while (n := arrays[0].shape[axis]) > 1:
         paired = combine(_take(arrays, axis, slice(0, n - n % 2, 2)), _take(arrays, axis, slice(1, n, 2)))
         odd = _take(arrays, axis, slice(n - n % 2, n))

@@ -16,6 +16,8 @@ from typing import Any
 from attrs import asdict, frozen
 
 from benchmarks.model import Case, Results, Suite, Timing
+from benchmarks.ranked import ranked_tables
+from benchmarks.text import markdown_table, milliseconds
 
 PACKAGES = ("mlx", "mlx-scan", "jax", "numpy")
 MISSING = "-"
@@ -104,12 +106,16 @@ def to_markdown(suites: list[Suite], results: Results, rows: list[Row], load: st
     for suite in suites:
         parts.append(f"## {suite.title}")
         cases = [case for case in suite.cases if case.key in measured]
-        for group, members in groupby(cases, key=lambda case: case.group):
-            parts += _group_tables(group, list(members), results)
+        parts += ranked_tables(cases, results) if suite.ranked else _all_tables(cases, results)
         if suite.bars:
             parts.append(_bars_table([row for row in rows if row.suite == suite.name]))
     notes = _failures(results)
     return "\n\n".join(parts + ([notes] if notes else [])) + "\n"
+
+
+def _all_tables(cases: list[Case], results: Results) -> list[str]:
+    groups = groupby(cases, key=lambda case: case.group)
+    return [part for group, members in groups for part in _group_tables(group, list(members), results)]
 
 
 def _group_tables(group: str, cases: list[Case], results: Results) -> list[str]:
@@ -121,9 +127,11 @@ def _group_tables(group: str, cases: list[Case], results: Results) -> list[str]:
     def table(cell: Any) -> str:
         lines = [[cell(timings.get((case.key, peer)), case) for case in cases] for peer in peers]
         if len(cases) <= len(peers):
-            return _table([group, *columns], [[_bold(p, cases), *line] for p, line in zip(peers, lines, strict=True)])
+            return markdown_table(
+                [group, *columns], [[_bold(p, cases), *line] for p, line in zip(peers, lines, strict=True)]
+            )
         flipped = [[column, *line] for column, line in zip(columns, zip(*lines, strict=True), strict=True)]
-        return _table([group, *(_bold(peer, cases) for peer in peers)], flipped)
+        return markdown_table([group, *(_bold(peer, cases) for peer in peers)], flipped)
 
     warm = table(lambda timing, case: _warm(timing, results.median(case.key, case.against)))
     return [warm, "Cold, ms:", table(lambda timing, case: _cold(timing)), _notes(cases)]
@@ -149,16 +157,11 @@ def _warm(timing: Timing | None, baseline: float | None) -> str:
     if timing.median is None or timing.lower is None or timing.upper is None:
         return timing.status.split(":")[0]
     ratio = f" {baseline / timing.median:.2g}x" if baseline else ""
-    return f"{_ms(timing.median)} ({_ms(timing.lower)} to {_ms(timing.upper)}){ratio}"
+    return f"{milliseconds(timing.median)} ({milliseconds(timing.lower)} to {milliseconds(timing.upper)}){ratio}"
 
 
 def _cold(timing: Timing | None) -> str:
-    return MISSING if timing is None or timing.cold is None else _ms(timing.cold)
-
-
-def _ms(seconds: float) -> str:
-    milliseconds = seconds * 1e3
-    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+    return MISSING if timing is None or timing.cold is None else milliseconds(timing.cold)
 
 
 def _bars_table(rows: list[Row]) -> str:
@@ -167,17 +170,10 @@ def _bars_table(rows: list[Row]) -> str:
         [row.name, row.required, MISSING if row.measured is None else f"{row.measured:.3g}", words[row.met]]
         for row in rows
     ]
-    return _table(["bar", "required", "measured", "result"], lines)
+    return markdown_table(["bar", "required", "measured", "result"], lines)
 
 
 def _failures(results: Results) -> str:
     """What was not timed, and why, each reason once."""
     reasons = dict.fromkeys((t.peer, t.status) for t in results.timings if t.median is None)
     return "\n".join(f"- {peer}: {status}" for peer, status in reasons)
-
-
-def _table(header: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table with padded columns, so that it reads well in a terminal too."""
-    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
-    rows = [header, ["-" * width for width in widths], *lines]
-    return "\n".join("| " + " | ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) + " |" for row in rows)

@@ -1,0 +1,79 @@
+"""The obvious alternatives to a scan of monoscan's: a loop of JAX's with the same formula, and scans of NumPy and MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from benchmarks.model import Arrays, Call, Peer, Problem
+from benchmarks.peers import AUTO, Compute, jax_call, mlx_call
+from benchmarks.problems import scan_reference
+
+JAX_LOOP = "jax lax.scan"
+ALSO = f"{AUTO}, "
+"""How peers begin that run something else than the case, for a bar: they are in no ranking."""
+
+
+def other_inputs(peer: Peer, name: str, change: Callable[[Arrays], Arrays]) -> Peer:
+    """A peer on inputs that are changed, which nothing but its time is asked of."""
+    return Peer(ALSO + name, peer.package, peer.evaluates, lambda x, axis: peer.build(change(x), axis), None)
+
+
+def jax_states(problem: Problem, identity: tuple[Any, ...], leaves: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+    """The scan by `jax.lax.scan`, to be traced by JAX; halves are added up in float32, as everywhere."""
+    jax = import_module("jax")
+    dtypes = [np.result_type(x.dtype, *(x.dtype for x in leaves[:i])) for i, x in enumerate(leaves)]
+
+    def step(total: Any, now: Any) -> tuple[Any, Any]:
+        total = problem.combine(total, tuple(x.astype(t.dtype) for x, t in zip(now, total, strict=True)))
+        return total, tuple(t.astype(dtype) for t, dtype in zip(total, dtypes, strict=True))
+
+    moved = tuple(jax.numpy.moveaxis(x, axis, 0) for x in leaves)
+    start = tuple(
+        jax.numpy.broadcast_to(jax.numpy.asarray(one).astype(_accumulating(dtype)), x.shape[1:])
+        for one, x, dtype in zip(identity, moved, dtypes, strict=True)
+    )
+    return tuple(jax.numpy.moveaxis(x, 0, axis) for x in jax.lax.scan(step, start, moved)[1])
+
+
+def jax_loop(problem: Problem, identity: tuple[Any, ...]) -> Peer:
+    """`jax.lax.scan` of the formula, jitted."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        return jax_call(lambda *leaves: jax_states(problem, identity, leaves, axis), arrays)
+
+    return Peer(JAX_LOOP, "jax", "every leaf", build, scan_reference(problem.combine))
+
+
+def _accumulating(dtype: Any) -> Any:
+    return np.float32 if dtype == np.float16 else dtype
+
+
+def numpy_scan(problem: Problem, scan: Callable[..., np.ndarray]) -> Peer:
+    """A scan of NumPy's, such as `np.cumsum`, in the dtype of its input."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        (x,) = (np.ascontiguousarray(x) for x in arrays)
+        return lambda: (scan(x, axis=axis, dtype=x.dtype),)
+
+    return Peer("NumPy", "numpy", "every leaf", build, scan_reference(problem.combine))
+
+
+def mlx_own(problem: Problem, name: str, place: Compute = mx.array) -> Peer:
+    """A scan of MLX's, such as `mx.cumsum`; of bools in int8, for the extremes take no bools."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        scan = getattr(mx, name)
+
+        def compute(x: mx.array) -> tuple[mx.array]:
+            if x.dtype == mx.bool_:
+                return (scan(x.view(mx.uint8), axis=axis).view(mx.bool_),)
+            return (scan(x, axis=axis),)
+
+        return mlx_call(compute, arrays, compiled=True, place=place)
+
+    return Peer(f"mx.{name}", "mlx", "every leaf", build, scan_reference(problem.combine))
