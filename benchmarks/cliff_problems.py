@@ -84,6 +84,11 @@ def of_dtype(dtype: str) -> Draw:
     return draw
 
 
+def draw_turns(rng: np.random.Generator, shape: tuple[int, ...], axis: int) -> Arrays:
+    """Complex numbers on the unit circle, whose products stay there."""
+    return (np.exp(2j * np.pi * rng.random(shape)).astype(np.complex64),)
+
+
 def gates_of(gate: str, update: str, gates: str = "near 1") -> Draw:
     """Gates and updates, in these dtypes; complex gates are turned by a uniform angle."""
 
@@ -134,6 +139,9 @@ LAYERS = Problem(
 SHARED = Problem("Affine, shared gates", "one gate for all channels", draw_shared_gates, affine, "Affine")
 QUATERNION = Problem("Quaternion", "rotations", draw_quaternions, hamilton, "Quaternion")
 RIGID = Problem("Rigid3", "motions", draw_motions, rigid, "Rigid3")
+
+
+TURNS = Problem("Product complex64", "on the unit circle", draw_turns, multiply, "Product")
 
 
 def affine_of(gate: str, update: str) -> Problem:

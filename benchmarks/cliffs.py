@@ -64,13 +64,13 @@ def _complexes() -> list[Case]:
             racers = (*_ours(problem), rivals.jax_loop(problem, (1, 0)))
             real = rivals.other_inputs(peers.monoscan(AFFINE), "float32", _real)
             made.append(_case("complex", problem, shape, axis, (*racers, real)))
-    for operator, combine, one in (("Sum", add, 0), ("Product", problems.multiply, 1)):
-        problem = problems.single(operator, combine, "complex64")
+    for problem, own, one in (
+        (problems.single("Sum", add, "complex64"), "cumsum", 0),
+        (problems.TURNS, "cumprod", 1),
+    ):
+        others = (rivals.mlx_own(problem, own), rivals.jax_loop(problem, (one,)))
         for shape, axis in (((8, 1024, 128), 1), ((512, 1024), 1)):
-            own = rivals.mlx_own(problem, "cumsum" if operator == "Sum" else "cumprod")
-            made.append(
-                _case("complex", problem, shape, axis, (*_ours(problem), own, rivals.jax_loop(problem, (one,))))
-            )
+            made.append(_case("complex", problem, shape, axis, (*_ours(problem), *others)))
     return made
 
 
