@@ -95,20 +95,28 @@ def prepare(
     """The plan of an act, and the arrays to run it on."""
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
-    if shapeless.tracing():
-        asked = for_every_size(asked)
     captures = capture(operator, asked.call)
     leaves, structure = tree.flatten(elems)
-    question = Question(asked, captures, structure)
-    axis = elements.axis_number(question, axis)
-    elements.check_leaves(question, elems, leaves)
     start = given = None
-    if state is not None:
-        start, given = _start(question, state, leaves)
-    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
+    if state is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
+        question = Question(asked, captures, structure)
+        axis = elements.axis_number(question, axis)
+        elements.check_leaves(question, elems, leaves)
+        start, given = (None, None) if state is None else _start(question, state, leaves)
+    shapes, stored = tuple([x.shape for x in leaves]), tuple([x.dtype for x in leaves])
     key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
-    plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
+    plan: Plan | None = PLANS.find(key)
+    if plan is None:
+        question = Question(asked, captures, structure)
+        elements.check_leaves(question, elems, leaves)
+        names = tuple([dtypes.name_of(dtype) for dtype in stored])
+        plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, given)))
+    if plan.sized and shapeless.tracing():
+        return prepare(for_every_size(asked), operator, elems, state, axis)
     return plan, leaves, captures, start
+
+
+_ARRAYS = {mx.array}
 
 
 def _start(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:

@@ -281,8 +281,13 @@ def test_explain_says_what_states_are_and_how_they_come() -> None:
     assert "states    float32[2], begun by the first element; each from the product of the elements before it" in begun
     assert "states    float32[3, 2], given; one after another" in given
     auto = str(ms.explain(ms.Affine(), a, act=True))
-    assert "kernel    loop sequential, one step at a time; 1 part in time, 1 thread; 192 B" in auto
-    assert "states    float32[2], begun by the first element; one after another" in auto
+    assert "kernel    loop narrow, vectors of" in auto
+    assert (
+        "begun by the first element; from products of the elements of a block, each block from its true state" in auto
+    )
+    matrices = str(ms.explain(ms.MatMul(), mx.ones((8, 2, 2)), act=True, state=mx.ones((2,))))
+    assert "kernel    loop sequential, one step at a time; 1 part in time, 1 thread; 192 B" in matrices
+    assert "states    float32[2], given; one after another" in matrices
     assert "blelloch      an act starts from a state, and places no identity" in auto
 
 

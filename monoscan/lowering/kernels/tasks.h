@@ -76,7 +76,7 @@ static cut cut_of(const ms_launch* g) {
   const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
     if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
-    else if (g->inner >= 256) c.tasks = g->outer_size * 2, c.columns = 2;
+    else if (g->inner >= (facts.can_part ? 256 : 32)) c.tasks = g->outer_size * 2, c.columns = 2;
     else if (facts.can_part && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
     else c.tasks = g->outer_size;
   }

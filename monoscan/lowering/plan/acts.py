@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import cached_property
+from itertools import combinations
 
 import attrs
 import mlx.core as mx
 
 from monoscan import tree
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.ir import Leaf, Program, Shape
 from monoscan.lowering.trace.combine import Traced
@@ -77,3 +79,33 @@ class Acts:
         if begin is not None:
             read |= frozenset[int]().union(*(begin.reads[i][1] for i in states))
         return read, states
+
+
+@PROGRAMS.memoised
+def part_of(act: Program, combine: Program) -> tuple[int, ...] | None:
+    """The leaves, ascending, of which ``combine`` does what an action does to its states; ``None`` if there are none.
+
+    Products of elements then hold the states: those of affine maps their shift.
+    """
+    for leaves in combinations(range(combine.arity), act.arity):
+        if tuple(combine.outputs[i] for i in leaves) != act.outputs or not _reads_alone(combine, leaves):
+            continue
+        kept = [*leaves, *range(combine.arity, len(combine.inputs))]
+        part = combine.select(leaves).reorder(kept, act.arity, combine.rights)
+        numbered: dict[Hashable, int] = {}
+        if part.inputs == act.inputs and _numbers(part, numbered) == _numbers(act, numbered):
+            return leaves
+    return None
+
+
+def _reads_alone(combine: Program, leaves: tuple[int, ...]) -> bool:
+    return all(combine.reads[i][0] <= set(leaves) for i in leaves)
+
+
+def _numbers(program: Program, numbered: dict[Hashable, int]) -> list[int]:
+    """The results by numbers that equal values share, also those of other programs on the same inputs."""
+    names = [numbered.setdefault(("input", lane), len(numbered)) for lane in range(program.num_lanes)]
+    for instr in program.code:
+        key = (instr.op, tuple(names[a] for a in instr.args), instr.dtype, repr(instr.param))
+        names.append(numbered.setdefault(key, len(numbered)))
+    return [names[value] for value in program.results]

@@ -8,10 +8,11 @@ import attrs
 
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import held_to, loop_of
+from monoscan.lowering.plan.fused_act import regrouped
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
-from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.spec import KernelSpec, Loop
 
 
 def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
@@ -32,8 +33,22 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
     }
     if isinstance(spec, RolledSpec):
         return attrs.evolve(spec, **known)
+    if scan.action:
+        return _of_act(spec, scan, known)
     ordinary = spec.ordinary and _for_all(scan, spec.ordinary)
     return held_to(attrs.evolve(spec, combine=scan.scalar, begin=scan.begin, ordinary=ordinary, **known))
+
+
+def _of_act(spec: KernelSpec, scan: AlignedScan, known: dict[str, Any]) -> KernelSpec:
+    """The kernel of another act: regrouped where the first is."""
+    ordered = attrs.evolve(spec, combine=scan.scalar, begin=scan.begin, held=None, action=True, ordinary=(), **known)
+    found = None if spec.action else regrouped(ordered, scan, spec.ordinary)
+    if found is not None:
+        found = held_to(found)
+        if found.loop is not Loop.SEQUENTIAL:
+            return found
+    loop = Loop.SEQUENTIAL if spec.loop in (Loop.ROWS, Loop.NARROW) else spec.loop
+    return held_to(attrs.evolve(ordered, loop=loop))
 
 
 def _for_all(scan: AlignedScan, ordinary: tuple[Kinds, ...]) -> tuple[Kinds, ...]:

@@ -18,8 +18,8 @@ TILES = {Loop.ROWS: 512, Loop.NARROW: 256, Loop.PANELS: 64, Loop.SWEEP: 1, Loop.
 WORTH_CUTTING = 60e3
 """Nanoseconds of work from which on it is cut into tasks, and half of which is enough for one of them."""
 
-WIDE, LONG = 256, 1024
-"""So many columns are cut in two; rows of so many steps in parts."""
+WIDE, UNPARTED, LONG = 256, 32, 1024
+"""So many columns are cut in two, fewer where rows cannot be; rows of so many steps in parts."""
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
         tasks = rows
         if rows >= 4:
             tasks = min(rows, 8, int(work / (WORTH_CUTTING / 2))) // 2 * 2
-        elif inner >= WIDE:
+        elif inner >= (WIDE if can_part(spec) else UNPARTED):
             tasks = 2 * rows
         elif can_part(spec) and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows

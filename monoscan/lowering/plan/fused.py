@@ -147,12 +147,12 @@ def _kernel(
     if isinstance(program, ArrayProgram):
         spec = RolledSpec(restricted(program, leaves), **known)
     else:
-        spec = _straight(problem, KernelSpec(restricted(program, leaves), **known), leaves, inner)
+        spec = straight(problem, KernelSpec(restricted(program, leaves), **known), leaves, inner)
     moved = _bytes(problem, leaves, emit)
     return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved)
 
 
-def _straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner: int) -> KernelSpec:
+def straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner: int) -> KernelSpec:
     """A kernel of straight-line code with its loop."""
     spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
     spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))

@@ -7,13 +7,22 @@ from math import prod
 import attrs
 
 from monoscan import dtypes
-from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
 from monoscan.lowering.plan.cut import cut
-from monoscan.lowering.plan.fused import PANEL_VECTORS, Fused, columns_of, element_dtype, restricted, too_large
+from monoscan.lowering.plan.fused import (
+    PANEL_VECTORS,
+    Fused,
+    columns_of,
+    element_dtype,
+    restricted,
+    straight,
+    too_large,
+)
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.kernel import unsupported
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
@@ -65,32 +74,59 @@ def _kernel(
     depends = scan.depends()
     leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit))))
     states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
-    names = tuple(scan.results[i] for i in emit)
-    spec = KernelSpec(
-        _on(scan.scalar, states, leaves),
-        elements=tuple(element_dtype(problem, i) for i in leaves),
-        results=names,
+    own = attrs.evolve(
+        scan,
+        program=_on(scan.scalar, states, leaves),
         emit=tuple(states.index(i) for i in emit),
-        action=True,
+        results=tuple(scan.results[i] for i in emit),
+        combine=None if scan.combine is None else restricted(scan.combine, leaves),
         begin=None if scan.begin is None else _on(scan.begin, states, leaves),
-        reverse=scan.reverse,
-        inclusive=scan.inclusive,
-        vector_bytes=vector_bytes,
-        flush=flush,
     )
     lead, steps = _lead(acts, emit[0]), acts.joint.length
     inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
-    spec = _looped(problem, spec, inner)
-    own = attrs.evolve(
-        scan,
-        program=spec.combine,
-        emit=spec.emit,
-        results=names,
-        combine=None if scan.combine is None else restricted(scan.combine, leaves),
-        begin=spec.begin,
+    spec = KernelSpec(
+        own.scalar,
+        elements=tuple(element_dtype(problem, i) for i in leaves),
+        results=own.results,
+        emit=own.emit,
+        action=True,
+        begin=own.begin,
+        reverse=own.reverse,
+        inclusive=own.inclusive,
+        vector_bytes=vector_bytes,
+        flush=flush,
     )
+    found = None
+    if problem.options.strategy != "sequential":
+        found = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
+    if found is not None:
+        found = straight(problem, found, leaves, inner)
+    spec = _in_order(problem, spec, inner) if found is None or found.loop is Loop.SEQUENTIAL else found
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), _bytes(problem, acts, leaves, emit))
+
+
+def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) -> KernelSpec | None:
+    """The kernel of the scan which yields the states as some leaves of its products; ``None`` where none does.
+
+    Args:
+        spec: The kernel that keeps the order.
+        scan: The act.
+        ordinary: For each leaf of the elements the infinities that are as good as any value.
+    """
+    held = None if scan.combine is None else part_of(scan.scalar, scan.combine)
+    if scan.combine is None or held is None or not _begins_with(scan.begin, held):
+        return None
+    missing = (frozenset[str](),) * (len(scan.combine.outputs) - len(ordinary))  # of tangents
+    emit = tuple(held[i] for i in scan.emit)
+    return attrs.evolve(
+        spec, combine=scan.combine, emit=emit, held=held, action=False, begin=None, ordinary=ordinary + missing
+    )
+
+
+def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
+    """Whether the first state is what the first element holds in these leaves, if it is not given."""
+    return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 
 
 def _on(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
@@ -111,8 +147,8 @@ def _shapes(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> lis
     return read + [_padded(layout, acts.given[i], 1) for i in states if acts.given is not None]
 
 
-def _looped(problem: Problem, spec: KernelSpec, inner: int) -> KernelSpec:
-    """The kernel with its loop: vectors of columns, or else one at a time."""
+def _in_order(problem: Problem, spec: KernelSpec, inner: int) -> KernelSpec:
+    """The kernel with its loop, which goes from state to state: vectors of columns, or else one at a time."""
     options = problem.options
     if options.shapeless and problem.joint.axis < problem.joint.rank:
         inner = max(inner, spec.width)

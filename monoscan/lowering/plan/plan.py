@@ -240,8 +240,11 @@ class Plan:
             f"{name}{list(batch + event)}"
             for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=True)
         )
-        ordered = self.strategy == "sequential" or self.kernels
-        how = "one after another" if ordered else "each from the product of the elements before it"
+        how = "each from the product of the elements before it"
+        if self.strategy == "sequential" or any(isinstance(k, Fused) and k.straight.action for k in self.kernels):
+            how = "one after another"
+        elif self.kernels:
+            how = "from products of the elements of a block, each block from its true state"
         return f"{leaves}, {'begun by the first element' if acts.given is None else 'given'}; {how}"
 
     def _lines(self) -> list[str]:

@@ -99,7 +99,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             yield "whole_watch", spec.watch is not None and spec.watch.whole
         yield from (("action", spec.action), ("begins", spec.begin is not None))
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
-        yield from (("states", len(spec.state)), ("outputs", len(self.outputs)))
+        yield from (("states", len(spec.given)), ("outputs", len(self.outputs)))
         if not self.scalar:
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
@@ -144,7 +144,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         carried = []
         for leaf in spec.carried:
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
-            carried.append(f"{{{leaf}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
+            carried.append(f"{{{spec.given.index(leaf)}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
         return "\n".join([
             _typedef("leaves", read, "in"), _typedef("leaves", wrote, "out"),
             _typedef("constants", captures, "captured_arrays"), _typedef("lanes", registers, "registers"),

@@ -60,6 +60,8 @@ class ScanSpec(Generic[Combine]):
         emit: The state leaves that are wanted, ascending. A leaf that is neither in it
             nor needed to compute one that is takes no part.
         captures: The storage dtypes of the captured arrays; the program's own if None.
+        held: The leaves that a given state and the last one have; all if None. Of an act that
+            is a part of ``combine`` those are its states, and the others take part in partial folds alone.
         action: States are no elements, and nothing is regrouped.
         begin: Of an action the program of the state that a first element begins; None if one is given.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
@@ -76,6 +78,7 @@ class ScanSpec(Generic[Combine]):
     results: tuple[str, ...]
     emit: tuple[int, ...]
     captures: tuple[str, ...] | None = None
+    held: tuple[int, ...] | None = None
     action: bool = False
     begin: Combine | None = None
     want_results: bool = True
@@ -89,6 +92,11 @@ class ScanSpec(Generic[Combine]):
     def state(self) -> tuple[Leaf, ...]:
         """The leaves of the state."""
         return self.combine.inputs[: self.combine.arity]
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """The leaves that a given state and the last one have."""
+        return tuple(range(len(self.state))) if self.held is None else self.held
 
     @property
     def element(self) -> tuple[Leaf, ...]:

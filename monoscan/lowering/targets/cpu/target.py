@@ -114,10 +114,10 @@ def launch_of(
     bridge = build.load()
     with waiting(f"the kernel of {name}"):
         kernel = cpu_kernels.compile_kernel(render(spec))
-    state = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.state]
+    state = [(dtypes.by_name(spec.state[i].dtype), spec.state[i].shape) for i in spec.given]
     elements = [leaf.shape for leaf in spec.element]
     captures = [leaf.shape for leaf in spec.combine.captures]
-    inits = [leaf.shape for leaf in spec.state] if seeded else []
+    inits = [shape for _, shape in state] if seeded else []
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Sequence[mx.array]:
         stored = tuple([dtypes.name_of(x.dtype) for x in arrays[: again.program.rights]])
