@@ -72,10 +72,10 @@ def act(
         >>> import mlx.core as mx
         >>> import monoscan as ms
         >>> turn = mx.broadcast_to(mx.array([[0.0, 1.0], [-1.0, 0.0]]), (3, 2, 2))
-        >>> ms.act(ms.MatMul(), turn, mx.array([1.0, 0.0]))
-        array([[0, 1],
-               [-1, 0],
-               [0, -1]], dtype=float32)
+        >>> ms.act(ms.MatMul(), turn, mx.array([1.0, 2.0]))
+        array([[-2, 1],
+               [-1, -2],
+               [2, -1]], dtype=float32)
     """
     asked = call.options(
         "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
