@@ -62,7 +62,7 @@ EXACT = {
 
 @pytest.mark.parametrize("name", thinned(PLAIN, ("affine", "affine64", "matmul3", "moments")))
 @pytest.mark.parametrize("loop", IN_ORDER)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) -> None:
     program = PLAIN[name]
     for shape in SHAPES[loop]:
@@ -73,7 +73,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) 
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", thinned(EXACT, ("arg-max", "segmented", "int8", "pair")))
+@pytest.mark.parametrize("name", thinned(EXACT, ("segmented", "pair")))
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = EXACT[name]
@@ -126,7 +126,7 @@ def from_half(h: np.ndarray, stored: str) -> np.ndarray:
     return h.astype(np.float32) if stored == "float16" else (h.astype(np.uint32) << 16).view(np.float32)
 
 
-@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+@pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
 @pytest.mark.parametrize("loop", [Loop.SEQUENTIAL, Loop.SWEEP])
 def test_every_half(loop: Loop, vector_bytes: int) -> None:
     """The identity through memory: each float16 comes back, and float32 rounds to it as NumPy rounds."""
@@ -179,7 +179,7 @@ def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_what_comes_before_a_non_finite_element_keeps_its_bits(
     loop: Loop, shape: tuple[int, ...], value: float, reverse: bool
 ) -> None:

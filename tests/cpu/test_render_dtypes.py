@@ -17,7 +17,7 @@ from selection import thinned
 import monoscan as ms
 from monoscan import dtypes
 
-QUICK = ("bool", "int8", "uint32", "float32")
+QUICK = ("bool", "uint32", "float32")
 
 
 def kinds(found: list[Operation], name: str) -> dict[str, list[Operation]]:

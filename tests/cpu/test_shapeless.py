@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from selection import thinned
 
 import monoscan as ms
 from monoscan import tree
@@ -119,7 +120,7 @@ def table(
 # -------------------------------------------------------------------------------------- forward
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", thinned(OPTIONS, ["plain", "all"]))
 @pytest.mark.parametrize("name", FOLDS)
 def test_scans(name: str, options: str) -> None:
     fold, chosen = FOLDS[name], OPTIONS[options]
@@ -131,7 +132,7 @@ def test_scans(name: str, options: str) -> None:
     )
 
 
-@pytest.mark.parametrize("options", ["plain", "all"])
+@pytest.mark.parametrize("options", thinned(["plain", "all"], ["all"]))
 @pytest.mark.parametrize("name", FOLDS)
 def test_scans_from_an_init(name: str, options: str) -> None:
     fold, chosen = FOLDS[name], OPTIONS[options]
@@ -185,7 +186,7 @@ def test_leaves_that_begin_or_cease_to_broadcast() -> None:
         check(run(*arrays([a, b])), [want[0].reshape(a.shape), want[1]], (first, second))
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]))
 @pytest.mark.parametrize("name", FOLDS)
 def test_folds(name: str, reverse: bool) -> None:
     fold, number = FOLDS[name], len(FOLDS[name].identity)
