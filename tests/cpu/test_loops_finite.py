@@ -121,10 +121,7 @@ def check_values(got: np.ndarray, want: np.ndarray) -> None:
 PLAIN, REVERSE, EXCLUSIVE, BOTH = (False, True, False), (True, True, True), (False, False, True), (True, False, False)
 CASES = [(name, *PLAIN) for name in PROGRAMS]  # each other case is a compilation, so few have them
 CASES += [(name, *options) for name in ("affine", "segmented", "softmax") for options in (REVERSE, EXCLUSIVE, BOTH)]
-SOME_CASES = [(name, *PLAIN) for name in ("affine64", "product", "softmax", "segmented", "ratio")] + [
-    ("affine", *BOTH),
-    ("softmax", *REVERSE),
-]
+SOME_CASES = [(name, *PLAIN) for name in ("affine64", "product", "segmented")] + [("softmax", *BOTH)]
 
 
 @pytest.mark.parametrize(("name", "reverse", "inclusive", "with_init"), thinned(CASES, SOME_CASES), ids=str)
@@ -220,7 +217,7 @@ def test_random_magnitudes(name: str, loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
-@pytest.mark.parametrize("name", ["affine", "segmented", "moments"])
+@pytest.mark.parametrize("name", thinned(["affine", "segmented", "moments"], ["affine", "moments"]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_what_comes_before_a_non_finite_element_keeps_its_bits(name: str, loop: Loop, reverse: bool) -> None:
     n, kernel = 200, spec_of(name, loop, reverse=reverse)

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from gradient_oracle import numpy_of
+from selection import thinned
 from support import GRAPH, PORTABLE
 
 import monoscan as ms
@@ -84,7 +85,7 @@ def test_junk_that_is_not_valid_leaks_nothing(junk: float, strategy: str) -> Non
 
 @pytest.mark.parametrize("strategy", [*GRAPH, "sequential"])
 @pytest.mark.parametrize("inclusive", [True, False])
-@pytest.mark.parametrize("junk", [np.nan, np.inf, 0.0])
+@pytest.mark.parametrize("junk", thinned([np.nan, np.inf, 0.0], [np.nan, 0.0]))
 @pytest.mark.parametrize("operator", [ms.Product(), ms.Sum(), ms.LogSumExp()], ids=lambda op: op.name)
 def test_no_gradient_passes_a_reset(operator: ms.Monoid, junk: float, inclusive: bool, strategy: str) -> None:
     """Junk in one segment leaves the gradients of those before and after it alone."""
