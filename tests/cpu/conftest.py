@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from monoscan.cache import Cache
+from monoscan.lowering.plan import fused
+from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import backward, build, kernels, target
 from monoscan.lowering.targets.failures import FAILURES
 
@@ -30,3 +32,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     FAILURES.generation += 1  # plans are made anew, here and in the tests that follow
     yield tmp_path / "cache"
     FAILURES.generation += 1
+
+
+@pytest.fixture
+def kernels_are_built() -> Iterator[None]:
+    """Where none is, scans run by array operations, and nothing else would tell."""
+    before = FAILURES.generation
+    yield
+    assert FAILURES.generation == before
+
+
+@pytest.fixture
+def batch_lanes(monkeypatch: pytest.MonkeyPatch, kernels_are_built: None) -> None:
+    """Vectors hold elements of many rows, whatever the estimates; plans are kept by shape, so no other test has these."""
+    for place in (fused, backward):
+        monkeypatch.setattr(place, "fastest_loop", lambda *_: Loop.BATCH)

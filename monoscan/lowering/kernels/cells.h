@@ -2,64 +2,82 @@
 //
 // Vectors hold the lanes of one element, along its last axis; rows of lanes stand `pitch` apart, so that whole vectors
 // can be read and written at their ends. What stands behind a row there is anything: results of it are never looked at.
+// Or, with MS_BATCH, a vector holds the same lane of W elements, and memory is an array of such vectors.
 //
 // Vectors must not be read from what was stored in scalars: the load would wait for the stores to leave.
 #pragma once
 #include "dtypes.h"
 #include "patterns.h"
 
+// What memory is an array of, and how many of them a vector holds: all lanes that are one element's.
+#if MS_BATCH
+template <class V> using cell = V;
+constexpr int E = 1;
+#else
+template <class V> using cell = item_of<V>;
+constexpr int E = W;
+#endif
+
 // Some bytes of memory as an array of lanes.
-template <class V> INLINE item_of<V>* array_at(u8* memory, int offset) { return (item_of<V>*)(memory + offset); }
+template <class V> INLINE cell<V>* array_at(u8* memory, int offset) { return (cell<V>*)(memory + offset); }
 
 // Lanes `stride` items apart; of the last ones, which do not exist, the first again.
 template <class V, int stride, int... k> INLINE V load_apart(const item_of<V>* p, int count, seq<k...>) {
   return V{p[k < count ? k * stride : 0]...};
 }
 // The next `count` lanes of an operand: side by side, the same one, or apart.
-template <class V, int stride> INLINE V get(const item_of<V>* p, [[maybe_unused]] int count) {
-  if constexpr (stride == 0) return splat<V>(*p);
+template <class V, int stride> INLINE V get(const cell<V>* p, [[maybe_unused]] int count) {
+  if constexpr (E == 1) return *p;
+  else if constexpr (stride == 0) return splat<V>(*p);
   else if constexpr (stride == 1) return load_bits<V>(p);
   else return load_apart<V, stride>(p, count, upto<W>());
 }
-template <class V> INLINE void put(item_of<V>* p, V v) { store_bits(p, v); }
+template <class V> INLINE void put(cell<V>* p, V v) { store_bits(p, v); }
 
 // The rows of a table, copied.
-template <class V, int rows, int columns> INLINE void fill(item_of<V>* to, int pitch, const item_of<V>* table) {
-  for (int i = 0; i < rows * columns; ++i) to[i / columns * pitch + i % columns] = table[i];
+template <class V, int rows, int columns> INLINE void fill(cell<V>* to, int pitch, const item_of<V>* table) {
+  for (int i = 0; i < rows * columns; ++i) to[i / columns * pitch + i % columns] = cell<V>{} + table[i];
 }
 
 // Lanes that exist.
-template <class V> INLINE as_signed<V> first_lanes(int count) {
-  return __builtin_convertvector(iota < count, as_signed<V>);
+template <class V> INLINE as_signed<V> first_lanes([[maybe_unused]] int count) {
+  if constexpr (E == 1) return ~as_signed<V>{};
+  else return __builtin_convertvector(iota < count, as_signed<V>);
 }
 
 // An operand of a sum of products, at row i, term k and `count` columns from j on.
 template <class V, int along_rows, int along_columns, int along_terms> struct operand {
   typedef V value;
   static constexpr int rows = along_rows, columns = along_columns, terms = along_terms;
-  const item_of<V>* at;
+  const cell<V>* at;
   inline __attribute__((always_inline)) V get(int i, int j, int k, int count) const {
     return ::get<V, along_columns>(at + i * along_rows + j * along_columns + k * along_terms, count);
   }
+  INLINE operand<V, along_columns, along_rows, along_terms> turned(const operand& x) { return {x.at}; }
 };
 
 // Sums of products in order, a few rows at once: each hides the others' latency, and shares what they all read.
+// Results stand `pitch` and `step` apart along rows and columns.
 template <class S, int columns, int terms, class A, class B, int... row>
-INLINE void rows_of_sums(const A& a, const B& b, item_of<typename A::value>* out, int pitch, int i, int j,
+INLINE void rows_of_sums(const A& a, const B& b, cell<typename A::value>* out, int pitch, int step, int i, int j,
                          seq<row...>) {
   typename A::value sum[] = {S::times(a.get(i + row, j, 0, columns - j), b.get(i + row, j, 0, columns - j))...};
   for (int k = 1; k < terms; ++k)
     ((sum[row] = S::plus(sum[row], S::times(a.get(i + row, j, k, columns - j), b.get(i + row, j, k, columns - j)))),
      ...);
-  (put(out + (i + row) * pitch + j, sum[row]), ...);
+  (put(out + (i + row) * pitch + j * step, sum[row]), ...);
 }
 // Blocks of about as many rows each, at most 8.
 constexpr int rows_at_once(int rows) { return (rows + (rows + 7) / 8 - 1) / ((rows + 7) / 8); }
 template <class S, int rows, int columns, int terms, class A, class B>
-INLINE void sums_of_products(const A& a, const B& b, item_of<typename A::value>* out, int pitch) {
+INLINE void sums_of_products(const A& a, const B& b, cell<typename A::value>* out, int pitch, int step = 1) {
   constexpr int high = rows_at_once(rows), whole = rows / high * high;
-  for (int j = 0; j < columns; j += W) {
-    for (int i = 0; i < whole; i += high) rows_of_sums<S, columns, terms>(a, b, out, pitch, i, j, upto<high>());
-    if constexpr (whole < rows) rows_of_sums<S, columns, terms>(a, b, out, pitch, whole, j, upto<rows - whole>());
-  }
+  if constexpr (E == 1 && rows < 4 && columns > rows) {  // a row is no vector here: its columns hide latency as well
+    sums_of_products<S, columns, rows, terms>(A::turned(a), B::turned(b), out, step, pitch);
+  } else
+    for (int j = 0; j < columns; j += E) {
+      for (int i = 0; i < whole; i += high) rows_of_sums<S, columns, terms>(a, b, out, pitch, step, i, j, upto<high>());
+      if constexpr (whole < rows)
+        rows_of_sums<S, columns, terms>(a, b, out, pitch, step, whole, j, upto<rows - whole>());
+    }
 }

@@ -78,6 +78,9 @@ void run_scan(const ms_launch* g, ms_int phase, ms_int task);
 // The tasks of a scan of wide elements, row by row in one phase.
 void schedule_rows(const ms_launch* g, struct ms_schedule* s);
 void run_rows(const ms_launch* g, ms_int task);
+// The same, a vector of rows at once: where they begin in every array is a table, with a vector of places for each.
+void schedule_batches(const ms_launch* g, struct ms_schedule* s);
+void run_batches(const ms_launch* g, ms_int task);
 
 // The tasks of an adjoint, which has one phase.
 void schedule_back(const ms_launch* g, struct ms_schedule* s);

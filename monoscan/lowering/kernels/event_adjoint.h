@@ -26,7 +26,7 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   ends::give_carry(p, j, memory);
 }
 void span(const piece& p, bool) {
-  for (ms_int j = p.c0; j < p.c1; ++j) row<operation>(p, j);
+  each_row(p, [&](ms_int j) { row<operation>(p, j); });
 }
 bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
@@ -34,8 +34,8 @@ bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return fal
 
 extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
                                    0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
-MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
+MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_events(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;
-  run_rows(g, task);
+  run_events(g, task);
 }

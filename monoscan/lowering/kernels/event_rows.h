@@ -1,4 +1,5 @@
-// The loop for wide elements: one row after the other in fold order, the lanes of an element in vectors.
+// The loop for wide elements, in fold order: one row after the other with the lanes of an element in vectors, or W rows
+// at once.
 //
 // The generated text gives `operation::combine`, from the arrays of both operands in memory to that of the left one,
 // and lists of leaves: `first` and `in`, what elements become the left and the right operand of; `out`, what is wanted
@@ -6,6 +7,9 @@
 #pragma once
 #include "event_lists.h"
 #include "subnormals.h"
+
+// Steps before an element is needed that it is sent for: where there are many rows those of one lie far apart.
+constexpr int AHEAD = 2;
 
 // One row from its first step to its last.
 template <class Operation> static void row(const piece& p, ms_int j) {
@@ -24,6 +28,8 @@ template <class Operation> static void row(const piece& p, ms_int j) {
     ++t, at += down;
   }
   for (; t < n; ++t, at += down) {
+    in::fetch<false>(p, p.g->inputs, p.in, at + AHEAD * down, j);
+    out::fetch<true>(p, p.g->outputs, p.out, at + AHEAD * down, j);
     in::take(p, at, j, memory);
     if constexpr (!inclusive) out::give(p, at, j, memory);
     Operation::combine(memory);
@@ -32,7 +38,7 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   if (p.g->want_carry) state::give_carry(p, j, memory);
 }
 void span(const piece& p, bool) {
-  for (ms_int j = p.c0; j < p.c1; ++j) row<operation>(p, j);
+  each_row(p, [&](ms_int j) { row<operation>(p, j); });
 }
 bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
@@ -40,8 +46,8 @@ bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return fal
 
 extern const kernel_facts facts = {reverse, want_results, false, false, W,  arity, inputs, outputs, arity, arity, 0,
                                    0,       nanoseconds,  0,     0,     {}, {},    {},     nullptr, 0};
-MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
+MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_events(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;
-  run_rows(g, task);
+  run_events(g, task);
 }

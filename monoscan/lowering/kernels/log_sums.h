@@ -16,33 +16,34 @@ template <int n> struct turn_rule {
   static constexpr int at(int lane) { return (lane + n) % W; }
 };
 template <int n, class V> INLINE V greatest_lane(V x) {
-  if constexpr (n == W) return x;
+  if constexpr (n >= E) return x;
   else return greatest_lane<2 * n>(larger(x, permute(x, x, pattern<turn_rule<n>>())));
 }
 
 template <class V, int columns, int terms, class A, class B>
-NOINLINE void log_sums_by_terms(const A& a, const B& b, item_of<V>* out, int i, int j) {
+NOINLINE void log_sums_by_terms(const A& a, const B& b, cell<V>* out, int i, int j, as_signed<V> wanted) {
   V most = a.get(i, j, 0, columns - j) + b.get(i, j, 0, columns - j), sum = {};
   for (int k = 1; k < terms; ++k) most = maximum(most, a.get(i, j, k, columns - j) + b.get(i, j, k, columns - j));
   const V shift = shift_by(most);
   for (int k = 0; k < terms; ++k) sum = sum + exp(a.get(i, j, k, columns - j) + b.get(i, j, k, columns - j) - shift);
   const V found = shift + log(sum);
-  put(out + j, most == infinity<item_of<V>>() ? most : found);
+  put(out + j, wanted ? (most == infinity<item_of<V>>() ? most : found) : load_bits<V>(out + j));
 }
 
 // The exponentials of a row of a, shifted; what is not there is nothing.
-template <class V, int terms, class A> INLINE item_of<V> exp_row(const A& a, int i, item_of<V>* to) {
+template <class V, int terms, class A> INLINE cell<V> exp_row(const A& a, int i, cell<V>* to) {
   V most = splat<V>(-infinity<item_of<V>>());
-  for (int k = 0; k < terms; k += W) {
+  for (int k = 0; k < terms; k += E) {
     const V x = get<V, A::terms>(a.at + i * A::rows + k * A::terms, terms - k);
     put(to + k, first_lanes<V>(terms - k) ? x : splat<V>(-infinity<item_of<V>>()));
     most = larger(load_bits<V>(to + k), most);
   }
   const V shift = shift_by(greatest_lane<1>(most));
-  for (int k = 0; k < terms; k += W) put(to + k, exp(load_bits<V>(to + k) - shift));
-  return shift[0];
+  for (int k = 0; k < terms; k += E) put(to + k, exp(load_bits<V>(to + k) - shift));
+  if constexpr (E == 1) return shift;
+  else return shift[0];
 }
-template <class V, int columns, int terms, class B> INLINE V exp_columns(const B& b, int j, item_of<V>* to, int pitch) {
+template <class V, int columns, int terms, class B> INLINE V exp_columns(const B& b, int j, cell<V>* to, int pitch) {
   V most = b.get(0, j, 0, columns - j);
   for (int k = 1; k < terms; ++k) most = larger(b.get(0, j, k, columns - j), most);
   const V shift = shift_by(most);
@@ -54,34 +55,35 @@ struct plain_sums {
   template <class V> INLINE V plus(V a, V b) { return a + b; }
   template <class V> INLINE V times(V a, V b) { return a * b; }
 };
-constexpr int up_to_whole(int lanes) { return (lanes + W - 1) / W * W; }
+constexpr int up_to_whole(int lanes) { return (lanes + E - 1) / E * E; }
 
 template <class V, int rows, int columns, int terms, class A, class B>
-INLINE void log_sums_shifted(const A& a, const B& b, item_of<V>* out, int pitch) {
+INLINE void log_sums_shifted(const A& a, const B& b, cell<V>* out, int pitch) {
   typedef item_of<V> item;
   constexpr int wide = up_to_whole(terms);
   constexpr item least_sum = terms * (sizeof(item) == 4 ? (item)0x1p-102 : (item)0x1p-960);
-  alignas(64) item left[rows * wide], right[terms * W], sums[rows * W];
-  item shift[rows];
+  alignas(64) cell<V> left[rows * wide], right[terms * E], sums[rows * E];
+  cell<V> shift[rows];
   for (int i = 0; i < rows; ++i) shift[i] = exp_row<V, terms>(a, i, left + i * wide);
-  for (int j = 0; j < columns; j += W) {
-    const V shifted = exp_columns<V, columns, terms>(b, j, right, W);
-    sums_of_products<plain_sums, rows, W, terms>(operand<V, wide, 0, 1>{left}, operand<V, 0, 1, W>{right}, sums, W);
+  for (int j = 0; j < columns; j += E) {
+    const V shifted = exp_columns<V, columns, terms>(b, j, right, E);
+    sums_of_products<plain_sums, rows, E, terms>(operand<V, wide, 0, 1>{left}, operand<V, 0, 1, E>{right}, sums, E);
     for (int i = 0; i < rows; ++i) {
-      const V sum = load_bits<V>(sums + i * W);
+      const V sum = load_bits<V>(sums + i * E);
       put(out + i * pitch + j, shift[i] + (shifted + log(sum)));
-      if (__builtin_expect(any(~(sum >= least_sum) & first_lanes<V>(columns - j)), 0))
-        log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j);
+      const as_signed<V> unsure = ~(sum >= least_sum) & first_lanes<V>(columns - j);
+      if (__builtin_expect(any(unsure), 0)) log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j, unsure);
     }
   }
 }
 
 // `shifted`: a does not depend on the column, and b not on the row.
 template <bool shifted, int rows, int columns, int terms, class A, class B>
-NOINLINE void log_sums(const A& a, const B& b, item_of<typename A::value>* out, int pitch) {
+NOINLINE void log_sums(const A& a, const B& b, cell<typename A::value>* out, int pitch) {
   typedef typename A::value V;
   if constexpr (shifted) log_sums_shifted<V, rows, columns, terms>(a, b, out, pitch);
   else
     for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns; j += W) log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j);
+      for (int j = 0; j < columns; j += E)
+        log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j, ~as_signed<V>{});
 }

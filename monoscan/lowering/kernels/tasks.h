@@ -210,18 +210,19 @@ void run_back(const ms_launch* g, ms_int task) {
 }
 
 // ------------------------------------------------------------------ rows of wide elements
-// Whole rows, column by column: each task takes as many of them as any other.
-static ms_int row_tasks_of(const ms_launch* g) {
+// Whole rows, column by column, or batches of them: each task takes as many as any other.
+static ms_int row_tasks_of(const ms_launch* g, ms_int rows) {
   const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
-  return work < 60e3 ? 1 : least(least(g->outer_size * g->inner, 8), 1 + (ms_int)(work / 30e3));
+  return work < 60e3 ? 1 : least(least(rows, 8), 1 + (ms_int)(work / 30e3));
 }
+static ms_int rows_of(const ms_launch* g) { return g->outer_size * g->inner; }
 void schedule_rows(const ms_launch* g, struct ms_schedule* s) {
   s->phases = 1;
-  s->tasks[0] = row_tasks_of(g);
+  s->tasks[0] = row_tasks_of(g, rows_of(g));
   s->scratch_bytes = s->tasks[0] * back_bytes_of(g);
 }
 void run_rows(const ms_launch* g, ms_int task) {
-  const ms_int tasks = row_tasks_of(g), rows = g->outer_size * g->inner, inner = g->inner;
+  const ms_int rows = rows_of(g), tasks = row_tasks_of(g, rows), inner = g->inner;
   const ms_int last = rows * (task + 1) / tasks;
   u8* const memory = (u8*)g->scratch + task * back_bytes_of(g);
   ms_int at = rows * task / tasks;
@@ -233,6 +234,42 @@ void run_rows(const ms_launch* g, ms_int task) {
   for (; at < last; advance(g, w)) {
     const ms_int begin = at / inner * inner, end = least(last, begin + inner);
     p.c0 = at - begin, p.c1 = end - begin, at = end;
+    span(p, true);
+  }
+}
+
+static ms_int batches_of(const ms_launch* g) { return (rows_of(g) + facts.width - 1) / facts.width; }
+static ms_int batch_bytes_of(const ms_launch* g) {
+  return lines_of(walk_bytes()) + lines_of(walk_bytes() * facts.width) + lines_of(buffer_bytes(g));
+}
+void schedule_batches(const ms_launch* g, struct ms_schedule* s) {
+  s->phases = 1;
+  s->tasks[0] = row_tasks_of(g, batches_of(g));
+  s->scratch_bytes = s->tasks[0] * batch_bytes_of(g);
+}
+// Where a row begins, at its place in the tables of all arrays.
+static void note_row(const ms_int* first, const ms_array* a, int count, ms_int j, ms_int* table) {
+  for (int i = 0; i < count; ++i) table[i * facts.width] = first[i] + (a ? j * a[i].inner : 0);
+}
+// Behind the last row there are none: they read what it reads.
+void run_batches(const ms_launch* g, ms_int task) {
+  const ms_int wide = facts.width, rows = rows_of(g), batches = batches_of(g), tasks = row_tasks_of(g, batches);
+  u8* const memory = (u8*)g->scratch + task * batch_bytes_of(g);
+  ms_int* const table = (ms_int*)(memory + lines_of(walk_bytes()));
+  piece p = {};
+  p.g = g, p.in = table, p.out = p.in + facts.inputs * wide, p.init = p.out + facts.outputs * wide;
+  p.carry_out = p.init + facts.inits * wide, p.buffer = memory + lines_of(walk_bytes()) + lines_of(walk_bytes() * wide);
+  __builtin_memset(p.buffer, 0, (unsigned long)buffer_bytes(g));  // some arrays are zero for ever
+  for (ms_int batch = batches * task / tasks; batch < batches * (task + 1) / tasks; ++batch) {
+    p.c1 = least(wide, rows - batch * wide);
+    for (ms_int l = 0; l < wide; ++l) {
+      const ms_int row = batch * wide + least(l, p.c1 - 1), j = row % g->inner;
+      const walk w = walk_to(g, row / g->inner, memory);
+      note_row(w.in, g->inputs, facts.inputs, j, (ms_int*)p.in + l);
+      note_row(w.out, g->outputs, facts.outputs, j, (ms_int*)p.out + l);
+      note_row(w.init, g->has_init ? g->inits : nullptr, facts.inits, j, (ms_int*)p.init + l);
+      note_row(w.carry, g->want_carry ? g->carries : nullptr, facts.carries, j, (ms_int*)p.carry_out + l);
+    }
     span(p, true);
   }
 }

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.lowering.render.estimates import nanoseconds, nanoseconds_of_step
+from monoscan.lowering.render.estimates import nanoseconds
+from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.spec import KernelSpec, Loop
@@ -48,8 +49,9 @@ def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
     """
     parts, tasks = 1, 1
     if isinstance(spec, RolledSpec):
-        work = float(f"{nanoseconds_of_step(spec.program, spec.width):.3g}") * steps * inner * rows
-        return Cut(1, 1, 1 if work < WORTH_CUTTING else min(rows * inner, 8, 1 + int(work / (WORTH_CUTTING / 2))))
+        work = float(f"{nanoseconds_of_step(spec.program, spec.vectors):.3g}") * steps * inner * rows
+        taken = -(-rows * inner // spec.vectors.rows)
+        return Cut(1, 1, 1 if work < WORTH_CUTTING else min(taken, 8, 1 + int(work / (WORTH_CUTTING / 2))))
     work = float(f"{nanoseconds(spec):.3g}") * steps * inner * rows
     if work > WORTH_CUTTING:
         tasks = rows

@@ -17,6 +17,7 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape, Signature
 from monoscan.lowering.render.estimates import HEAVY, prefers_sequential, weight
+from monoscan.lowering.render.rolled import fastest_loop
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.source import unsupported as not_rendered
@@ -146,6 +147,8 @@ def _kernel(
     spec: Spec
     if isinstance(program, ArrayProgram):
         spec = RolledSpec(restricted(program, leaves), **known)
+        if not problem.options.shapeless:
+            spec = attrs.evolve(spec, loop=fastest_loop(spec.program, inner * rows, vector_bytes))
     else:
         spec = straight(problem, KernelSpec(restricted(program, leaves), **known), leaves, inner)
     moved = _bytes(problem, leaves, emit)

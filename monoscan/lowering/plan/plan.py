@@ -280,7 +280,7 @@ def _launches(kernel: GpuKernel) -> list[str]:
 def _kernel(kernel: Fused) -> str:
     spec, cut = kernel.spec, kernel.cut
     width = "one step at a time" if spec.loop is Loop.SEQUENTIAL else f"vectors of {spec.width}"
-    width += " lanes of an element, in order" if spec.loop is Loop.EVENTS else ""
+    width += {Loop.EVENTS: " lanes of an element, in order", Loop.BATCH: " rows, in order"}.get(spec.loop, "")
     tile = f", tiles of {cut.tile} steps" if cut.tile > 1 else ""
     parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
     threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"

@@ -10,7 +10,7 @@ from monoscan.dtypes import HALF
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.spec import vector_lanes
+from monoscan.lowering.render.spec import Loop, vector_lanes
 
 
 @attrs.frozen
@@ -24,6 +24,7 @@ class BackwardSpec:
         captures: The storage dtype of each captured array.
         vector_bytes: The width of the machine's registers; 0 writes scalar code.
         flush: As of a `KernelSpec`.
+        loop: What vectors hold of wide elements, `Loop.EVENTS` or `Loop.BATCH`.
     """
 
     adjoint: Adjoint
@@ -32,6 +33,7 @@ class BackwardSpec:
     captures: tuple[str, ...]
     vector_bytes: int
     flush: bool = True
+    loop: Loop = Loop.EVENTS
 
     @property
     def programs(self) -> tuple[Program, ...]:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
-
-from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form
-from monoscan.lowering.program.cost_table import COSTS, Cost, cycles, instructions
-from monoscan.lowering.program.ir import Op
-from monoscan.lowering.render.places import without_ones
+from monoscan.lowering.program.cost_table import cycles, instructions
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
 WIDE_STATE = 9
@@ -68,26 +63,3 @@ def fold_share(spec: KernelSpec) -> float:
 def prefers_sequential(spec: KernelSpec) -> bool:
     """Whether a scalar loop beats vectors along a contiguous scan axis: states beyond the registers."""
     return len(spec.lanes_of(spec.tree)) > WIDE_STATE
-
-
-def cycles_of_step(program: ArrayProgram, width: int) -> float:
-    """Cycles of one combine by loops over arrays, roughly: two vector instructions at once."""
-    return sum(_cycles_of_array(instr, width) for instr in program.code) / 2
-
-
-def nanoseconds_of_step(program: ArrayProgram, width: int) -> float:
-    """Nanoseconds of one combine by loops over arrays, within a factor of two or three."""
-    moved = sum(-(-leaf.lanes // width) for leaf in program.inputs)
-    return 0.3 * (cycles_of_step(program, width) + 2 * moved)
-
-
-def _cycles_of_array(instr: ArrayInstr, width: int) -> float:
-    columns = (without_ones(instr.shape)[-1:] or (1,))[0]
-    vectors = prod(instr.shape) // columns * -(-columns // width)
-    if instr.form is Form.VIEW:
-        return 2 * len(instr.pieces) + vectors
-    cost = COSTS.get(instr.op, Cost()).cycles if instr.op is not None else 1
-    if instr.form is Form.CONTRACT and instr.op is Op.LOGADDEXP:
-        terms = prod(instr.shape) // columns * -(-instr.count // width) + instr.count * -(-columns // width)
-        return vectors * (COSTS[Op.LOG].cycles + 2 * instr.count) + terms * COSTS[Op.EXP].cycles
-    return vectors * (cost + 1) * max(instr.count, 1)

@@ -14,7 +14,7 @@ from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, Vie
 from monoscan.lowering.program.ir import Instr, Op, Shape
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.memory import Memory, Operand
-from monoscan.lowering.render.places import without_ones
+from monoscan.lowering.render.places import Vectors, without_ones
 from monoscan.lowering.render.spec import Scalar
 
 
@@ -41,15 +41,16 @@ class Loops:
 
     Args:
         program: The program.
-        width: Lanes of a vector.
+        vectors: What vectors hold.
     """
 
-    def __init__(self, program: ArrayProgram, width: int) -> None:
-        self.program, self.width = program, width
-        self.memory = Memory(program, width)
+    def __init__(self, program: ArrayProgram, vectors: Vectors) -> None:
+        self.program, self.width = program, vectors.lanes
+        self.memory = Memory(program, vectors)
         self.lines: list[str] = []
         self.structs: list[str] = []
         self.kept = {view.value for view in program.results}  # values that must stand in memory
+        self.repacked: list[int] = []  # arrays that one loop alone reads
 
     def text(self, carried: Sequence[int], more: str) -> str:
         """The struct `operation`.
@@ -58,9 +59,7 @@ class Loops:
             carried: The arrays that the results become, in order: operands, or others.
             more: Its further members.
         """
-        groups = list(self._groups())
-        self._find_kept(groups)
-        for group in groups:
+        for group in self._held_groups():
             self._write(group)
         self._carry(carried)
         types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
@@ -75,24 +74,42 @@ struct operation {{
 {more}}};
 """
 
+    def peak(self) -> int:
+        """The bytes of all arrays, without those that are put in order first; nothing may have been written."""
+        for _ in self._held_groups():
+            pass
+        return self.memory.bytes
+
     def table(self, value: int, lanes: Sequence[Scalar]) -> list[str]:
         """Statements that fill an array with constants."""
         place, kind = self.memory.places[value], self.memory.kind(value)
         dtype = place.leaf.dtype
         items = [emit.number(-int(x) if dtype == "bool" else x, dtype) for x in lanes]  # masks are 0 and -1
         held = f"const item_of<{kind}> table{value}[] = {{{', '.join(items)}}};"
-        to = f"array_at<{kind}>(memory, {self.memory.offsets[value]})"
+        to = f"array_at<{kind}>(memory, {self.memory.rooms[value].offset})"
         return [held, f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});"]
 
     def _arrays(self) -> Iterator[str]:
         """The pointers that the loops use."""
         words = set(" ".join(self.lines).replace("(", " ").replace("{", " ").replace("[", " ").split())
         words = {word.strip(",;})") for word in words}
-        for value, offset in enumerate(self.memory.offsets):
+        for value, room in sorted(self.memory.rooms.items()):
             if f"a{value}" in words:
-                yield f"auto* const a{value} = array_at<{self.memory.kind(value)}>(memory, {offset});"
+                yield f"auto* const a{value} = array_at<{self.memory.kind(value)}>(memory, {room.offset});"
 
     # ---------------------------------------------------------------- what goes together
+    def _held_groups(self) -> Iterator[list[int]]:
+        """Groups in order, while what they write and what is still needed is held."""
+        groups = list(self._groups())
+        last = self._find_kept(groups)
+        for number, group in enumerate(groups):
+            for value in sorted(self.kept.intersection(group)):
+                self.memory.hold(value)
+            yield group
+            for value in [value for value, end in last.items() if end == number] + self.repacked:
+                self.memory.release(value)
+            self.repacked = []
+
     def _groups(self) -> Iterator[list[int]]:
         """Instructions that become one loop, by value."""
         group: list[int] = []
@@ -124,11 +141,17 @@ struct operation {{
         strides = tuple(s for s, size in zip(view.strides, shape, strict=True) if size > 1)
         return is_whole(View(view.value, view.offset, strides), without_ones(shape), own)
 
-    def _find_kept(self, groups: Sequence[Sequence[int]]) -> None:
-        """Marks the values that other loops read too."""
-        for group in groups:
+    def _find_kept(self, groups: Sequence[Sequence[int]]) -> dict[int, int]:
+        """Marks the values that other loops read too; the last of these loops, of all that is computed on the way."""
+        last: dict[int, int] = {}
+        for number, group in enumerate(groups):
             for value in group:
-                self.kept.update(view.value for view in self._instr(value).args if view.value not in group)
+                read = [view.value for view in self._instr(value).args if view.value not in group]
+                self.kept.update(read)
+                last.update(dict.fromkeys(read, number))
+        ends = {*range(len(self.program.inputs)), *(view.value for view in self.program.results)}
+        written = {value for group in groups for value in group}
+        return {value: number for value, number in last.items() if value in written - ends}
 
     # ---------------------------------------------------------------- loops
     def _write(self, group: Sequence[int]) -> None:
@@ -146,13 +169,23 @@ struct operation {{
 
     def _operand(self, view: View, shape: Shape, axes: Sequence[int]) -> Operand:
         """Where an operand is read along some of its axes, put in order first where it has to be."""
+        if self.memory.literal(view) is not None:
+            view = View(self._literal(view.value), 0, view.strides)
         found = self.memory.operand(view, shape)
         if found is None:
             lines, number = self.memory.repacked(view, shape)
             self.lines += lines
+            self.repacked.append(number)
             found = self.memory.operand(View(number, 0, row_major(shape)), shape)
             assert found is not None, "an array is a view of itself"
         return attrs.evolve(found, strides=tuple(found.strides[axis] for axis in axes))
+
+    def _literal(self, value: int) -> int:
+        """A scalar constant in an array of its own, for loops that read memory alone."""
+        number = self.memory.add(self.memory.places[value])
+        self.repacked.append(number)
+        self.lines += self.table(number, self._instr(value).param or ())
+        return number
 
     def _own(self, value: int) -> Operand:
         """Where a value is written."""
@@ -195,7 +228,7 @@ struct operation {{
         """Statements for every row, and for the vectors of each."""
         heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(sizes[:-1])]
         if sizes and sizes[-1] > self.width:
-            heads.append(f"for (int j = 0; j < {sizes[-1]}; j += W)")
+            heads.append(f"for (int j = 0; j < {sizes[-1]}; j += E)")
         block = [*(f"  {line}" for line in body), "}"]
         self.lines += [*heads[:-1], f"{heads[-1]} {{", *block] if heads else ["{", *block]
 

@@ -9,7 +9,7 @@ import attrs
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, View, row_major
 from monoscan.lowering.program.ir import Leaf, Op, Shape
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.places import Place, places, whole
+from monoscan.lowering.render.places import Place, Vectors, places, whole
 
 
 @attrs.frozen
@@ -37,28 +37,62 @@ class Operand:
         return " + ".join(terms)
 
 
+@attrs.frozen(order=True)
+class Room:
+    """Where an array may stand.
+
+    Args:
+        bytes: How large it is.
+        offset: Where it begins, in bytes.
+    """
+
+    bytes: int
+    offset: int
+
+
 class Memory:
-    """Gives every array of a program its place.
+    """Gives the arrays of a program their places: its inputs at once, the others while they are needed.
 
     Args:
         program: The program.
-        width: Lanes of a vector.
+        vectors: What vectors hold.
     """
 
-    def __init__(self, program: ArrayProgram, width: int) -> None:
-        self.program, self.width, self.bytes = program, width, 0
-        self.places: list[Place] = []
-        self.offsets: list[int] = []
-        for place in places(program, width):
-            self.add(place)
+    def __init__(self, program: ArrayProgram, vectors: Vectors) -> None:
+        self.program, self.vectors, self.bytes = program, vectors, 0
+        self.places = places(program, vectors.lanes)
+        self.rooms: dict[int, Room] = {}
+        self._free: list[Room] = []
+        for number in range(len(program.inputs)):
+            self.hold(number)
 
     def add(self, place: Place) -> int:
-        """The number of a new array. Vectors may reach beyond its end."""
-        size = 8 if emit.TYPES[place.leaf.dtype] in ("f64", "i64", "u64") else 4
+        """The number of a new array, which is held."""
         self.places.append(place)
-        self.offsets.append(self.bytes)
-        self.bytes += -(-(place.items + self.width) * size // 64) * 64
+        self.hold(len(self.places) - 1)
         return len(self.places) - 1
+
+    def hold(self, number: int) -> None:
+        """Finds room for an array: the least that is free and large enough, so that what is in use stays in the caches."""
+        size = self._size(number)
+        fitting = [room for room in self._free if room.bytes >= size]
+        if fitting:
+            room = min(fitting)
+            self._free.remove(room)
+        else:
+            room = Room(size, self.bytes)
+            self.bytes += size
+        self.rooms[number] = room
+
+    def release(self, number: int) -> None:
+        """Says that an array is read no more."""
+        self._free.append(self.rooms[number])
+
+    def _size(self, number: int) -> int:
+        """The bytes of an array. Vectors may reach beyond its end."""
+        place = self.places[number]
+        size = 8 if emit.TYPES[place.leaf.dtype] in ("f64", "i64", "u64") else 4
+        return -(-(place.items + self.vectors.lanes) * size * self.vectors.rows // 64) * 64
 
     def instr(self, value: int) -> ArrayInstr | None:
         """What yields a value, if anything does."""
@@ -81,7 +115,7 @@ class Memory:
         """The lanes of a view copied one by one, and the new array that holds them."""
         source = self.places[view.value]
         columns = Place(Leaf(source.leaf.dtype, shape), 1).columns
-        number = self.add(Place(Leaf(source.leaf.dtype, shape), whole(columns, self.width)))
+        number = self.add(Place(Leaf(source.leaf.dtype, shape), whole(columns, self.vectors.lanes)))
         target, names = self.places[number], [f"i{axis}" for axis in range(len(shape))]
         lane = " + ".join([str(view.offset), *(f"{i} * {s}" for i, s in zip(names, view.strides, strict=True))])
         found = target.address(View(number, 0, row_major(shape)), shape)

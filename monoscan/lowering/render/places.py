@@ -16,6 +16,24 @@ from monoscan.lowering.program.ir import Leaf, Shape
 
 
 @attrs.frozen
+class Vectors:
+    """What the vectors of a rolled kernel hold.
+
+    Args:
+        lanes: How many lanes of one element.
+        rows: Of how many elements, each of another row.
+    """
+
+    lanes: int
+    rows: int = 1
+
+    @property
+    def width(self) -> int:
+        """The lanes of a vector."""
+        return self.lanes * self.rows
+
+
+@attrs.frozen
 class Place:
     """An array in memory.
 
@@ -87,7 +105,7 @@ def _reach(program: ArrayProgram, number: int, columns: int, width: int) -> int:
         return whole(columns, width)
     axis = max(i for i, size in enumerate(instr.shape) if size > 1)
     ends = [piece.start[axis] + whole(piece.shape[axis], width) for piece in instr.pieces]
-    return whole(max(ends), 4)
+    return whole(max(ends), min(width, 4))
 
 
 def whole(lanes: int, width: int) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form
 from monoscan.lowering.program.ir import Instr, Op
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.estimates import nanoseconds_of_step
 from monoscan.lowering.render.kernel import declare, tag, unsupported_storage, wrapped
 from monoscan.lowering.render.loops import Loops
 from monoscan.lowering.render.memory import Memory
-from monoscan.lowering.render.rolled_spec import RolledSpec, flushes, masks_of
+from monoscan.lowering.render.places import Vectors
+from monoscan.lowering.render.rolled_estimates import nanoseconds_of_rows, nanoseconds_of_step
+from monoscan.lowering.render.rolled_spec import RolledSpec, flushes, masks_of, vectors_of
+from monoscan.lowering.render.spec import Loop
 
 LONGEST_TABLE = 64
 """The most entries of a lookup: each is a select."""
@@ -30,19 +32,27 @@ def render_rolled(spec: RolledSpec) -> str:
 
 def unsupported_rolled(spec: RolledSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
-    return unsupported_program(spec.program, spec.width) or unsupported_storage(spec)
+    return unsupported_program(spec.program, spec.vectors) or unsupported_storage(spec)
 
 
-def unsupported_program(program: ArrayProgram, width: int) -> str | None:
+def unsupported_program(program: ArrayProgram, vectors: Vectors) -> str | None:
     """Why a program cannot be written as loops, in words for the user; None if it can."""
     for instr in program.code:
         reason = _unsupported_instr(instr, [program.values[view.value].dtype for view in instr.args])
         if reason is not None:
             return reason
-    size = Memory(program, width).bytes
+    size = Loops(program, vectors).peak()
     return (
         None if size <= MOST_MEMORY else f"combine takes {size >> 10} KiB for its arrays, more than {MOST_MEMORY >> 10}"
     )
+
+
+def fastest_loop(program: ArrayProgram, rows: int, vector_bytes: int) -> Loop:
+    """What vectors should hold to take the least time, where there are so many rows."""
+    found = {loop: vectors_of(program, loop, vector_bytes) for loop in (Loop.EVENTS, Loop.BATCH)}
+    if unsupported_program(program, found[Loop.BATCH]) is not None:
+        return Loop.EVENTS
+    return min(found, key=lambda loop: nanoseconds_of_rows(program, found[loop], rows))
 
 
 def _unsupported_instr(instr: ArrayInstr, operands: Sequence[str]) -> str | None:
@@ -65,7 +75,7 @@ class _Rolled:
 
     def __init__(self, spec: RolledSpec) -> None:
         self.spec = spec
-        self.loops = Loops(spec.program, spec.width)
+        self.loops = Loops(spec.program, spec.vectors)
         self.memory = self.loops.memory
         self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
 
@@ -84,7 +94,7 @@ class _Rolled:
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text(spec.carried, identity)  # counts the memory
-        return text_of(spec.program, spec.width, operation, self._facts(), named, "event_rows.h", spec.flush)
+        return text_of(spec.program, spec.vectors, operation, self._facts(), named, "event_rows.h", spec.flush)
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, captured = self.spec, len(self.spec.capture_dtypes)
@@ -92,7 +102,7 @@ class _Rolled:
         yield "has_identity", spec.identity is not None and not spec.inclusive
         yield from (("arity", spec.combine.arity), ("inputs", spec.combine.arity + captured))
         yield from (("outputs", len(self.outputs)), ("memory_bytes", self.memory.bytes))
-        yield "nanoseconds", float(f"{nanoseconds_of_step(spec.program, spec.width):.3g}")
+        yield "nanoseconds", float(f"{nanoseconds_of_step(spec.program, spec.vectors):.3g}")
 
     def _identity(self) -> tuple[str, dict[int, int]]:
         """The function that fills in the identity, and the array for each leaf that is wanted."""
@@ -115,23 +125,25 @@ def events(memory: Memory, leaves: Iterable[tuple[int, str, int]]) -> list[str]:
     found = []
     for array, dtype, value in leaves:
         place, kind = memory.places[value], memory.kind(value)
-        size = f"{place.rows}, {place.columns}, {place.pitch}, {memory.offsets[value]}"
+        size = f"{place.rows}, {place.columns}, {place.pitch}, {memory.rooms[value].offset}"
         found.append(f"event<{array}, {tag(dtype)}, vectors::{kind}, {size}>")
     return found
 
 
 def text_of(
-    program: ArrayProgram, width: int, operation: str, facts: Iterable[tuple[str, object]], lists: dict[str, list[str]],
+    program: ArrayProgram, vectors: Vectors, operation: str, facts: Iterable[tuple[str, object]], lists: dict[str, list[str]],
     loop: str, flush: bool,
 ) -> str:  # fmt: skip
     """A kernel's text: the operation, the facts, the lists of leaves, and the loop."""
     typedefs = "\n".join(wrapped("typedef event_list<", items, f"> {name};") for name, items in lists.items())
     log = any(instr.form is Form.CONTRACT and instr.op is Op.LOGADDEXP for instr in program.code)
     return f"""\
-#define MS_WIDTH {width}
+#define MS_WIDTH {vectors.width}
+#define MS_BATCH {vectors.rows > 1:d}
 #define MS_MASK i{masks_of(program)}
 #define MS_FLUSH {flushes(program, flush):d}
 #include "{"log_sums.h" if log else "maths.h"}"
+#include "{"event_batch.h" if vectors.rows > 1 else "event_lanes.h"}"
 #include "event_lists.h"
 
 {operation}

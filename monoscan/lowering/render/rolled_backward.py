@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.backward_spec import BackwardSpec
-from monoscan.lowering.render.estimates import nanoseconds_of_step
 from monoscan.lowering.render.loops import Loops
 from monoscan.lowering.render.places import Place, whole, without_ones
 from monoscan.lowering.render.rolled import events, text_of
+from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import vectors_of
 
 
@@ -27,8 +27,8 @@ class _RolledBackward:
 
     def __init__(self, spec: BackwardSpec) -> None:
         self.spec, self.adjoint, self.step = spec, spec.adjoint, spec.adjoint.array_step
-        self.width = vectors_of(self.step, spec.vector_bytes)
-        self.loops = Loops(self.step, self.width)
+        self.vectors = vectors_of(self.step, spec.loop, spec.vector_bytes)
+        self.loops = Loops(self.step, self.vectors)
         self.memory = self.loops.memory
 
     def text(self) -> str:
@@ -58,7 +58,13 @@ class _RolledBackward:
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text([*cotangents.values(), *gradients], "")  # counts the memory
         return text_of(
-            self.step, self.width, operation, self._facts(arrays + captured), named, "event_adjoint.h", self.spec.flush
+            self.step,
+            self.vectors,
+            operation,
+            self._facts(arrays + captured),
+            named,
+            "event_adjoint.h",
+            self.spec.flush,
         )
 
     def _held(self) -> list[tuple[Leaf, str]]:
@@ -68,7 +74,9 @@ class _RolledBackward:
 
     def _array(self, shape: tuple[int, ...], dtype: str) -> int:
         """One more array, zero until it is written."""
-        return self.memory.add(Place(Leaf(dtype, shape), whole((without_ones(shape)[-1:] or (1,))[0], self.width)))
+        return self.memory.add(
+            Place(Leaf(dtype, shape), whole((without_ones(shape)[-1:] or (1,))[0], self.vectors.lanes))
+        )
 
     def _facts(self, inputs: int) -> Iterator[tuple[str, object]]:
         adjoint, live = self.adjoint, len(self.adjoint.live)
@@ -76,4 +84,4 @@ class _RolledBackward:
         yield from (("shifted", adjoint.shifted), ("inputs", inputs), ("outputs", len(adjoint.outputs)))
         yield from (("inits", live + len(adjoint.lefts) * adjoint.seeded), ("carries", live if adjoint.seeded else 0))
         yield from (("memory_bytes", self.memory.bytes),)
-        yield "nanoseconds", float(f"{nanoseconds_of_step(self.step, self.width):.3g}")
+        yield "nanoseconds", float(f"{nanoseconds_of_step(self.step, self.vectors):.3g}")

@@ -7,14 +7,19 @@ from functools import cached_property
 import attrs
 
 from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.render.places import Vectors
 from monoscan.lowering.render.spec import Loop, ScanSpec, mask_bytes, vector_lanes
 
 
 @attrs.frozen
 class RolledSpec(ScanSpec[ArrayProgram]):
-    """A kernel that runs an array program by loops."""
+    """A kernel that runs an array program by loops.
 
-    loop = Loop.EVENTS
+    Args:
+        loop: `Loop.EVENTS` or `Loop.BATCH`.
+    """
+
+    loop: Loop = attrs.field(default=Loop.EVENTS, converter=Loop)
     columns = 0
     """Any number of columns beside each other."""
 
@@ -28,17 +33,24 @@ class RolledSpec(ScanSpec[ArrayProgram]):
         """The combine, cut down to what is carried."""
         return self.combine.select(self.carried)
 
+    @cached_property
+    def vectors(self) -> Vectors:
+        """What vectors hold."""
+        return vectors_of(self.program, self.loop, self.vector_bytes)
+
     @property
     def width(self) -> int:
         """Lanes of a vector."""
-        return vectors_of(self.program, self.vector_bytes)
+        return self.vectors.width
 
 
-def vectors_of(program: ArrayProgram, vector_bytes: int) -> int:
-    """Lanes of a vector: as many as the longest rows fill, of one register at most."""
-    longest = max((leaf.shape[-1] for leaf in program.values if leaf.shape), default=1)
+def vectors_of(program: ArrayProgram, loop: Loop, vector_bytes: int) -> Vectors:
+    """What the vectors of a loop hold: of one element as many lanes as its longest rows fill; one register at most."""
     most = vector_lanes((leaf.dtype for leaf in program.values), vector_bytes)
-    return next((width for width in (4, 8) if longest <= width <= most), most)
+    if loop is Loop.BATCH:
+        return Vectors(1, most)
+    longest = max((leaf.shape[-1] for leaf in program.values if leaf.shape), default=1)
+    return Vectors(next((width for width in (4, 8) if longest <= width <= most), most))
 
 
 def flushes(program: ArrayProgram, flush: bool) -> bool:

@@ -42,6 +42,7 @@ class Loop(str, enum.Enum):
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
+    BATCH = "batch"  # a vector holds the same lane of several elements, each of another row, in exact fold order
 
 
 Combine = TypeVar("Combine", bound=Signature)

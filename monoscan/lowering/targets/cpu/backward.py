@@ -20,9 +20,10 @@ from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.backward import render_backward
 from monoscan.lowering.render.backward_spec import BackwardSpec, can_render
-from monoscan.lowering.render.rolled import unsupported_program
+from monoscan.lowering.render.rolled import fastest_loop, unsupported_program
 from monoscan.lowering.render.rolled_backward import render_rolled_backward
 from monoscan.lowering.render.rolled_spec import vectors_of
+from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -30,6 +31,9 @@ from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
+
+MANY_ROWS = 64
+"""From so many rows on it makes no difference how many there are."""
 
 VECTOR_CODE = 500
 """The most operations of a step in vector code; more of them take the compiler seconds (measured: 0.7 s at 490)."""
@@ -72,17 +76,20 @@ def differentiates(program: ArrayProgram) -> bool:
         step = reverse_arrays(program, differentiable(program.outputs))
     except NoRule:
         return False
-    return unsupported_program(step, vectors_of(step, vector_bytes())) is None
+    return unsupported_program(step, vectors_of(step, Loop.EVENTS, vector_bytes())) is None
 
 
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
     columns = axis + 1 < rank if shapeless.tracing() else prod(lead[axis + 1 :]) > 1
+    rows = 0
+    if isinstance(adjoint.program, ArrayProgram):
+        rows = 1 if shapeless.tracing() else min(prod(lead[:axis] + lead[axis + 1 :]), MANY_ROWS)
     names = tuple([x.dtype for x in arrays])
     try:
-        key = (adjoint, names, columns, axis, rank)
-        (launch,) = COMPILED.get(key, lambda: (_launch(_spec(adjoint, arrays, columns), axis, rank),))
+        key = (adjoint, names, columns, rows, axis, rank)
+        (launch,) = COMPILED.get(key, lambda: (_launch(_spec(adjoint, arrays, columns, rows), axis, rank),))
     except BridgeUnavailable:  # said and remembered where it failed
         launch = None
     if launch is None:
@@ -96,13 +103,14 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     return launch([*arrays[:first], *typed])
 
 
-def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool) -> BackwardSpec:
+def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool, rows: int) -> BackwardSpec:
     wide = isinstance(adjoint.program, ArrayProgram) or (columns and len(adjoint.step.code) <= VECTOR_CODE)
     operands = adjoint.unpack(arrays)
     names = [
         tuple(dtypes.name_of(x.dtype) for x in group) for group in (operands.lefts, operands.weights, operands.captures)
     ]
-    return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0, flush())
+    loop = fastest_loop(adjoint.array_step, rows, vector_bytes()) if rows else Loop.EVENTS
+    return BackwardSpec(adjoint, names[0], names[1], names[2], vector_bytes() if wide else 0, flush(), loop)
 
 
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:

@@ -1,0 +1,99 @@
+// Leaves of W wide elements, each of another row: a vector for each lane, and how they get there.
+#pragma once
+#include "cells.h"
+#include "driver.h"
+#include "events.h"
+
+// Where the items of W elements stand: each element begins `first` items from here, and its items are `lane` apart.
+// Only so many are written.
+template <class item> struct batch_items {
+  item* at;
+  const ms_int* first;
+  ms_int lane, count;
+  INLINE item* of(const batch_items& x, int element) { return x.at + x.first[element]; }
+};
+
+// Lanes of as many bytes as items come four at a time; all others one by one.
+template <class D, class V>
+constexpr bool by_fours = sizeof(typename D::item) >= 4 && sizeof(typename D::item) == sizeof(item_of<V>);
+
+// Four items of every fourth element.
+template <class V, class Items> INLINE V quads_of(const Items& from, int i, int element) {
+  typedef quad<V> Q;
+  const auto at = [&](int l) { return load_bits<Q>(Items::of(from, element + l) + i); };
+  if constexpr (W == 4) return at(0);
+  else if constexpr (W == 8) return join<V>(at(0), at(4), upto<4>());
+  else {
+    typedef typename vector_of<item_of<V>, 8>::type H;
+    return join<V>(join<H>(at(0), at(4), upto<4>()), join<H>(at(8), at(12), upto<4>()), upto<8>());
+  }
+}
+template <bool added, class V> INLINE void write_lane(V* to, V v) {
+  if constexpr (added) *to = *to + v;
+  else *to = v;
+}
+template <bool added, class D, class V> NOINLINE void take_lanes(V* to, int size, batch_items<typename D::item> from) {
+  typedef batch_items<typename D::item> items;
+  int i = 0;
+  if constexpr (by_fours<D, V>)
+    for (; from.lane == 1 && i + 4 <= size; i += 4) {
+      V a = quads_of<V>(from, i, 0), b = quads_of<V>(from, i, 1);
+      V c = quads_of<V>(from, i, 2), d = quads_of<V>(from, i, 3);
+      transpose(a, b, c, d);
+      write_lane<added>(to + i, a), write_lane<added>(to + i + 1, b);
+      write_lane<added>(to + i + 2, c), write_lane<added>(to + i + 3, d);
+    }
+  for (; i < size; ++i) {
+    typename D::item b[W];
+    for (int l = 0; l < W; ++l) b[l] = items::of(from, l)[i * from.lane];
+    write_lane<added>(to + i, D::load(b));
+  }
+}
+
+template <class V, class Items, int start, int... l>
+INLINE void give_quad(const V* x, const Items& to, int i, seq<l...>) {
+  typedef seq<start, start + 1, start + 2, start + 3> lanes;
+  ((start + l < to.count ? store_bits(Items::of(to, start + l) + i, quad_from(x[l], lanes())) : void()), ...);
+}
+template <class V, class Items, int... group>
+INLINE void give_quads(const V* x, const Items& to, int i, seq<group...>) {
+  (give_quad<V, Items, 4 * group>(x, to, i, upto<4>()), ...);
+}
+template <class D, class V> NOINLINE void give_lanes(const V* from, int size, batch_items<typename D::item> to) {
+  typedef batch_items<typename D::item> items;
+  int i = 0;
+  if constexpr (by_fours<D, V>)
+    for (; i + 4 <= size; i += 4) {
+      V x[] = {from[i], from[i + 1], from[i + 2], from[i + 3]};
+      transpose(x[0], x[1], x[2], x[3]);
+      give_quads(x, to, i, upto<W / 4>());
+    }
+  for (; i < size; ++i) {
+    typename D::item b[W];
+    store_bits(b, D::bits(from[i]));
+    for (int l = 0; l < to.count; ++l) items::of(to, l)[i] = b[l];
+  }
+}
+
+// One leaf: the number of its array, its dtype there, and its place in the memory of the operation: `rows` rows of
+// `columns` vectors.
+template <int array, class D, class V, int rows, int columns, int pitch, int offset> struct event {
+  typedef typename D::item item;
+  typedef batch_items<item> items;
+  static constexpr int number = array;
+  static_assert(pitch == columns, "vectors without gaps");
+  INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece& p) {
+    return {(item*)a.data + t * a.axis, first + number * W, a.lane, p.c1};
+  }
+  template <bool>
+  INLINE void fetch(items) {}  // neighbouring rows are long enough, and more of them cost as much as they gain
+  template <bool added> INLINE void take(u8* memory, items from) {
+    take_lanes<added, D>(array_at<V>(memory, offset), rows * columns, from);
+  }
+  INLINE void give(u8* memory, items to) { give_lanes<D>(array_at<V>(memory, offset), rows * columns, to); }
+};
+
+// W rows of elements at once.
+template <class Row> INLINE void each_row(const piece&, Row row) { row(0); }
+INLINE void schedule_events(const ms_launch* g, struct ms_schedule* s) { schedule_batches(g, s); }
+INLINE void run_events(const ms_launch* g, ms_int task) { run_batches(g, task); }

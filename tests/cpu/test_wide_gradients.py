@@ -1,0 +1,123 @@
+"""Gradients of scans of wide elements, against differences of the fold in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from selection import thinned
+from wide_support import PRODUCTS, Combine, affine, close, elements_of_a_filter, folded, kalman, matrices, numeric
+
+import monoscan as ms
+
+pytestmark = pytest.mark.usefixtures("kernels_are_built")
+
+
+def gradient(operator: ms.Monoid, x: mx.array, strategy: str) -> mx.array:
+    weights = mx.array(matrices(x.shape, 7))
+    return mx.grad(lambda a: (ms.scan(operator, a, strategy=strategy) * weights).sum())(x)
+
+
+@pytest.mark.parametrize("name", ["matmul", "log"])
+def test_gradients_equal_those_of_array_operations(name: str) -> None:
+    operator = PRODUCTS[name][0]
+    x = mx.array(matrices((6, 2, 9, 9)))
+    close(gradient(operator, x, "auto"), np.array(gradient(operator, x, "brent_kung")))
+
+
+def test_maps_and_tangents() -> None:
+    x = mx.array(matrices((4, 6, 9, 9)))
+    mapped = mx.vmap(lambda a: ms.scan(ms.MatMul(), a))(x)
+    assert np.array_equal(np.array(mapped), np.array(ms.scan(ms.MatMul(), x, axis=1)))
+    _, found = mx.jvp(lambda a: ms.scan(ms.MatMul(), a, axis=1), [x], [mx.ones_like(x)])
+    h = 1e-3
+    ends = [np.array(ms.scan(ms.MatMul(), x + s * h, axis=1), np.float64) for s in (1, -1)]
+    np.testing.assert_allclose(np.array(found[0]), (ends[0] - ends[1]) / (2 * h), atol=2e-2)
+
+
+GRADIENTS: dict[str, tuple[ms.Monoid, Combine, Callable[[], list[np.ndarray]]]] = {
+    "matmul": (*PRODUCTS["matmul"], lambda: [matrices((5, 2, 9, 9))]),
+    "log": (*PRODUCTS["log"], lambda: [matrices((5, 2, 9, 9))]),
+    "affine": (ms.MatrixAffine(), affine, lambda: [matrices((5, 2, 10, 10)), matrices((5, 2, 10), 1)]),
+    "filter": (ms.KalmanFilter(), kalman, lambda: [np.array(x) for x in elements_of_a_filter(5, 6)]),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize(
+    "options", thinned([{}, {"reverse": True}, {"inclusive": False}, {"fold": True}], [{}]), ids=str
+)
+def test_gradients_equal_differences_of_the_fold_in_order(name: str, options: dict[str, bool]) -> None:
+    operator, combine, make = GRADIENTS[name]
+    arrays = make()
+    start = [x[0] * 0.5 for x in arrays]
+    if name == "filter":
+        start = [np.array(x) for x in ms.KalmanFilter().prior(mx.ones((5,)), mx.eye(5))]
+    weights = [matrices(x.shape, 7 + i).astype(np.float64) for i, x in enumerate(arrays)]
+    fold, reverse, late = options.get("fold", False), options.get("reverse", False), not options.get("inclusive", True)
+
+    def exact(given: list[np.ndarray]) -> float:
+        elements, init = tuple(given[: len(arrays)]), tuple(given[len(arrays) :])
+        elements = tuple(np.flip(x, 0) for x in elements) if reverse else elements
+        ys = folded(combine, elements, 0, init)
+        if late:
+            ys = [np.concatenate([i[None], y[:-1]]) for i, y in zip(init, ys, strict=True)]
+        if fold:
+            return float(sum((y[-1] * w[0]).sum() for y, w in zip(ys, weights, strict=True)))
+        ys = [np.flip(y, 0) for y in ys] if reverse else ys
+        return float(sum((y * w).sum() for y, w in zip(ys, weights, strict=True)))
+
+    def loss(*given: mx.array) -> mx.array:
+        leaves, init = given[: len(arrays)], given[len(arrays) :]
+        elems, first = (leaves, init) if len(leaves) > 1 else (leaves[0], init[0])
+        if fold:
+            found = ms.fold(operator, elems, init=first)
+        else:
+            found = ms.scan(operator, elems, init=first, reverse=reverse, inclusive=not late)
+        ys = found if isinstance(found, tuple) else (found,)
+        return sum(
+            (y * mx.array((w[0] if fold else w).astype(np.float32))).sum() for y, w in zip(ys, weights, strict=True)
+        )
+
+    given = [*arrays, *start]
+    found = mx.grad(loss, argnums=list(range(len(given))))(*map(mx.array, given))
+    for place in range(len(given)):
+        for at, expected in numeric(exact, given, place, 4):
+            assert abs(float(found[place][at]) - expected) <= 3e-3 * max(1.0, abs(expected)), (place, at)
+
+
+def test_gradients_of_captured_arrays_are_summed() -> None:
+    x, w = matrices((5, 2, 9, 9)), matrices((9, 9), 3)
+
+    def loss(weights: mx.array) -> mx.array:
+        operator = ms.monoid(lambda left, right: left @ weights + right, event=2)
+        return ms.scan(operator, mx.array(x)).sum()
+
+    def exact(given: list[np.ndarray]) -> float:
+        return float(folded(lambda a, b: (a[0] @ given[0] + b[0],), (x.astype(np.float64),), 0)[0].sum())
+
+    found = mx.grad(loss)(mx.array(w))
+    for at, expected in numeric(exact, [w], 0):
+        assert abs(float(found[at]) - expected) <= 2e-3 * max(1.0, abs(expected))
+
+
+def test_gradients_of_the_first_element_alone_and_of_one_step() -> None:
+    x = mx.array(matrices((1, 9, 9)))
+    assert np.array_equal(np.array(mx.grad(lambda a: ms.scan(ms.MatMul(), a).sum())(x)), np.ones((1, 9, 9)))
+
+
+def test_second_derivatives() -> None:
+    x, v = mx.array(matrices((3, 9, 9))), mx.array(matrices((3, 9, 9), 4))
+
+    def along(strategy: str) -> mx.array:
+        first = mx.grad(lambda a: (ms.scan(ms.MatMul(), a, strategy=strategy) ** 2).sum())
+        return mx.grad(lambda a: (first(a) * v).sum())(x)
+
+    close(along("auto"), np.array(along("brent_kung")), 1e-4)
+
+
+def test_gradients_of_paths_by_array_operations() -> None:
+    operator, x = PRODUCTS["max.plus"][0], mx.array(matrices((6, 2, 9, 9)))
+    close(gradient(operator, x, "auto"), np.array(gradient(operator, x, "brent_kung")))

@@ -1,0 +1,51 @@
+"""Products of wide matrices in log space: where sums underflow, and what is not finite."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from wide_support import close, folded, log_product, matrices
+
+import monoscan as ms
+
+pytestmark = pytest.mark.usefixtures("kernels_are_built")
+
+
+SPECIAL = [-np.inf, -200.0, -100.0, -50.0, 0.0, 60.0]
+
+
+@pytest.mark.parametrize("size", [9, 16])
+@pytest.mark.parametrize("kind", ["sparse", "far apart", "chain", "nothing"])
+def test_log_products_are_right_where_sums_underflow(size: int, kind: str) -> None:
+    rng = np.random.default_rng(size)
+    x = {
+        "sparse": np.where(rng.random((8, size, size)) < 0.8, -np.inf, rng.normal(size=(8, size, size))),
+        "far apart": rng.choice(SPECIAL, size=(8, size, size)) + rng.normal(size=(8, size, size)),
+        "chain": np.broadcast_to(np.where(np.eye(size) + np.eye(size, k=1) > 0, -1.0, -np.inf), (8, size, size)),
+        "nothing": np.full((8, size, size), -np.inf),
+    }[kind].astype(np.float32)
+    expected = folded(log_product, (x,), 0)[0]
+    found = np.array(ms.scan(ms.SemiringMatMul(ms.Log()), mx.array(x)))
+    assert np.array_equal(np.isneginf(found), np.isneginf(expected))
+    close(mx.array(found), expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_log_products_pass_on_what_is_not_finite(bad: float) -> None:
+    x = matrices((4, 9, 9))
+    x[1, 2, 3], x[2, 4] = bad, -np.inf
+    found = np.array(ms.scan(ms.SemiringMatMul(ms.Log()), mx.array(x)))
+    with np.errstate(all="ignore"):
+        expected = folded(log_product, (x,), 0)[0]
+    assert np.array_equal(np.isnan(found), np.isnan(expected))
+    assert np.array_equal(np.isposinf(found), np.isposinf(expected))
+    assert np.array_equal(found[0], x[0])
+    close(mx.array(found), expected)
+
+
+def test_gradients_of_log_products_where_there_is_no_path() -> None:
+    x = np.where(np.eye(9) + np.eye(9, k=1) > 0, matrices((5, 9, 9)), -np.inf).astype(np.float32)
+    found = np.array(mx.grad(lambda a: ms.fold(ms.SemiringMatMul(ms.Log()), a)[0, 4])(mx.array(x)))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)  # every path takes one entry of each step
