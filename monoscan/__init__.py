@@ -24,5 +24,6 @@ from monoscan.scan.api import fold as fold
 from monoscan.scan.api import linear_recurrence as linear_recurrence
 from monoscan.scan.api import scan as scan
 from monoscan.scan.associative import associative_scan as associative_scan
+from monoscan.scan.loop import loop as loop
 
 __version__ = "0.1.0"

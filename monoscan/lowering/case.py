@@ -84,7 +84,8 @@ def way(case: Case, strategy: str) -> Way:
 def _combination(problem: Problem) -> Literal["lanes", "vmap", "slices"]:
     program, items = problem.program, problem.layout.items
     if problem.acts is not None:
-        return "lanes" if program is not None and problem.acts.act.program is not None else "vmap"
+        known = program is not None or problem.acts.ordered
+        return "lanes" if known and problem.acts.traced else "vmap"
     if program is not None:
         complexes = any(name in dtypes.COMPLEX for name in problem.accumulators)
         direct = complexes or not any(problem.layout.event) or own_answers(program) or mappable.has_bits(program)

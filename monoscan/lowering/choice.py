@@ -44,7 +44,8 @@ def make(case: Case, choice: Choice, row: int, reasons: tuple[Reason, ...] = ())
         moved = sum(kernel.bytes for kernel in chosen.fused) if isinstance(chosen, (Kernels, GpuKernels)) else 0
         moved = moved or cost.moved_bytes(problem, choice.strategy, each)
     starts = choice.strategy == "trivial" and problem.layout.init is not None and not problem.slices
-    if problem.program is None and (chosen.combine == "vmap" or starts):
+    ordered = problem.acts is not None and problem.acts.ordered
+    if problem.program is None and not ordered and (chosen.combine == "vmap" or starts):
         mappable.check(problem, choice.strategy)
     if problem.acts is not None and problem.acts.act.program is None and chosen.combine == "vmap":
         mappable.check_act(problem, problem.acts)

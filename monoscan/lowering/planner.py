@@ -110,6 +110,8 @@ def _row_blelloch(case: Case) -> Answer:
 
 
 def _row_portable(case: Case) -> Answer:
+    if case.problem.acts is not None and case.problem.acts.ordered:
+        return _portable(case, "sequential", "a loop of Python: one array operation for each of a step's")
     if case.problem.whole:
         return _portable(case, "brent_kung", "whole slices, as JAX cuts them")
     if case.problem.layout.items <= HILLIS_STEELE_ITEMS:

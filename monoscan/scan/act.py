@@ -102,7 +102,7 @@ def prepare(
         question = Question(asked, captures, structure)
         axis = elements.axis_number(question, axis)
         elements.check_leaves(question, elems, leaves)
-        start, given = (None, None) if state is None else _start(question, state, leaves)
+        start, given = (None, None) if state is None else start_of(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([x.dtype for x in leaves])
     key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
     plan: Plan | None = PLANS.find(key)
@@ -119,7 +119,7 @@ def prepare(
 _ARRAYS = {mx.array}
 
 
-def _start(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:
+def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:
     """The leaves of a state, numbers as arrays, and their type.
 
     Raises:

@@ -9,9 +9,11 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Problem, element, trace_alone
 from monoscan.lowering.program.ir import Leaf, Shape
 from monoscan.lowering.trace.acts import Moves
+from monoscan.lowering.trace.combine import Traced
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import elements
@@ -31,32 +33,65 @@ def pose(
     question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start | None
 ) -> Problem:
     """The problem of an act, whose functions are traced on one state and one element."""
-    captures, structure, asked, operator = question.captures, question.structure, question.asked, question.operator
+    captures, structure, asked = question.captures, question.structure, question.asked
+    axis, events, moves = opened(question, shapes, stored, axis)
+    form, batch = _form(question, moves, given, shapes[0][axis])
+    traces = trace_alone(captures, structure, moves.element, asked)
+    layout = elements.lay_out(question, shapes, axis, events, None, traces.depends)
+    begin = moves.trace_begin(form.structure) if given is None else None
+    acts = acting(question, moves, stored, form, layout, batch, begin)
+    return Problem(captures, structure, stored, layout, traces, asked, acts=acts)
+
+
+def opened(
+    question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int
+) -> tuple[int, tuple[Shape, ...], Moves]:
+    """The axis from the front, the event shape of each leaf of the elements, and what moves states."""
+    captures, structure, operator = question.captures, question.structure, question.operator
     operator.check(stored)
     axis, events = elements.event_shapes(question, shapes, axis)
-    one = element(operator, stored, events)
-    moves = Moves(captures, structure, one, asked.call)
-    form, batch = _form(question, moves, given, shapes[0][axis])
+    return axis, events, Moves(captures, structure, element(operator, stored, events), question.asked.call)
+
+
+def acting(
+    question: Question, moves: Moves, stored: tuple[str, ...], form: Form, layout: Layout,
+    batch: tuple[Shape, ...] | None, begin: Traced | None = None,
+) -> Acts:  # fmt: skip
+    """What an act is beside a scan: its programs, on states of the dtypes that they keep.
+
+    Args:
+        question: Who asks.
+        moves: What moves states.
+        stored: The dtype of each leaf of the elements, as given.
+        form: What states are.
+        layout: The geometry of the elements.
+        batch: The batch shapes of the state that is given.
+        begin: The program of the first state, where none is given.
+    """
     leaves = _fixed(question, moves, form, [leaf.dtype for leaf in form.leaves])
-    rounded = _rounded(
-        question, Moves(captures, structure, _as_stored(operator, stored, one), asked.call), form, leaves
-    )
-    traces = trace_alone(captures, structure, one, asked)
-    layout = elements.lay_out(question, shapes, axis, events, None, traces.depends)
+    as_stored = attrs.evolve(moves, element=_as_stored(question.operator, stored, moves.element))
+    rounded = _rounded(question, as_stored, form, leaves)[: form.shown]
     act = moves.trace_act(form.structure, leaves)
-    begin = moves.trace_begin(form.structure) if given is None else None
-    acts = Acts(form.structure, leaves, rounded, batch, act, begin, layout)
+    acts = Acts(form.structure, leaves, rounded, batch, act, begin, layout, ordered=form.shown is not None)
     _check_batches(question, acts)
-    return Problem(captures, structure, stored, layout, traces, asked, acts=acts)
+    return acts
 
 
 @attrs.frozen
 class Form:
-    """The tree of states and the leaves that they start with; halves are float32."""
+    """The tree of states and the leaves that they start with; halves are float32.
+
+    Args:
+        structure: The tree.
+        leaves: The leaves in the dtypes that they add up in.
+        stored: The dtypes that they start with.
+        shown: Of a loop, how many of the first leaves are outputs.
+    """
 
     structure: tree.Structure
     leaves: tuple[Leaf, ...]
     stored: tuple[str, ...]
+    shown: int | None = None
 
 
 def _form(question: Question, moves: Moves, given: Start | None, length: int) -> tuple[Form, tuple[Shape, ...] | None]:
@@ -79,9 +114,20 @@ def _form(question: Question, moves: Moves, given: Start | None, length: int) ->
         if not length and asked.return_carry:
             raise errors.ScanError(f"{where} has no last state on an empty axis where none is given: give state.")
         structure, leaves = moves.begun()
-        return Form(structure, _exact(leaves), tuple(leaf.dtype for leaf in leaves)), None
+        return Form(structure, exact(leaves), tuple(leaf.dtype for leaf in leaves)), None
     if action.template is not None and tree.flatten_like(action.template, given.structure) is None:
         raise errors.TreeError(f"{where} acts on {_called(action)}; got a state {tree.show(given.structure)}.")
+    parts, batch = parted(question, action, given)
+    return Form(given.structure, exact(parts), given.dtypes), batch
+
+
+def parted(question: Question, action: Action, given: Start) -> tuple[list[Leaf], tuple[Shape, ...]]:
+    """The leaves of one state, and the batch shape of each.
+
+    Raises:
+        ScanError: One has fewer axes than belong to a state.
+    """
+    where = question.where
     parts: list[Leaf] = []
     batch: list[Shape] = []
     rows = zip(given.shapes, given.dtypes, action.events(given.structure), strict=True)
@@ -94,14 +140,15 @@ def _form(question: Question, moves: Moves, given: Start | None, length: int) ->
         cut = len(shape) - event
         parts.append(Leaf(dtype, shape[cut:]))
         batch.append(shape[:cut])
-    return Form(given.structure, _exact(parts), given.dtypes), tuple(batch)
+    return parts, tuple(batch)
 
 
 def _called(action: Action) -> str:
     return "a state" if action.template is None else f"a state {tree.describe(action.template)}"
 
 
-def _exact(leaves: Sequence[Leaf]) -> tuple[Leaf, ...]:
+def exact(leaves: Sequence[Leaf]) -> tuple[Leaf, ...]:
+    """Leaves in the dtypes that they add up in."""
     return tuple(Leaf(dtypes.accumulation(leaf.dtype), leaf.shape) for leaf in leaves)
 
 
@@ -125,8 +172,8 @@ def _fixed(question: Question, moves: Moves, form: Form, names: Sequence[str]) -
         if wider == list(names):
             at = next(i for i, (a, b) in enumerate(zip(names, moved, strict=True)) if a != b)
             raise errors.ScanTypeError(
-                f"{question.where}: act must keep the dtypes of a state; leaf {tree.paths(form.structure)[at] or 'x'} is "
-                f"{names[at]} and act returned {moved[at]}. Cast the state with .astype."
+                f"{question.where}: {moves.part} must keep the dtypes of a state; leaf {tree.paths(form.structure)[at] or 'x'} "
+                f"is {names[at]} and {moves.part} returned {moved[at]}. Cast the state with .astype."
             )
         names = wider
 

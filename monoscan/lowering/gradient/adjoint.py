@@ -232,7 +232,7 @@ def vjp(
     lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)
     states, shifted = _states(ran, lefts, rescan)
     lead = aligned.full_lead(primals, ran.rank)
-    given = dict(zip(scan.emit, cotangents, strict=False)) if scan.want_results else {}
+    given = dict(zip(scan.shown, cotangents, strict=False))
     weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
     adjoint = Adjoint(
@@ -267,8 +267,7 @@ def vjp(
 
 def _reached(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
     """The leaves of which an output has a cotangent."""
-    results = list(scan.emit) if scan.want_results else []
-    names = results + (list(range(len(scan.state))) if scan.want_carry else [])
+    names = list(scan.shown) + (list(range(len(scan.state))) if scan.want_carry else [])
     found = {leaf for leaf, w in zip(names, cotangents, strict=True) if w is not None}
     return tuple(sorted(found & set(scan.emit)))
 
@@ -294,9 +293,10 @@ def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, b
     scan = ran.scan
     if not lefts:
         return [], True
-    names = dict(zip(scan.emit, scan.results, strict=False))
-    if scan.want_results and all(names.get(i) == scan.state[i].dtype for i in lefts):
-        return [ran.outputs[scan.emit.index(i)] for i in lefts], scan.inclusive
+    exact = [_shown_as(scan, i) for i in lefts]
+    known = [ran.outputs[i] for i in exact if i is not None]
+    if len(known) == len(lefts):
+        return known, scan.inclusive
     again = attrs.evolve(
         scan,
         emit=lefts,
@@ -310,6 +310,14 @@ def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, b
     return rescan(again, ran.arrays, ran.axis, ran.rank), True
 
 
+def _shown_as(scan: AlignedScan, leaf: int) -> int | None:
+    """The output that holds a leaf of the state unrounded: its own, or one of the same values."""
+    values, name = scan.program.results_of(leaf), scan.state[leaf].dtype
+    rows = enumerate(zip(scan.shown, scan.results, strict=True))
+    same = (i for i, (k, stored) in rows if stored == name and scan.program.results_of(k) == values)
+    return next((i for i in same if scan.shown[i] == leaf or scan.inclusive), None)
+
+
 def general(strategy: str) -> str:
     """A strategy that runs any program and needs no identity."""
     return strategy if strategy in ("sequential", "hillis_steele") else "brent_kung"
@@ -318,7 +326,7 @@ def general(strategy: str) -> str:
 def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[int, ...]) -> Leaves:
     """The cotangents of the carry: where the walk back starts."""
     scan, axis = ran.scan, ran.axis
-    first = len(scan.emit) if scan.want_results else 0
+    first = len(scan.shown)
     one = (1,) * ran.rank
     ends = []
     for leaf in live:

@@ -53,10 +53,11 @@ class Dual:
 
     def tangents(self, outputs: Arrays, given: AlignedScan) -> dict[int, mx.array]:
         """The tangents among the outputs of the scan that it was made from, by their number."""
-        results = len(self.wanted) if given.want_results else 0
-        found = {given.emit.index(leaf): y for leaf, y in zip(self.wanted, outputs[:results], strict=False)}
+        shown = [leaf for leaf in self.wanted if leaf in given.shown]
+        results = len(shown)
+        found = {given.shown.index(leaf): y for leaf, y in zip(shown, outputs, strict=False)}
         if given.want_carry:
-            first = len(given.emit) if given.want_results else 0
+            first = len(given.shown)
             carries = outputs[results + len(given.state) :]
             known = zip(self.moved[0], carries, strict=True)
             found |= {first + leaf: y for leaf, y in known if leaf in self.wanted}
@@ -85,7 +86,7 @@ def dual(scan: AlignedScan, given: frozenset[int]) -> Dual | None:
             combine=None if scan.combine is None else dual_step(scan.combine, (elements, elements, captures), elements),
             begin=None if scan.begin is None else dual_step(scan.begin, ((), elements, captures), state),
             emit=tuple(k + state.index(i) for i in wanted),
-            results=tuple(scan.results[scan.emit.index(i)] for i in wanted) if scan.want_results else (),
+            results=tuple(scan.results[scan.shown.index(i)] for i in wanted if i in scan.shown),
             identity=None if scan.identity is None else scan.identity + zeros,
             strategy=general(scan.strategy),
         ),

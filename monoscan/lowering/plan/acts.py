@@ -23,11 +23,12 @@ class Acts:
     Args:
         structure: The tree of a state.
         leaves: The dtype of accumulation and the event shape of each leaf.
-        results: The dtype of each result.
+        results: The dtype of each result; of a loop the first leaves are what is shown, the others the state.
         given: The batch shape of each leaf of the state that is given; ``None`` where the first element begins it.
         act: The program of ``act``, or why there is none.
         begin: That of ``begin``, where it is asked.
         elements: The geometry of elements.
+        ordered: Elements are not combined: states come one after another, as those of a loop.
     """
 
     structure: tree.Structure
@@ -37,6 +38,11 @@ class Acts:
     act: Traced
     begin: Traced | None
     elements: Layout
+    ordered: bool = False
+
+    def wanted(self, carry: bool) -> tuple[int, ...]:
+        """The leaves that are shown, and those of the carry if it is wanted."""
+        return tuple(range(len(self.leaves if carry else self.results)))
 
     @property
     def traced(self) -> bool:

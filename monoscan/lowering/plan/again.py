@@ -41,7 +41,9 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
 
 def _of_act(spec: KernelSpec, scan: AlignedScan, known: dict[str, Any]) -> KernelSpec:
     """The kernel of another act: regrouped where the first is."""
-    ordered = attrs.evolve(spec, combine=scan.scalar, begin=scan.begin, held=None, action=True, ordinary=(), **known)
+    ordered = attrs.evolve(
+        spec, combine=scan.scalar, begin=scan.begin, held=None, last=None, action=True, ordinary=(), **known
+    )
     found = None if spec.action else regrouped(ordered, scan, spec.ordinary)
     if found is not None:
         found = held_to(found)

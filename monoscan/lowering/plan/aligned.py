@@ -47,7 +47,8 @@ class AlignedScan:
     Args:
         program: The step from one state to the next: the ``combine``, or how elements act on states.
         emit: The state leaves that are wanted, ascending: as results, and in the carry.
-        results: The dtype of each result; none for a fold.
+        results: The dtype of each result; none for a fold, fewer than wanted leaves where the last of them are
+            wanted in the carry alone.
         reverse: Fold from the last element back.
         inclusive: Each position includes its own element.
         want_results: False for a fold.
@@ -82,6 +83,11 @@ class AlignedScan:
     def state(self) -> tuple[Leaf, ...]:
         """The leaves of the state."""
         return self.program.outputs
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The state leaves of which there are results."""
+        return self.emit[: len(self.results)]
 
     @property
     def events(self) -> list[tuple[int, ...]]:
@@ -136,7 +142,7 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
         return None
     return AlignedScan(
         program=acts.act.program,
-        emit=tuple(range(len(acts.results))),
+        emit=acts.wanted(problem.options.return_carry),
         results=tuple(map(dtypes.lane, acts.results)),
         reverse=problem.options.reverse,
         inclusive=problem.options.inclusive,
@@ -229,7 +235,7 @@ def _products(scan: AlignedScan, elements: Arrays, captures: Arrays, rank: int) 
 def _outputs(scan: AlignedScan, leaves: Leaves, axis: int) -> Leaves:
     if not scan.want_results:
         return []
-    ys = [leaves[i] for i in scan.emit]
+    ys = [leaves[i] for i in scan.shown]
     ys = flip(ys, axis) if scan.reverse else ys
     return [y.astype(dtypes.by_name(name)) for y, name in zip(ys, scan.results, strict=True)]
 

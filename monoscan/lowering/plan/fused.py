@@ -69,6 +69,11 @@ class Fused:
     bytes: int
 
     @property
+    def shown(self) -> tuple[int, ...]:
+        """Those of which there are results."""
+        return self.emit[: len(self.spec.results)]
+
+    @property
     def straight(self) -> KernelSpec:
         """The kernel, of a scalar program."""
         assert isinstance(self.spec, KernelSpec), "made of the scalar program"

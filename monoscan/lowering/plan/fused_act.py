@@ -53,9 +53,10 @@ def _portable(problem: Problem) -> str:
 def _alike(problem: Problem, acts: Acts, scan: AlignedScan) -> list[tuple[int, ...]]:
     """The leaves of the state, those of one shape together."""
     alike: dict[object, list[int]] = {}
-    for leaf, reached in enumerate(scan.depends()):
+    depends = scan.depends()
+    for leaf in scan.emit:
         # Where sizes are not known, results have one shape if they depend on the same leaves.
-        alike.setdefault(reached if problem.options.shapeless else _lead(acts, leaf), []).append(leaf)
+        alike.setdefault(depends[leaf] if problem.options.shapeless else _lead(acts, leaf), []).append(leaf)
     return [tuple(emit) for emit in alike.values()]
 
 
@@ -72,13 +73,14 @@ def _kernel(
     problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
     depends = scan.depends()
-    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit))))
+    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit)))) or (0,)  # which says how many steps
     states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
     own = attrs.evolve(
         scan,
         program=_on(scan.scalar, states, leaves),
         emit=tuple(states.index(i) for i in emit),
-        results=tuple(scan.results[i] for i in emit),
+        results=tuple(scan.results[i] for i in emit if i in scan.shown),
+        want_results=emit[0] in scan.shown,
         combine=None if scan.combine is None else restricted(scan.combine, leaves),
         begin=None if scan.begin is None else _on(scan.begin, states, leaves),
     )
@@ -89,6 +91,8 @@ def _kernel(
         elements=tuple(element_dtype(problem, i) for i in leaves),
         results=own.results,
         emit=own.emit,
+        last=tuple(k for k, i in enumerate(states) if i >= len(acts.results)) if acts.ordered else None,
+        want_results=own.want_results,
         action=True,
         begin=own.begin,
         reverse=own.reverse,
@@ -160,5 +164,5 @@ def _in_order(problem: Problem, spec: KernelSpec, inner: int) -> KernelSpec:
 def _bytes(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
     layout = problem.layout
     read = [(problem.stored[i], layout.with_length(layout.batch[i], layout.length) + layout.event[i]) for i in leaves]
-    written = [(acts.results[i], acts.layout.result_shape(i)) for i in emit]
+    written = [(acts.results[i], acts.layout.result_shape(i)) for i in emit if i < len(acts.results)]
     return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)

@@ -67,6 +67,11 @@ class GpuKernel:
     bytes: int
 
     @property
+    def shown(self) -> tuple[int, ...]:
+        """The leaves of which there are results."""
+        return self.emit[: len(self.spec.results)]
+
+    @property
     def states(self) -> tuple[int, ...]:
         """The leaves of the state that they hold: those of the elements."""
         return self.leaves

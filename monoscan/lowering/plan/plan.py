@@ -238,7 +238,7 @@ class Plan:
     def _states(self, acts: Acts) -> str:
         leaves = ", ".join(
             f"{name}{list(batch + event)}"
-            for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=True)
+            for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=False)
         )
         how = "each from the product of the elements before it"
         if self.strategy == "sequential" or any(isinstance(k, Fused) and k.straight.action for k in self.kernels):

@@ -139,6 +139,9 @@ class ArrayProgram(Signature):
         ]
         return tuple(frozenset(i for i in range(len(self.inputs)) if bits >> i & 1) for bits in of_results)
 
+    def results_of(self, leaf: int) -> object:
+        return self.results[leaf]
+
     def select(self, leaves: Sequence[int]) -> ArrayProgram:
         """The program of some of its outputs."""
         outputs, results = tuple(self.outputs[i] for i in leaves), tuple(self.results[i] for i in leaves)

@@ -128,6 +128,10 @@ class Signature(ABC):
     arity: int
     rights: int
 
+    @abstractmethod
+    def results_of(self, leaf: int) -> object:
+        """What an output leaf is: equal where two leaves are the same values."""
+
     @property
     @abstractmethod
     def depends(self) -> tuple[frozenset[int], ...]:
@@ -198,6 +202,9 @@ class Program(Signature):
     def output_lanes(self) -> tuple[tuple[int, ...], ...]:
         """The value numbers of each output leaf's lanes."""
         return tuple(tuple(self.results[i] for i in run) for run in _runs(self.outputs))
+
+    def results_of(self, leaf: int) -> object:
+        return self.output_lanes[leaf]
 
     @cached_property
     def dtypes(self) -> tuple[str, ...]:

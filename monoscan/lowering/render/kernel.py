@@ -129,7 +129,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and SIZES[dtype] >= 4
             for leaf, dtype in self.outputs
         )
-        return spec.want_results and spec.inclusive and plain and set(spec.carried) <= set(spec.emit)
+        return spec.want_results and spec.inclusive and plain and set(spec.kept) <= set(spec.emit)
 
     def _lists(self) -> str:
         spec, arity = self.spec, len(self.spec.element)
@@ -142,7 +142,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             captures.append(f"leaf<{arity + number}, {tag(dtype)}, {', '.join(members)}>")
         registers = [self._lane(place, lane) for place, lane in enumerate(spec.lanes_of(self.leaves))]
         carried = []
-        for leaf in spec.carried:
+        for leaf in spec.kept:
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
             carried.append(f"{{{spec.given.index(leaf)}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
         return "\n".join([
@@ -162,7 +162,7 @@ typedef operation::{"element" if spec.action else "state"} element;
     def _lane(self, place: int, lane: int) -> str:
         spec = self.spec
         output = next((n for n, (leaf, _) in enumerate(self.outputs) if spec.lanes[leaf][0] == lane), -1)
-        said = ["CARRIED"] if lane in spec.lanes_of(spec.carried) else []
+        said = ["CARRIED"] if lane in spec.lanes_of(spec.kept) else []
         said += self.watched.get(lane, [])
         return (
             f"lane<{place}, {tag(spec.dtypes[lane])}, &state::s{lane}, {self.offsets[lane]}, {output}, "

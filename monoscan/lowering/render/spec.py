@@ -63,6 +63,7 @@ class ScanSpec(Generic[Combine]):
         captures: The storage dtypes of the captured arrays; the program's own if None.
         held: The leaves that a given state and the last one have; all if None. Of an act that
             is a part of ``combine`` those are its states, and the others take part in partial folds alone.
+        last: The leaves whose last value may be asked for; all if None.
         action: States are no elements, and nothing is regrouped.
         begin: Of an action the program of the state that a first element begins; None if one is given.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
@@ -80,6 +81,7 @@ class ScanSpec(Generic[Combine]):
     emit: tuple[int, ...]
     captures: tuple[str, ...] | None = None
     held: tuple[int, ...] | None = None
+    last: tuple[int, ...] | None = None
     action: bool = False
     begin: Combine | None = None
     want_results: bool = True
@@ -111,8 +113,16 @@ class ScanSpec(Generic[Combine]):
 
     @cached_property
     def carried(self) -> tuple[int, ...]:
-        """The leaves that a walk in fold order carries from one step to the next."""
+        """The leaves that a walk in fold order computes."""
         return self.combine.carried(self.emit)
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Those that it carries from one step to the next, or of which the last value may be asked for."""
+        if self.last is None:
+            return self.carried
+        read = frozenset[int]().union(*(self.combine.reads[leaf][0] for leaf in self.carried))
+        return tuple(leaf for leaf in self.carried if leaf in read or leaf in self.last)
 
 
 @attrs.frozen

@@ -32,6 +32,10 @@ class Kernel(Protocol):
     def emit(self) -> tuple[int, ...]:
         """The leaves of the state that it yields."""
 
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Those of which there are results."""
+
 
 @attrs.frozen(eq=False)
 class Arranged:
@@ -57,13 +61,12 @@ class Arranged:
         problem = self.problem
         arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
         results: Results = [None] * len(problem.rounded)
-        carry: Results = [None] * len(problem.rounded)
+        carry: Results = [None] * len(problem.carried)
         for kernel, chosen, launch in self.launches:
             outputs = launch([arrays[i] for i in chosen])
-            if problem.options.results:
-                for leaf, y in zip(kernel.emit, outputs, strict=False):
-                    results[leaf] = y if self.plain else restored(problem, y, leaf)
-                outputs = outputs[len(kernel.emit) :]
+            for leaf, y in zip(kernel.shown, outputs, strict=False):
+                results[leaf] = y if self.plain else restored(problem, y, leaf)
+            outputs = outputs[len(kernel.shown) :]
             for leaf, c in zip(kernel.states, outputs, strict=False):
                 if leaf in kernel.emit:
                     carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)

@@ -129,7 +129,7 @@ def _traced(walk: Walk, scan: AlignedScan, elements: Leaves, first: Leaves | Non
     """States in array order, in the dtypes of results, and the last one, by programs."""
     arrays = [pairs(x) for x in (*elements, *walk.captured(), *(first or ()))]
     outputs = portable(scan, arrays, walk.axis, walk.rank)
-    leaves, number = walk.acts.leaves, len(walk.acts.leaves)
+    leaves, number = walk.acts.leaves, len(walk.acts.results)
     ys = [from_pairs(y, name) for y, name in zip(outputs, walk.acts.results, strict=False)]
     last = [mx.expand_dims(y, walk.axis) for y in outputs[number:]]
     return ys, [from_pairs(y, leaf.dtype) for y, leaf in zip(last, leaves, strict=False)]
@@ -206,7 +206,7 @@ def _nothing(walk: Walk, first: Leaves | None) -> tuple[Leaves, Leaves]:
 
 
 def _rounded(acts: Acts, states: Leaves) -> Leaves:
-    return [y.astype(dtypes.by_name(name)) for y, name in zip(states, acts.results, strict=True)]
+    return [y.astype(dtypes.by_name(name)) for y, name in zip(states, acts.results, strict=False)]
 
 
 def _seen(walk: Walk, ys: Leaves) -> Leaves:

@@ -28,12 +28,14 @@ class Moves:
         structure: The tree of an element.
         element: Its leaves.
         call: The public call, for messages.
+        part: What messages call the function that moves states.
     """
 
     captures: Captures
     structure: tree.Structure
     element: Leaves
     call: str
+    part: str = "act"
 
     @cached_property
     def action(self) -> Action:
@@ -55,20 +57,20 @@ class Moves:
         Raises:
             ScanError: They form another tree or have other shapes.
         """
-        with self._role("act", structure, state):
+        with self._role(self.part, structure, state):
             moved = self._act(self.action, tree.unflatten(structure, self._zeros(state)), self._zeros(self.element))
         leaves = tree.flatten_like(moved, structure)
         if leaves is None:
             raise errors.TreeError(
-                f"{self._where}: act must return the tree of a state, {tree.show(structure)}; it returned "
+                f"{self._where}: {self.part} must return the tree of a state, {tree.show(structure)}; it returned "
                 f"{tree.describe(moved)}."
             )
-        self._check_arrays("act", moved, leaves)
+        self._check_arrays(self.part, moved, leaves)
         for path, leaf, given in zip(tree.paths(structure), map(_leaf, leaves), state, strict=True):
             if leaf.shape != given.shape:
                 raise errors.ScanError(
-                    f"{self._where}: act must keep the shape of a state; leaf {path or 'x'} has {given.shape} and act "
-                    f"returned {leaf.shape}. {_HINT}"
+                    f"{self._where}: {self.part} must keep the shape of a state; leaf {path or 'x'} has {given.shape} and "
+                    f"{self.part} returned {leaf.shape}. {_HINT}"
                 )
         return tuple(map(_leaf, leaves))
 
@@ -81,7 +83,7 @@ class Moves:
             moved = self._act(rebuilt.right, tree.unflatten(structure, arrays[:number]), arrays[number:])
             return tree.flatten_like(moved, structure) or []
 
-        return self._traced("act", act, structure, state)
+        return self._traced(self.part, act, structure, state)
 
     def trace_begin(self, structure: tree.Structure) -> Traced:
         """The program of ``begin``: reads an element and what is captured."""

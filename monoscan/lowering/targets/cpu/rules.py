@@ -78,7 +78,7 @@ class Rules:
 
     def _full(self, y: mx.array, lead: tuple[int, ...], axis: int, number: int) -> mx.array:
         """An output has all batch axes of the launch, mapped ones too."""
-        results = len(self.scan.emit) if self.scan.want_results else 0
+        results = len(self.scan.shown)
         own = lead if number < results else (*lead[:axis], *lead[axis + 1 :])
         event = y.shape[len(own) :]
         return mx.broadcast_to(y, (*own, *event))

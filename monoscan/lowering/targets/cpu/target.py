@@ -65,7 +65,7 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     if (
         as_they_stand(problem)
         and chosen == tuple(range(len(problem.stored)))
-        and kernel.emit == tuple(range(len(problem.rounded)))
+        and kernel.emit == tuple(range(len(problem.carried)))
         and problem.options.results
         and not kernel.scan.want_carry
     ):

@@ -1,0 +1,225 @@
+"""``loop``: steps in order, as those of ``lax.scan``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.cache import PLANS
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, Problem, Traces, for_every_size
+from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.program.ir import Leaf, Shape
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.acts import Moves
+from monoscan.lowering.trace.combine import Traced
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.lowering.trace.roles import Role
+from monoscan.monoids.action import Action
+from monoscan.monoids.base import Element, Semigroup
+from monoscan.scan import call, elements
+from monoscan.scan.act import start_of
+from monoscan.scan.elements import Question
+from monoscan.scan.states import Form, Start, acting, exact, opened, parted
+from monoscan.tree import Tree
+
+Stream = Any
+Step = Callable[[Any, Any], Any]
+"""``step(state, x) -> (state, output)``."""
+
+Events = int | tuple[int, ...]
+
+
+def loop(
+    step: Step,
+    xs: Tree | None,
+    state: Tree,
+    /,
+    axis: int = 0,
+    *,
+    event: Events = 0,
+    state_event: Events = 0,
+    length: int | None = None,
+    reverse: bool = False,
+    return_carry: bool = False,
+    stream: Stream = None,
+) -> Any:
+    """Outputs of steps that follow one another: ``state, y[i] = step(state, x[i])``, as in ``lax.scan``.
+
+    Nothing is asked of ``step``: it need not be associative. It sees one position: no loop axis and no batch axes. The
+    batch runs in parallel, the steps in order, where ``step`` can be traced in one kernel.
+
+    Args:
+        step (callable): ``step(state, x)``, which returns a pair ``(state, output)``, in MLX operations.
+        xs (array or tree, optional): Arrays of one length along ``axis``; ``None`` for ``length`` steps of
+            ``step(state, None)``.
+        state (array or tree): The state before the first step, without the loop axis; its batch axes broadcast with
+            those of ``xs``.
+        axis (int, optional): The loop axis. Default: ``0``.
+        event (int or tuple(int), optional): How many trailing axes of each leaf of ``xs`` one step sees. Default: ``0``.
+        state_event (int or tuple(int), optional): The same of the state. Default: ``0``.
+        length (int, optional): The number of steps, where ``xs`` is ``None``. Default: ``None``.
+        reverse (bool, optional): Start at the last position. Default: ``False``.
+        return_carry (bool, optional): Return ``(outputs, state)`` with the state after the last step, in the
+            accumulation dtype (float32 for halves). Default: ``False``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The outputs, in the tree that ``step`` returns; with ``return_carry`` a pair.
+
+    Raises:
+        TreeError: ``step`` returns no pair, or a state of another tree.
+        ScanTypeError: A dtype does not fit.
+        ScanError: Axis, lengths or shapes do not fit.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> def leak(v, x):
+        ...     v = 0.5 * v + x
+        ...     spike = v > 1.5
+        ...     return mx.where(spike, 0.0, v), spike
+        >>> ms.loop(leak, mx.ones((5,)), mx.array(0.0))
+        array([False, False, True, False, False], dtype=bool)
+    """
+    asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        given = xs if xs is not None else _positions(length, axis)
+        operator = Steps(step, event if xs is not None else 0, state_event, xs is None)
+        if xs is not None and length is not None:
+            raise errors.ScanError("[loop] length says how many steps there are where xs is None; xs has its own.")
+        plan, leaves, captures, start = prepare(asked, operator, given, state, axis)
+        outputs, last = execute(plan, leaves, captures, start)
+    assert plan.problem.acts is not None, "that is what it was made for"
+    shown, carried = plan.problem.acts.structure[-1]
+    results = tree.unflatten(shown, outputs)
+    return (results, tree.unflatten(carried, last[tree.count(shown) :])) if return_carry else results
+
+
+def _positions(length: int | None, axis: int) -> mx.array:
+    """Something that has so many positions and nothing in them."""
+    if type(length) is not int or length < 0:
+        raise errors.ScanError(f"[loop] without xs needs length, the number of steps; got {tree.shown(length)}.")
+    if type(axis) is not int or axis < 0:
+        raise errors.ScanError(f"[loop] without xs needs an axis from the front, as axis=0; got {tree.shown(axis)}.")
+    return mx.broadcast_to(mx.array(False), (1,) * axis + (length,))
+
+
+@final
+@attrs.frozen
+class Steps(Semigroup):
+    """The step of a loop in an operator's place: elements act on pairs (output, state), and are never combined.
+
+    Args:
+        step: The step.
+        event: How many trailing axes of each leaf of an element it sees.
+        state_event: The same of the state.
+        bare: It sees no element.
+    """
+
+    step: Step
+    event: Events = 0  # type: ignore[misc]  # a field here, a class attribute elsewhere
+    state_event: Events = 0
+    bare: bool = False
+
+    def combine(self, left: Element, right: Element) -> Element:
+        raise errors.ScanTypeError("[loop] a loop combines no elements.")
+
+    @property
+    def right(self) -> Action:
+        return Action(self._moved)
+
+    def _moved(self, state: Any, element: Element) -> Any:
+        after, output = self.step(state[1], None if self.bare else element)
+        return output, after
+
+    @property
+    def name(self) -> str:
+        return errors.called(self.step)
+
+
+def prepare(
+    asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int
+) -> tuple[Plan, list[mx.array], Captures, list[mx.array]]:
+    """The plan of a loop, and the arrays to run it on."""
+    captures = capture(operator, asked.call)
+    leaves, structure = tree.flatten(elems)
+    question = Question(asked, captures, structure)
+    axis = elements.axis_number(question, axis)
+    elements.check_leaves(question, elems, leaves)
+    start, given = start_of(question, state, leaves)
+    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
+    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
+    plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
+    if plan.sized and shapeless.tracing():
+        return prepare(for_every_size(asked), operator, elems, state, axis)
+    assert plan.problem.acts is not None, "that is what it was made for"
+    shown = plan.problem.acts.leaves[: len(plan.problem.acts.leaves) - len(start)]
+    before = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in shown]  # which no step reads
+    return plan, leaves, captures, [*before, *start]
+
+
+def pose(question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start) -> Problem:
+    """The problem of a loop: an act on pairs (output, state), of which the outputs are shown."""
+    captures, structure, operator = question.captures, question.structure, question.captures.root
+    axis, events, moves = opened(question, shapes, stored, axis)
+    moves = attrs.evolve(moves, part="step")
+    parts, batch = parted(question, Action(operator.step, event=operator.state_event), given)
+    shown, outputs = _outputs(question, moves, given, exact(parts))
+    pair = (tuple, (shown, given.structure))
+    names = tuple(leaf.dtype for leaf in outputs) + given.dtypes
+    form = Form(pair, (*outputs, *exact(parts)), names, len(outputs))
+    traces = Traces(len(stored), Traced(None, "a loop combines no elements"))
+    alone = tuple((leaf,) for leaf in range(len(stored)))
+    layout = elements.lay_out(question, shapes, axis, events, None, alone)
+    acts = acting(question, moves, stored, form, layout, ((),) * len(outputs) + batch)
+    return Problem(captures, structure, stored, layout, traces, question.asked, acts=acts)
+
+
+def _outputs(
+    question: Question, moves: Moves, given: Start, state: tuple[Leaf, ...]
+) -> tuple[tree.Structure, tuple[Leaf, ...]]:
+    """The tree and the leaves of what a step puts out.
+
+    Raises:
+        TreeError: It returns no pair, a state of another tree, or an output without arrays.
+        ScanError: It returns a state of another shape.
+    """
+    operator: Steps = question.captures.root
+    where = f"[{question.asked.call}] {operator.name}"
+    zeros = [
+        tree.unflatten(kind, [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in leaves])
+        for kind, leaves in ((given.structure, state), (moves.structure, moves.element))
+    ]
+    x = None if operator.bare else zeros[1]
+    seen = f"a state, {tree.describe(zeros[0])}, and {'None' if operator.bare else tree.describe(x)}"
+    with Role(where, "step", seen):
+        pair = operator.step(zeros[0], x)
+    if type(pair) is not tuple or len(pair) != 2:
+        raise errors.TreeError(f"{where}: step must return a pair (state, output); it returned {tree.describe(pair)}.")
+    after = tree.flatten_like(pair[0], given.structure)
+    outputs, structure = tree.flatten(pair[1])
+    if after is None or not all(isinstance(leaf, mx.array) for leaf in after):
+        raise errors.TreeError(
+            f"{where}: step must return the tree of the state, {tree.show(given.structure)}; it returned "
+            f"{tree.describe(pair[0])}."
+        )
+    for path, leaf, new in zip(tree.paths(given.structure), state, after, strict=True):
+        if leaf.shape != tuple(new.shape):
+            raise errors.ScanError(
+                f"{where}: step must keep the shape of the state; leaf {path or 'x'} has {leaf.shape} and step returned "
+                f"{tuple(new.shape)}. state_event says how many trailing axes one step sees."
+            )
+    if not outputs or not all(isinstance(leaf, mx.array) for leaf in outputs):
+        raise errors.TreeError(
+            f"{where}: step must return arrays as its output; it returned {tree.describe(pair[1])}. Where nothing but the "
+            "last state is wanted, return a part of it."
+        )
+    return structure, exact([Leaf(dtypes.name_of(leaf.dtype), tuple(leaf.shape)) for leaf in outputs])
