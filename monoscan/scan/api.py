@@ -13,6 +13,7 @@ from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine
 from monoscan.scan import act as states
 from monoscan.scan import call, elements
+from monoscan.scan import loop as loops
 from monoscan.tree import Tree
 
 Stream = Any
@@ -167,7 +168,7 @@ def linear_recurrence(
 
 
 def explain(
-    monoid: Semigroup,
+    monoid: Any,
     elems: Tree,
     /,
     axis: int = 0,
@@ -180,15 +181,19 @@ def explain(
     stream: Stream = None,
     act: bool = False,
     state: Tree | None = None,
+    loop: bool = False,
+    event: int | tuple[int, ...] = 0,
+    state_event: int | tuple[int, ...] = 0,
+    length: int | None = None,
 ) -> Plan:
-    """What `scan` would run with these arguments, or `act`, and why: the plan, which prints.
+    """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
 
     Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
     and of one that could not be built in this process why.
 
     Args:
-        monoid (Semigroup): As in `scan`.
-        elems (array or tree): As in `scan`.
+        monoid (Semigroup or callable): As in `scan`; the step of a loop.
+        elems (array or tree): As in `scan`; ``xs`` of a loop.
         axis (int, optional): As in `scan`. Default: ``0``.
         reverse (bool, optional): As in `scan`. Default: ``False``.
         inclusive (bool, optional): As in `scan`. Default: ``True``.
@@ -197,7 +202,11 @@ def explain(
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): As in `scan`. Default: ``None``.
         act (bool, optional): Whether to explain `act`, which takes no ``init``. Default: ``False``.
-        state (array or tree, optional): As in `act`. Default: ``None``.
+        state (array or tree, optional): As in `act` and `loop`. Default: ``None``.
+        loop (bool, optional): Whether to explain `loop`. Default: ``False``.
+        event (int or tuple(int), optional): As in `loop`. Default: ``0``.
+        state_event (int or tuple(int), optional): As in `loop`. Default: ``0``.
+        length (int, optional): As in `loop`. Default: ``None``.
 
     Returns:
         Plan: The plan.
@@ -211,6 +220,12 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
+    if loop:
+        if init is not None or state is None:
+            raise errors.ScanError("[explain] a loop starts from a state: give state=, and no init.")
+        asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
+        given = loops.steps_of(monoid, elems, axis, event, state_event, length)
+        return loops.prepare(asked, *given, state, axis)[0]
     name = "act" if act else "scan"
     asked = call.options(
         name, reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream

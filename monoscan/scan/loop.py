@@ -91,16 +91,32 @@ def loop(
     """
     asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        given = xs if xs is not None else _positions(length, axis)
-        operator = Steps(step, event if xs is not None else 0, state_event, xs is None)
-        if xs is not None and length is not None:
-            raise errors.ScanError("[loop] length says how many steps there are where xs is None; xs has its own.")
-        plan, leaves, captures, start = prepare(asked, operator, given, state, axis)
+        plan, leaves, captures, start = prepare(
+            asked, *steps_of(step, xs, axis, event, state_event, length), state, axis
+        )
         outputs, last = execute(plan, leaves, captures, start)
     assert plan.problem.acts is not None, "that is what it was made for"
     shown, carried = plan.problem.acts.structure[-1]
     results = tree.unflatten(shown, outputs)
     return (results, tree.unflatten(carried, last[tree.count(shown) :])) if return_carry else results
+
+
+def steps_of(
+    step: Step, xs: Tree | None, axis: int, event: Events, state_event: Events, length: int | None
+) -> tuple[Steps, Tree]:
+    """The step in an operator's place, and what it runs on.
+
+    Raises:
+        ScanError: There are both ``xs`` and ``length``, or neither.
+        ScanTypeError: The step is no function.
+    """
+    if not callable(step) or isinstance(step, Semigroup):
+        raise errors.ScanTypeError(f"[loop] expects a function step(state, x); got {tree.shown(step)}.")
+    if xs is None:
+        return Steps(step, 0, state_event, True), _positions(length, axis)
+    if length is not None:
+        raise errors.ScanError("[loop] length says how many steps there are where xs is None; xs has its own.")
+    return Steps(step, event, state_event), xs
 
 
 def _positions(length: int | None, axis: int) -> mx.array:

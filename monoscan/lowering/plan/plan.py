@@ -245,6 +245,8 @@ class Plan:
             how = "one after another"
         elif self.kernels:
             how = "from products of the elements of a block, each block from its true state"
+        if acts.ordered:
+            return f"not shown, {len(acts.leaves) - len(acts.results)} leaves; outputs {leaves}; {how}"
         return f"{leaves}, {'begun by the first element' if acts.given is None else 'given'}; {how}"
 
     def _lines(self) -> list[str]:
