@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import mlx.core as mx
 import numpy as np
@@ -11,6 +12,7 @@ from selection import thinned
 from wide_support import PRODUCTS, Combine, affine, close, elements_of_a_filter, folded, kalman, matrices, numeric
 
 import monoscan as ms
+from monoscan.lowering.targets.cpu.backward import differentiates
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 
@@ -118,6 +120,25 @@ def test_second_derivatives() -> None:
     close(along("auto"), np.array(along("brent_kung")), 1e-4)
 
 
-def test_gradients_of_paths_by_array_operations() -> None:
-    operator, x = PRODUCTS["max.plus"][0], mx.array(matrices((6, 2, 9, 9)))
-    close(gradient(operator, x, "auto"), np.array(gradient(operator, x, "brent_kung")))
+@pytest.mark.parametrize("name", thinned(["max.plus", "min.plus"], ["max.plus"]))
+def test_the_last_of_the_best_paths_takes_the_whole_gradient(name: str) -> None:
+    operator, extreme = PRODUCTS[name][0], mx.maximum if name == "max.plus" else mx.minimum
+    x = mx.array(np.random.default_rng(0).integers(-2, 3, size=(5, 2, 9, 9)).astype(np.float32))  # many tie
+    weights = mx.array(matrices(x.shape, 7))
+
+    def in_order(a: mx.array) -> mx.array:
+        states = [a[0]]
+        for right in a[1:]:
+            left = states[-1]
+            states.append(reduce(extreme, [left[..., :, k, None] + right[..., k, None, :] for k in range(9)]))
+        return (mx.stack(states) * weights).sum()
+
+    found = mx.grad(lambda a: (ms.scan(operator, a) * weights).sum())(x)
+    assert array_step_of(operator, x)
+    close(found, np.array(mx.grad(in_order)(x)))
+
+
+def array_step_of(operator: ms.Monoid, x: mx.array) -> bool:
+    """Whether its gradient has a loop."""
+    (kernel,) = ms.explain(operator, x).way.fused
+    return differentiates(kernel.scan.program)

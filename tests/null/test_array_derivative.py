@@ -65,11 +65,29 @@ def test_a_product_has_two_contractions() -> None:
     assert [instr.form.value for instr in reverse_arrays(found.arrays, (0,)).code] == ["contract", "contract"]
 
 
+def products(x: mx.array, y: mx.array) -> mx.array:
+    return x.prod(axis=0) + y
+
+
 def test_what_has_no_rule_is_named() -> None:
-    found = traced(ms.SemiringMatMul(ms.MaxPlus()), square(9))
+    found = traced(mine(products, 2, "products"), square(9))
     assert found.arrays is not None
-    with pytest.raises(NoRule, match="contract max"):
+    with pytest.raises(NoRule, match="reduce mul"):
         reverse_arrays(found.arrays, (0,))
+
+
+@pytest.mark.parametrize("semiring", [ms.MaxPlus(), ms.MinPlus()])
+def test_terms_that_tie_and_nan_are_told_apart_as_by_the_scalar_program(semiring: ms.monoids.Semiring) -> None:
+    found = traced(ms.SemiringMatMul(semiring), square(5))
+    assert found.arrays is not None
+    assert found.program is not None
+    arrays, scalars = reverse_arrays(found.arrays, (0,)), reverse(found.program, (0,))
+    given = np.random.default_rng(0).integers(-1, 2, size=(3, 5, 5)).astype(np.float32)
+    given[0, 1, 2], given[1, 4, 4] = np.nan, -np.inf
+    lanes = [mx.array(x) for x in given.reshape(-1)]
+    expected = mx.stack(evaluate(scalars, lanes, ARRAYS))
+    got = mx.concatenate([y.reshape(-1) for y in evaluate_arrays(arrays, [mx.array(x) for x in given])])
+    assert np.array_equal(np.array(got), np.array(expected), equal_nan=True)
 
 
 def test_a_cotangent_that_is_zero_stays_so_beside_infinities() -> None:

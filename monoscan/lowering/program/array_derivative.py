@@ -171,6 +171,8 @@ class _Reverse:
                 self._products(view, g, other)
         elif instr.op is Op.LOGADDEXP:
             self._log(instr, out, g, operands)
+        elif instr.op in (Op.MAX, Op.MIN):
+            self._extreme(instr, out, g, operands)
         else:
             raise NoRule(f"{instr.form.value} {instr.op.value if instr.op else ''}")
 
@@ -219,6 +221,22 @@ class _Reverse:
         share = nothing.where(terms.const(0), (terms - total).apply(Op.EXP))
         for view in instr.args:
             self._products(view, g, np.broadcast_to(_lanes(share), operands[0].shape))
+
+    def _extreme(self, instr: ArrayInstr, out: Ids, g: Ids, operands: list[Ids]) -> None:
+        """All goes to the last of the terms that tie, or to the very last one of a NaN, as where two at a time are compared."""
+        rows = [ArrayTerm(self.builder, np.moveaxis(ids, -1, 0)) for ids in operands]
+        terms: Term = rows[0] if instr.form is Form.REDUCE else rows[0].apply(cast(Op, instr.multiply), *rows[1:])
+        index = [self.builder.const(k, "int32") for k in range(instr.count)]
+        place = ArrayTerm(self.builder, np.array(index).reshape(-1, *[1] * len(instr.shape)))
+        ties = terms.apply(Op.EQ, ArrayTerm(self.builder, out), dtype="bool")
+        tying = _lanes(ties.where(place, place.const(-1)))
+        last = self.builder.reduce(Op.MAX, tying, "int32")
+        number = ArrayTerm(self.builder, self.builder.elementwise(Op.EQ, [out, out], "bool"))
+        winner = number.where(ArrayTerm(self.builder, last), place.const(instr.count - 1))
+        given = ArrayTerm(self.builder, g)
+        share = _lanes(place.apply(Op.EQ, winner, dtype="bool").where(given, given.const(0)))
+        for view in instr.args:
+            self._give(view, (*instr.shape, instr.count), np.moveaxis(share, 0, -1))
 
 
 def _lanes(term: Term) -> Ids:
