@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_every_half(loop: Loop, vector_bytes: int) -> None:
         with np.errstate(over="ignore"):
             want = elements[0].astype(np.float16)
         np.testing.assert_array_equal(Call(kernel, elements).run().results[0].view(np.uint16), want.view(np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "vector_bytes"),
+    thinned(list(product(("int8", "uint8", "int16", "uint16"), (16, 32, 64))), [("int8", 32), ("int8", 64)]),
+)
+def test_every_narrow_integer(dtype: str, vector_bytes: int) -> None:
+    """Each comes through memory, and their sums wrap."""
+    every = np.arange(1 << 16).astype(dtype)[: 1 << 8 * np.dtype(dtype).itemsize]
+    elements = [np.stack([every, every]).reshape(1, 2, -1, 1)]
+    kernel = spec_of(operators.addition(1, dtype), Loop.SWEEP, vector_bytes=vector_bytes)
+    with np.errstate(over="ignore"):
+        want = np.stack([every, every + every])
+    np.testing.assert_array_equal(Call(kernel, elements).run().results[0].reshape(2, -1), want)
 
 
 @pytest.mark.parametrize("loop", list(SHAPES))

@@ -1,6 +1,6 @@
 // The dtypes of arrays: the item in memory, and how W of them, or one, come into registers and go back.
 #pragma once
-#include "vector.h"
+#include "stored.h"
 
 // Several values of one type, as template arguments.
 template <class T, T... all> struct values_of {
@@ -25,8 +25,8 @@ struct uint64 : plain<u64, u64v> {};
 // Held in 32 bits.
 template <class Item, class Stored, class Held, class Vector> struct widened {
   typedef Item item;
-  INLINE Vector load(const void* p) { return __builtin_convertvector(load_bits<Stored>(p), Vector); }
-  INLINE Stored bits(Vector x) { return __builtin_convertvector(x, Stored); }
+  INLINE Vector load(const void* p) { return widen<Vector>(load_bits<Stored>(p)); }
+  INLINE Stored bits(Vector x) { return narrow<Stored>(x); }
   INLINE Held get(Item x) { return x; }
   INLINE Item put(Held x) { return (Item)x; }
 };
@@ -37,8 +37,8 @@ struct uint16 : widened<u16, u16v, u32, u32v> {};
 
 struct boolean {
   typedef u8 item;
-  INLINE maskv load(const void* p) { return __builtin_convertvector(load_bits<u8v>(p), maskv) != 0; }
-  INLINE u8v bits(maskv x) { return __builtin_convertvector(x & 1, u8v); }
+  INLINE maskv load(const void* p) { return widen<maskv>(load_bits<u8v>(p)) != 0; }
+  INLINE u8v bits(maskv x) { return narrow<u8v>(x & 1); }
   INLINE bool get(u8 x) { return x != 0; }
   INLINE u8 put(bool x) { return x; }
 };

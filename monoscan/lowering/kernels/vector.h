@@ -217,36 +217,3 @@ template <bool last, class V, class T> INLINE void store_few(T* p, int m, V v) {
   store_bits(b, v);
   copy_few<W / 2>(p, b + (last ? W - m : 0), m);
 }
-
-INLINE f32v from_half(u16v x) {
-#if defined(__F16C__) && !defined(__clang__) && MS_WIDTH == 8
-  typedef short h8 __attribute__((vector_size(16)));
-  return bit_cast<f32v>(__builtin_ia32_vcvtph2ps256(bit_cast<h8>(x)));
-#else
-  const u32v h = __builtin_convertvector(x, u32v);
-  const u32v magnitude = (h & 0x7fff) << 13;
-  const u32v finite = bit_cast<u32v>(bit_cast<f32v>(magnitude) * splat<f32v>(0x1p112f));  // subnormals too
-  return bit_cast<f32v>(((h & 0x8000) << 16) | ((h & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000u : finite));
-#endif
-}
-INLINE u16v to_half(f32v x) {
-#if defined(__F16C__) && !defined(__clang__) && MS_WIDTH == 8
-  typedef float f8 __attribute__((vector_size(32)));
-  return bit_cast<u16v>(__builtin_ia32_vcvtps2ph256(bit_cast<f8>(x), 0));
-#else
-  const u32v bits = bit_cast<u32v>(x), magnitude = bits & 0x7fffffffu;
-  const u32v normal = (magnitude - 0x38000000u + 0xfff + ((magnitude >> 13) & 1)) >> 13;
-  const u32v subnormal =
-      bit_cast<u32v>(bit_cast<f32v>(magnitude) + splat<f32v>(0.5f)) - 0x3f000000u;  // rounds at 2^-24
-  u32v half = magnitude < 0x38800000u ? subnormal : normal;
-  half = magnitude >= 0x477ff000u ? splat<u32v>(0x7c00u) : half;
-  half = magnitude > 0x7f800000u ? (0x7e00u | ((bits >> 13) & 0x3ff)) : half;
-  return __builtin_convertvector(half | ((bits >> 16) & 0x8000), u16v);
-#endif
-}
-INLINE f32v from_bfloat(u16v x) { return bit_cast<f32v>(__builtin_convertvector(x, u32v) << 16); }
-INLINE u16v to_bfloat(f32v x) {
-  const u32v bits = bit_cast<u32v>(x);
-  const u32v rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return __builtin_convertvector(x == x ? rounded : (bits >> 16) | 0x40, u16v);
-}
