@@ -22,7 +22,12 @@ JAX_COMBINES = "jax lax.scan (whole elements)"
 COPY, LOOP = "copy of the same bytes (eager)", "Python loop over MLX arrays (eager)"
 
 
-def mlx_call(compute: Compute, arrays: Arrays, compiled: bool, place: Compute = mx.array) -> Call:
+def as_mlx(x: np.ndarray) -> mx.array:
+    """The same numbers in the same dtype: left to itself, MLX makes float32 of float64."""
+    return mx.array(x, dtype=mx.float64) if x.dtype == np.float64 else mx.array(x)
+
+
+def mlx_call(compute: Compute, arrays: Arrays, compiled: bool, place: Compute = as_mlx) -> Call:
     """A call of `compute` on MLX copies of the arrays, laid out by `place`; outputs are evaluated by `mx.eval`."""
     inputs = [place(x) for x in arrays]
     mx.eval(inputs)
@@ -66,7 +71,7 @@ def _states(alone: bool) -> tuple[str, tuple[int, ...] | None]:
     return ("the states", (1,)) if alone else ("every leaf", None)
 
 
-def monoscan(problem: Problem, strategy: str = "auto", compiled: bool = True, place: Compute = mx.array) -> Peer:
+def monoscan(problem: Problem, strategy: str = "auto", compiled: bool = True, place: Compute = as_mlx) -> Peer:
     """`monoscan.scan` with the built-in operator, of inputs that `place` lays out."""
     name = AUTO if strategy == "auto" else f"{AUTO} {strategy}"
 

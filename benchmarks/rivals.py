@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.model import Arrays, Call, Peer, Problem
-from benchmarks.peers import AUTO, Compute, jax_call, mlx_call
+from benchmarks.peers import AUTO, Compute, as_mlx, jax_call, mlx_call
 from benchmarks.problems import scan_reference
 
 JAX_LOOP = "jax lax.scan"
@@ -63,7 +63,7 @@ def numpy_scan(problem: Problem, scan: Callable[..., np.ndarray]) -> Peer:
     return Peer("NumPy", "numpy", "every leaf", build, scan_reference(problem.combine))
 
 
-def mlx_own(problem: Problem, name: str, place: Compute = mx.array) -> Peer:
+def mlx_own(problem: Problem, name: str, place: Compute = as_mlx) -> Peer:
     """A scan of MLX's, such as `mx.cumsum`; of bools in int8, for the extremes take no bools."""
 
     def build(arrays: Arrays, axis: int) -> Call:

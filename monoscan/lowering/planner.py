@@ -9,7 +9,7 @@ from monoscan.lowering.case import Case, held_sizes, way
 from monoscan.lowering.choice import TITLES, Choice, make
 from monoscan.lowering.forced import forced
 from monoscan.lowering.plan.missing_identity import check_identity
-from monoscan.lowering.plan.native_scan import better_fused, faster_fused, in_order, no_native_scan
+from monoscan.lowering.plan.native_scan import better_fused, faster_fused, no_native_scan
 from monoscan.lowering.plan.plan import EachPart, Plan, Reason, Trivial
 from monoscan.lowering.plan.problem import Problem
 
@@ -80,8 +80,7 @@ def _row_parts(case: Case) -> Answer:
     if not case.problem.parts:
         return "not a Tuple or Struct"
     parts = tuple(plan(part) for part in case.problem.parts)
-    fusing = len({in_order(part.problem) for part in parts}) == 1  # one loop folds all in the same order
-    if fusing and all(part.kernels for part in parts) and not isinstance(case.kernels, str):
+    if all(part.kernels for part in parts) and not isinstance(case.kernels, str):
         return Choice("kernel", "each part would be a kernel: one loop for all", case.kernels)
     return Choice("parts", "each part by its own row", EachPart(parts))
 

@@ -42,7 +42,7 @@ class All(Monoid):
         return ("bool",) * len(dtypes)
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
-        return Facts(True, True, False, "exact")
+        return Facts(True, True, False, "exact", native="cummin")
 
 
 @final
@@ -74,7 +74,7 @@ class Any(Monoid):
         return ("bool",) * len(dtypes)
 
     def facts(self, dtypes: tuple[str, ...]) -> Facts:
-        return Facts(True, True, False, "exact")
+        return Facts(True, True, False, "exact", native="cummax")
 
 
 @final

@@ -11,7 +11,6 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.native_scan import in_order
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
@@ -231,8 +230,6 @@ def _loop(problem: Problem, inner: int, width: int) -> Loop:
         return Loop.SEQUENTIAL
     if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
         inner = max(inner, width)  # the loops for narrow rows take no others
-    if inner < width and in_order(problem):
-        return Loop.SEQUENTIAL
     return loop_of(inner, width)
 
 

@@ -13,8 +13,11 @@ SHORT_ROWS = 64
 FEW_ELEMENTS = 512
 """Below this the call itself takes most of the time, and a compiler is not worth waiting for."""
 
-NARROW = 16
-"""So many columns of one byte MLX scans several times as fast as a kernel, which widens them (measured)."""
+FEW_COLUMNS, MANY_FLOATS = 8, 1 << 14
+"""Up to so many columns side by side, one too, MLX scans element by element; from so many floats on that tells (measured)."""
+
+MANY_COLUMNS = 64
+"""So many columns of one or two bytes MLX scans up to twice as fast as a kernel, which holds them in four (measured)."""
 
 
 def no_native_scan(problem: Problem) -> str | None:
@@ -58,34 +61,22 @@ def better_fused(problem: Problem) -> str | None:
 
 
 def faster_fused(problem: Problem) -> str | None:
-    """Why a kernel takes less time than MLX's scan of the same (measured on one core); ``None`` where it does not.
-
-    Floats that MLX adds up and multiplies in order stay with it: a kernel that is faster groups them anew.
-    """
+    """Why a kernel takes less time than MLX's scan of the same (measured on one core); ``None`` where it does not."""
     if not problem.options.results:
         return None
     dtype, native = problem.results[0], problem.facts.native
     if dtype in dtypes.HALF:
         return "MLX's scans of halves take up to seven times as long, since each step converts"
-    if native == "logcumsumexp" and dtype == "float32":
+    if native == "logcumsumexp":
         return "mx.logcumsumexp takes up to twelve times as long"
-    if problem.facts.associativity != "exact" or problem.options.shapeless:
-        return None
     layout = problem.layout
-    if layout.items < FEW_ELEMENTS:
+    if problem.options.shapeless or layout.items < FEW_ELEMENTS:
         return None
     inner = prod(layout.aligned_shape(0, layout.length)[layout.axis + 1 : layout.rank + 1])
-    short, bytes_each = inner == 1 and layout.length < SHORT_ROWS, dtypes.itemsize(dtype)
-    if short or (bytes_each == 1 and not 1 < inner < NARROW):
+    if inner == 1 and layout.length < SHORT_ROWS:
         return None
-    return f"mx.{native} takes up to four times as long"
-
-
-def in_order(problem: Problem) -> bool:
-    """Whether a kernel stands in for MLX's scan and keeps its order: chained calls then have the bits of one call."""
-    if problem.parts:
-        return all(in_order(part) for part in problem.parts)
-    chosen = problem.options.strategy == "auto" and problem.options.results
-    if not chosen or problem.facts.associativity == "exact" or no_native_scan(problem) is not None:
-        return False
-    return (better_fused(problem) or faster_fused(problem)) is not None
+    if problem.facts.associativity == "exact":
+        slower = inner < MANY_COLUMNS or dtypes.itemsize(dtype) > 2
+    else:
+        slower = inner < FEW_COLUMNS and layout.items >= MANY_FLOATS and (native, dtype) != ("cumsum", "float64")
+    return f"mx.{native} takes up to five times as long" if slower else None
