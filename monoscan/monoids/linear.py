@@ -65,6 +65,31 @@ class Affine(Monoid):
 
 @final
 @attrs.frozen
+class LogAffine(Monoid):
+    """Affine maps whose gates are positive and known by their logarithms, for `linear_recurrence`: ``h -> exp(log_a) h + b``.
+
+    Their products cannot overflow before the states do, and ``exp`` runs inside the kernel.
+    """
+
+    template = ("log_a", "b")
+
+    def combine(self, left: Pair, right: Pair) -> Pair:
+        (a_l, b_l), (a_r, b_r) = left, right
+        return a_l + a_r, mx.exp(a_r) * b_l + b_r
+
+    def identity(self, like: Pair) -> Pair:
+        a, b = like
+        return mx.zeros_like(a), mx.zeros_like(b)
+
+    def promote(self, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+        return _promoted(dtypes)
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        domain.require(self, dtypes, names.FLOATS | names.COMPLEX, "logarithms are no integers")
+
+
+@final
+@attrs.frozen
 class MatMul(Monoid):
     """The product of square matrices, from left to right.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import mlx.core as mx
 
-from monoscan import errors
+from monoscan import dtypes, errors
+from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.base import Semigroup
-from monoscan.monoids.linear import Affine
+from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan import act as states
 from monoscan.scan import call, elements
 from monoscan.scan import loop as loops
@@ -121,7 +123,7 @@ def fold(
 
 
 def linear_recurrence(
-    a: mx.array,
+    a: mx.array | complex,
     b: mx.array,
     /,
     h0: mx.array | None = None,
@@ -129,13 +131,14 @@ def linear_recurrence(
     *,
     reverse: bool = False,
     return_carry: bool = False,
+    log_gates: bool = False,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
     r"""The states :math:`h_t = a_t h_{t-1} + b_t` alone, without the products of the gates.
 
     Args:
-        a (array): The gates.
+        a (array or number): The gates; a number is the same at every step.
         b (array): The inputs; batch axes broadcast against those of ``a``.
         h0 (array, optional): The state before the first step, without the scan axis and with
             no more axes than the inputs have without it. Default: ``None``, which is 0.
@@ -144,6 +147,8 @@ def linear_recurrence(
             Default: ``False``.
         return_carry (bool, optional): Return ``(h, last)``, the last state in the
             accumulation dtype. Default: ``False``.
+        log_gates (bool, optional): ``a`` holds the logarithms of the gates: :math:`h_t = e^{a_t} h_{t-1} + b_t`,
+            with the exponential inside the kernel. Default: ``False``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
 
@@ -162,9 +167,26 @@ def linear_recurrence(
     asked = call.options(
         "linear_recurrence", reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
     )
-    init = None if h0 is None else (1, h0)
-    results, carry = call.run(asked, Affine(), (a, b), axis, init, stream)
+    operator, one = (LogAffine(), 0) if call.flag("linear_recurrence", "log_gates", log_gates) else (Affine(), 1)
+    init = None if h0 is None else (one, h0)
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        gates = a if isinstance(a, mx.array) else _everywhere(a, b, axis)
+        results, carry = call.run(asked, operator, (gates, b), axis, init, None)
     return (results[1], carry[1]) if return_carry else results[1]
+
+
+def _everywhere(gate: Any, b: Any, axis: Any) -> Any:
+    """A number as gates of one row along the axis; anything else as it is: what is wrong with it is said later."""
+    gate = dtypes.number(gate)
+    fits = isinstance(gate, (int, float, complex)) and isinstance(b, mx.array) and type(axis) is int
+    if not fits or not -b.ndim <= axis < b.ndim or not dtypes.holds(dtypes.name_of(b.dtype), gate):
+        return gate
+    constant = dtypes.constant(gate, dtypes.name_of(b.dtype))
+    if shapeless.tracing():  # which a size must not enter
+        return mx.zeros_like(b) + constant
+    shape = [1] * b.ndim
+    shape[axis] = b.shape[axis]
+    return mx.full(shape, constant)  # in memory: loops along the axis read no strides of 0
 
 
 def explain(

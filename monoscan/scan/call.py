@@ -48,8 +48,8 @@ def options(
         StrategyError: There is no strategy of that name.
     """
     if not (type(reverse) is type(inclusive) is type(return_carry) is bool and type(strategy) is str):
-        reverse, inclusive = _flag(call, "reverse", reverse), _flag(call, "inclusive", inclusive)
-        return_carry, strategy = _flag(call, "return_carry", return_carry), _strategy(call, strategy)
+        reverse, inclusive = flag(call, "reverse", reverse), flag(call, "inclusive", inclusive)
+        return_carry, strategy = flag(call, "return_carry", return_carry), _strategy(call, strategy)
     kind = mx.default_device().type if stream is None else device_type(stream)
     return _options(call, reverse, inclusive, return_carry, results, strategy, kind, wanted)
 
@@ -73,7 +73,8 @@ def device_type(stream: Any) -> mx.DeviceType:
     return device.type if isinstance(device, mx.Device) else device
 
 
-def _flag(call: str, name: str, value: Any) -> bool:
+def flag(call: str, name: str, value: Any) -> bool:
+    """A flag, or an error that names it."""
     if not isinstance(value, (bool, np.bool_)):
         raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
     return bool(value)

@@ -90,8 +90,8 @@ CASES: list[Case] = [
     ("a list of numbers", ms.TreeError, "leaf [0] is int 1", lambda: ms.scan(monoid(plus), [1, 2])),
     # --------------------------------------------------------------------------- scalar gates
     ("a Python number as the gate", ms.TreeError,
-     "[linear_recurrence] Affine expects arrays; leaf a is float 0.5. | mx.broadcast_to(mx.array(0.5), (6,))",
-     lambda: ms.linear_recurrence(0.5, X)),  # type: ignore[arg-type]
+     "[scan] Affine expects arrays; leaf a is float 0.5. | mx.broadcast_to(mx.array(0.5), (6,))",
+     lambda: ms.scan(ms.Affine(), (0.5, X))),
     ("an array without axes as the gate", ms.ScanError,
      "[scan] Affine leaf a has shape () and no scan axis. | mx.broadcast_to(a, (6,))",
      lambda: ms.scan(ms.Affine(), (mx.array(0.5), X))),
