@@ -68,6 +68,30 @@ def test_another_number_takes_no_compiler(folder: Path, loop: str) -> None:
     assert kernels_in(folder) == before
 
 
+def wide(rate: float) -> ms.Semigroup:
+    """A number beside arrays, in an array of constants, as an operand of a product, and an exponent."""
+    return ms.monoid(lambda l, r: (rate * l) @ mx.full((9, 9), rate) + mx.eye(9) * rate * r + (r * r) ** 1.5, event=2)
+
+
+def test_another_number_in_a_wide_element_takes_no_compiler(folder: Path) -> None:
+    x = RNG.uniform(0.1, 0.3, size=(5, 9, 9)).astype(np.float32)
+
+    def in_order(rate: float) -> np.ndarray:
+        states = [x[0].astype(np.float64)]
+        for r in x[1:]:
+            states.append((rate * states[-1]) @ np.full((9, 9), rate) + np.eye(9) * rate * r + np.abs(r) ** 3)
+        return np.stack(states)
+
+    made = []
+    for rate in (0.3, 0.31, -0.4):
+        np.testing.assert_allclose(np.array(ms.scan(wide(rate), mx.array(x))), in_order(rate), rtol=1e-4, atol=1e-5)
+        by_arrays = mx.grad(lambda a: ms.fold(wide(rate), a, strategy="brent_kung").sum())(mx.array(x[:2]))[0]  # noqa: B023
+        twice = mx.grad(lambda a: ms.fold(wide(rate), a).sum())(mx.array(x[:2]))[0]  # noqa: B023
+        np.testing.assert_allclose(np.array(twice), np.array(by_arrays), rtol=1e-4, atol=1e-5)
+        made.append(kernels_in(folder))
+    assert made[0] == made[-1] > 0
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_results_are_those_of_the_fold_with_this_number(shape: tuple[int, ...], dtype: Any) -> None:

@@ -39,6 +39,12 @@ template <class V, int rows, int columns> INLINE void fill(cell<V>* to, int pitc
   for (int i = 0; i < rows * columns; ++i) to[i / columns * pitch + i % columns] = cell<V>{} + table[i];
 }
 
+// The same from a table of numbers that were given at launch: an entry has 8 bytes, the first of them its own.
+template <class V, int rows, int columns> INLINE void fill_given(cell<V>* to, int pitch, const u8* numbers) {
+  for (int i = 0; i < rows * columns; ++i)
+    to[i / columns * pitch + i % columns] = cell<V>{} + *(const item_of<V>*)(numbers + 8 * i);
+}
+
 // Lanes that exist.
 template <class V> INLINE as_signed<V> first_lanes([[maybe_unused]] int count) {
   if constexpr (E == 1) return ~as_signed<V>{};

@@ -1,9 +1,10 @@
 // The adjoint of a scan of wide elements: it walks back over the steps of one row after the other.
 //
-// The generated text gives `operation::combine`, from both operands of a step and the cotangents of what it yields to
-// those of its left operand, in the place of the former, and the gradients; and lists of leaves: `rights`, `lefts`,
-// `weights` and `captured_arrays`, what it reads; `ends` and `states_before`, where it starts and what was before the
-// first element; `out`, the gradients, and `copied`, those of the first element, which is the state itself.
+// The generated text gives `operation::prepare`, which puts constants into memory, `operation::combine`, from both
+// operands of a step and the cotangents of what it yields to those of its left operand, in the place of the former, and
+// the gradients; and lists of leaves: `rights`, `lefts`, `weights` and `captured_arrays`, what it reads; `ends` and
+// `states_before`, where it starts and what was before the first element; `out`, the gradients, and `copied`, those of
+// the first element, which is the state itself.
 #pragma once
 #include "event_lists.h"
 #include "subnormals.h"
@@ -11,6 +12,7 @@
 template <class Operation> static void row(const piece& p, ms_int j) {
   u8* const memory = p.buffer;
   const ms_int n = p.g->n, down = reverse ? -1 : 1, late = inclusive ? 0 : down, before = shifted ? down : 0;
+  Operation::prepare(memory, p.g->numbers);
   captured_arrays::take(p, 0, j, memory), ends::take_init(p, j, memory);
   ms_int at = reverse ? 0 : n - 1;
   for (ms_int t = n; t-- > 0; at -= down) {

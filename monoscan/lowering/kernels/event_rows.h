@@ -1,9 +1,10 @@
 // The loop for wide elements, in fold order: one row after the other with the lanes of an element in vectors, or W rows
 // at once.
 //
-// The generated text gives `operation::combine`, from the arrays of both operands in memory to that of the left one,
-// and lists of leaves: `first` and `in`, what elements become the left and the right operand of; `out`, what is wanted
-// of the left one; `neutral`, what stands there first if it is the identity; `state`, all that is carried.
+// The generated text gives `operation::prepare`, which puts constants into memory, `operation::combine`, from the
+// arrays of both operands in memory to that of the left one, and lists of leaves: `first` and `in`, what elements
+// become the left and the right operand of; `out`, what is wanted of the left one; `neutral`, what stands there first
+// if it is the identity; `state`, all that is carried.
 #pragma once
 #include "event_lists.h"
 #include "subnormals.h"
@@ -16,6 +17,7 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   u8* const memory = p.buffer;
   const ms_int n = p.g->n, down = reverse ? -1 : 1;
   ms_int t = 0, at = reverse ? n - 1 : 0;
+  Operation::prepare(memory, p.g->numbers);
   captured_arrays::take(p, 0, j, memory);
   if (p.g->has_init) state::take_init(p, j, memory);
   else if (n > 0) {

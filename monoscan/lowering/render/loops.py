@@ -6,6 +6,7 @@ combines lanes is a call of ``cells.h`` or ``log_sums.h``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -13,6 +14,7 @@ import attrs
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major
 from monoscan.lowering.program.ir import Instr, Op, Shape
 from monoscan.lowering.render import emit
+from monoscan.lowering.render.groups import Groups
 from monoscan.lowering.render.memory import Memory, Operand
 from monoscan.lowering.render.places import Vectors, without_ones
 from monoscan.lowering.render.spec import Scalar
@@ -47,10 +49,12 @@ class Loops:
     def __init__(self, program: ArrayProgram, vectors: Vectors) -> None:
         self.program, self.width = program, vectors.lanes
         self.memory = Memory(program, vectors)
+        self.groups = Groups(program)
         self.lines: list[str] = []
         self.structs: list[str] = []
-        self.kept = {view.value for view in program.results}  # values that must stand in memory
         self.repacked: list[int] = []  # arrays that one loop alone reads
+        for value in self.groups.constants:
+            self.memory.hold(value)
 
     def text(self, carried: Sequence[int], more: str) -> str:
         """The struct `operation`.
@@ -63,12 +67,15 @@ class Loops:
             self._write(group)
         self._carry(carried)
         types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
-        lines = "\n".join(f"    {line}" for line in [*self._arrays(), *self.lines])
+        before = "".join(f"    {line}\n" for line in self._constants())
+        lines = "\n".join(f"    {line}" for line in [*self._pointers(), *self.lines])
         return f"""\
 struct operation {{
   typedef vectors V;
 {types}
-{"".join(self.structs)}  static void combine(u8* memory) {{
+{"".join(self.structs)}  static void prepare([[maybe_unused]] u8* memory, [[maybe_unused]] const void* given) {{
+{before}  }}
+  static void combine(u8* memory) {{
 {lines}
   }}
 {more}}};
@@ -89,81 +96,49 @@ struct operation {{
         to = f"array_at<{kind}>(memory, {self.memory.rooms[value].offset})"
         return [held, f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});"]
 
-    def _arrays(self) -> Iterator[str]:
-        """The pointers that the loops use."""
-        words = set(" ".join(self.lines).replace("(", " ").replace("{", " ").replace("[", " ").split())
-        words = {word.strip(",;})") for word in words}
-        for value, room in sorted(self.memory.rooms.items()):
-            if f"a{value}" in words:
-                yield f"auto* const a{value} = array_at<{self.memory.kind(value)}>(memory, {room.offset});"
+    def _constants(self) -> Iterator[str]:
+        """Statements that put constants into memory, once for all steps: those given at launch, and whole arrays."""
+        memory = self.memory
+        if memory.given:
+            yield f"__builtin_memcpy(memory + {memory.numbers.offset}, given, {memory.numbers.bytes});"
+        for value in self.groups.constants:
+            if value in memory.given:
+                place, kind = memory.places[value], memory.kind(value)
+                to = f"array_at<{kind}>(memory, {memory.rooms[value].offset}), {place.pitch}"
+                yield f"fill_given<{kind}, {place.rows}, {place.columns}>({to}, {memory.number(value)});"
+            else:
+                yield from self.table(value, self.groups.instr(value).param or ())
 
-    # ---------------------------------------------------------------- what goes together
-    def _held_groups(self) -> Iterator[list[int]]:
-        """Groups in order, while what they write and what is still needed is held."""
-        groups = list(self._groups())
-        last = self._find_kept(groups)
-        for number, group in enumerate(groups):
-            for value in sorted(self.kept.intersection(group)):
+    def _pointers(self) -> Iterator[str]:
+        """The arrays and the numbers that the loops use."""
+        memory, words = self.memory, set(re.findall(r"\w+", " ".join(self.lines)))
+        for value, room in sorted(memory.rooms.items()):
+            if f"a{value}" in words:
+                yield f"auto* const a{value} = array_at<{memory.kind(value)}>(memory, {room.offset});"
+        for value in sorted(memory.given):
+            if f"n{value}" in words:
+                kind = memory.kind(value)
+                yield f"const {kind} n{value} = splat<{kind}>(*(const item_of<{kind}>*)({memory.number(value)}));"
+
+    def _held_groups(self) -> Iterator[tuple[int, ...]]:
+        """The loops in order, while what they write and what is still needed is held."""
+        for group, ends in zip(self.groups.loops, self.groups.ends, strict=True):
+            for value in sorted(self.groups.kept.intersection(group)):
                 self.memory.hold(value)
             yield group
-            for value in [value for value, end in last.items() if end == number] + self.repacked:
+            for value in [*ends, *self.repacked]:
                 self.memory.release(value)
             self.repacked = []
 
-    def _groups(self) -> Iterator[list[int]]:
-        """Instructions that become one loop, by value."""
-        group: list[int] = []
-        for value, instr in enumerate(self.program.code, len(self.program.inputs)):
-            if instr.op is Op.CONST and not instr.shape:
-                continue  # written where it is read
-            if group and not self._joins(instr, group):
-                yield group
-                group = []
-            group.append(value)
-        if group:
-            yield group
-
-    def _joins(self, instr: ArrayInstr, group: Sequence[int]) -> bool:
-        first = self._instr(group[0])
-        alike = first.form is instr.form is Form.EACH and Op.CONST not in (first.op, instr.op)
-        if not alike or without_ones(first.shape) != without_ones(instr.shape):
-            return False
-        return all(self._is_whole(view, instr.shape) for view in instr.args if view.value in group)
-
-    def _instr(self, value: int) -> ArrayInstr:
-        found = self.memory.instr(value)
-        assert found is not None, "inputs are in no group"
-        return found
-
-    def _is_whole(self, view: View, shape: Shape) -> bool:
-        """Whether an operand is all of a value, lane by lane; axes of size 1 do not count."""
-        own = without_ones(self.program.values[view.value].shape)
-        strides = tuple(s for s, size in zip(view.strides, shape, strict=True) if size > 1)
-        return is_whole(View(view.value, view.offset, strides), without_ones(shape), own)
-
-    def _find_kept(self, groups: Sequence[Sequence[int]]) -> dict[int, int]:
-        """Marks the values that other loops read too; the last of these loops, of all that is computed on the way."""
-        last: dict[int, int] = {}
-        for number, group in enumerate(groups):
-            for value in group:
-                read = [view.value for view in self._instr(value).args if view.value not in group]
-                self.kept.update(read)
-                last.update(dict.fromkeys(read, number))
-        ends = {*range(len(self.program.inputs)), *(view.value for view in self.program.results)}
-        written = {value for group in groups for value in group}
-        return {value: number for value, number in last.items() if value in written - ends}
-
     # ---------------------------------------------------------------- loops
     def _write(self, group: Sequence[int]) -> None:
-        instr = self._instr(group[0])
+        instr = self.groups.instr(group[0])
         if instr.form is Form.VIEW:
             self._view(group[0], instr)
         elif instr.form is Form.CONTRACT:
             self._contraction(group[0], instr)
         elif instr.form is Form.REDUCE:
             self._reduction(group[0], instr)
-        elif instr.op is Op.CONST:
-            self.lines += self.table(group[0], instr.param or ())
         else:
             self._each(group)
 
@@ -184,7 +159,8 @@ struct operation {{
         """A scalar constant in an array of its own, for loops that read memory alone."""
         number = self.memory.add(self.memory.places[value])
         self.repacked.append(number)
-        self.lines += self.table(number, self._instr(value).param or ())
+        kind, text = self.memory.kind(value), self.memory.literal(View(value, 0, ()))
+        self.lines.append(f"put<{kind}>(a{number}, {kind}{{}} + ({text}));")
         return number
 
     def _own(self, value: int) -> Operand:
@@ -194,12 +170,12 @@ struct operation {{
 
     def _each(self, group: Sequence[int]) -> None:
         """One loop of operations on every lane."""
-        sizes = without_ones(self._instr(group[0]).shape)
+        sizes = without_ones(self.groups.instr(group[0]).shape)
         index = self._index(sizes)
         loaded: dict[Operand, str] = {}
         body: list[str] = []
         for value in group:
-            instr, args = self._instr(value), []
+            instr, args = self.groups.instr(value), []
             for view in instr.args:
                 text = f"v{view.value}" if view.value in group else self.memory.literal(view)
                 if text is None:
@@ -211,7 +187,7 @@ struct operation {{
                 args.append(text)
             operands = [self.program.values[view.value].dtype for view in instr.args]
             body.append(f"const {emit.TYPES[instr.dtype]} v{value} = {_expression(instr, args, operands)};")
-            if value in self.kept:
+            if value in self.groups.kept:
                 body.append(f"put<{emit.TYPES[instr.dtype]}>({self._own(value).at(index.names)}, v{value});")
         self._loop(sizes, body)
 

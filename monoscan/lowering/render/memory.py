@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from monoscan.lowering.program import numbers
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, View, row_major
 from monoscan.lowering.program.ir import Leaf, Op, Shape
 from monoscan.lowering.render import emit
@@ -65,6 +66,10 @@ class Memory:
         self._free: list[Room] = []
         for number in range(len(program.inputs)):
             self.hold(number)
+        self.given = numbers.of_arrays(program)  # constants that are given at launch, and where in the table
+        size = numbers.ENTRY_BYTES * sum(program.values[value].lanes for value in self.given)
+        self.numbers = Room(size, self.bytes)
+        self.bytes += -(-size // 64) * 64
 
     def add(self, place: Place) -> int:
         """The number of a new array, which is held."""
@@ -104,7 +109,11 @@ class Memory:
         instr = self.instr(view.value)
         if instr is None or instr.op is not Op.CONST or instr.shape or instr.param is None:
             return None
-        return emit.literal(instr.param[0], instr.dtype)
+        return f"n{view.value}" if view.value in self.given else emit.literal(instr.param[0], instr.dtype)
+
+    def number(self, value: int) -> str:
+        """The address of the first of the numbers that a constant is given as."""
+        return f"memory + {self.numbers.offset + numbers.ENTRY_BYTES * self.given[value]}"
 
     def operand(self, view: View, shape: Shape) -> Operand | None:
         """Where a view of this shape reads; ``None`` if strides do not tell it."""

@@ -116,7 +116,7 @@ def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool, rows: int) -> Backwar
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     """The launch of a backward loop; ``None`` where there can be none."""
     if isinstance(spec.adjoint.program, ArrayProgram):
-        source, given = render_rolled_backward(spec), b""
+        source, given = render_rolled_backward(spec), table(spec.adjoint.array_step)
     elif not can_render(spec):
         return None
     else:
