@@ -12,14 +12,12 @@ from monoscan.lowering.plan import mappable
 from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import fused
 from monoscan.lowering.plan.fused_act import fused_act
-from monoscan.lowering.plan.gpu import gpu_kernels
 from monoscan.lowering.plan.native_scan import native_scan_holds
 from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, Way
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
-from monoscan.lowering.targets.gpu import target as gpu
 
 ELEMENTS_PER_OPERATION = 8
 """So many elements make one array operation for each of a program's cheaper than ``mx.vmap`` (measured)."""
@@ -46,6 +44,9 @@ class Case:
             else:
                 loops = fused_act(self.problem, acts, vector_bytes(), flush())
             return loops if isinstance(loops, str) else Kernels(loops)
+        from monoscan.lowering.plan.gpu import gpu_kernels
+        from monoscan.lowering.targets.gpu import target as gpu
+
         launched = gpu_kernels(self.problem, gpu.name())
         return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())
 
@@ -54,8 +55,14 @@ class Case:
         """Those that this machine can build, as far as is known; or why it has none."""
         if isinstance(self.fused, str):
             return self.fused
-        failed = cpu.not_built(self.fused.fused) if isinstance(self.fused, Kernels) else gpu.not_built(self.fused.fused)
-        return failed or self.fused
+        return self._not_built(self.fused) or self.fused
+
+    def _not_built(self, kernels: Kernels | GpuKernels) -> str | None:
+        if isinstance(kernels, Kernels):
+            return cpu.not_built(kernels.fused)
+        from monoscan.lowering.targets.gpu import target as gpu
+
+        return gpu.not_built(kernels.fused)
 
     @property
     def no_kernel(self) -> str | None:
@@ -65,7 +72,16 @@ class Case:
     def announce_if_not_built(self) -> None:
         """Says once that a scan which could have a kernel has none, and why."""
         if self.no_kernel is not None and not isinstance(self.fused, str) and self.problem.layout.items:
-            (cpu if self.on_cpu else gpu).announce(self.no_kernel)
+            _announce(self.no_kernel, self.on_cpu)
+
+
+def _announce(reason: str, on_cpu: bool) -> None:
+    if on_cpu:
+        cpu.announce(reason)
+    else:
+        from monoscan.lowering.targets.gpu import target as gpu
+
+        gpu.announce(reason)
 
 
 def way(case: Case, strategy: str) -> Way:

@@ -14,7 +14,6 @@ from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.targets import graph, native, restart, states, trivial
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
-from monoscan.lowering.targets.gpu import target as gpu
 from monoscan.lowering.trace.reads.captures import Captures, capture
 
 Outputs = tuple[Sequence[mx.array | None], Sequence[mx.array | None]]
@@ -56,6 +55,8 @@ def _of_way(plan: Plan) -> Executable:
         case Kernels(kernels):
             return cpu.prepare(plan.problem, kernels).run
         case GpuKernels(kernels):
+            from monoscan.lowering.targets.gpu import target as gpu  # with all that renders for GPUs
+
             return gpu.prepare(plan.problem, kernels).run
         case Native(scan):
             return partial(native.run, plan.problem, scan)

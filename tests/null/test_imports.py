@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -52,3 +54,14 @@ def test_layers_import_what_is_below_them() -> None:
         own = layer(name)
         wrong += [(name, other) for other in files if own is not None and (layer(other) or 0) > own]
     assert not wrong
+
+
+def test_importing_the_package_loads_nothing_that_few_need() -> None:
+    """GPUs, pictures, the command line and what tests use are loaded where they are asked for."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, monoscan; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    rare = ("gpu", "gpu_spec", "metal", "cuda", "pictures", "cli", "demo", "testing", "hypothesis", "matplotlib", "jax")
+    loaded = [name for name in told.stdout.split() if not name.startswith("mlx.")]
+    assert "monoscan.lowering.targets.cpu.target" in loaded
+    assert not [name for name in loaded if set(name.split(".")) & set(rare)]

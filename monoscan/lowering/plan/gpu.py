@@ -217,3 +217,12 @@ def _power_below(number: int) -> int:
 def _power_from(number: int) -> int:
     """The least power of two from a number on."""
     return 1 << (number - 1).bit_length()
+
+
+def described(launch: GpuLaunch) -> str:
+    """A launch in words; the registers that it counts are those of 4 bytes in which a thread holds elements."""
+    spec = launch.spec
+    done = {Part.WHOLE: "", Part.TOTALS: "folds of chunks by ", Part.SEEDED: "results of chunks by "}[spec.part]
+    groups = f"{launch.groups:,} group{'s' if launch.groups > 1 else ''} of {spec.threads} threads"
+    holds = f"a thread holds {spec.run * spec.steps} elements in {held(spec)} registers"
+    return f"{done}{spec.body.value.replace('_', ' ')}: {groups}, tiles of {spec.tile:,} steps; {holds}"

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from monoscan.lowering.pictures import html
-from monoscan.lowering.pictures.network import DRAWN, LONGEST, Network, record
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.plan.gpu import GpuKernel, held
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program
-from monoscan.lowering.render import cuda, metal
-from monoscan.lowering.render.gpu_spec import Part
 from monoscan.lowering.render.source import render
 from monoscan.lowering.render.spec import Loop
+
+if TYPE_CHECKING:  # pictures and GPUs are imported where they are asked for
+    from monoscan.lowering.pictures.html import Section
+    from monoscan.lowering.pictures.network import Network
+    from monoscan.lowering.plan.gpu import GpuKernel
 
 Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
 """Runs a plan: ``run(leaves, captures, init)`` returns result leaves and carry leaves."""
@@ -179,9 +179,13 @@ class Plan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        from monoscan.lowering.pictures import html
+
         return html.page(self._section())
 
-    def _section(self, title: str = "") -> html.Section:
+    def _section(self, title: str = "") -> Section:
+        from monoscan.lowering.pictures import html
+
         first, *lines = self.summary()
         reasons = tuple((reason.row, reason.title, reason.text) for reason in self.reasons)
         parts = tuple(part._section(f"part {i}: ") for i, part in enumerate(self.parts))
@@ -189,6 +193,8 @@ class Plan:
 
     def _drawn(self) -> Network | None:
         """The network, of what is short enough and made of combines that can be seen."""
+        from monoscan.lowering.pictures.network import DRAWN, LONGEST
+
         options, layout = self.problem.options, self.problem.layout
         shown = options.results and layout.init is None and not self.kernels and self.problem.acts is None
         return self.network() if shown and self.strategy in DRAWN and layout.length <= LONGEST else None
@@ -202,6 +208,8 @@ class Plan:
         Raises:
             ScanError: The strategy has no network, or there are too many elements.
         """
+        from monoscan.lowering.pictures.network import record
+
         options, length = self.problem.options, self.problem.layout.length
         return record(strategy or self.strategy, length, reverse=options.reverse, inclusive=options.inclusive)
 
@@ -262,21 +270,18 @@ class Plan:
 def _texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
     if isinstance(kernel, Fused):
         return [render(kernel.spec)]
+    from monoscan.lowering.render import cuda, metal
+
     return [(metal if target == "metal" else cuda).text(launch.spec) for launch in kernel.launches]
 
 
 def _launches(kernel: GpuKernel) -> list[str]:
-    """What is launched, in order; ``held`` counts the registers of 4 bytes in which a thread holds elements."""
+    """What is launched, in order."""
+    from monoscan.lowering.plan.gpu import described
+
     number = len(kernel.launches)
     lines = [f"{number} launch{'es' if number > 1 else ''}; {_bytes(kernel.bytes)}"]
-    for launch in kernel.launches:
-        spec = launch.spec
-        done = {Part.WHOLE: "", Part.TOTALS: "folds of chunks by ", Part.SEEDED: "results of chunks by "}[spec.part]
-        lines.append(
-            f"    launch  {done}{spec.body.value.replace('_', ' ')}: {launch.groups:,} group{'s' if launch.groups > 1 else ''} of {spec.threads} threads, "
-            f"tiles of {spec.tile:,} steps; a thread holds {spec.run * spec.steps} elements in {held(spec)} registers"
-        )
-    return lines
+    return [*lines, *(f"    launch  {described(launch)}" for launch in kernel.launches)]
 
 
 def _kernel(kernel: Fused) -> str:
