@@ -314,7 +314,7 @@ def test_a_wrong_loop_is_found(honest: str, wrong: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("honest", "wrong"),
-    [("t > 0; t = end", "t > 0; t = end - 1"), ("j += vectors_wide * W", "j += 3 * W")],
+    [("t = end, end = end_of", "t = end - (end < n - 1), end = end_of"), ("j += vectors_wide * W", "j += 3 * W")],
 )
 def test_a_wrong_cut_into_panels_is_found(honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken_loop(honest, wrong, monkeypatch)

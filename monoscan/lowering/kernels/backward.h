@@ -241,6 +241,21 @@ NOINLINE void panel(const piece& q, ms_int t, ms_int end, ms_int j, int m, seq<v
   for (; t > end; --t, step_back(p)) (back<first, ready>(p, j + v * W, m, o[v], c[v], inclusive || t + 1 < n), ...);
   (put_row(row, pitch, j + v * W, c[v], ends()), ...);
 }
+// The last of the steps that go in one panel before the next columns have theirs, from step t back; 0 is no such step.
+INLINE ms_int end_of_panel(const piece& q, ms_int t) {
+  if (q.across) return t < tile_steps ? 0 : t / tile_steps * tile_steps - 1;
+  const ms_int steps = q.g->inner <= 256 ? 64 : 1;  // wide rows go one by one, as they lie in memory
+  return t > steps ? t - steps : 0;
+}
+INLINE void panels(const piece& q, ms_int t, ms_int end, bool ready) {
+  ms_int j = q.c0;
+  if (ready)
+    for (; j + vectors_wide * W <= q.c1; j += vectors_wide * W) panel<0, true>(q, t, end, j, W, upto<vectors_wide>());
+  if constexpr (vectors_wide > 1 && any_packed(ends()))  // else a single vector comes as quickly by lanes
+    if (ready)
+      for (; j + W <= q.c1; j += W) panel<0, true>(q, t, end, j, W, upto<1>());
+  for (; j < q.c1; j += W) panel<0, false>(q, t, end, j, (int)least(W, q.c1 - j), upto<1>());
+}
 INLINE void columns(const piece& q) {
   const ms_int n = q.g->n, pitch = q.g->inner + W;
   for (ms_int j = q.c0; j < q.c1; j += W) {
@@ -248,20 +263,16 @@ INLINE void columns(const piece& q) {
     take(at_step(q, n - 1), ends(), j, (int)least(W, q.c1 - j), c);
     put_row(q.carry, pitch, j, c, ends());
   }
-  // Wide rows go one by one, as they lie in memory.
-  const ms_int steps = q.g->inner <= 256 ? 64 : 1;
   const bool ready = lies_ready(q.g);
-  for (ms_int t = n - 1, end; t > 0; t = end) {
-    end = t > steps ? t - steps : 0;
-    ms_int j = q.c0;
-    if (ready)
-      for (; j + vectors_wide * W <= q.c1; j += vectors_wide * W) panel<0, true>(q, t, end, j, W, upto<vectors_wide>());
-    if constexpr (vectors_wide > 1 && any_packed(ends()))  // else a single vector comes as quickly by lanes
-      if (ready)
-        for (; j + W <= q.c1; j += W) panel<0, true>(q, t, end, j, W, upto<1>());
-    for (; j < q.c1; j += W) panel<0, false>(q, t, end, j, (int)least(W, q.c1 - j), upto<1>());
-  }
-  for (ms_int j = q.c0; j < q.c1; j += W) panel<first_step, false>(q, 0, -1, j, (int)least(W, q.c1 - j), upto<1>());
+  ms_int t = n - 1, end = t;
+  do {
+    t = end, end = end_of_panel(q, t);
+    if (q.across) pull(q, end ? end + 1 : 0, t);
+    if (t > 0) panels(q, t, end, ready);
+    if (end == 0)
+      for (ms_int j = q.c0; j < q.c1; j += W) panel<first_step, false>(q, 0, -1, j, (int)least(W, q.c1 - j), upto<1>());
+    if (q.across) push(q, end ? end + 1 : 0, t);
+  } while (end > 0);
   if constexpr (seeded)
     for (ms_int j = q.c0; j < q.c1; j += W) {
       cotangents c;
@@ -279,8 +290,24 @@ bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8 * live_lanes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {reverse, true, false,       false, W, 0,  inputs, outputs, inits,   carries,
-                                   0,       0,    nanoseconds, 0,     0, {}, {},     {},      nullptr, 0};
+template <class List> struct facts_of;
+template <class... A> struct facts_of<arrays<A...>> {
+  static constexpr leaf_facts at[] = {{A::number, A::lanes, (int)sizeof(typename A::item)}..., {}};
+  static constexpr leaf_list list = {at, sizeof...(A), 0};
+};
+static constexpr adjoint_facts own = {shifted,
+                                      inclusive,
+                                      vectors_wide* W,
+                                      facts_of<rights>::list,
+                                      facts_of<lefts>::list,
+                                      facts_of<weights>::list,
+                                      facts_of<captured_arrays>::list,
+                                      facts_of<out>::list,
+                                      facts_of<ends>::list,
+                                      facts_of<states_before>::list};
+extern const kernel_facts facts = {reverse, true,  false,   false, W,       0,           inputs,
+                                   outputs, inits, carries, 0,     0,       nanoseconds, 0,
+                                   0,       {},    {},      {},    nullptr, 0,           scalar_code ? nullptr : &own};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_back(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

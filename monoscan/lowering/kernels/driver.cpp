@@ -1,6 +1,9 @@
 // The driver of kernels, compiled once for all of them.
 #include "driver.h"
 
+// Room for so many bytes, up to the end of a cache line.
+static ms_int lines_of(ms_int bytes) { return (bytes + 63) / 64 * 64; }
+
 // ------------------------------------------------------------------ copies
 template <class T> static void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
@@ -145,3 +148,4 @@ void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y) {
   }
 }
 #include "tasks.h"
+#include "back_tasks.h"

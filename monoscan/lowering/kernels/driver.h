@@ -3,6 +3,8 @@
 #pragma once
 #include "scalar.h"
 
+struct lot;
+
 // A piece of one row: steps t0 to t1 in fold order, columns c0 to c1.
 struct piece {
   const ms_launch* g;
@@ -12,6 +14,7 @@ struct piece {
   u8* carry;   // a row of carries: what to start from if `seeded`, the fold at the end
   u8* buffer;  // for leaves that are not laid out as the loop wants them
   bool seeded, stream;
+  lot* across;  // rows that stand as columns, tile by tile; null: columns as they lie in memory
 };
 
 // What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item.
@@ -27,6 +30,12 @@ struct leaf_list {
 struct carry_facts {
   int index, lanes, size, offset;
 };
+// Of an adjoint: its arrays, and how many columns go side by side.
+struct adjoint_facts {
+  bool shifted, inclusive;
+  int columns;
+  leaf_list rights, lefts, weights, captured, out, ends, before;
+};
 struct kernel_facts {
   bool reverse, want_results, can_part, guarded;
   int width;  // lanes of a vector
@@ -36,6 +45,7 @@ struct kernel_facts {
   leaf_list in, out, captured;
   const carry_facts* carried;
   int carried_count;
+  const adjoint_facts* adjoint;
 };
 
 // ------------------------------------------------------------------ what a kernel gives
@@ -82,6 +92,10 @@ void run_rows(const ms_launch* g, ms_int task);
 void schedule_batches(const ms_launch* g, struct ms_schedule* s);
 void run_batches(const ms_launch* g, ms_int task);
 
-// The tasks of an adjoint, which has one phase.
+// How many steps of rows side by side stand in a buffer.
+static constexpr ms_int tile_steps = 32;
+// The tasks of an adjoint, which has one phase. Of a piece of rows side by side some steps, in and out.
+void pull(const piece& p, ms_int first, ms_int last);
+void push(const piece& p, ms_int first, ms_int last);
 void schedule_back(const ms_launch* g, struct ms_schedule* s);
 void run_back(const ms_launch* g, ms_int task);

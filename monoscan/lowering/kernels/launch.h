@@ -22,7 +22,8 @@ extern const kernel_facts facts = {reverse,
                                    {out::facts, out::count, out::bytes},
                                    {captured_arrays::facts, captured_arrays::count, captured_arrays::bytes},
                                    carried,
-                                   sizeof carried / sizeof *carried};
+                                   sizeof carried / sizeof *carried,
+                                   nullptr};
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_scan(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {

@@ -70,7 +70,6 @@ struct cut {
   ms_int tasks, columns, pitch, carry, walk, buffer;
   bool parts;
 };
-static ms_int lines_of(ms_int bytes) { return (bytes + 63) / 64 * 64; }
 static cut cut_of(const ms_launch* g) {
   cut c = {1, 1, (g->inner + 2 * facts.width + 63) / 64 * 64, 0, lines_of(walk_bytes()), 0, false};
   const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
@@ -181,33 +180,8 @@ void run_scan(const ms_launch* g, ms_int phase, ms_int task) {
   else half_of_row(g, c, phase, task);
 }
 
-// ------------------------------------------------------------------ the adjoint
-static ms_int back_tasks_of(const ms_launch* g) {
-  const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
-  if (work < 60e3) return 1;
-  if (g->outer_size > 1) return least(least(g->outer_size, 8), 1 + (ms_int)(work / 30e3));
-  return g->inner >= 256 ? 2 : 1;
-}
-static ms_int back_bytes_of(const ms_launch* g) { return lines_of(walk_bytes()) + lines_of(buffer_bytes(g)); }
-void schedule_back(const ms_launch* g, struct ms_schedule* s) {
-  s->phases = 1;
-  s->tasks[0] = back_tasks_of(g);
-  s->scratch_bytes = s->tasks[0] * back_bytes_of(g);
-}
-void run_back(const ms_launch* g, ms_int task) {
-  const ms_int tasks = back_tasks_of(g);
-  const bool by_columns = g->outer_size == 1 && tasks == 2;
-  u8* const memory = (u8*)g->scratch + task * back_bytes_of(g);
-  const ms_int first = by_columns ? 0 : g->outer_size * task / tasks;
-  const ms_int last = by_columns ? 1 : g->outer_size * (task + 1) / tasks;
-  walk w = walk_to(g, first, memory);
-  piece p = {};
-  p.g = g, p.in = w.in, p.out = w.out, p.init = w.init, p.carry_out = w.carry;
-  p.c1 = g->inner, p.carry = memory + lines_of(walk_bytes());
-  const ms_int half = (g->inner / 2 + 15) / 16 * 16;
-  if (by_columns) (task ? p.c0 : p.c1) = half;
-  for (ms_int o = first; o < last; ++o, advance(g, w)) span(p, true);
-}
+// What a task needs that starts from nothing: where its arrays begin, and its buffer.
+static ms_int task_bytes_of(const ms_launch* g) { return lines_of(walk_bytes()) + lines_of(buffer_bytes(g)); }
 
 // ------------------------------------------------------------------ rows of wide elements
 // Whole rows, column by column, or batches of them: each task takes as many as any other.
@@ -219,12 +193,12 @@ static ms_int rows_of(const ms_launch* g) { return g->outer_size * g->inner; }
 void schedule_rows(const ms_launch* g, struct ms_schedule* s) {
   s->phases = 1;
   s->tasks[0] = row_tasks_of(g, rows_of(g));
-  s->scratch_bytes = s->tasks[0] * back_bytes_of(g);
+  s->scratch_bytes = s->tasks[0] * task_bytes_of(g);
 }
 void run_rows(const ms_launch* g, ms_int task) {
   const ms_int rows = rows_of(g), tasks = row_tasks_of(g, rows), inner = g->inner;
   const ms_int last = rows * (task + 1) / tasks;
-  u8* const memory = (u8*)g->scratch + task * back_bytes_of(g);
+  u8* const memory = (u8*)g->scratch + task * task_bytes_of(g);
   ms_int at = rows * task / tasks;
   walk w = walk_to(g, at / inner, memory);
   piece p = {};

@@ -16,6 +16,7 @@ from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.array_derivative import NoRule, reverse_arrays
 from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import cycles
 from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.backward import render_backward
@@ -37,6 +38,10 @@ MANY_ROWS = 64
 
 VECTOR_CODE = 500
 """The most operations of a step in vector code; more of them take the compiler seconds (measured: 0.7 s at 490)."""
+
+COPIED_CYCLES = 2
+"""Cycles of a step, for each lane that it reads or writes, from which rows side by side are faster (measured: at 0.4 to
+0.7, of linear recurrences, 0.6 to 1.1 times as fast as one after the other, at 2.7 1.1 to 1.4, at 9 to 15 1.3 to 3)."""
 
 
 @attrs.frozen
@@ -82,11 +87,9 @@ def differentiates(program: ArrayProgram) -> bool:
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.full_lead(arrays, rank)
-    columns = axis + 1 < rank if shapeless.tracing() else prod(lead[axis + 1 :]) > 1
-    rows = 0
+    names, columns, rows = tuple([x.dtype for x in arrays]), _columns(adjoint, lead, axis), 0
     if isinstance(adjoint.program, ArrayProgram):
         rows = 1 if shapeless.tracing() else min(prod(lead[:axis] + lead[axis + 1 :]), MANY_ROWS)
-    names = tuple([x.dtype for x in arrays])
     try:
         key = (adjoint, names, columns, rows, axis, rank)
         (launch,) = COMPILED.get(key, lambda: (_launch(_spec(adjoint, arrays, columns, rows), axis, rank),))
@@ -101,6 +104,24 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
         x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)
     ]
     return launch([*arrays[:first], *typed])
+
+
+def _columns(adjoint: Adjoint, lead: tuple[int, ...], axis: int) -> bool:
+    """Whether vectors hold columns: of an inner axis, or rows side by side where there are enough of them."""
+    if shapeless.tracing():
+        return axis + 1 < len(lead)
+    if prod(lead[axis + 1 :]) > 1 or isinstance(adjoint.program, ArrayProgram):
+        return True
+    return prod(lead[:axis]) >= vector_bytes() // 4 and _worth_copies(adjoint)
+
+
+@PROGRAMS.memoised
+def _worth_copies(adjoint: Adjoint) -> bool:
+    """Whether a step computes long enough that rows are copied into columns and back for it."""
+    program = adjoint.program
+    moved = [program.elements[i] for i in adjoint.rights] + [*adjoint.outputs]
+    moved += [program.outputs[i] for i in (*adjoint.lefts, *adjoint.weights)]
+    return cycles(adjoint.step, 1) >= COPIED_CYCLES * sum(leaf.lanes for leaf in moved)
 
 
 def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool, rows: int) -> BackwardSpec:
