@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     explain = _command(commands, "explain", _explain, "what would run, and why")
     _add_problem(explain)
     explain.add_argument("--svg", type=Path, metavar="FILE", help=_SVG)
-    source = _command(commands, "source", _source, "the scalar program that combine is traced to")
+    source = _command(commands, "source", _source, "the program that combine is traced to")
     _add_problem(source)
     source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
     source.add_argument(

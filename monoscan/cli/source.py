@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from monoscan import errors
+from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.render import headers
+from monoscan.lowering.render.rolled_spec import RolledSpec
 
 
 def program(plan: Plan) -> str:
-    """The scalar program that ``combine`` became.
+    """The program that ``combine`` became: of scalars, or of arrays where the kernel loops over an element.
 
     Raises:
         ScanError: ``combine`` cannot be traced; the message says why.
     """
     problem = plan.problem
-    if problem.program is None:
+    loops = any(isinstance(each, Fused) and isinstance(each.spec, RolledSpec) for each in plan.kernels)
+    shown = problem.arrays if loops else problem.program or problem.arrays
+    if shown is None:
         raise errors.ScanError(
             f"[source] combine of {plan.operator} does not trace to a program: {problem.traced.reason}. It runs as it "
             "stands, on whole arrays; monoscan explain says how."
         )
-    lanes = sum(leaf.lanes for leaf in problem.program.outputs)
-    lines = len(problem.program.code)
+    lanes, lines = sum(leaf.lanes for leaf in shown.outputs), len(shown.code)
     size = f"{lanes} {_plural('lane', lanes)}, {lines} {_plural('line', lines)}"
-    return f"# combine of {plan.operator}: {size}\n{problem.program}"
+    on = " on arrays of them" if isinstance(shown, ArrayProgram) else ""
+    return f"# combine of {plan.operator}: {size}{on}\n{shown}"
 
 
 def kernel(automatic: Plan, forced: Plan, expand: bool = False) -> str:

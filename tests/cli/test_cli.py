@@ -201,6 +201,13 @@ def test_source_is_the_program(capsys: Captured) -> None:
 
 
 @kernels
+def test_source_of_wide_elements_is_a_program_of_arrays(capsys: Captured) -> None:
+    code, out, _ = run(capsys, "source", "MatMul", "--event", "9")
+    assert code == 0
+    assert out.startswith("# combine of MatMul: 81 lanes, 1 line on arrays of them\n")
+    assert "contract add.mul" in out
+
+
 def test_source_of_kernels(capsys: Captured) -> None:
     code, out, _ = run(capsys, "source", "Affine", "--kernel", "--shape", "640")
     a = mx.zeros((640,))

@@ -11,6 +11,7 @@ import pytest
 
 import monoscan as ms
 from monoscan import tree
+from monoscan.scan.associative import prepare
 
 RNG = np.random.default_rng(5)
 
@@ -237,3 +238,28 @@ def test_what_the_function_captures_is_read_at_every_call() -> None:
     assert ms.associative_scan(cross, x)[1].item() == 4
     rate = 1.0
     assert ms.associative_scan(cross, x)[1].item() == 5
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_functions_of_wide_elements_have_the_kernel_of_the_equal_operator(axis: int) -> None:
+    rng = np.random.default_rng(0)
+    x = mx.array((rng.normal(size=(6, 4, 9, 9)) / 3).astype(np.float32))
+
+    def product(left: mx.array, right: mx.array) -> mx.array:
+        return left @ right
+
+    plan, _, _ = prepare(product, x, False, axis)
+    assert plan.strategy == "kernel"
+    assert plan.problem.program is None
+    found, expected = ms.associative_scan(product, x, axis=axis), ms.scan(ms.MatMul(), x, axis=axis)
+    assert np.array_equal(np.array(found), np.array(expected))
+    back = ms.associative_scan(product, x, reverse=True, axis=axis)
+    assert np.array_equal(np.array(back), np.array(ms.scan(ms.MatMul(), x, axis=axis, reverse=True)))
+
+
+def test_functions_that_look_at_other_rows_of_wide_elements_run_as_they_stand() -> None:
+    def mixed(left: mx.array, right: mx.array) -> mx.array:
+        return left + right - right.mean(axis=0, keepdims=True)
+
+    plan, _, _ = prepare(mixed, mx.zeros((3, 5, 9, 9)), False, 1)
+    assert plan.strategy != "kernel"

@@ -20,10 +20,19 @@ from typing import Any
 
 from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
+from monoscan.lowering.program.arrays import MAX_WIDE, ArrayProgram
 from monoscan.lowering.program.builder import Ids
-from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program, Shape
+from monoscan.lowering.program.ir import Leaf, Program, Shape
 from monoscan.lowering.trace import primitives
-from monoscan.lowering.trace.combine import Traced, captures_too_much, check_slices, constants_of, record_combine
+from monoscan.lowering.trace.combine import (
+    FEW_LANES,
+    Traced,
+    captures_too_much,
+    check_slices,
+    constants_of,
+    record_combine,
+    too_many_lanes,
+)
 from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
 from monoscan.lowering.trace.factors import (
     ALIKE,
@@ -142,32 +151,37 @@ def _fewest_event_axes(
     reason = f"combine mixes positions along axis {axis}, or one in front of it"
     for leading in range(min(len(leaf.shape) for leaf in slices), axis, -1):
         lanes = sum(held(Leaf(leaf.dtype, leaf.shape[leading:])).lanes for leaf in slices)
-        if lanes > MAX_LANES:
-            return 0, Traced(None, f"an element has {lanes} lanes, more than {MAX_LANES}")
+        if lanes > MAX_WIDE:
+            return 0, Traced(None, f"an element has {lanes} lanes, more than {MAX_WIDE}")
+        wide = too_many_lanes(lanes)
         try:
-            program = _program(records, slices, leading, captures)
+            program = None if wide else _program(records, slices, leading, captures)
+            arrays = _program(records, slices, leading, captures, arrays=True) if lanes > FEW_LANES else None
         except Untraceable as why:
             reason = str(why)
             break
-        if program is not None:
-            return leading, Traced(program)
+        if program is not None or arrays is not None:
+            return leading, Traced(
+                program if isinstance(program, Program) else None,
+                wide or "",
+                arrays if isinstance(arrays, ArrayProgram) else None,
+            )
     return 0, Traced(None, reason)
 
 
-def _program(records: list[Record], slices: tuple[Leaf, ...], leading: int, captures: Captures) -> Program | None:
+def _program(
+    records: list[Record], slices: tuple[Leaf, ...], leading: int, captures: Captures, *, arrays: bool = False
+) -> Program | ArrayProgram | None:
     """The program that runs at every position along the leading axes; ``None`` if positions differ."""
     batch = _batch([leaf.shape for leaf in slices], leading)
     if batch is None:
         return None
     element = tuple(Leaf(leaf.dtype, leaf.shape[leading:]) for leaf in slices)
-    builder = ComplexBuilder(element + element + captures.leaves)
+    builder = ComplexBuilder(element + element + captures.leaves, arrays)
     try:
         results = _read(records, builder, slices + slices, batch)
         rows = zip(results, slices, strict=True)
-        program = builder.finish(
-            [_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices), len(slices)
-        )
-        return program if isinstance(program, Program) else None
+        return builder.finish([_of_element(value, leaf.shape, batch) for value, leaf in rows], len(slices), len(slices))
     except Mixed:
         return None
 
