@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -50,16 +51,17 @@ class Result:
     inputs: int
 
 
-def compile_function(op: Op, folder: Path, flush: bool) -> Callable[[Floats], Floats]:
+def compile_function(op: Op, folder: Path, flush: bool, item: str = "f32") -> Callable[[Any], Any]:
     """The kernels' own function, as a callable on arrays: vectors, and scalars that must give the same bits."""
     body = f"""\
-extern "C" void apply(const f32* x, f32* y, ms_int n, bool vectors) {{
+extern "C" void apply(const {item}* x, {item}* y, ms_int n, bool vectors) {{
   [[maybe_unused]] const arithmetic_mode mode;
-  if (vectors) for (ms_int i = 0; i < n; i += W) store_bits(y + i, {op.value}(load_bits<f32v>(x + i)));
+  if (vectors) for (ms_int i = 0; i < n; i += W) store_bits(y + i, {op.value}(load_bits<{item}v>(x + i)));
   else for (ms_int i = 0; i < n; ++i) y[i] = {op.value}(x[i]);
 }}
 """
-    width = vector_bytes() // 4
+    bits = np.uint32 if item == "f32" else np.uint64
+    width = vector_bytes() // np.dtype(bits).itemsize
     text = expand(
         f'#define MS_WIDTH {width}\n#define MS_MASK i32\n#define MS_FLUSH {flush:d}\n#include "maths.h"\n{body}'
     )
@@ -68,16 +70,16 @@ extern "C" void apply(const f32* x, f32* y, ms_int n, bool vectors) {{
     subprocess.run(["c++", *flags, "-x", "c++", "-", "-o", str(path), "-lm"], input=text, text=True, check=True)
     apply = ctypes.CDLL(str(path)).apply
 
-    def run(x: Floats, vectors: bool) -> Floats:
+    def run(x: Any, vectors: bool) -> Any:
         y = np.empty_like(x)
         apply(*(a.ctypes.data_as(ctypes.c_void_p) for a in (x, y)), ctypes.c_longlong(x.size), ctypes.c_bool(vectors))
         return y
 
-    def call(x: Floats) -> Floats:
-        padded = np.concatenate([x, np.zeros(-x.size % width, np.float32)])
+    def call(x: Any) -> Any:
+        padded = np.concatenate([x, np.zeros(-x.size % width, x.dtype)])
         vectors, scalars = (run(padded, kind)[: x.size] for kind in (True, False))
-        same = (vectors.view(np.uint32) == scalars.view(np.uint32)) | (np.isnan(vectors) & np.isnan(scalars))
-        return np.where(same, vectors, np.float32(np.nan))
+        same = (vectors.view(bits) == scalars.view(bits)) | (np.isnan(vectors) & np.isnan(scalars))
+        return np.where(same, vectors, vectors.dtype.type(np.nan))
 
     return call
 
@@ -122,6 +124,26 @@ def sweep(op: Op, step: int, flush: bool = True) -> Result:
             if error[index] > worst:
                 worst, at = float(error[index]), float(x[index])
     return Result(op, worst, at, count)
+
+
+DOUBLES = {Op.EXP: (-746.0, 710.0), Op.LOG: (0.4, 2.1), Op.LOG1P: (-0.9, 1.1), Op.SIGMOID: (-40.0, 40.0)}
+"""The functions of float64 that are polynomials too, and where most of their error is."""
+
+
+def sweep_doubles(op: Op, number: int) -> Result:
+    """The worst error over random float64 inputs, all bits and the ordinary range, against extended precision."""
+    rng = np.random.default_rng(0)
+    every = rng.integers(0, 1 << 64, number, dtype=np.uint64).view(np.float64)
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, 5e-324, -745.2, 709.79, 1e-310, 1e-20]
+    x = np.concatenate([every, rng.uniform(*DOUBLES[op], number), edges])
+    with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
+        got = compile_function(op, Path(folder), False, "f64")(x)
+        exact = ORACLES[op](x.astype(np.longdouble))
+        want = exact.astype(np.float64)
+        error = np.abs(got - exact) / np.spacing(np.abs(want))
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    error = np.where(same, 0.0, np.where(np.isfinite(want) & np.isfinite(got), error, np.inf))
+    return Result(op, float(error.max()), float(x[np.argmax(error)]), x.size)
 
 
 def table(results: list[Result]) -> str:

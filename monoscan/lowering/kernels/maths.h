@@ -1,4 +1,4 @@
-// Functions of floats: exponentials and logarithms of float32 as polynomials, and the rest by libm, lane by lane.
+// Functions of floats: exponentials and logarithms as polynomials, and the rest by libm, lane by lane.
 //
 // Explicit fused multiply-adds here and nowhere else: these functions promise ulps (docs/accuracy.md), the rest of a
 // kernel promises the bits of the plain operations.
@@ -70,19 +70,16 @@ MS_REMAINDER(f64, )
 #define MS_LIBM_DOUBLE(name)                             \
   INLINE f64 name(f64 x) { return __builtin_##name(x); } \
   MS_OF_ONE(f64v, name)
-MS_LIBM_DOUBLE(exp)
 MS_LIBM_DOUBLE(expm1)
-MS_LIBM_DOUBLE(log)
-MS_LIBM_DOUBLE(log1p)
 MS_LIBM_DOUBLE(tanh)
-INLINE f64 sigmoid(f64 x) {
-  const f64 e = __builtin_exp(-__builtin_fabs(x));
-  return (x < 0 ? e : 1) / (1 + e);
-}
-INLINE f64 logaddexp(f64 x, f64 y) {
-  const f64 high = maximum(x, y), low = minimum(x, y);
-  if (low == -__builtin_inf() || high == __builtin_inf()) return high;
-  return high + __builtin_log1p(__builtin_exp(low - high));
-}
-MS_OF_ONE(f64v, sigmoid)
-MS_OF_TWO(f64v, logaddexp)
+
+#include "doubles.h"
+
+#define MS_DOUBLE(F)                                  \
+  INLINE F exp(F x) { return exp_of_double(x); }      \
+  INLINE F log(F x) { return log_double(x); }         \
+  INLINE F log1p(F x) { return log1p_double(x); }     \
+  INLINE F sigmoid(F x) { return sigmoid_double(x); } \
+  INLINE F logaddexp(F a, F b) { return logaddexp_double(a, b); }
+MS_DOUBLE(f64)
+MS_DOUBLE(f64v)
