@@ -1,7 +1,9 @@
 """What to combine: operators, combinators, and the bases to write new ones."""
 
+from monoscan.monoids import aggregators as aggregators
 from monoscan.monoids import by_name as _by_name
 from monoscan.monoids.action import Action as Action
+from monoscan.monoids.aggregator import Aggregator as Aggregator
 from monoscan.monoids.arithmetic import Product as Product
 from monoscan.monoids.arithmetic import Sum as Sum
 from monoscan.monoids.base import Monoid as Monoid
@@ -16,11 +18,15 @@ from monoscan.monoids.combinators.via import Via as Via
 from monoscan.monoids.custom import CustomMonoid as CustomMonoid
 from monoscan.monoids.custom import CustomSemigroup as CustomSemigroup
 from monoscan.monoids.custom import monoid as monoid
+from monoscan.monoids.custom_aggregator import aggregator as aggregator
+from monoscan.monoids.custom_aggregator import join as join
 from monoscan.monoids.facts import Facts as Facts
 from monoscan.monoids.filtering import KalmanFilter as KalmanFilter
 from monoscan.monoids.filtering import KalmanSmoother as KalmanSmoother
 from monoscan.monoids.geometry import Quaternion as Quaternion
 from monoscan.monoids.geometry import Rigid3 as Rigid3
+from monoscan.monoids.inputs import fixed as fixed
+from monoscan.monoids.inputs import position as position
 from monoscan.monoids.linear import Affine as Affine
 from monoscan.monoids.linear import MatMul as MatMul
 from monoscan.monoids.linear import MatrixAffine as MatrixAffine

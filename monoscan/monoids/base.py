@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import attrs
-from attrs.exceptions import FrozenInstanceError
 
 from monoscan import errors, tree
 from monoscan.monoids import domain, facts
 from monoscan.monoids.action import Action, State, unchanged
+from monoscan.monoids.aggregator import Aggregator, OfOperator
+from monoscan.monoids.declared import Declared
 from monoscan.monoids.facts import Facts
 
 Element = Any
 """One element: an array, or a tree of arrays."""
 
 
-def _explained(init: Callable[..., None]) -> Callable[..., None]:
-    """An ``__init__`` somebody wrote; where it sets a field, it is told how fields are declared."""
-
-    @functools.wraps(init)
-    def wrapped(self: Semigroup, *values: Any, **named: Any) -> None:
-        try:
-            init(self, *values, **named)
-        except FrozenInstanceError as error:
-            name = type(self).__name__
-            raise errors.ScanError(
-                f"[{name}] sets a field in an __init__ of its own, and operators are frozen. Declare fields instead, as in "
-                f"`@attrs.frozen class {name}` with `k: int` in its body; attrs writes the __init__."
-            ) from error
-
-    return wrapped
-
-
 @attrs.frozen
-class Semigroup(ABC):
+class Semigroup(Declared):
     """An associative operator.
 
     Subclass it, decorate the subclass with ``attrs.frozen`` if it has fields, and write
@@ -62,12 +45,6 @@ class Semigroup(ABC):
 
     event: ClassVar[int | tuple[int, ...]] = 0
     template: ClassVar[Any] = None
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        own = cls.__dict__.get("__init__")
-        if own is not None and "__attrs_attrs__" not in cls.__dict__:  # not one that attrs has written
-            cls.__init__ = _explained(own)  # type: ignore[method-assign]
 
     @abstractmethod
     def combine(self, left: Element, right: Element) -> Element:
@@ -125,7 +102,7 @@ class Semigroup(ABC):
         """The dtypes of result leaves for these of the elements. Default: the same."""
         return dtypes
 
-    def check(self, dtypes: tuple[str, ...]) -> None:  # noqa: B027  # most operators take every dtype
+    def check(self, dtypes: tuple[str, ...]) -> None:  # most operators take every dtype
         """Refuses leaves of dtypes that the operator is not defined on. Default: takes all.
 
         Raises:
@@ -143,6 +120,17 @@ class Semigroup(ABC):
             )
         return self.event
 
+    def aggregator(self) -> Aggregator:
+        """The operator from raw input to answers: ``embed``, its products, ``project``.
+
+        Example:
+            >>> import mlx.core as mx
+            >>> import monoscan as ms
+            >>> ms.scan(ms.Mean().aggregator(), mx.array([1.0, 3.0, 8.0]))
+            array([1, 2, 4], dtype=float32)
+        """
+        return OfOperator(self if self.right.on_elements else Products(self))
+
     @property
     def parts(self) -> tuple[Semigroup, ...]:
         """The operators of a product (``Tuple``, ``Struct``), each of which is planned by itself. Default: none."""
@@ -152,11 +140,6 @@ class Semigroup(ABC):
     def has_identity(self) -> bool:
         """Whether ``identity`` may be called."""
         return False
-
-    @property
-    def name(self) -> str:
-        """How messages and plans call the operator."""
-        return type(self).__name__
 
 
 @attrs.frozen
@@ -195,3 +178,44 @@ def inverse_of(operator: Semigroup, element: Element) -> Element:
     if inverse is None:
         raise errors.ScanError(f"[inverse] {operator.name} has no inverse; facts().invertible says which operators do.")
     return inverse(element)
+
+
+@final
+@attrs.frozen
+class Products(Semigroup):
+    """An operator whose states are its products, whatever else its elements act on.
+
+    Args:
+        operator: The operator.
+    """
+
+    operator: Semigroup
+
+    def combine(self, left: Element, right: Element) -> Element:
+        return self.operator.combine(left, right)
+
+    def embed(self, *raw: Any, **options: Any) -> Element:
+        return self.operator.embed(*raw, **options)
+
+    def project(self, element: Element) -> Any:
+        return self.operator.project(element)
+
+    def facts(self, dtypes: tuple[str, ...]) -> Facts:
+        return self.operator.facts(dtypes)
+
+    def promote(self, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+        return self.operator.promote(dtypes)
+
+    def check(self, dtypes: tuple[str, ...]) -> None:
+        self.operator.check(dtypes)
+
+    def events(self, structure: tree.Structure) -> tuple[int, ...]:
+        return self.operator.events(structure)
+
+    @property
+    def template(self) -> Any:
+        return self.operator.template
+
+    @property
+    def name(self) -> str:
+        return self.operator.name

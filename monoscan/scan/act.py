@@ -81,12 +81,17 @@ def act(
         "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
-        states, last = execute(plan, leaves, captures, start)
+        results, last = run(asked, operator, elems, state, axis)
+    return (results, last) if return_carry else results
+
+
+def run(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int) -> tuple[Tree, Tree | None]:
+    """The states, and the last one where it is wanted, as trees."""
+    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    states, last = execute(plan, leaves, captures, start)
     assert plan.problem.acts is not None, "that is what it was made for"
     structure = plan.problem.acts.structure
-    results = tree.unflatten(structure, states)
-    return (results, tree.unflatten(structure, last)) if return_carry else results
+    return tree.unflatten(structure, states), tree.unflatten(structure, last) if asked.return_carry else None
 
 
 def prepare(

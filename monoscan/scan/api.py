@@ -10,11 +10,13 @@ import mlx.core as mx
 from monoscan import dtypes, errors
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import capture
+from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan import act as states
-from monoscan.scan import call, elements
+from monoscan.scan import aggregate, call, elements
 from monoscan.scan import loop as loops
 from monoscan.tree import Tree
 
@@ -22,7 +24,7 @@ Stream = Any
 
 
 def scan(
-    monoid: Semigroup,
+    monoid: Semigroup | Aggregator,
     elems: Tree,
     /,
     axis: int = 0,
@@ -30,6 +32,7 @@ def scan(
     reverse: bool = False,
     inclusive: bool = True,
     init: Tree | None = None,
+    state: Tree | None = None,
     return_carry: bool = False,
     strategy: str = "auto",
     stream: Stream = None,
@@ -37,10 +40,12 @@ def scan(
     """All running totals of a sequence: ``scan[i] = x_0 . x_1 . ... . x_i``.
 
     Args:
-        monoid (Semigroup): What to combine with.
+        monoid (Semigroup or Aggregator): What to combine with; an aggregator takes its inputs in the place of
+            elements, and the results are its outputs.
         elems (array or tree): Arrays of one length along ``axis``. The last ``event`` axes
             of each belong to an element; all others are batch axes, which broadcast between
-            leaves by NumPy's rule once the scan axis is removed.
+            leaves by NumPy's rule once the scan axis is removed. An input of an aggregator may be `fixed`, or the
+            `position`.
         axis (int, optional): The scan axis; a negative one needs leaves of equal rank.
             Default: ``0``.
         reverse (bool, optional): Fold from the last element back, as flip, scan, flip does.
@@ -52,8 +57,10 @@ def scan(
             become arrays.
             Its batch axes broadcast with those of the elements: where it has more, so have
             the results. Default: ``None``.
+        state (array or tree, optional): Of an aggregator, the state before the first position, without the scan axis.
+            Default: ``None``, where the first element begins it.
         return_carry (bool, optional): Return ``(result, carry)``; the carry is the last
-            inclusive value, in the accumulation dtype (float32 for halves). Default: ``False``.
+            inclusive value, or the last state, in the accumulation dtype (float32 for halves). Default: ``False``.
         strategy (str, optional): ``"auto"``, or one of ``"native"``, ``"kernel"``,
             ``"blelloch"``, ``"hillis_steele"``, ``"brent_kung"``, ``"sequential"``.
             Default: ``"auto"``.
@@ -80,29 +87,35 @@ def scan(
     asked = call.options(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
-    results, carry = call.run(asked, monoid, elems, axis, init, stream)
+    check_start(asked, monoid, init, state)
+    if isinstance(monoid, Aggregator):
+        results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
+    else:
+        results, carry = call.run(asked, monoid, elems, axis, init, stream)
     return (results, carry) if return_carry else results
 
 
 def fold(
-    monoid: Semigroup,
+    monoid: Semigroup | Aggregator,
     elems: Tree,
     /,
     axis: int = 0,
     *,
     reverse: bool = False,
     init: Tree | None = None,
+    state: Tree | None = None,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
     """The total of a sequence, which is the last value of its scan.
 
     Args:
-        monoid (Semigroup): What to combine with.
+        monoid (Semigroup or Aggregator): What to combine with; of an aggregator, the output of the last state.
         elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them.
         axis (int, optional): The scan axis. Default: ``0``.
         reverse (bool, optional): Fold from the last element back. Default: ``False``.
         init (array or tree, optional): An element, combined in front. Default: ``None``.
+        state (array or tree, optional): Of an aggregator, the state before the first position. Default: ``None``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
 
@@ -119,6 +132,9 @@ def fold(
         array(7, dtype=float32)
     """
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
+    check_start(asked, monoid, init, state)
+    if isinstance(monoid, Aggregator):
+        return aggregate.fold(monoid, elems, axis, state, asked, stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
@@ -214,7 +230,7 @@ def explain(
     and of one that could not be built in this process why.
 
     Args:
-        monoid (Semigroup or callable): As in `scan`; the step of a loop.
+        monoid (Semigroup, Aggregator or callable): As in `scan`; the step of a loop.
         elems (array or tree): As in `scan`; ``xs`` of a loop.
         axis (int, optional): As in `scan`. Default: ``0``.
         reverse (bool, optional): As in `scan`. Default: ``False``.
@@ -224,7 +240,7 @@ def explain(
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): As in `scan`. Default: ``None``.
         act (bool, optional): Whether to explain `act`, which takes no ``init``. Default: ``False``.
-        state (array or tree, optional): As in `act` and `loop`. Default: ``None``.
+        state (array or tree, optional): As in `act`, `loop`, and `scan` of an aggregator. Default: ``None``.
         loop (bool, optional): Whether to explain `loop`. Default: ``False``.
         event (int or tuple(int), optional): As in `loop`. Default: ``0``.
         state_event (int or tuple(int), optional): As in `loop`. Default: ``0``.
@@ -252,11 +268,31 @@ def explain(
     asked = call.options(
         name, reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
-    if (init if act else state) is not None:
-        wrong, right = ("init", "state=") if act else ("state", "act=True, or init=")
-        raise errors.ScanError(f"[explain] {wrong} is no argument of {name}; give {right}.")
+    if act and init is not None:
+        raise errors.ScanError("[explain] init is no argument of act; give state=.")
+    if not act:
+        check_start(asked, monoid, init, state)
+    if isinstance(monoid, Aggregator):
+        return aggregate.explain(monoid, elems, axis, state, asked)
     if act:
         return states.prepare(asked, monoid, elems, state, axis)[0]
     if not isinstance(monoid, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator("scan", monoid))
     return call.prepare(asked, capture(monoid, "scan"), elems, axis, init)[0]
+
+
+def check_start(asked: Options, monoid: object, init: Tree | None, state: Tree | None) -> None:
+    """What a scan starts from is an element of an operator, and a state of an aggregator.
+
+    Raises:
+        ScanError: The other one is given.
+    """
+    aggregates = isinstance(monoid, Aggregator)
+    if (init if aggregates else state) is None:
+        return
+    if aggregates:
+        raise errors.ScanError(f"[{asked.call}] an aggregator starts from a state and takes no init; give state=.")
+    raise errors.ScanError(
+        f"[{asked.call}] state is no argument of {asked.call} with an operator; give init=, or call ms.act, which goes on from a "
+        "state."
+    )

@@ -14,12 +14,15 @@ from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Options, accumulators
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 
 
 def not_an_operator(call: str, given: Any) -> str:
     """What is said of another thing in the place of an operator."""
-    if isinstance(given, type) and issubclass(given, Semigroup):
+    if isinstance(given, Aggregator):
+        return f"[{call}] expects an operator; got the aggregator {given.name}, which ms.scan and ms.fold take."
+    if isinstance(given, type) and issubclass(given, (Semigroup, Aggregator)):
         return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
     if callable(given):
         return (

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan import errors, tree
+from monoscan import errors, mapped, tree
 from monoscan.lowering.program.ir import Leaf
-from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.combine import (
     by_lanes,
     by_slices,

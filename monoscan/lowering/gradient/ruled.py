@@ -17,8 +17,8 @@ from monoscan.lowering.program.derivative import forward, transposed
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.strategies.combine import trim
-from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Combine, Leaves
+from monoscan.mapped import listed, to_front
 
 _transposed = PROGRAMS.memoised(transposed)
 _forward = PROGRAMS.memoised(forward)

@@ -12,8 +12,8 @@ from monoscan.lowering.gradient.adjoint import Adjoint, Ran
 from monoscan.lowering.gradient.tangents import dual
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.strategies.mapped import listed, to_front
 from monoscan.lowering.strategies.slices import Leaves
+from monoscan.mapped import listed, to_front
 
 Forward = Callable[[Arrays, int, int], Leaves]
 """Runs a scan: ``forward(arrays, axis, rank)`` returns results and carries."""

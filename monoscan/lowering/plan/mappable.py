@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors, tree
+from monoscan import dtypes, errors, mapped, tree
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf, Op, Program
-from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.combine import one_element
 from monoscan.lowering.trace import stops
 

@@ -7,12 +7,11 @@ from math import prod
 
 import mlx.core as mx
 
-from monoscan import errors, tree
+from monoscan import errors, mapped, tree
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.interpret_arrays import evaluate_arrays
 from monoscan.lowering.program.ir import Program, Shape
-from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.base import Semigroup

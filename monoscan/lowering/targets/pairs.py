@@ -12,9 +12,9 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.strategies.mapped import listed
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.lowering.targets.cpu import build
+from monoscan.mapped import listed
 
 View = Callable[[mx.array], mx.array]
 

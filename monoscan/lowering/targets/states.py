@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, tree
+from monoscan import dtypes, mapped, tree
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Portable, Way
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.strategies import mapped
 from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, length_of
 from monoscan.lowering.strategies.states import run_states
 from monoscan.lowering.targets import graph

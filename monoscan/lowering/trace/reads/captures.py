@@ -27,7 +27,7 @@ from monoscan.lowering.trace.reads.key import Key, key_of, leaf_of
 from monoscan.lowering.trace.reads.library import is_library_class
 from monoscan.lowering.trace.reads.rebuild import leading_to, rebuild, without_functions
 from monoscan.lowering.trace.reads.static import is_a
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.declared import Declared
 
 
 @attrs.frozen
@@ -156,7 +156,7 @@ def _walk(root: Any, call: str, memory: _Memory | None) -> Captures:
         written = guard(root, key.names)
         if key_of(root, call)[1] is key:  # no other thread has changed anything in the meantime
             memory.guard = written
-    elif is_a(root, Semigroup) and is_library_class(kind) and not attrs.fields(kind):
+    elif is_a(root, Declared) and is_library_class(kind) and not attrs.fields(kind):
         _BARE[kind] = key
     else:
         _remember(root, key)

@@ -40,7 +40,7 @@ from monoscan.lowering.trace.reads.static import (
     referent_of,
     slot_contents,
 )
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.declared import Declared
 
 Guard = Callable[[Any], "tuple[mx.array, ...] | None"]
 
@@ -224,7 +224,7 @@ class _Writer:
         kind = type(value)
         parts = parts_of(value, self._names)
         if not self._alike:
-            fixed = (fixed and kind is tuple) or (is_a(value, Semigroup) and is_library_class(kind))
+            fixed = (fixed and kind is tuple) or (is_a(value, Declared) and is_library_class(kind))
         grouped: dict[str, list[Child]] = {}
         for child in parts.children:
             grouped.setdefault(child[0][0], []).append(child)

@@ -18,7 +18,7 @@ from monoscan.lowering.trace.reads.library import is_library_class, is_library_c
 from monoscan.lowering.trace.reads.object_graph import CONSTRUCTORS, Names, Slot, Sort, by_parts, parts_of, sort_of
 from monoscan.lowering.trace.reads.refusals import refusal
 from monoscan.lowering.trace.reads.static import is_a, is_opaque
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.declared import Declared
 
 
 @attrs.frozen(eq=False)
@@ -122,7 +122,7 @@ class _Search:
         return self._compound(value)
 
     def _where(self) -> str:
-        name = self._root.name if is_a(self._root, Semigroup) else errors.called(self._root)
+        name = self._root.name if is_a(self._root, Declared) else errors.called(self._root)
         return f"[{self._call}] {name}" if self._call else "[capture]"
 
     def _array(self, value: Any) -> Hashable:

@@ -52,7 +52,7 @@ from monoscan.lowering.trace.reads.static import (
     slot_contents,
     slots_of,
 )
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.declared import Declared
 
 MEMBERS: dict[type, tuple[str, ...]] = {
     types.BuiltinFunctionType: ("__self__", "__name__"),
@@ -82,9 +82,9 @@ _NO_SETTINGS = ("__dict__", "__weakref__", "__builtins__", "__doc__", "__module_
 
 _OPERATOR = (
     *("combine", "identity", "event", "template", "facts", "promote", "check", "events", "parts", "has_identity"),
-    *("before", "after", "restarts", "right", "left", "name"),
+    *("before", "after", "restarts", "right", "left", "name", "operator", "prepare", "present"),
 )
-"""What the library reads of an operator, although no code of the user's says so."""
+"""What the library reads of an operator or an aggregator, although no code of the user's says so."""
 
 _STATES = {threading.Event: ("_flag",), threading.Semaphore: ("_value",)}
 """What methods of these classes read of an object that leads to much else."""
@@ -191,7 +191,7 @@ def by_parts(value: Any) -> bool:
     if kind in _BY_PARTS:
         return True
     bases = mro_of(kind)
-    return Semigroup in bases or tuple in bases or list in bases or entry_of(kind, "__attrs_attrs__") is not None
+    return Declared in bases or tuple in bases or list in bases or entry_of(kind, "__attrs_attrs__") is not None
 
 
 def parts_of(value: Any, names: Names) -> Parts:
@@ -206,7 +206,7 @@ def parts_of(value: Any, names: Names) -> Parts:
     if kind in (weakref.ProxyType, weakref.CallableProxyType):
         return Parts([(("referent", "proxy"), referent_of(value))])
     bases = mro_of(kind)
-    if Semigroup in bases and is_library_class(kind):
+    if Declared in bases and is_library_class(kind):
         return Parts([(("field", name), getattr(value, name)) for name in field_names(kind)])
     if types.ModuleType in bases:
         return _module(value, kind, names)
@@ -282,7 +282,7 @@ def _class(kind: type, names: Names) -> Parts:
     always = [name for name, part in space.items() if is_special(name) and name not in _QUIET and _is_code(part, kind)]
     if "_member_map_" in space:
         always.append("_member_map_")
-    if Semigroup in mro_of(kind):
+    if Declared in mro_of(kind):
         always += _OPERATOR
     found = _named("entry", space, (*names, *always))
     head: list[Child] = [(("class", None), type(kind)), (("bases", None), bases_of(kind))]

@@ -39,7 +39,7 @@ from monoscan.lowering.trace.reads.static import (
     slot_contents,
     slots_of,
 )
-from monoscan.monoids.base import Semigroup
+from monoscan.monoids.declared import Declared
 
 _NOT_COPIED = ("__dict__", "__weakref__", "__slots__", "__init_subclass__", "_abc_impl", "__abstractmethods__")
 
@@ -296,7 +296,7 @@ def without_functions(value: Any) -> Any:
         return kind(without_functions(part) for part in value)
     if kind is dict:
         return {key: without_functions(part) for key, part in value.items()}
-    if Semigroup not in mro_of(kind):
+    if Declared not in mro_of(kind):
         return _Removed(value)
     clone = object.__new__(kind)
     for name in field_names(kind):

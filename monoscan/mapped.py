@@ -9,7 +9,8 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors
-from monoscan.lowering.strategies.slices import Leaves
+
+Leaves = list[mx.array]
 
 Function = Callable[..., Sequence[mx.array]]
 """Takes an array for each operand of one element, and returns arrays."""
@@ -41,7 +42,7 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     narrow = [
         x.squeeze([axis for axis, size in enumerate(own) if size == 1]) for x, own in zip(arrays, leads, strict=True)
     ]
-    return [y.reshape(*lead, *y.shape[len(axes) :]) for y in function(*narrow)]
+    return [y.reshape((*lead, *y.shape[len(axes) :])) for y in function(*narrow)]
 
 
 def whole(dtype: str) -> bool:

@@ -1,0 +1,399 @@
+"""Aggregators against NumPy in float64: what they present, how inputs lie, `step`, gradients and transforms."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+import pytest
+
+import monoscan as ms
+from monoscan import aggregators, errors, tree
+
+RNG = np.random.default_rng(5)
+T = 9
+
+
+def normal(*shape: int) -> Any:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def exact(x: Any) -> Any:
+    return np.array(x, np.float64)
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), expected, rtol=tolerance, atol=tolerance)
+
+
+# ------------------------------------------------------------------------------- a selective scan
+
+
+BATCH, CHANNELS, STATES = 2, 3, 4
+DELTA, X = np.abs(normal(BATCH, T, CHANNELS)), normal(BATCH, T, CHANNELS)
+A, B, C = -np.abs(normal(CHANNELS, STATES)), normal(BATCH, T, STATES), normal(BATCH, T, STATES)
+MAMBA = tuple(map(mx.array, (DELTA, A, B, C, X)))
+
+
+def selective(delta: mx.array, a: mx.array, b: mx.array, c: mx.array, x: mx.array, **options: Any) -> Any:
+    inputs = (delta, ms.fixed(a), b[..., None, :], c[..., None, :], x)
+    return ms.scan(aggregators.SelectiveScan(), inputs, axis=1, **options)
+
+
+def mamba(h: Any = None, reverse: bool = False) -> tuple[Any, Any]:
+    delta, a, b, c, x = map(exact, (DELTA, A, B, C, X))
+    h = np.zeros((BATCH, CHANNELS, STATES)) if h is None else exact(h)
+    y = np.zeros_like(x)
+    for t in reversed(range(T)) if reverse else range(T):
+        h = np.exp(delta[:, t, :, None] * a) * h + (delta * x)[:, t, :, None] * b[:, t, None]
+        y[:, t] = (h * c[:, t, None]).sum(-1)
+    return y, h
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_selective_scan_is_the_loop_over_time(given: bool, reverse: bool) -> None:
+    h = normal(BATCH, CHANNELS, STATES) if given else None
+    y, last = selective(*MAMBA, state=None if h is None else mx.array(h), reverse=reverse, return_carry=True)
+    expected, state = mamba(h, reverse)
+    close(y, expected), close(last, state)
+
+
+def test_states_before_each_position_are_presented_with_its_inputs() -> None:
+    h = normal(STATES)
+    y = selective(*MAMBA, state=mx.array(h), inclusive=False)
+    before = np.broadcast_to(exact(h), (BATCH, CHANNELS, STATES))
+    close(y[:, 0], (before * C[:, 0, None]).sum(-1))
+    delta, a, b, x = map(exact, (DELTA, A, B, X))
+    after = np.exp(delta[:, 0, :, None] * a) * before + (delta * x)[:, 0, :, None] * b[:, 0, None]
+    close(y[:, 1], (after * C[:, 1, None]).sum(-1))
+
+
+def test_chained_calls_are_one_call() -> None:
+    whole, last = selective(*MAMBA, return_carry=True)
+    delta, a, b, c, x = MAMBA
+    head, carry = selective(delta[:, :4], a, b[:, :4], c[:, :4], x[:, :4], return_carry=True)
+    tail, end = selective(delta[:, 4:], a, b[:, 4:], c[:, 4:], x[:, 4:], state=carry, return_carry=True)
+    close(mx.concatenate([head, tail], axis=1), np.array(whole)), close(end, np.array(last))
+
+
+def test_a_scan_is_repeated_steps() -> None:
+    delta, a, b, c, x = MAMBA
+    state, outputs = None, []
+    for t in range(T):
+        inputs = (delta[:, t], a, b[:, t, None], c[:, t, None], x[:, t])
+        state, y = aggregators.SelectiveScan().step(state, *inputs)
+        outputs.append(y)
+    close(mx.stack(outputs, axis=1), mamba()[0]), close(state, mamba()[1])
+
+
+def test_halves_are_computed_in_float32_and_rounded_once() -> None:
+    halves = [x.astype(mx.float16) for x in MAMBA]
+    y, last = selective(*halves, return_carry=True)
+    assert (y.dtype, last.dtype) == (mx.float16, mx.float32)
+    exactly = selective(*[x.astype(mx.float32) for x in halves])
+    assert mx.array_equal(y, exactly.astype(mx.float16))
+    assert aggregators.Sum().step(None, mx.array(1.0, mx.float16))[1].dtype == y.dtype
+
+
+def test_gradients_of_all_inputs_are_differences_of_the_loop() -> None:
+    def loss(*inputs: mx.array) -> mx.array:
+        return (selective(*inputs) * mx.array(WEIGHTS)).sum()
+
+    found = mx.grad(loss, argnums=(0, 1, 2, 3, 4))(*MAMBA)
+    arrays = [DELTA, A, B, C, X]
+    for i, array in enumerate(arrays):
+        at = tuple(RNG.integers(0, size) for size in array.shape)
+        values = []
+        for sign in (1, -1):
+            moved = [exact(each) for each in arrays]
+            moved[i][at] += sign * 1e-5
+            values.append((_loop(*moved) * WEIGHTS).sum())
+        np.testing.assert_allclose(found[i][at].item(), (values[0] - values[1]) / 2e-5, rtol=2e-3, atol=2e-3)
+
+
+WEIGHTS = normal(BATCH, T, CHANNELS)
+
+
+def _loop(delta: Any, a: Any, b: Any, c: Any, x: Any) -> Any:
+    h, y = np.zeros((BATCH, CHANNELS, STATES)), np.zeros_like(x)
+    for t in range(T):
+        h = np.exp(delta[:, t, :, None] * a) * h + (delta * x)[:, t, :, None] * b[:, t, None]
+        y[:, t] = (h * c[:, t, None]).sum(-1)
+    return y
+
+
+def test_it_runs_inside_vmap_and_compile() -> None:
+    expected = mamba()[0]
+    close(mx.compile(selective)(*MAMBA), expected)
+    stacked = [x if i == 1 else mx.stack([x, x]) for i, x in enumerate(MAMBA)]
+    close(mx.vmap(selective, in_axes=(0, None, 0, 0, 0))(*stacked)[1], expected)
+    with pytest.raises(errors.StrategyError, match="Compile without shapeless=True"):
+        mx.compile(selective, shapeless=True)(*MAMBA)
+
+
+# ------------------------------------------------------------------------- others of the contract
+
+
+class Filter(ms.Aggregator):
+    operator, event = ms.SemiringMatMul(ms.Log()), (0, 2, 1)
+
+    def prepare(self, t: Any, log_A: Any, e: Any) -> Any:
+        return mx.where(t == 0, self.operator.identity(log_A), log_A) + e
+
+    def present(self, s: Any, t: Any, log_A: Any, e: Any) -> Any:
+        return s - mx.logsumexp(s)
+
+
+def test_a_hidden_markov_filter_reads_the_position_and_a_fixed_matrix() -> None:
+    transition, emissions, initial = np.log(RNG.dirichlet(np.ones(3), 3)), normal(T, 3), np.log([0.2, 0.3, 0.5])
+    inputs = (ms.position, ms.fixed(mx.array(transition, mx.float32)), mx.array(emissions))
+    found, last = ms.scan(Filter(), inputs, state=mx.array(initial, mx.float32), return_carry=True)
+    s = exact(initial)
+    for t in range(T):
+        s = (s if t == 0 else np.logaddexp.reduce(s[:, None] + transition, axis=0)) + emissions[t]
+        close(found[t], s - np.logaddexp.reduce(s))
+    close(last, s)
+
+
+def scale(g: Any, m: Any) -> Any:
+    return g * m[0], m[1], g * m[2]
+
+
+@attrs.frozen
+class EWMVar(ms.Aggregator):
+    alpha: float
+    operator = ms.Tuple(ms.Dual(ms.Semidirect(ms.Product(), ms.Moments(2), act=scale)), ms.Affine())
+
+    def prepare(self, x: Any) -> Any:
+        g, one = mx.array(1 - self.alpha), mx.array(1.0)
+        return (g, (one, x, mx.zeros_like(x))), (g * g, one)
+
+    def present(self, state: Any, x: Any) -> Any:
+        (n, _, m2), w2 = state
+        return m2 / (n - w2 / n)
+
+
+def _weights(alpha: float, t: int) -> Any:
+    return (1 - alpha) ** np.arange(t, -1, -1.0)
+
+
+def test_an_exponentially_weighted_variance_is_unbiased_by_reliability_weights() -> None:
+    x = normal(T)
+    found = ms.scan(EWMVar(0.3), mx.array(x))
+    for t in range(1, T):
+        w, head = _weights(0.3, t), exact(x[: t + 1])
+        mean = (w * head).sum() / w.sum()
+        close(found[t], (w * (head - mean) ** 2).sum() / (w.sum() - (w**2).sum() / w.sum()))
+
+
+# ------------------------------------------------------------------------------------ ready ones
+
+
+def _skew(head: Any) -> float:
+    d = head - head.mean()
+    return (d**3).mean() / (d**2).mean() ** 1.5
+
+
+def _kurtosis(head: Any) -> float:
+    d = head - head.mean()
+    return (d**4).mean() / (d**2).mean() ** 2 - 3
+
+
+READY: list[tuple[ms.Aggregator, Any]] = [
+    (aggregators.Count(), len),
+    (aggregators.Sum(), np.sum),
+    (aggregators.Product(), np.prod),
+    (aggregators.Min(), np.min),
+    (aggregators.Max(), np.max),
+    (aggregators.First(), lambda head: head[0]),
+    (aggregators.Last(), lambda head: head[-1]),
+    (aggregators.Mean(), np.mean),
+    (aggregators.Variance(), np.var),
+    (aggregators.Variance(ddof=1), lambda head: np.var(head, ddof=1)),
+    (aggregators.Std(ddof=1), lambda head: np.std(head, ddof=1)),
+    (aggregators.Skewness(), _skew),
+    (aggregators.Kurtosis(), _kurtosis),
+    (aggregators.LogSumExp(), np.logaddexp.reduce),
+    (aggregators.EMA(0.3), lambda head: (w := _weights(0.3, len(head) - 1)) @ head / w.sum()),
+]
+
+
+@pytest.mark.parametrize(("aggregator", "of"), READY, ids=[repr(each) for each, _ in READY])
+def test_a_ready_one_presents_what_it_is_called_at_every_position(aggregator: ms.Aggregator, of: Any) -> None:
+    x = normal(T)
+    found, last = ms.scan(aggregator, mx.array(x)), ms.fold(aggregator, mx.array(x))
+    for t in range(2, T):
+        close(found[t], of(exact(x[: t + 1])))
+    close(last, of(exact(x)))
+    assert pickle.loads(pickle.dumps(aggregator)) == aggregator
+
+
+def test_where_extremes_stand_is_counted_along_the_sequence() -> None:
+    x = normal(T, 3)
+    found = ms.scan(aggregators.ArgMax(), (mx.array(x), ms.position))
+    assert np.array_equal(np.array(found), [[x[: t + 1, j].argmax() for j in range(3)] for t in range(T)])
+    assert ms.fold(aggregators.ArgMin(), (mx.array(x[:, 0]), ms.position)).item() == x[:, 0].argmin()
+
+
+def test_truth_values_are_counted_and_joined() -> None:
+    seen = np.array([False, True, True, False])
+    found = ms.fold(ms.join(n=aggregators.Count(), any=aggregators.Any(), all=aggregators.All()), mx.array(seen))
+    assert {key: value.item() for key, value in found.items()} == {"n": 2, "any": True, "all": False}
+
+
+def test_attention_of_one_query_is_the_softmax_of_all_scores_and_leaves_masked_keys_out() -> None:
+    query, keys, values = normal(5), normal(2, T, 5), normal(2, T, 3)
+    keys[:, 2] = 0
+    found = ms.fold(aggregators.Attention(), (ms.fixed(mx.array(query)), mx.array(keys), mx.array(values)), axis=1)
+    scores = exact(keys) @ query * 5**-0.5
+    weights = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    close(found, np.einsum("bt,btd->bd", weights, values))
+    operator = aggregators.Attention.operator
+    masked = operator.embed(mx.array([-mx.inf, -mx.inf]), mx.array([[mx.inf], [1.0]]))
+    assert operator.project(ms.fold(operator, masked)).tolist() == [0.0]
+
+
+def test_an_operator_is_an_aggregator_of_what_it_embeds_and_projects() -> None:
+    x = mx.array(normal(T))
+    both = ms.Tuple(ms.Mean(), ms.Max())
+    close(ms.scan(both.aggregator(), x)[0], np.cumsum(exact(x)) / np.arange(1, T + 1))
+    a, b = mx.array(normal(T)), mx.array(normal(T))
+    decay, h = ms.scan(ms.Affine().aggregator(), (a, b))
+    close(decay, np.cumprod(exact(a))), close(h, np.array(ms.linear_recurrence(a, b)))
+
+
+def test_joined_aggregators_have_the_outputs_that_each_has() -> None:
+    delta, a, b, c, x = MAMBA
+    inputs = (delta, ms.fixed(a), b[..., None, :], c[..., None, :], x)
+    plain = ms.aggregator(lambda *inputs: inputs[-1], ms.Sum(), lambda total, *inputs: total, event=(0, 1, 1, 1, 0))
+    found, state = ms.scan(ms.join(mamba=aggregators.SelectiveScan(), sum=plain), inputs, axis=1, return_carry=True)
+    close(found["mamba"], mamba()[0]), close(found["sum"], np.cumsum(exact(X), axis=1))
+    assert (state["mamba"].shape, state["sum"].shape) == ((BATCH, CHANNELS, STATES), (BATCH, CHANNELS))
+
+
+# ------------------------------------------------------------------------------------- what it reads
+
+
+def test_captured_arrays_and_states_have_gradients() -> None:
+    x = mx.array(normal(T))
+
+    def loss(alpha: mx.array, state: mx.array) -> mx.array:
+        smooth = ms.aggregator(lambda x: (1 - alpha, alpha * x), ms.Affine(), lambda h, x: h * alpha)
+        return ms.scan(smooth, x, state=state).sum()
+
+    by_alpha, by_state = mx.grad(loss, argnums=(0, 1))(mx.array(0.3), mx.array(2.0))
+    values = []
+    for alpha in (0.3 + 1e-6, 0.3 - 1e-6):
+        h, total = 2.0, 0.0
+        for each in exact(x):
+            h = (1 - alpha) * h + alpha * each
+            total += h * alpha
+        values.append(total)
+    close(by_alpha, (values[0] - values[1]) / 2e-6, 1e-3)
+    close(by_state, sum(0.3 * 0.7 ** (t + 1) for t in range(T)))
+
+
+def test_derivatives_of_a_function_in_prepare_are_those_that_it_declares() -> None:
+    @mx.custom_function
+    def doubled(x: mx.array, k: mx.array) -> mx.array:
+        return 2 * x * k
+
+    @doubled.vjp
+    def doubled_vjp(primals: Any, cotangent: Any, _: Any) -> Any:
+        return 7 * cotangent, 5 * cotangent
+
+    def loss(x: mx.array, k: mx.array) -> mx.array:
+        return ms.scan(ms.aggregator(lambda x: doubled(x, k), ms.Sum(), lambda s, x: s), x)[-1]
+
+    by_x, by_k = mx.grad(loss, argnums=(0, 1))(mx.array(normal(3)), mx.array(2.0))
+    assert by_x.tolist() == [7, 7, 7] and by_k.item() == 15
+
+
+def test_a_changed_global_is_read_anew() -> None:
+    space: dict[str, Any] = {"rate": 2.0}
+    scaled = eval("lambda x: x * rate", space)
+    aggregator, x = ms.aggregator(scaled, ms.Sum(), lambda s, x: s), mx.array(normal(T))
+    first = ms.scan(aggregator, x)
+    space["rate"] = 3.0
+    close(ms.scan(aggregator, x), 1.5 * np.array(first))
+
+
+def test_an_empty_sequence_has_no_outputs_and_keeps_its_state() -> None:
+    delta, a, b, c, x = MAMBA
+    none, h = slice(0, 0), mx.array(normal(CHANNELS, STATES))
+    empty = (delta[:, none], a, b[:, none], c[:, none], x[:, none])
+    y, last = selective(*empty, state=h, return_carry=True)
+    assert y.shape == (BATCH, 0, CHANNELS)
+    close(last, np.broadcast_to(np.array(h), (BATCH, CHANNELS, STATES)))
+
+
+def test_batch_axes_of_a_state_broadcast_with_those_of_inputs() -> None:
+    x, start = normal(T), normal(3)
+    found = ms.scan(ms.aggregators.Sum(), mx.array(x), state=mx.array(start))
+    close(found, np.cumsum(exact(x))[:, None] + start)
+
+
+# ------------------------------------------------------------------------------------------ errors
+
+MEAN, SUM = aggregators.Mean(), ms.Sum()
+ONE, PAIR = mx.ones((T,)), mx.ones((T, 2))
+
+
+def _with(prepare: Any, operator: Any = SUM, present: Any = lambda s, *_: s, event: Any = 0) -> ms.Aggregator:
+    return ms.aggregator(prepare, operator, present, event=event)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ms.scan(MEAN, ONE, init=1), "takes no init; give state="),
+        (lambda: ms.scan(SUM, ONE, state=1), "state is no argument of scan with an operator"),
+        (lambda: ms.scan(aggregators.SelectiveScan(), (ONE, ONE)), r"expects its inputs \(delta, A, B, C, x\); got 2"),
+        (lambda: ms.scan(MEAN, (ONE, ONE[:1])), r"What is the same at each position is ms.fixed\(x\)"),
+        (lambda: ms.scan(MEAN, (ONE, ONE[:3])), "must have one length"),
+        (lambda: ms.scan(MEAN, ms.fixed(1.0)), "needs an input with a time axis"),
+        (lambda: ms.scan(MEAN, 3.0), r"ms.fixed\(3.0\) is the same"),
+        (lambda: ms.scan(MEAN, (PAIR, mx.ones((T, 3)))), "batch shapes of inputs must broadcast"),
+        (lambda: ms.scan(aggregators.EMA(0.1), PAIR, state=(mx.ones(3), mx.ones(3))), "of the state and of inputs"),
+        (lambda: ms.scan(aggregators.EMA(0.1), PAIR, state=mx.ones(2)), r"acts on a state \(h, h\)"),
+        (lambda: ms.scan(_with(lambda x: (x, x)), ONE), "prepare must return an element of Sum"),
+        (lambda: ms.scan(_with(lambda x: x, ms.MatMul()), ONE), "fewer axes than the 2"),
+        (lambda: ms.scan(_with(lambda x: 3.0), ONE), "prepare must return arrays; it returned float 3.0"),
+        (lambda: ms.scan(_with(lambda x: x, present=lambda s, x: None), ONE), "present must return arrays"),
+        (lambda: ms.scan(_with(lambda x: x, ms.MatMul(), event=2), mx.ones((T, 2, 2))), "no element begins a state"),
+        (lambda: ms.scan(_with(lambda x: x if x > 0 else -x), ONE), r"Use mx.where"),
+        (lambda: ms.scan(_with(lambda x: x.reshape(3)), ONE), r"\[scan\] <lambda>: prepare fails on"),
+        (lambda: ms.scan(_with(lambda x: x, event=(0, 0)), ONE), "event names 2 inputs"),
+        (lambda: ms.scan(_with(lambda x, t: x, event=1), (PAIR, ms.position)), "its event is 0"),
+        (lambda: ms.scan(MEAN, ONE, inclusive=False), "the first the one given: give state"),
+        (lambda: ms.fold(_with(lambda x: x, present=lambda s, x: s / x), ONE), r"present reads input 0"),
+        (lambda: ms.fold(_with(lambda x, t: x, present=lambda s, x, t: s / t), (ONE, ms.position)), "the position"),
+        (lambda: ms.scan(aggregators.Mean, ONE), r"got the class Mean. Call it: Mean\(\)"),
+        (lambda: ms.act(MEAN, ONE), "the aggregator Mean, which ms.scan and ms.fold take"),
+        (lambda: MEAN.step(None, ms.position), "The position is an array"),
+        (lambda: aggregators.SelectiveScan().step(None, *[ONE[0]] * 5), "fewer axes than the 1 of its event"),
+        (lambda: aggregators.EMA(2.0), r"alpha must be in \(0, 1\]"),
+        (lambda: aggregators.Variance(-1), "ddof must be 0 or more"),
+        (lambda: ms.aggregator(3, SUM, lambda s, x: s), "prepare must be a function"),
+        (lambda: ms.aggregator(lambda x: x, ms.Sum, lambda s, x: s), "operator must be an operator"),
+        (lambda: ms.join(a=3), "a must be an aggregator"),
+        (lambda: ms.join(), "expects at least one aggregator"),
+        (lambda: ms.join(a=MEAN, b=aggregators.Attention()), "aggregators of the same inputs have one event"),
+        (lambda: ms.fixed("a"), "expects an array"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(call: Any, words: str) -> None:
+    with pytest.raises(errors.ScanError, match=words):
+        call()
+
+
+def test_outputs_may_be_trees() -> None:
+    spans = _with(lambda x: (x, x), ms.MinMax(), lambda s, x: {"low": s[0], "span": (s[1] - s[0], x)})
+    x = normal(T)
+    found = ms.scan(spans, mx.array(x))
+    assert tree.flatten(found)[1] == (dict, ("low", "span"), (tree.LEAF, (tuple, (tree.LEAF, tree.LEAF))))
+    close(found["span"][0], np.maximum.accumulate(x) - np.minimum.accumulate(x))
