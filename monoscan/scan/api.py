@@ -10,7 +10,6 @@ import mlx.core as mx
 from monoscan import dtypes, errors
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
@@ -87,7 +86,7 @@ def scan(
     asked = call.options(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
-    check_start(asked, monoid, init, state)
+    check_start("scan", monoid, init, state)
     if isinstance(monoid, Aggregator):
         results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
     else:
@@ -132,7 +131,7 @@ def fold(
         array(7, dtype=float32)
     """
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
-    check_start(asked, monoid, init, state)
+    check_start("fold", monoid, init, state)
     if isinstance(monoid, Aggregator):
         return aggregate.fold(monoid, elems, axis, state, asked, stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]
@@ -271,7 +270,7 @@ def explain(
     if act and init is not None:
         raise errors.ScanError("[explain] init is no argument of act; give state=.")
     if not act:
-        check_start(asked, monoid, init, state)
+        check_start("explain", monoid, init, state)
     if isinstance(monoid, Aggregator):
         return aggregate.explain(monoid, elems, axis, state, asked)
     if act:
@@ -281,7 +280,7 @@ def explain(
     return call.prepare(asked, capture(monoid, "scan"), elems, axis, init)[0]
 
 
-def check_start(asked: Options, monoid: object, init: Tree | None, state: Tree | None) -> None:
+def check_start(where: str, monoid: object, init: Tree | None, state: Tree | None) -> None:
     """What a scan starts from is an element of an operator, and a state of an aggregator.
 
     Raises:
@@ -291,8 +290,6 @@ def check_start(asked: Options, monoid: object, init: Tree | None, state: Tree |
     if (init if aggregates else state) is None:
         return
     if aggregates:
-        raise errors.ScanError(f"[{asked.call}] an aggregator starts from a state and takes no init; give state=.")
-    raise errors.ScanError(
-        f"[{asked.call}] state is no argument of {asked.call} with an operator; give init=, or call ms.act, which goes on from a "
-        "state."
-    )
+        raise errors.ScanError(f"[{where}] an aggregator starts from a state and takes no init; give state=.")
+    other = "act=True, or init=" if where == "explain" else "init=, or call ms.act, which goes on from a state"
+    raise errors.ScanError(f"[{where}] state is no argument of scan; give {other}.")

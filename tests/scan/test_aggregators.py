@@ -310,7 +310,8 @@ def test_derivatives_of_a_function_in_prepare_are_those_that_it_declares() -> No
         return ms.scan(ms.aggregator(lambda x: doubled(x, k), ms.Sum(), lambda s, x: s), x)[-1]
 
     by_x, by_k = mx.grad(loss, argnums=(0, 1))(mx.array(normal(3)), mx.array(2.0))
-    assert by_x.tolist() == [7, 7, 7] and by_k.item() == 15
+    assert by_x.tolist() == [7, 7, 7]
+    assert by_k.item() == 15
 
 
 def test_a_changed_global_is_read_anew() -> None:
@@ -351,7 +352,7 @@ def _with(prepare: Any, operator: Any = SUM, present: Any = lambda s, *_: s, eve
     ("call", "words"),
     [
         (lambda: ms.scan(MEAN, ONE, init=1), "takes no init; give state="),
-        (lambda: ms.scan(SUM, ONE, state=1), "state is no argument of scan with an operator"),
+        (lambda: ms.scan(SUM, ONE, state=1), "state is no argument of scan; give init="),
         (lambda: ms.scan(aggregators.SelectiveScan(), (ONE, ONE)), r"expects its inputs \(delta, A, B, C, x\); got 2"),
         (lambda: ms.scan(MEAN, (ONE, ONE[:1])), r"What is the same at each position is ms.fixed\(x\)"),
         (lambda: ms.scan(MEAN, (ONE, ONE[:3])), "must have one length"),
