@@ -74,6 +74,25 @@ def test_loops_are_the_fold_in_order(name: str, loop: Loop, begun: bool) -> None
             _close(tree.map_leaves(lambda y, j=j: y[j], last), expected[1])
 
 
+LIGHT = ("Affine", "ScaledMatMul", "Bracket", "KalmanFilter", "Segmented", "Maybe")  # those that take no longer to move
+
+
+@pytest.mark.parametrize("name", thinned(LIGHT, ("Affine", "Maybe")))
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_rows_side_by_side_are_the_fold_in_order(name: str, reverse: bool) -> None:
+    _, operator, elems, state, step, begin = CASES[NAMES.index(name)]
+    xs, start = columns(elems, 67), starts(state, 67)
+    across = tree.map_leaves(lambda x: np.ascontiguousarray(np.swapaxes(x, 0, 1)), xs)
+    options: dict[str, Any] = {"axis": 1, "reverse": reverse, "return_carry": True}
+    assert loop_of(ms.explain(operator, arrays(across), act=True, state=arrays(start), **options)) is Loop.SHORT
+    found, last = ms.act(operator, arrays(across), arrays(start), **options)
+    for j in (0, 31, 66):
+        own = tree.map_leaves(lambda x, j=j: x[j], start)
+        expected = fold(step, begin, tree.map_leaves(lambda x, j=j: x[:, j], xs), own, reverse, True)
+        _close(tree.map_leaves(lambda y, j=j: y[j], found), expected[0])
+        _close(tree.map_leaves(lambda y, j=j: y[j], last), expected[1])
+
+
 def _close(found: Any, expected: Any) -> None:
     left, right = tree.flatten(found), tree.flatten(expected)
     assert left[1] == right[1]

@@ -18,9 +18,9 @@ from monoscan.lowering.render import KernelSpec, Loop, unsupported
 SHAPES = {
     Loop.ROWS: [(2, 1, 1), (2, 77, 1), (1, 900, 1)], Loop.SEQUENTIAL: [(2, 77, 1), (2, 40, 5)],
     Loop.SWEEP: [(2, 40, 19), (1, 33, 64)], Loop.NARROW: [(2, 77, 3), (1, 130, 2)],
-    Loop.PANELS: [(2, 70, 19), (1, 33, 64)],
+    Loop.PANELS: [(2, 70, 19), (1, 33, 64)], Loop.SHORT: [(5, 1, 1), (37, 21, 1)],
 }  # fmt: skip
-IN_ORDER = [Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS]
+IN_ORDER = [Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS, Loop.SHORT]
 CASES = [(loop, shape) for loop, shapes in SHAPES.items() for shape in shapes]
 
 

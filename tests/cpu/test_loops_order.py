@@ -23,7 +23,7 @@ lengths = pytest.mark.parametrize(
 )
 LAYOUTS = {
     Loop.ROWS: [1], Loop.SEQUENTIAL: [1, 3, 17], Loop.SWEEP: [8, 15, 16, 17, 64], Loop.NARROW: [2, 3, 5, 6, 7],
-    Loop.PANELS: [8, 15, 16, 17, 41],
+    Loop.PANELS: [8, 15, 16, 17, 41], Loop.SHORT: [1],
 }  # fmt: skip
 POISON = 1 << 20
 SWITCHES = [(False, True), (False, False), (True, True), (True, False)]
@@ -101,7 +101,7 @@ def test_every_length(lengths: list[int], loop: Loop, reverse: bool, inclusive: 
 
 @pytest.mark.parametrize("weight", thinned([30, 90], [90]), ids=["runs-of-8", "called"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False)]))
-@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW])
+@pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW, Loop.SHORT])
 @lengths
 def test_heavy_programs(lengths: list[int], loop: Loop, inclusive: bool, reverse: bool, weight: int) -> None:
     for n in lengths:
@@ -126,7 +126,7 @@ def test_other_vector_widths(lengths: list[int], loop: Loop, reverse: bool, weig
     [
         (Loop.ROWS, (1, 300_001, 1)), (Loop.ROWS, (3, 100_003, 1)), (Loop.ROWS, (9, 50_001, 1)),
         (Loop.PANELS, (1, 30_011, 17)), (Loop.PANELS, (5, 8007, 32)), (Loop.SWEEP, (1, 30_011, 17)),
-        (Loop.SWEEP, (1, 4000, 300)), (Loop.NARROW, (1, 100_003, 3)),
+        (Loop.SWEEP, (1, 4000, 300)), (Loop.NARROW, (1, 100_003, 3)), (Loop.SHORT, (8001, 21, 1)),
     ],
     ids=str,
 )  # fmt: skip
@@ -180,6 +180,51 @@ def test_strided_elements(loop: Loop, reverse: bool) -> None:
             backwards = elements[1][:, ::-1].copy()[:, ::-1]
             constant = np.broadcast_to(np.zeros((2, 1, 1), np.int32), elements[2].shape)
             check(spec(loop, reverse, True), (2, n, inner), False, [spread[:, :, 1], backwards, constant])
+
+
+@pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
+def test_rows_side_by_side(reverse: bool, inclusive: bool, with_init: bool) -> None:
+    for rows in (1, 3, 4, 16, 31, 32, 33, 71):
+        for n in (1, 2, 3, 4, 5, 16, 17, 22, 40):
+            check(spec(Loop.SHORT, reverse, inclusive), (rows, n, 1), with_init)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_rows_side_by_side_that_stand_apart(reverse: bool) -> None:
+    shape = (37, 19, 1)
+    low, high, zero = intervals(shape, reverse)
+    apart = np.zeros((37, 3, 19, 2, 1), np.int32)
+    apart[:, 1, :, 1] = low
+    by_steps = np.ascontiguousarray(high.transpose(1, 0, 2)).transpose(1, 0, 2)
+    check(
+        spec(Loop.SHORT, reverse, True),
+        shape,
+        True,
+        [apart[:, 1, :, 1], by_steps, np.broadcast_to(zero[:1, :1], shape)],
+    )
+
+
+@pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
+def test_elements_that_columns_share(reverse: bool, inclusive: bool, with_init: bool) -> None:
+    kernel = spec(Loop.NARROW, reverse, inclusive)
+    for inner in LAYOUTS[Loop.NARROW]:
+        for n in (1, 2, 3, 7, 8, 9, 16, 17, 40, 300, 700):
+            low, high, _ = intervals((2, n, 1), reverse)
+            shape, first = (2, n, inner), -1 if reverse else 0
+            columns = np.broadcast_to(np.arange(inner, dtype=np.int32) << 1, shape).copy()  # no bit says wrong
+            shared = [np.broadcast_to(low, shape), np.broadcast_to(high, shape)]
+            init = [shared[0][:, first] - 3, shared[0][:, first] + 0, columns[:, first]] if with_init else None
+            begin = np.broadcast_to(low[:, [first]] - (3 if with_init else 0), shape)
+            expected = [begin, shared[1], columns] if inclusive else [begin.copy(), shared[0].copy(), columns.copy()]
+            if not inclusive and not with_init:
+                for leaf, value in zip(expected, (-7, -8, -9), strict=True):
+                    leaf[:, first] = value
+            for elements in ([*shared, columns], [shared[0], shared[1].copy(), columns]):
+                answer = Call(kernel, elements, init=init, carry=True).run()
+                for lane, (got, want) in enumerate(zip(answer.results, expected, strict=True)):
+                    np.testing.assert_array_equal(got, want, err_msg=f"lane {lane} of {shape}")
 
 
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.SWEEP])

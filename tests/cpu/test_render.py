@@ -34,6 +34,7 @@ CASES = {
     "affine_sweep": spec_of(operators.affine(), Loop.SWEEP),
     "affine_panels": spec_of(operators.affine(), Loop.PANELS),
     "affine_narrow": spec_of(operators.affine(), Loop.NARROW),
+    "affine_short": spec_of(operators.affine(), Loop.SHORT),
     "affine_sequential": spec_of(operators.affine(), Loop.SEQUENTIAL),
     "matmul2_rows": spec_of(operators.matmul(2), Loop.ROWS),
     "softmax_rows": spec_of(operators.online_softmax(), Loop.ROWS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attrs
@@ -300,15 +301,32 @@ def test_the_faster_of_kernels_and_scans_of_mlx_is_chosen(
 
 
 @pytest.mark.parametrize(
-    ("operator", "steps", "loop"),
+    ("operator", "shape", "axis", "loop"),
     [
-        (ms.Affine(), 16, Loop.SEQUENTIAL),
-        (ms.Affine(), 17, Loop.ROWS),
-        (ms.OnlineSoftmax(), 4, Loop.SEQUENTIAL),
-        (ms.OnlineSoftmax(), 5, Loop.ROWS),
+        (ms.Affine(), (100_000,), 0, Loop.ROWS),
+        (ms.Affine(), (2, 8), 1, Loop.SEQUENTIAL),
+        (ms.Affine(), (100, 16), 1, Loop.SHORT),
+        (ms.Affine(), (100, 1600), 1, Loop.ROWS),
+        (ms.OnlineSoftmax(), (100, 200), 1, Loop.SHORT),
+        (ms.Affine(), (10_000, 2), 0, Loop.NARROW),
+        (ms.OnlineSoftmax(), (10_000, 7), 0, Loop.PANELS),
+        (ms.Affine(), (10_000, 16), 0, Loop.PANELS),
+        (ms.Affine(), (10_000, 200), 0, Loop.SWEEP),
     ],
     ids=str,
 )
-def test_short_rows_are_walked_step_by_step(operator: ms.Semigroup, steps: int, loop: Loop) -> None:
-    x = mx.zeros((100, steps))
-    assert {kernel.spec.loop for kernel in ms.explain(operator, (x, x), axis=1).kernels} == {loop}
+def test_the_loop_that_should_take_the_least_time_is_chosen(
+    operator: ms.Semigroup, shape: tuple[int, ...], axis: int, loop: Loop
+) -> None:
+    x = mx.zeros(shape)
+    assert {kernel.spec.loop for kernel in ms.explain(operator, (x, x), axis=axis).kernels} == {loop}
+
+
+def test_the_estimates_that_were_compared_are_shown_the_least_first() -> None:
+    x = mx.zeros((100_000,))
+    plan = ms.explain(ms.Affine(), (x, x))
+    (kernel,) = plan.kernels
+    assert [loop for loop, _ in kernel.compared] == [Loop.ROWS, Loop.SEQUENTIAL, Loop.SHORT]
+    assert sorted(time for _, time in kernel.compared) == [time for _, time in kernel.compared]
+    assert re.search(r"estimates rows [0-9.]+ [um]s, sequential [0-9.]+ [um]s, short [0-9.]+ [um]s\n", str(plan))
+    assert "estimates" not in str(ms.explain(ms.Affine(), (x, x), strategy="sequential"))

@@ -305,9 +305,9 @@ static constexpr adjoint_facts own = {shifted,
                                       facts_of<out>::list,
                                       facts_of<ends>::list,
                                       facts_of<states_before>::list};
-extern const kernel_facts facts = {reverse, true,  false,   false, W,       0,           inputs,
-                                   outputs, inits, carries, 0,     0,       nanoseconds, 0,
-                                   0,       {},    {},      {},    nullptr, 0,           scalar_code ? nullptr : &own};
+extern const kernel_facts facts = {
+    reverse, true, false,       false, false, W,  0,  inputs, outputs, inits, carries,
+    0,       0,    nanoseconds, 0,     0,     {}, {}, {},     nullptr, 0,     scalar_code ? nullptr : &own};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_back(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

@@ -18,10 +18,8 @@ INLINE results out_at(const piece& p, ms_int t) {
   return r;
 }
 // The first row, where nothing comes before.
-NOINLINE void first_row(const piece& p, const elements& captured_rows, bool scanned) {
-  const ms_int count = p.c1 - p.c0, at = row_of(p, p.t0);
-  const elements e = row_at(p, at, captured_rows);
-  const results r = out_at(p, at);
+NOINLINE void first_row(const piece& p, const elements& e, const results& r, bool scanned) {
+  const ms_int count = p.c1 - p.c0;
   for (ms_int j = 0; j < count; j += W) {
     const int m = (int)least(W, count - j);
     element x;
@@ -35,7 +33,3 @@ NOINLINE void first_row(const piece& p, const elements& captured_rows, bool scan
     m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
   }
 }
-
-bool fits(const ms_launch*) { return true; }
-ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * (in::bytes + captured_arrays::bytes); }
-#include "parts.h"

@@ -15,12 +15,27 @@ static void copy_items(int size, u8* to, ms_int to_step, const u8* from, ms_int 
   if (size == 4) copy_strided((u32*)to, to_step, (const u32*)from, from_step, count);
   if (size == 8) copy_strided((u64*)to, to_step, (const u64*)from, from_step, count);
 }
-// `count` elements `stride` items apart, lane by lane, to where they stand side by side; and back.
+// Whole elements; steps count bytes.
+template <int bytes> static void copy_elements(u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
+  for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, bytes);
+}
+static void copy_packed(int bytes, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
+  if (bytes == 1) copy_elements<1>(to, to_step, from, from_step, count);
+  else if (bytes == 2) copy_elements<2>(to, to_step, from, from_step, count);
+  else if (bytes == 4) copy_elements<4>(to, to_step, from, from_step, count);
+  else if (bytes == 8) copy_elements<8>(to, to_step, from, from_step, count);
+  else if (bytes == 12) copy_elements<12>(to, to_step, from, from_step, count);
+  else if (bytes == 16) copy_elements<16>(to, to_step, from, from_step, count);
+  else
+    for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, (unsigned long)bytes);
+}
+// `count` elements `stride` items apart to where they stand side by side; and back.
 static void gather(const leaf_facts& f, u8* b, const u8* x, ms_int stride, ms_int lane, ms_int count) {
+  if (lane == 1 || f.lanes == 1) return copy_packed(f.bytes(), b, f.bytes(), x, stride * f.size, count);
   for (int k = 0; k < f.lanes; ++k) copy_items(f.size, b + k * f.size, f.lanes, x + k * lane * f.size, stride, count);
 }
 static void scatter(const leaf_facts& f, u8* y, ms_int stride, const u8* b, ms_int count) {
-  for (int k = 0; k < f.lanes; ++k) copy_items(f.size, y + k * f.size, stride, b + k * f.size, f.lanes, count);
+  copy_packed(f.bytes(), y, stride * f.size, b, f.bytes(), count);
 }
 
 static const u8* input_of(const piece& p, const leaf_facts& f) {
@@ -31,38 +46,45 @@ static u8* output_of(const piece& p, const leaf_facts& f) {
 }
 static bool side_by_side(const ms_array& a, const leaf_facts& f) { return f.lanes == 1 || a.lane == 1; }
 
+// ------------------------------------------------------------------ tiles
+// A leaf that is not laid out as the loop wants it goes through a tile of the buffer, `room` bytes for each byte of an
+// element; the others are pointed at. What is the same at every step is copied once, into the first tile, which is the
+// largest.
+static bool lies_in_rows(const ms_array& a, const leaf_facts& f) { return a.axis == f.lanes && side_by_side(a, f); }
+static bool stays(const ms_array& a, bool first) { return a.axis == 0 && !first; }
+
 // ------------------------------------------------------------------ rows
 bool rows_lie_ready(const ms_launch* g) {
   bool all = true;
   for (int i = 0; i < facts.in.count; ++i) {
     const leaf_facts& f = facts.in.at[i];
-    all = all && g->inputs[f.index].axis == f.lanes && side_by_side(g->inputs[f.index], f);
+    all = all && lies_in_rows(g->inputs[f.index], f);
   }
-  for (int i = 0; i < facts.out.count; ++i) all = all && g->outputs[i].axis == facts.out.at[i].lanes;
+  for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_rows(g->outputs[i], facts.out.at[i]);
   return all;
 }
-void point_into_rows(const piece& p, ms_int at, const u8** x, u8** y) {
-  for (int i = 0; i < facts.in.count; ++i) {
-    const leaf_facts& f = facts.in.at[i];
-    x[f.index] = input_of(p, f) + at * f.bytes();
-  }
-  for (int i = 0; i < facts.out.count; ++i) y[i] = output_of(p, facts.out.at[i]) + at * facts.out.at[i].bytes();
-}
-void pack_rows(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y) {
+void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y) {
+  const bool first = at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
   u8* b = p.buffer;
-  for (int i = 0; i < facts.in.count; ++i) {
+  for (int i = 0; i < facts.in.count; ++i, b += tile * facts.in.at[i - 1].bytes()) {
     const leaf_facts& f = facts.in.at[i];
     const ms_array& a = p.g->inputs[f.index];
-    gather(f, b, input_of(p, f) + at * a.axis * f.size, a.axis, a.lane, count);
-    x[f.index] = b, b += tile * f.bytes();
+    const u8* const from = input_of(p, f) + at * a.axis * f.size;
+    const bool ready = lies_in_rows(a, f);
+    x[f.index] = ready ? from : b;
+    if (!ready && !stays(a, first)) gather(f, b, from, a.axis, a.lane, count);
   }
-  for (int i = 0; i < facts.out.count; ++i) y[i] = b, b += tile * facts.out.at[i].bytes();
+  for (int i = 0; i < facts.out.count; ++i, b += tile * facts.out.at[i - 1].bytes()) {
+    const leaf_facts& f = facts.out.at[i];
+    const ms_array& a = p.g->outputs[i];
+    y[i] = lies_in_rows(a, f) ? output_of(p, f) + at * f.bytes() : b;
+  }
 }
 void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y) {
   for (int i = 0; i < facts.out.count; ++i) {
     const leaf_facts& f = facts.out.at[i];
-    const ms_int stride = p.g->outputs[i].axis;
-    scatter(f, output_of(p, f) + at * stride * f.size, stride, y[i], count);
+    const ms_array& a = p.g->outputs[i];
+    if (!lies_in_rows(a, f)) scatter(f, output_of(p, f) + at * a.axis * f.size, a.axis, y[i], count);
   }
 }
 bool at_cache_lines(u8* const* y, ms_int end) {
@@ -80,6 +102,7 @@ bool columns_lie_ready(const ms_launch* g) {
     const leaf_facts& f = facts.in.at[i];
     all = all && lies_in_columns(g->inputs[f.index], f);
   }
+  for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_columns(g->outputs[i], facts.out.at[i]);
   return all;
 }
 void point_into_columns(const piece& p, ms_int t, const u8** x) {
@@ -115,37 +138,49 @@ void pack_captures(const piece& p, const u8** c) {
 static bool lies_in_lines(const ms_array& a, const leaf_facts& f, ms_int inner) {
   return a.inner == f.lanes && a.axis == f.lanes * inner && side_by_side(a, f);
 }
+// The same for all columns: read row by row, and arranged when it is in a register.
+static bool is_shared(const ms_array& a, const leaf_facts& f) { return a.inner == 0 && lies_in_rows(a, f); }
 bool lines_lie_ready(const ms_launch* g) {
   bool all = true;
   for (int i = 0; i < facts.in.count; ++i) {
     const leaf_facts& f = facts.in.at[i];
-    all = all && lies_in_lines(g->inputs[f.index], f, g->inner);
+    all = all && (lies_in_lines(g->inputs[f.index], f, g->inner) || is_shared(g->inputs[f.index], f));
   }
   for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_lines(g->outputs[i], facts.out.at[i], g->inner);
   return all;
 }
-void point_into_lines(const piece& p, ms_int at, const u8** x, u8** y) { point_into_rows(p, at * p.g->inner, x, y); }
-void pack_lines(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y) {
+void lines_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, bool* shared, u8** y) {
+  const bool first = at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
   const ms_int inner = p.g->inner, room = padded_to(tile * inner, facts.width);
   u8* b = p.buffer + padded_to(inner, facts.width) * facts.captured.bytes;
-  for (int i = 0; i < facts.in.count; ++i) {
+  for (int i = 0; i < facts.in.count; ++i, b += room * facts.in.at[i - 1].bytes()) {
     const leaf_facts& f = facts.in.at[i];
     const ms_array& a = p.g->inputs[f.index];
+    const u8* const from = input_of(p, f) + at * a.axis * f.size;
+    shared[f.index] = is_shared(a, f);
+    const bool ready = shared[f.index] || lies_in_lines(a, f, inner);
+    x[f.index] = ready ? from : b;
+    if (ready || stays(a, first)) continue;
     for (ms_int t = 0; t < count; ++t)
-      gather(f, b + t * inner * f.bytes(), input_of(p, f) + (at + t) * a.axis * f.size, a.inner, a.lane, inner);
-    x[f.index] = b, b += room * f.bytes();
+      gather(f, b + t * inner * f.bytes(), from + t * a.axis * f.size, a.inner, a.lane, inner);
   }
-  for (int i = 0; i < facts.out.count; ++i) y[i] = b, b += room * facts.out.at[i].bytes();
+  for (int i = 0; i < facts.out.count; ++i, b += room * facts.out.at[i - 1].bytes()) {
+    const leaf_facts& f = facts.out.at[i];
+    const bool ready = lies_in_lines(p.g->outputs[i], f, inner);
+    y[i] = ready ? output_of(p, f) + at * inner * f.bytes() : b;
+  }
 }
 void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y) {
   const ms_int inner = p.g->inner;
   for (int i = 0; i < facts.out.count; ++i) {
     const leaf_facts& f = facts.out.at[i];
-    u8* const to = output_of(p, f);
+    const ms_array& a = p.g->outputs[i];
+    if (lies_in_lines(a, f, inner)) continue;
+    u8* const to = output_of(p, f) + at * a.axis * f.size;
     for (ms_int t = 0; t < count; ++t)
-      copy_items(f.size, to + (at + t) * p.g->outputs[i].axis * f.size, 1, y[i] + t * inner * f.bytes(), 1,
-                 inner * f.lanes);
+      copy_items(f.size, to + t * a.axis * f.size, 1, y[i] + t * inner * f.bytes(), 1, inner * f.lanes);
   }
 }
+#include "tiles.h"
 #include "tasks.h"
 #include "back_tasks.h"

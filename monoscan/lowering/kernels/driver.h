@@ -37,7 +37,7 @@ struct adjoint_facts {
   leaf_list rights, lefts, weights, captured, out, ends, before;
 };
 struct kernel_facts {
-  bool reverse, want_results, can_part, guarded;
+  bool reverse, want_results, can_part, guarded, turns;
   int width;  // lanes of a vector
   int arity, inputs, outputs, inits, carries;
   int carry_bytes, result_bytes;  // for each element
@@ -63,8 +63,7 @@ INLINE ms_int padded_to(ms_int items, int width) { return (items + width + 7) / 
 
 // Rows of elements, the scan axis innermost. `x`, `y`: pointers to each leaf's elements.
 bool rows_lie_ready(const ms_launch* g);
-void point_into_rows(const piece& p, ms_int at, const u8** x, u8** y);
-void pack_rows(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);
+void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);  // copied where they must be
 void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y);
 // Whether results begin at cache lines, `end` elements on; leaves of several lanes do not count.
 bool at_cache_lines(u8* const* y, ms_int end);
@@ -73,12 +72,20 @@ bool at_cache_lines(u8* const* y, ms_int end);
 bool columns_lie_ready(const ms_launch* g);
 void point_into_columns(const piece& p, ms_int t, const u8** x);  // copied where they must be
 void point_results_into_columns(const piece& p, ms_int t, u8** y);
+// Some rows of columns: where each leaf has the first of them in fold order, and how many bytes on the next one.
+struct strip_of_rows {
+  const u8** x;
+  ms_int* x_step;
+  u8** y;
+  ms_int* y_step;
+};
+void tile_at(const piece& p, ms_int t, ms_int count, ms_int room, const strip_of_rows& w);  // copied where they must be
+void unpack_tile(const piece& p, ms_int t, ms_int count, u8* const* y, const ms_int* y_step);
 void pack_captures(const piece& p, const u8** c);  // a row for each lane, once for all columns of a piece
 
 // Several whole rows of few columns.
 bool lines_lie_ready(const ms_launch* g);
-void point_into_lines(const piece& p, ms_int at, const u8** x, u8** y);
-void pack_lines(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);
+void lines_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, bool* shared, u8** y);
 void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y);
 
 // The tasks of a scan.

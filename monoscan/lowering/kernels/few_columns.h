@@ -77,63 +77,88 @@ INLINE state rows_of(const grid& s, state x, bool seeded, state& carry, i32v las
   carry = seeded ? combine(carry, total, k) : total;  // not from y: a shorter chain from carry to carry
   return out_of;
 }
-// Fewer items than a vector has lanes.
-INLINE state rest(const elements& e, ms_int done, ms_int total, ms_int inner, ms_int rows) {
+// Elements in lines. A leaf that all columns share has one element a row, arranged when it is in a register.
+struct sources {
+  elements e;
+  bool shared[arity];
+};
+// `count` rows from row `at` of n on, counted as they lie in memory, where more than that may be read. A register of
+// columns begins at item i; if `part`, no more than its rows may be read of it.
+template <class L> INLINE void load_shared(const u8* x, const grid& s, ms_int at, ms_int count, ms_int n, state& to) {
+  typedef const typename L::item* items;
+  const ms_int from = reverse ? at + count - W : at;
+  if (from >= 0 && from + W <= n) L::load((items)x + from * L::lanes, to);
+  else L::load_part((items)x + at * L::lanes, (int)count, to);
+  L::arrange(to, reverse ? W - 1 - s.row : s.row, typename L::each());
+}
+template <class L, bool part>
+INLINE void load_leaf(const sources& e, const grid& s, ms_int at, ms_int count, ms_int n, ms_int inner, state& to) {
+  const u8* const x = e.e.x[L::index];
+  if (__builtin_expect(e.shared[L::index], 0)) return load_shared<L>(x, s, at, count, n, to);
+  const typename L::item* const p = (const typename L::item*)x + at * inner * L::lanes;
+  if constexpr (part) L::load_part(p, (int)(count * inner), to);
+  else L::load(p - (reverse ? W - count * inner : 0) * L::lanes, to);
+}
+template <bool part, class... L>
+INLINE state load_rows(const sources& e, const grid& s, ms_int at, ms_int count, ms_int n, ms_int inner, leaves<L...>) {
   state x;
-  const ms_int count = least(rows, (total - done) / inner) * inner;
-  in::load_part(e, reverse ? total - done - count : done, (int)count, x);
+  (load_leaf<L, part>(e, s, at, count, n, inner, x), ...);
   return x;
 }
-// What comes after `done`, before the store: it may be the same memory.
-INLINE void ahead(const elements& e, ms_int next_at, ms_int total, ms_int inner, ms_int rows, state& next) {
-  if (next_at + W <= total) in::load(e, reverse ? total - next_at - W : next_at, next);
-  else if (next_at < total) next = rest(e, next_at, total, inner, rows);
+// The rows after `done` of n: as many as a register holds, else those that are left.
+INLINE bool whole(ms_int done, ms_int n, ms_int inner) { return (n - done) * inner >= W; }
+template <bool part> INLINE state rows_after(const sources& e, ms_int done, ms_int n, ms_int inner, const grid& s) {
+  const ms_int count = part ? least(s.rows, n - done) : s.rows;
+  return load_rows<part>(e, s, reverse ? n - done - count : done, count, n, inner, in());
 }
-// Whole rows, one after the other in memory.
+// They are read before the store of the rows before them: it may be the same memory.
+INLINE void ahead(const sources& e, ms_int done, ms_int n, ms_int inner, const grid& s, state& next) {
+  if (whole(done, n, inner)) next = rows_after<false>(e, done, n, inner, s);
+  else if (done < n) next = rows_after<true>(e, done, n, inner, s);
+}
+// n whole rows, one after the other in memory.
 template <bool scanned>
-NOINLINE void line(const elements& given, const results& wanted, ms_int total, ms_int inner, const grid& s, bool seeded,
+NOINLINE void line(const sources& given, const results& wanted, ms_int n, ms_int inner, const grid& s, bool seeded,
                    state& last, const captures& k) {
-  const elements e = given;  // copies have no address: no store can change them, and they stay in registers
+  const sources e = given;  // copies have no address: no store can change them, and they stay in registers
   const results r = wanted;
-  const ms_int step = s.rows * inner;
   const i32v behind = last_row(s, s.rows, inner);
-  state carry = last, next;
+  state carry = last, next = {};
   ms_int done = 0;
-  if (total >= W) in::load(e, reverse ? total - W : 0, next);
-  for (;; done += step, seeded = true) {
+  ahead(e, 0, n, inner, s, next);
+  for (;; done += s.rows, seeded = true) {
     state x, y, after;
-    for (; done + W <= total; done += step, seeded = true) {
+    for (; whole(done, n, inner); done += s.rows, seeded = true) {
       x = next;
-      ahead(e, done + step, total, inner, s.rows, next);
+      ahead(e, done + s.rows, n, inner, s, next);
       after = carry, y = rows_of(s, x, seeded, after, behind, k);
       if constexpr (guarded)
         if (came_out_bad<scanned>(y, after)) break;
-      if (scanned) out::store(r, reverse ? total - done - W : done, y);
+      if (scanned) out::store(r, reverse ? (n - done) * inner - W : done * inner, y);
       carry = after;
     }
-    if (done + W > total) break;
+    if (!whole(done, n, inner)) break;
     // What a loop calls is called outside of it: a call would drive its constants from the registers.
     const state own = x, before = carry;  // copies: what has an address is not held in registers
-    state n = after, o = y;
-    mend(s, own, s.rows, inner, seeded, before, n, o, k, scanned);
-    if (scanned) out::store(r, reverse ? total - done - W : done, o);
-    carry = n;
+    state c = after, o = y;
+    mend(s, own, s.rows, inner, seeded, before, c, o, k, scanned);
+    if (scanned) out::store(r, reverse ? (n - done) * inner - W : done * inner, o);
+    carry = c;
   }
-  if (done < total && done == 0) next = rest(e, 0, total, inner, s.rows);
-  while (done < total) {
-    const ms_int rows = least(s.rows, (total - done) / inner), count = rows * inner;
+  while (done < n) {
+    const ms_int rows = least(s.rows, n - done);
     const state x = next;
-    if (done + count < total) next = rest(e, done + count, total, inner, s.rows);
+    ahead(e, done + rows, n, inner, s, next);
     state after = carry, y = rows_of(s, x, seeded, after, last_row(s, rows, inner), k);
     if constexpr (guarded)
       if (came_out_bad<scanned>(y, after)) {
         const state own = x, before = carry;
-        state n = after, o = y;
-        mend(s, own, rows, inner, seeded, before, n, o, k, scanned);
-        after = n, y = o;
+        state c = after, o = y;
+        mend(s, own, rows, inner, seeded, before, c, o, k, scanned);
+        after = c, y = o;
       }
-    if (scanned) out::store_part(r, reverse ? total - done - count : done, (int)count, y);
-    carry = after, done += count, seeded = true;
+    if (scanned) out::store_part(r, (reverse ? n - done - rows : done) * inner, (int)(rows * inner), y);
+    carry = after, done += rows, seeded = true;
   }
   last = carry;
 }
@@ -153,13 +178,12 @@ void span(const piece& p, bool scanned) {
   const ms_int tile = in_place ? p.t1 - p.t0 : TILE;
   for (ms_int t = p.t0; t < p.t1; t += tile) {
     const ms_int count = least(tile, p.t1 - t), at = reverse ? p.g->n - t - count : t;
-    elements e = {};
+    sources e = {};
     results r = {};
-    if (in_place) point_into_lines(p, at, e.x, r.y);
-    else pack_lines(p, at, count, TILE, e.x, r.y);
+    lines_at(p, at, count, TILE, e.e.x, e.shared, r.y);
     const bool seeded = p.seeded || t > p.t0;
-    if (want_results && scanned) line<want_results>(e, r, count * inner, inner, s, seeded, carry, k);
-    else line<false>(e, r, count * inner, inner, s, seeded, carry, k);
+    if (want_results && scanned) line<want_results>(e, r, count, inner, s, seeded, carry, k);
+    else line<false>(e, r, count, inner, s, seeded, carry, k);
     if (scanned && !in_place) unpack_lines(p, at, count, r.y);
   }
   registers::put_carry<true>(p.carry, p.pitch, 0, arrange(carry, s.home));

@@ -17,50 +17,62 @@ INLINE void step(const elements& e, const results& r, ms_int j, int m, state& s,
   const state& y = inclusive ? s : before;
   if (scanned) whole || m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
 }
+// Some rows, from the first in fold order on; the bytes from each to the next.
+struct rows {
+  elements e;
+  results r;
+  ms_int x_step[arity], y_step[outputs + 1];
+};
+INLINE void move(rows& at) { in::move(at.e.x, at.x_step), out::move(at.r.y, at.y_step); }
+
 // Some steps of a few vectors of columns, or of at most one, from column j of the piece on.
 template <bool scanned, int... v>
-NOINLINE void panel(const piece& p, elements e, results r, ms_int steps, ms_int j, int m, seq<v...>) {
+NOINLINE void panel(const piece& p, const rows& from, ms_int steps, ms_int j, int m, seq<v...>) {
   // Locals, since a store might change what `p` points to as far as the compiler knows.
   const ms_int pitch = p.pitch, inner = p.g->inner, first = p.c0 + j;
   constexpr bool whole = sizeof...(v) > 1;
   u8* const row = p.carry;
-  ms_int down_in[arity], down_out[outputs + 1];
-  in::strides(p.g->inputs, reverse ? -1 : 1, down_in), out::strides(p.g->outputs, reverse ? -1 : 1, down_out);
+  rows at = from;
   state s[sizeof...(v)];
   captures k[sizeof...(v)];
-  (captured_arrays::load(p, e, j + v * W, padded(inner), k[v]), ...);
+  (captured_arrays::load(p, at.e, j + v * W, padded(inner), k[v]), ...);
   (registers::get_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
-  for (; steps > 0; --steps) {
-    (step<scanned, whole>(e, r, j + v * W, m, s[v], k[v]), ...);
-    in::move(e.x, down_in), out::move(r.y, down_out);
-  }
+  for (; steps > 0; --steps, move(at)) (step<scanned, whole>(at.e, at.r, j + v * W, m, s[v], k[v]), ...);
   (registers::put_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
 }
 template <int vectors>
-INLINE void panels(const piece& p, const elements& e, const results& r, ms_int steps, ms_int j, int m, bool scanned) {
+INLINE void panels(const piece& p, const rows& from, ms_int steps, ms_int j, int m, bool scanned) {
   if constexpr (want_results)
-    if (scanned) return panel<true>(p, e, r, steps, j, m, upto<vectors>());
-  panel<false>(p, e, r, steps, j, m, upto<vectors>());
+    if (scanned) return panel<true>(p, from, steps, j, m, upto<vectors>());
+  panel<false>(p, from, steps, j, m, upto<vectors>());
 }
-// How many rows a panel goes down before the next one follows: less than the caches hold.
-static constexpr ms_int ROWS = 64;
+// How many rows a panel goes down before the next one follows: less than the caches hold. What is not laid out so is
+// copied, fewer rows at a time.
+static constexpr ms_int ROWS = 64, COPIED = 16;
 void span(const piece& p, bool scanned) {
-  if (p.t0 >= p.t1) return;
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
-  ms_int t = p.t0;
-  if (!p.seeded) first_row(p, captured_rows, scanned), ++t;
-  const ms_int count = p.c1 - p.c0, rows = columns_lie_ready(p.g) ? ROWS : 1;
-  for (; t < p.t1; t += rows) {
-    const ms_int steps = least(rows, p.t1 - t);
-    const elements e = row_at(p, row_of(p, t), captured_rows);
-    const results r = out_at(p, row_of(p, t));
+  const ms_int count = p.c1 - p.c0, tile = columns_lie_ready(p.g) ? ROWS : COPIED;
+  for (ms_int t = p.t0; t < p.t1; t += tile) {
+    const bool starts = t == p.t0 && !p.seeded;
+    const ms_int steps = least(tile, p.t1 - t);
+    rows at = {captured_rows, {}, {}, {}};
+    const strip_of_rows s = {at.e.x, at.x_step, at.r.y, at.y_step};
+    tile_at(p, t, steps, tile, s);
+    const rows first = at;
+    if (starts) first_row(p, at.e, at.r, scanned), move(at);
     ms_int j = 0;
     if constexpr (widest >= 4)
-      for (; j + 4 * W <= count; j += 4 * W) panels<4>(p, e, r, steps, j, W, scanned);
+      for (; j + 4 * W <= count; j += 4 * W) panels<4>(p, at, steps - starts, j, W, scanned);
     if constexpr (widest >= 2)
-      for (; j + 2 * W <= count; j += 2 * W) panels<2>(p, e, r, steps, j, W, scanned);
-    for (; j < count; j += W) panels<1>(p, e, r, steps, j, (int)least(W, count - j), scanned);
+      for (; j + 2 * W <= count; j += 2 * W) panels<2>(p, at, steps - starts, j, W, scanned);
+    for (; j < count; j += W) panels<1>(p, at, steps - starts, j, (int)least(W, count - j), scanned);
+    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
   }
 }
+bool fits(const ms_launch* g) { return !turns || g->inner == 1; }
+ms_int buffer_bytes(const ms_launch* g) {
+  return padded(g->inner) * (captured_arrays::bytes + COPIED * (in::bytes + out::bytes));
+}
+#include "parts.h"
 #include "launch.h"

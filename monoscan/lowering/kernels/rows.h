@@ -102,7 +102,7 @@ NOINLINE void scan_line(const elements& e, const results& r, ms_int n, bool seed
 
 // ------------------------------------------------------------------ pieces
 // The loop over a row sees consecutive elements only. A leaf with other strides makes the row go through small tiles,
-// copied in and out. A captured array is constant along a row; a carry is the same in every lane.
+// copied in and out where they must be. A captured array is constant along a row; a carry is the same in every lane.
 static constexpr ms_int TILE = 512;
 ms_int buffer_bytes(const ms_launch*) { return TILE * (in::bytes + out::bytes); }
 bool fits(const ms_launch* g) { return g->inner == 1; }
@@ -118,8 +118,7 @@ void span(const piece& p, bool scanned) {
     const ms_int count = least(tile, p.t1 - t), at = reverse ? p.g->n - t - count : t;
     elements e = {};
     results r = {};
-    if (in_place) point_into_rows(p, at, e.x, r.y);
-    else pack_rows(p, at, count, TILE, e.x, r.y);
+    rows_at(p, at, count, TILE, e.x, r.y);
     const bool seeded = p.seeded || t > p.t0;
     if (want_results && scanned)
       scan_line(e, r, count, seeded, carry, k, p.stream && in_place && at_cache_lines(r.y, reverse ? count : 0));

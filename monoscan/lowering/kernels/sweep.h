@@ -98,7 +98,7 @@ void span(const piece& p, bool scanned) {
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
   ms_int t = p.t0;
-  if (!p.seeded) first_row(p, captured_rows, scanned), ++t;
+  if (!p.seeded) first_row(p, row_at(p, row_of(p, t), captured_rows), out_at(p, row_of(p, t)), scanned), ++t;
   if (t == p.t1) return;
   if constexpr (want_results) {
     const ms_int at = row_of(p, p.t0), next = reverse ? at - 1 : at + 1;
@@ -114,4 +114,7 @@ void span(const piece& p, bool scanned) {
     sweep<false, true>(p, captured_rows, t, false);
   }
 }
+bool fits(const ms_launch*) { return true; }
+ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * (in::bytes + captured_arrays::bytes); }
+#include "parts.h"
 #include "launch.h"

@@ -1,6 +1,6 @@
 // How a launch is cut into tasks. The cut depends on the shape alone.
 #pragma once
-#include "driver.h"
+#include "turned.h"
 
 // ------------------------------------------------------------------ outer axes
 // Where every array begins at one index of the outer axes, in items.
@@ -89,12 +89,15 @@ static bool past_caches(const ms_launch* g) {
 
 void schedule_scan(const ms_launch* g, struct ms_schedule* s) {
   if (!fits(g)) return (void)(s->phases = 0);
+  ms_launch t = *g;
+  if (facts.turns) turn_shape(&t), g = &t;
   const cut c = cut_of(g);
   s->phases = c.parts ? (facts.want_results && facts.guarded ? 3 : 2) : 1;
   s->tasks[0] = c.tasks;
   s->tasks[1] = c.parts ? (facts.want_results ? c.tasks : c.tasks / 2) : 0;
   s->tasks[2] = c.parts ? g->outer_size : 0;
   s->scratch_bytes = (c.parts ? 2 * c.tasks : c.tasks) * c.carry + c.tasks * c.buffer;
+  if (facts.turns) s->scratch_bytes += c.tasks * lines_of(turned_bytes());
 }
 
 // Behind all rows of carries each task has room for where its arrays begin, and its buffer.
@@ -173,7 +176,27 @@ static void half_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int t
   if (g->want_carry) give_carry(p);
 }
 
+// Blocks of rows side by side.
+static void blocks_of_rows(const ms_launch* given, ms_int task) {
+  ms_launch t = *given;
+  turn_shape(&t);
+  const cut c = cut_of(&t);
+  u8* const scratch = (u8*)given->scratch;
+  t = turned(given, scratch + c.tasks * (c.carry + c.buffer) + task * lines_of(turned_bytes()));
+  u8* const memory = scratch + c.tasks * c.carry + task * c.buffer;
+  const ms_int first = t.outer_size * task / c.tasks, last = t.outer_size * (task + 1) / c.tasks;
+  walk w = walk_to(&t, first, memory);
+  piece p = piece_of(&t, c, w, memory);
+  p.carry = scratch + task * c.carry;
+  for (ms_int o = first; o < last; ++o, advance(&t, w)) {
+    p.c1 = rows_of_block(&t, given, w.coordinate);
+    p.seeded = take_init(p);
+    span(p, facts.want_results);
+    if (t.want_carry) give_carry(p);
+  }
+}
 void run_scan(const ms_launch* g, ms_int phase, ms_int task) {
+  if (facts.turns) return blocks_of_rows(g, task);
   const cut c = cut_of(g);
   if (!c.parts) whole_rows(g, c, task);
   else if (facts.want_results) third_of_row(g, c, phase, task);

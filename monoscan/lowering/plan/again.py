@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.fused import held_to, loop_of
 from monoscan.lowering.plan.fused_act import regrouped
+from monoscan.lowering.plan.loops import held_to, loop_of
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec

@@ -11,38 +11,21 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.loops import Estimates, candidates, fastest
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape, Signature
-from monoscan.lowering.render.estimates import HEAVY, prefers_sequential, weight
 from monoscan.lowering.render.rolled import fastest_loop
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.source import unsupported as not_rendered
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 Lowered = TypeVar("Lowered", Program, ArrayProgram)
 
-ROWS_CODE = 80
-"""The most operations of a loop that holds several steps in registers (measured)."""
-
-NARROW_CODE = 300
-"""The most operations of a loop that regroups rows of few columns (measured)."""
-
-COLUMNS_CODE = 1500
-"""The most operations of a loop over columns. Up to here vectors are 5 to 10 times as fast as scalar code, which
-compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and a Kalman filter of 4 states 3.5 ms against
-24, both for about a second of the compiler (500 steps of 64 columns)."""
-
 STRAIGHT_CODE = 1500
 """The most instructions of a combine that is written out, and not as loops (measured)."""
-
-SHORT_STEPS, HEAVY_STEPS = 16, 4
-"""Rows up to this length a scalar loop scans in half the time, for light and for heavy combines (measured)."""
-
-PANEL_VECTORS = 4
-"""The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
 
 
 @attrs.frozen
@@ -57,6 +40,7 @@ class Fused:
         scan: What it computes, for gradients.
         cut: How its work is cut.
         bytes: What it reads and writes, each once.
+        compared: The loops that could run it, if there are several, and their estimates.
     """
 
     leaves: tuple[int, ...]
@@ -66,6 +50,7 @@ class Fused:
     scan: AlignedScan
     cut: Cut
     bytes: int
+    compared: Estimates = ()
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -149,26 +134,17 @@ def _kernel(
     steps = problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     spec: Spec
+    compared: Estimates = ()
     if isinstance(program, ArrayProgram):
         spec = RolledSpec(restricted(program, leaves), **known)
         if not problem.options.shapeless:
             spec = attrs.evolve(spec, loop=fastest_loop(spec.program, inner * rows, vector_bytes))
     else:
-        spec = straight(problem, KernelSpec(restricted(program, leaves), **known), leaves, inner)
+        own = KernelSpec(restricted(program, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
+        kernels = candidates(problem, own, own, inner)
+        spec, compared = fastest(kernels, steps, inner, rows)
     moved = _bytes(problem, leaves, emit)
-    return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved)
-
-
-def straight(problem: Problem, spec: KernelSpec, leaves: tuple[int, ...], inner: int) -> KernelSpec:
-    """A kernel of straight-line code with its loop."""
-    spec = attrs.evolve(spec, ordinary=tuple(problem.ordinary[i] for i in leaves))
-    spec = attrs.evolve(spec, loop=_loop(problem, inner, spec.width))
-    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if _too_short(problem, spec) else held_to(spec)
-
-
-def held_to(spec: KernelSpec) -> KernelSpec:
-    """A kernel with its loop, or in order where that loop would be slow or cannot tell where it broke an answer."""
-    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if too_large(spec) or not regroups_safely(spec) else spec
+    return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved, compared)
 
 
 def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
@@ -176,32 +152,6 @@ def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> 
     read = [(problem.stored[i], layout.with_length(layout.batch[i], layout.length) + layout.event[i]) for i in leaves]
     written = [(problem.results[i], layout.result_shape(i)) for i in emit] if problem.options.results else []
     return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)
-
-
-def too_large(spec: KernelSpec) -> bool:
-    """Whether vector code would spill its registers, or take the compiler seconds."""
-    code = _operations(spec.combine)
-    if spec.loop is Loop.ROWS:
-        return prefers_sequential(spec) or code > ROWS_CODE
-    return code > (NARROW_CODE if spec.loop is Loop.NARROW else COLUMNS_CODE)
-
-
-def _operations(program: Program) -> int:
-    """The operations of a program; in vectors each entry of a table is one."""
-    return sum(len(instr.args) - 1 if instr.op is Op.LOOKUP else 1 for instr in program.code)
-
-
-def _too_short(problem: Problem, spec: KernelSpec) -> bool:
-    """Whether rows are over before vectors of consecutive steps have paid for their start."""
-    few = problem.layout.length <= (HEAVY_STEPS if weight(spec) >= HEAVY else SHORT_STEPS)
-    return spec.loop is Loop.ROWS and few and not problem.options.shapeless
-
-
-def regroups_safely(spec: Spec) -> bool:
-    """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
-    if isinstance(spec, RolledSpec):
-        return True
-    return spec.loop not in (Loop.ROWS, Loop.NARROW) or spec.watch is not None
 
 
 def _aligned(problem: Problem, spec: Spec) -> AlignedScan:
@@ -223,21 +173,6 @@ def element_dtype(problem: Problem, leaf: int) -> str:
     """What a kernel reads: halves as they are stored, everything else as it is combined."""
     stored, promoted = problem.stored[leaf], problem.results[leaf]
     return dtypes.lane(stored if stored == promoted else promoted)
-
-
-def _loop(problem: Problem, inner: int, width: int) -> Loop:
-    if problem.options.strategy == "sequential":
-        return Loop.SEQUENTIAL
-    if problem.options.shapeless and problem.layout.axis < problem.layout.rank:
-        inner = max(inner, width)  # the loops for narrow rows take no others
-    return loop_of(inner, width)
-
-
-def loop_of(inner: int, width: int) -> Loop:
-    """The loop of an inner axis of this length."""
-    if inner < width:
-        return Loop.ROWS if inner == 1 else Loop.NARROW
-    return Loop.PANELS if inner <= PANEL_VECTORS * width else Loop.SWEEP
 
 
 def columns_of(aligned: list[Shape], lead: Shape, scan: int) -> int:

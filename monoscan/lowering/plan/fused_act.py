@@ -10,21 +10,14 @@ from monoscan import dtypes
 from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
 from monoscan.lowering.plan.cut import cut
-from monoscan.lowering.plan.fused import (
-    PANEL_VECTORS,
-    Fused,
-    columns_of,
-    element_dtype,
-    restricted,
-    straight,
-    too_large,
-)
+from monoscan.lowering.plan.fused import Fused, columns_of, element_dtype, restricted
 from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.loops import candidates, fastest
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.kernel import unsupported
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 
 def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = True) -> tuple[Fused, ...] | str:
@@ -100,14 +93,11 @@ def _kernel(
         vector_bytes=vector_bytes,
         flush=flush,
     )
-    found = None
-    if problem.options.strategy != "sequential":
-        found = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
-    if found is not None:
-        found = straight(problem, found, leaves, inner)
-    spec = _in_order(problem, spec, inner) if found is None or found.loop is Loop.SEQUENTIAL else found
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), _bytes(problem, acts, leaves, emit))
+    products = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
+    spec, compared = fastest(candidates(problem, spec, products, inner), steps, inner, rows)
+    moved = _bytes(problem, acts, leaves, emit)
+    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
 
 def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) -> KernelSpec | None:
@@ -149,16 +139,6 @@ def _shapes(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> lis
     layout = acts.joint
     read = [_padded(layout, layout.batch[i], layout.length) for i in leaves]
     return read + [_padded(layout, acts.given[i], 1) for i in states if acts.given is not None]
-
-
-def _in_order(problem: Problem, spec: KernelSpec, inner: int) -> KernelSpec:
-    """The kernel with its loop, which goes from state to state: vectors of columns, or else one at a time."""
-    options = problem.options
-    if options.shapeless and problem.joint.axis < problem.joint.rank:
-        inner = max(inner, spec.width)
-    wide = attrs.evolve(spec, loop=Loop.PANELS if inner <= PANEL_VECTORS * spec.width else Loop.SWEEP)
-    narrow = options.strategy == "sequential" or inner < spec.width or too_large(wide)
-    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if narrow else wide
 
 
 def _bytes(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:

@@ -232,6 +232,9 @@ class Plan:
             which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
             first, *more = [_kernel(kernel)] if isinstance(kernel, Fused) else _launches(kernel)
             lines += [f"  kernel    {which if len(self.kernels) > 1 else ''}{first}", *more]
+            if isinstance(kernel, Fused) and kernel.compared:
+                times = ", ".join(f"{loop.value} {_time(taken)}" for loop, taken in kernel.compared)
+                lines.append(f"  estimates {times}")
         if self.restart is not None:
             lines.append(
                 f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
@@ -292,6 +295,11 @@ def _kernel(kernel: Fused) -> str:
     parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
     threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"
     return f"loop {spec.loop.value}, {width}{tile}; {parts} in time, {threads}; {_bytes(kernel.bytes)}"
+
+
+def _time(nanoseconds: float) -> str:
+    number = nanoseconds / 1e3
+    return f"{number:.2g} us" if number < 99.5 else f"{number / 1e3:.2g} ms"
 
 
 def _bytes(number: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from monoscan.lowering.program.cost_table import cycles, instructions
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
@@ -25,23 +27,89 @@ def weight(spec: KernelSpec) -> int:
 
 
 def combine_cycles(spec: KernelSpec) -> float:
-    """Cycles of one combine of a vector of elements, roughly."""
-    return cycles(spec.program(spec.tree), spec.width) / 2 + 1
+    """Cycles of one combine of a vector of elements, or in order of one element, roughly."""
+    width = 1 if spec.loop is Loop.SEQUENTIAL else spec.width
+    return cycles(spec.program(spec.computed), width) / 2 + 1
 
 
-NANOSECONDS = {
-    Loop.ROWS: (0.1, 0.2), Loop.PANELS: (0.06, 0.05), Loop.SWEEP: (0.1, 0.05), Loop.NARROW: (0.08, 0.1),
-    Loop.SEQUENTIAL: (0.2, 0.3),
+@attrs.frozen
+class Pace:
+    """Nanoseconds of a loop (measured with 16 lanes at 3.5 GHz): for a vector of elements, in order for one element.
+
+    Args:
+        lane: For each lane that is read or written.
+        event_lane: The same of leaves of several lanes, which stand between each other.
+        cycle: For each cycle of a combine.
+        row: For the start of a row, or of what goes down the rows side by side.
+        vector: For each vector besides.
+    """
+
+    lane: float
+    event_lane: float
+    cycle: float
+    row: float
+    vector: float = 0.0
+
+
+PACES = {
+    Loop.ROWS: Pace(1.6, 4.5, 1.5, 15), Loop.NARROW: Pace(1.3, 3.2, 0.64, 30), Loop.PANELS: Pace(1.4, 3.5, 0.25, 30),
+    Loop.SHORT: Pace(3.8, 6.2, 0.5, 160), Loop.SWEEP: Pace(0.8, 0.8, 0.4, 30),
+    Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
 }  # fmt: skip
-"""For each lane that is read or written, and for each cycle of a combine (measured with 8 lanes at 3.5 GHz)."""
+
+SIDE_BY_SIDE = 32
+"""So many short rows go down side by side."""
+
+SPILLS = 5
+"""From so many lanes on the loop along a row holds its vectors in memory, and takes twice as long to combine them."""
+
+
+def _moving(spec: KernelSpec) -> float:
+    """Nanoseconds in which one vector of elements comes and goes."""
+    pace = PACES[spec.loop]
+    read = spec.read if spec.loop is Loop.SEQUENTIAL or spec.action else spec.tree
+    leaves = [spec.element[leaf].lanes for leaf in read] + [
+        spec.state[leaf].lanes for leaf, _ in zip(spec.emit, spec.results, strict=False)
+    ]
+    return pace.vector + sum(lanes * (pace.lane if lanes == 1 else pace.event_lane) for lanes in leaves)
+
+
+def _combining(spec: KernelSpec) -> float:
+    """Nanoseconds of the combines of one vector of elements."""
+    spills = spec.loop is Loop.ROWS and len(spec.lanes_of(spec.tree)) >= SPILLS
+    return PACES[spec.loop].cycle * combine_cycles(spec) * (2 if spills else 1)
 
 
 def nanoseconds(spec: KernelSpec) -> float:
     """Nanoseconds for one element, within a factor of two or three."""
-    moved = len(spec.lanes_of(spec.tree)) + sum(spec.state[i].lanes for i in spec.emit)
-    lane, cycle = NANOSECONDS[spec.loop]
-    total = lane * moved + cycle * combine_cycles(spec)
-    return total if spec.loop is Loop.SEQUENTIAL else total * 8 / spec.width
+    # A vector of whole rows is combined by shifts, four times or so.
+    total = _moving(spec) + _combining(spec) * (4 if spec.loop is Loop.NARROW else 1)
+    return total if spec.loop is Loop.SEQUENTIAL else total / spec.width
+
+
+def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> float:
+    """Nanoseconds of a whole scan in one thread.
+
+    Args:
+        spec: The kernel, with its loop.
+        steps: The length of the scan axis.
+        inner: How many columns lie side by side.
+        rows: How many scans of such rows there are.
+    """
+    start, moving, combining, width = PACES[spec.loop].row, _moving(spec), _combining(spec), spec.width
+    if spec.loop is Loop.SEQUENTIAL:
+        return rows * inner * (start + steps * (moving + combining))
+    if spec.loop is Loop.ROWS:
+        whole, rest = divmod(steps, 4 * width)
+        # What is left of a row is scanned vector by vector, each by shifts.
+        return rows * (start + whole * 4 * (moving + combining) + -(-rest // width) * (12 + 5 * combine_cycles(spec)))
+    if spec.loop is Loop.NARROW:
+        lines = max(width // inner, 1)
+        shifts = (lines - 1).bit_length() + 2
+        return rows * (start + -(-steps // lines) * (moving + shifts * combining))
+    if spec.loop is Loop.SHORT:
+        return -(-rows // SIDE_BY_SIDE) * start + -(-rows // width) * steps * (moving + combining)
+    return rows * -(-inner // width) * (start + steps * (moving + combining))
 
 
 def backward_nanoseconds(operations: int, moved: int, scalar: bool) -> float:

@@ -16,6 +16,7 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
+    Loop.SHORT: "row_blocks.h",
     Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
@@ -88,12 +89,13 @@ typedef operation::{"element" if spec.action else "state"} element;
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, arity, captured = self.spec, len(self.spec.element), len(self.spec.capture_dtypes)
-        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS)
+        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
         yield "has_identity", spec.identity is not None and not spec.inclusive
         yield from (("want_results", spec.want_results), ("from_end", spec.reverse and not by_column))
-        yield "can_part", not self.scalar and spec.watch is not None
+        yield "can_part", not self.scalar and spec.loop is not Loop.SHORT and spec.watch is not None
+        yield "turns", spec.loop is Loop.SHORT
         yield "guarded", bool(self.watched)
         if not self.scalar:
             yield "whole_watch", spec.watch is not None and spec.watch.whole
@@ -115,7 +117,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         if spec.loop is Loop.ROWS:
             yield from (("length", 8 if heavy and few <= 4 else 4), ("fold_length", 8 if few <= 2 and not heavy else 4))
             yield from (("paired", few <= 4 and not heavy), ("heavy", heavy))
-        if spec.loop is Loop.PANELS:
+        if spec.loop in (Loop.PANELS, Loop.SHORT):
             # As many vectors as leave registers for the work.
             widest = 4 if few <= 2 else 2 if few <= 4 else 1
             yield "widest", widest if weight(spec) <= INLINE_LIMIT else 1

@@ -40,6 +40,7 @@ class Loop(str, enum.Enum):
     PANELS = "panels"  # inner of a few vectors: they go down the rows, their states in registers
     SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
+    SHORT = "short"  # inner == 1: a vector holds the same step of several rows, which go down side by side
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
     BATCH = "batch"  # a vector holds the same lane of several elements, each of another row, in exact fold order
@@ -215,7 +216,7 @@ class KernelSpec(ScanSpec[Program]):
     @cached_property
     def columns(self) -> int:
         """The most columns that the loop takes beside each other; 0 for any number."""
-        return {Loop.ROWS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
+        return {Loop.ROWS: 1, Loop.SHORT: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
 
 
 def _lanes(leaves: Iterable[Leaf]) -> tuple[range, ...]:

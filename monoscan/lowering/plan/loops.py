@@ -1,0 +1,97 @@
+"""Which loop a kernel of straight-line code runs: the fastest by measured costs of those that can."""
+
+from __future__ import annotations
+
+import attrs
+
+from monoscan.lowering.plan.cut import Cut, cut
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Op, Program
+from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseconds
+from monoscan.lowering.render.spec import KernelSpec, Loop
+
+ROWS_CODE = 80
+"""The most operations of a loop that holds several steps in registers (measured)."""
+
+NARROW_CODE = 300
+"""The most operations of a loop that regroups rows of few columns (measured)."""
+
+COLUMNS_CODE = 1500
+"""The most operations of a loop over columns. Up to here vectors are 5 to 10 times as fast as scalar code, which
+compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and a Kalman filter of 4 states 3.5 ms against
+24, both for about a second of the compiler (500 steps of 64 columns)."""
+
+PANEL_VECTORS = 4
+"""The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
+
+Estimates = tuple[tuple[Loop, float], ...]
+"""Loops and the nanoseconds that they should take, the fastest first."""
+
+
+def candidates(problem: Problem, ordered: KernelSpec, regrouped: KernelSpec | None, inner: int) -> list[KernelSpec]:
+    """The kernels that can run what was asked, each with its loop.
+
+    Args:
+        problem: What was asked.
+        ordered: The kernel that goes from state to state.
+        regrouped: The one that combines parts of a row as well; ``None`` if the order must be kept.
+        inner: How many columns lie side by side.
+    """
+    options, layout, width = problem.options, problem.joint, ordered.width
+    in_order = attrs.evolve(ordered, loop=Loop.SEQUENTIAL)
+    if options.strategy == "sequential":
+        return [in_order]
+    if options.shapeless and layout.axis < layout.rank:
+        inner = max(inner, width)  # the loops for narrow rows take no others
+    if inner >= width:
+        wide = attrs.evolve(regrouped or ordered, loop=loop_of(inner, width))
+        return [in_order if too_large(wide) else wide]
+    found = [] if regrouped is None else [attrs.evolve(regrouped, loop=loop_of(inner, width))]
+    if not options.shapeless:
+        found.append(attrs.evolve(ordered, loop=Loop.SHORT if inner == 1 else Loop.PANELS))
+    found = [each for each in found if not too_large(each) and regroups_safely(each)]
+    return found[:1] or [in_order] if options.shapeless else [*found, in_order]
+
+
+def fastest(kernels: list[KernelSpec], steps: int, inner: int, rows: int) -> tuple[KernelSpec, Estimates]:
+    """The kernel that should take the least time, and what was compared."""
+    if len(kernels) == 1 or steps * inner * rows == 0:
+        return kernels[0], ()
+    taken = [scan_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in kernels]
+    compared = sorted(zip(taken, kernels, strict=True), key=lambda pair: pair[0])
+    return compared[0][1], tuple((kernel.loop, time) for time, kernel in compared)
+
+
+def _threads(cut: Cut) -> float:
+    """What two threads gain: of a row in parts some is done twice."""
+    return 1.0 if cut.tasks == 1 else 2.0 if cut.parts == 1 else 1.5
+
+
+def loop_of(inner: int, width: int) -> Loop:
+    """The loop of an inner axis of this length."""
+    if inner < width:
+        return Loop.ROWS if inner == 1 else Loop.NARROW
+    return Loop.PANELS if inner <= PANEL_VECTORS * width else Loop.SWEEP
+
+
+def held_to(spec: KernelSpec) -> KernelSpec:
+    """A kernel with its loop, or in order where that loop would be slow or cannot tell where it broke an answer."""
+    return attrs.evolve(spec, loop=Loop.SEQUENTIAL) if too_large(spec) or not regroups_safely(spec) else spec
+
+
+def too_large(spec: KernelSpec) -> bool:
+    """Whether vector code would spill its registers, or take the compiler seconds."""
+    code = _operations(spec.combine)
+    if spec.loop is Loop.ROWS:
+        return prefers_sequential(spec) or code > ROWS_CODE
+    return code > (NARROW_CODE if spec.loop is Loop.NARROW else COLUMNS_CODE)
+
+
+def _operations(program: Program) -> int:
+    """The operations of a program; in vectors each entry of a table is one."""
+    return sum(len(instr.args) - 1 if instr.op is Op.LOOKUP else 1 for instr in program.code)
+
+
+def regroups_safely(spec: KernelSpec) -> bool:
+    """Whether a loop that regroups can tell where it broke an answer; one that keeps the order need not."""
+    return spec.loop not in (Loop.ROWS, Loop.NARROW) or spec.watch is not None

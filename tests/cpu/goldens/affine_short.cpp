@@ -1,0 +1,37 @@
+#define MS_WIDTH 8
+#define MS_MASK i32
+#define MS_FLUSH 1
+#define BULK INLINE  // what moves whole states
+#define COMBINE INLINE
+#include "ops.h"
+
+template <class V> struct op {
+  typedef typename V::f32 f32;
+  struct state {
+    f32 s0, s1;
+  };
+  struct captures {};
+  INLINE state combine(state l, state r, captures) {
+    const f32 v4 = r.s0 * l.s0;
+    const f32 v5 = r.s0 * l.s1;
+    const f32 v6 = v5 + r.s1;
+    return {v4, v6};
+  }
+};
+typedef op<vectors> operation;
+
+typedef operation::state element;
+static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
+    can_part = false, turns = true, guarded = true, whole_watch = false, action = false, begins = false,
+    packs_captures = true;
+static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 2, carry_bytes = 8, result_bytes = 8,
+    widest = 4;
+static constexpr double nanoseconds = 2.06, first_part = 0.23076923076923075, second_part = 0.3846153846153846;
+#include "state.h"
+typedef leaves<leaf<0, float32, &element::s0>, leaf<1, float32, &element::s1>> in;
+typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
+typedef constants<numbers<>> captured_arrays;
+typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>,
+    lane<1, float32, &state::s1, 4, 1, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>> registers;
+static constexpr carry_facts carried[] = {{0, 1, 4, 0}, {1, 1, 4, 4}};
+#include "row_blocks.h"
