@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.model import Arrays, Call, Combine, Peer, Problem
+from benchmarks.options import FORWARD, Options
 from benchmarks.problems import add, affine, keep_right, scan_reference, wide
 
 Compute = Callable[..., Any]
@@ -71,16 +72,24 @@ def _states(alone: bool) -> tuple[str, tuple[int, ...] | None]:
     return ("the states", (1,)) if alone else ("every leaf", None)
 
 
-def monoscan(problem: Problem, strategy: str = "auto", compiled: bool = True, place: Compute = as_mlx) -> Peer:
+def monoscan(
+    problem: Problem,
+    strategy: str = "auto",
+    compiled: bool = True,
+    place: Compute = as_mlx,
+    options: Options = FORWARD,
+) -> Peer:
     """`monoscan.scan` with the built-in operator, of inputs that `place` lays out."""
     name = AUTO if strategy == "auto" else f"{AUTO} {strategy}"
 
     def build(arrays: Arrays, axis: int) -> Call:
         ms = import_module("monoscan")
-        operator = problem.made(ms)
-        return mlx_call(lambda *x: ms.scan(operator, _tree(x), axis=axis, strategy=strategy), arrays, compiled, place)
+        operator, given = problem.made(ms), {"axis": axis, "strategy": strategy, **options.of_scan()}
+        return mlx_call(lambda *x: ms.scan(operator, _tree(x), **given), arrays, compiled, place)
 
-    return Peer(name + _mode(compiled), "monoscan", "every leaf", build, scan_reference(problem.combine))
+    return Peer(
+        name + _mode(compiled), "monoscan", "every leaf", build, options.answer(scan_reference(problem.combine))
+    )
 
 
 def monoscan_custom(problem: Problem, identity: tuple[float, ...]) -> Peer:

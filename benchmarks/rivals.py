@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.model import Arrays, Call, Peer, Problem
+from benchmarks.options import FORWARD, Options
 from benchmarks.peers import AUTO, Compute, as_mlx, jax_call, mlx_call
 from benchmarks.problems import scan_reference
 
@@ -23,30 +24,34 @@ def other_inputs(peer: Peer, name: str, change: Callable[[Arrays], Arrays]) -> P
     return Peer(ALSO + name, peer.package, peer.evaluates, lambda x, axis: peer.build(change(x), axis), None)
 
 
-def jax_states(problem: Problem, identity: tuple[Any, ...], leaves: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+def jax_states(
+    problem: Problem, identity: tuple[Any, ...], leaves: tuple[Any, ...], axis: int, options: Options = FORWARD
+) -> tuple[Any, ...]:
     """The scan by `jax.lax.scan`, to be traced by JAX; halves are added up in float32, as everywhere."""
     jax = import_module("jax")
     dtypes = [np.result_type(x.dtype, *(x.dtype for x in leaves[:i])) for i, x in enumerate(leaves)]
 
     def step(total: Any, now: Any) -> tuple[Any, Any]:
+        before = total
         total = problem.combine(total, tuple(x.astype(t.dtype) for x, t in zip(now, total, strict=True)))
-        return total, tuple(t.astype(dtype) for t, dtype in zip(total, dtypes, strict=True))
+        shown = total if options.inclusive else before
+        return total, tuple(t.astype(dtype) for t, dtype in zip(shown, dtypes, strict=True))
 
     moved = tuple(jax.numpy.moveaxis(x, axis, 0) for x in leaves)
     start = tuple(
         jax.numpy.broadcast_to(jax.numpy.asarray(one).astype(_accumulating(dtype)), x.shape[1:])
         for one, x, dtype in zip(identity, moved, dtypes, strict=True)
     )
-    return tuple(jax.numpy.moveaxis(x, 0, axis) for x in jax.lax.scan(step, start, moved)[1])
+    return tuple(jax.numpy.moveaxis(x, 0, axis) for x in jax.lax.scan(step, start, moved, reverse=options.reverse)[1])
 
 
-def jax_loop(problem: Problem, identity: tuple[Any, ...]) -> Peer:
+def jax_loop(problem: Problem, identity: tuple[Any, ...], options: Options = FORWARD) -> Peer:
     """`jax.lax.scan` of the formula, jitted."""
 
     def build(arrays: Arrays, axis: int) -> Call:
-        return jax_call(lambda *leaves: jax_states(problem, identity, leaves, axis), arrays)
+        return jax_call(lambda *leaves: jax_states(problem, identity, leaves, axis, options), arrays)
 
-    return Peer(JAX_LOOP, "jax", "every leaf", build, scan_reference(problem.combine))
+    return Peer(JAX_LOOP, "jax", "every leaf", build, options.answer(scan_reference(problem.combine)))
 
 
 def _accumulating(dtype: Any) -> Any:
@@ -63,17 +68,11 @@ def numpy_scan(problem: Problem, scan: Callable[..., np.ndarray]) -> Peer:
     return Peer("NumPy", "numpy", "every leaf", build, scan_reference(problem.combine))
 
 
-def mlx_own(problem: Problem, name: str, place: Compute = as_mlx) -> Peer:
-    """A scan of MLX's, such as `mx.cumsum`; of bools in int8, for the extremes take no bools."""
+def mlx_own(problem: Problem, name: str, place: Compute = as_mlx, options: Options = FORWARD) -> Peer:
+    """A scan of MLX's, such as `mx.cumsum`, of each leaf."""
 
     def build(arrays: Arrays, axis: int) -> Call:
-        scan = getattr(mx, name)
+        scan, given = getattr(mx, name), {"axis": axis, **options.of_scan()}
+        return mlx_call(lambda *leaves: tuple(scan(x, **given) for x in leaves), arrays, compiled=True, place=place)
 
-        def compute(x: mx.array) -> tuple[mx.array]:
-            if x.dtype == mx.bool_:
-                return (scan(x.view(mx.uint8), axis=axis).view(mx.bool_),)
-            return (scan(x, axis=axis),)
-
-        return mlx_call(compute, arrays, compiled=True, place=place)
-
-    return Peer(f"mx.{name}", "mlx", "every leaf", build, scan_reference(problem.combine))
+    return Peer(f"mx.{name}", "mlx", "every leaf", build, options.answer(scan_reference(problem.combine)))
