@@ -203,6 +203,18 @@ def test_states_that_products_hold_are_exclusive_and_finite_as_in_order() -> Non
     np.testing.assert_allclose(np.array(before[:, 1:]), np.array(states[:, :-1]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_row_that_is_copied_in_tiles_has_the_bits_of_one_that_is_not(reverse: bool) -> None:
+    n = 1300  # more than two tiles, the last one shorter
+    gate, wide, b = mx.random.uniform(shape=(1,)), mx.random.uniform(shape=(n, 2)), mx.random.normal((n,))
+    same, apart = mx.broadcast_to(gate, (n,)), wide[:, 0]
+    for a in (same, apart):
+        expected = ms.act(ms.Affine(), (mx.contiguous(a), b), reverse=reverse)
+        assert mx.array_equal(ms.act(ms.Affine(), (a, b), reverse=reverse), expected)
+        turned = ms.act(ms.Affine(), (b, a), reverse=reverse)
+        assert mx.array_equal(turned, ms.act(ms.Affine(), (b, mx.contiguous(a)), reverse=reverse))
+
+
 def test_numbers_of_begin_come_from_the_table_too() -> None:
     def halved(rate: float) -> ms.Semigroup:
         action = ms.Action(lambda s, x: s * rate + x * 0.3, lambda x: x * (rate + 0.1))
