@@ -149,6 +149,15 @@ bool lines_lie_ready(const ms_launch* g) {
   for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_lines(g->outputs[i], facts.out.at[i], g->inner);
   return all;
 }
+// Row by row where the items of one lie side by side, else column by column: the longer loop is the inner one.
+static void gather_lines(const leaf_facts& f, u8* b, const u8* x, const ms_array& a, ms_int inner, ms_int count) {
+  const ms_int row = inner * f.bytes();
+  if (a.inner == f.lanes && side_by_side(a, f)) return copy_packed((int)row, b, row, x, a.axis * f.size, count);
+  for (ms_int j = 0; j < inner; ++j)
+    for (int k = 0; k < f.lanes; ++k)
+      copy_items(f.size, b + (j * f.lanes + k) * f.size, inner * f.lanes, x + (j * a.inner + k * a.lane) * f.size,
+                 a.axis, count);
+}
 void lines_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, bool* shared, u8** y) {
   const bool first = at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
   const ms_int inner = p.g->inner, room = padded_to(tile * inner, facts.width);
@@ -161,8 +170,7 @@ void lines_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x
     const bool ready = shared[f.index] || lies_in_lines(a, f, inner);
     x[f.index] = ready ? from : b;
     if (ready || stays(a, first)) continue;
-    for (ms_int t = 0; t < count; ++t)
-      gather(f, b + t * inner * f.bytes(), from + t * a.axis * f.size, a.inner, a.lane, inner);
+    gather_lines(f, b, from, a, inner, count);
   }
   for (int i = 0; i < facts.out.count; ++i, b += room * facts.out.at[i - 1].bytes()) {
     const leaf_facts& f = facts.out.at[i];
