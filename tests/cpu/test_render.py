@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import attrs
+import mlx.core as mx
 import operators
 import pytest
 from loop_driver import compile_source
@@ -132,3 +133,14 @@ def test_dropped_leaves_are_nowhere_in_the_source() -> None:
     source = render(spec)
     assert "carry_facts carried[] = {{1, " in source  # leaf 1 alone
     assert " s0;" not in source
+
+
+def test_many_large_functions_are_called() -> None:
+    def text(k: int) -> str:
+        matrix = mx.zeros((4, k, k))
+        return ms.explain(ms.SemiringMatMul(ms.Log()), matrix, act=True, state=mx.zeros((k,))).source
+
+    assert text(2).count(" logaddexp(") == 2
+    assert "called_logaddexp" not in text(2)
+    assert text(4).count("called_logaddexp(") == 12
+    assert " logaddexp(" not in text(4)

@@ -76,7 +76,9 @@ class _Backward:
         captured = [(f"c{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.captures) for k in range(leaf.lanes)]
         state = self._lanes("l", range(len(self.state)))
         first = [f"o.{name}" for name, _ in (*element, *captured)] + [f"g.{name}" for name, _ in live]
-        lines, results = emit.statements(step, [*(f"o.{name}" for name, _ in state), *first], "o.")
+        lines, results = emit.statements(
+            step, [*(f"o.{name}" for name, _ in state), *first], "o.", calls=emit.called(step)
+        )
         given = [(f"d{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.adjoint.outputs) for k in range(leaf.lanes)]
         given = [(name, dtype) for (name, _), dtype in zip(given, self._held(), strict=True)]
         targets = [*(f"left.{name}" for name, _ in live), *(f"d.{name}" for name, _ in given)]
@@ -124,7 +126,7 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
         if self.adjoint.seeded:
             return
         for start in self.programs[1:]:
-            lines, results = emit.statements(start, names, "o.", "b")
+            lines, results = emit.statements(start, names, "o.", "b", emit.called(start))
             yield from lines
             yield from (f"d.{target} = {value};" for (target, _), value in zip(given, results, strict=True))
             return

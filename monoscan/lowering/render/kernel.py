@@ -79,7 +79,7 @@ class _Kernel:
 #define COMBINE {combine}
 #include "{emit.header(*spec.programs(self.leaves))}"
 
-{operator(spec, self.leaves, self.lanes, family)}
+{operator(spec, self.leaves, self.lanes, family, calls=True)}
 typedef operation::{"element" if spec.action else "state"} element;
 {declare(self._facts())}
 #include "state.h"

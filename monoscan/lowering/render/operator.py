@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from monoscan.lowering.program.ir import Program
-from monoscan.lowering.render.emit import TYPES, family_types, literal, number_lanes, statements
+from monoscan.lowering.render.emit import TYPES, called, family_types, literal, number_lanes, statements
 from monoscan.lowering.render.spec import KernelSpec
 
 
-def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], family: str) -> str:
+def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], family: str, calls: bool = False) -> str:
     """The struct, a template on the family of its values.
 
     Args:
@@ -18,6 +18,7 @@ def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], famil
         leaves: Those that combine computes.
         held: The lanes of the state, in order.
         family: ``vectors`` or ``scalars``: what the loop works with.
+        calls: Large functions are called where there are many.
     """
     step, *others = spec.programs(tuple(leaves))
     element = element_lanes(spec, spec.read) if spec.action else []
@@ -29,9 +30,9 @@ template <class V> struct op {{
 {members(state)}
   }};
 {_element(element) if spec.action else ""}  struct captures {{{_block(members([*captured(spec), *number_members(spec, leaves)]))}}};
-  INLINE state combine({_function(spec, step, leaves, held)}
+  INLINE state combine({_function(spec, step, leaves, held, calls)}
   }}
-{_begin(spec, others, leaves, held)}{_identity(spec, held)}}};
+{_begin(spec, others, leaves, held, calls)}{_identity(spec, held)}}};
 typedef op<{family}> operation;
 """
 
@@ -48,13 +49,14 @@ def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, st
     return [(f"{letter}{lane}", spec.element[leaf].dtype) for leaf in leaves for lane in spec.element_lanes[leaf]]
 
 
-def _function(spec: KernelSpec, program: Program, leaves: Sequence[int], held: Sequence[int]) -> str:
+def _function(spec: KernelSpec, program: Program, leaves: Sequence[int], held: Sequence[int], calls: bool) -> str:
     """The parameters and the body of a program that yields a state."""
     begins = not program.arity
     names = [] if begins else [f"l.s{lane}" for lane in range(len(spec.dtypes))]
     names += [f"r.{name}" for name, _ in element_lanes(spec, range(len(spec.element)))]
     names += [f"k.{name}" for name, _ in captured(spec)]
-    lines, results = statements(program, names, "k.", "b" if begins else "n")
+    called_ones = called(program) if calls else frozenset()
+    lines, results = statements(program, names, "k.", "b" if begins else "n", called_ones)
     if tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
@@ -70,8 +72,8 @@ def _element(lanes: Sequence[tuple[str, str]]) -> str:
     return f"  struct element {{\n{members(lanes)}\n  }};\n"
 
 
-def _begin(spec: KernelSpec, others: Sequence[Program], leaves: Sequence[int], held: Sequence[int]) -> str:
-    functions = (_function(spec, program, leaves, held) for program in others)
+def _begin(spec: KernelSpec, others: Sequence[Program], leaves: Sequence[int], held: Sequence[int], calls: bool) -> str:
+    functions = (_function(spec, program, leaves, held, calls) for program in others)
     return "".join(f"  INLINE state begin({function}\n  }}\n" for function in functions)
 
 
