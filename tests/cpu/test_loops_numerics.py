@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import operators
 import pytest
@@ -12,6 +13,7 @@ from ir_oracle import fold_in_order
 from loop_driver import Call, store_dtype
 from selection import thinned
 
+import monoscan as ms
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import KernelSpec, Loop, unsupported
 
@@ -259,3 +261,15 @@ def test_storage_of_a_fold_needs_no_outputs() -> None:
     for got, want in zip(answer.carries, scan.carries, strict=True):
         assert got.dtype == np.dtype(store_dtype("float32"))
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-6)
+
+
+def test_long_sums_in_rows_err_less_than_sums_in_order() -> None:
+    """Blocks are added up: 2^24 + 1 is no float32, and in order ones add up to no more than 2^24."""
+    x = np.random.default_rng(3).uniform(size=1 << 18).astype(np.float32)
+    want = np.cumsum(x, dtype=np.float64)
+    in_order = np.abs(np.cumsum(x) - want).max()
+    assert np.abs(np.array(ms.scan(ms.Sum(), mx.array(x))) - want).max() < in_order / 2
+    assert np.abs(np.array(ms.fold(ms.Sum(), mx.array(x))) - want[-1]) < in_order / 8
+    large = np.ones(1 << 16, np.float32)
+    large[0] = 1 << 24
+    assert ms.fold(ms.Sum(), mx.array(large)).item() > (1 << 24) + len(large) - 200
