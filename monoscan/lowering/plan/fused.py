@@ -13,6 +13,7 @@ from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.loops import Estimates, candidates, fastest
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.plan.products import loops_are_faster
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape, Signature
@@ -72,7 +73,9 @@ def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fuse
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    kernels = computed(problem, vector_bytes, problem.arrays if _rolls(problem) else problem.program, flush)
+    kernels = computed(
+        problem, vector_bytes, problem.arrays if _rolls(problem, vector_bytes) else problem.program, flush
+    )
     if isinstance(kernels, str):
         return kernels
     return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
@@ -89,14 +92,15 @@ def computed(
     return tuple(_kernel(problem, program, emit, vector_bytes, flush) for emit in _alike(problem))
 
 
-def _rolls(problem: Problem) -> bool:
+def _rolls(problem: Problem, vector_bytes: int) -> bool:
     """Whether the array program runs, by loops: where straight-line code would be too long, or there is none."""
     if problem.arrays is None or problem.options.strategy == "sequential":
         return problem.program is None
     if problem.program is None:
         return True
     looks_up = any(instr.op is Op.LOOKUP for instr in problem.program.code)  # lane by lane in loops too
-    return instructions(problem.program) > STRAIGHT_CODE and not looks_up
+    too_long = instructions(problem.program) > STRAIGHT_CODE or loops_are_faster(problem, vector_bytes)
+    return too_long and not looks_up
 
 
 def _alike(problem: Problem) -> list[tuple[int, ...]]:
