@@ -113,7 +113,7 @@ def test_cheap_steps_are_not_copied_into_columns() -> None:
     assert backward._columns(cheap, (100, 64), 0)
 
 
-def seen(operator: ms.Semigroup) -> Adjoint:
+def seen(operator: ms.Semigroup, leaves: int = 2) -> Adjoint:
     """The adjoint that a gradient runs."""
     found: list[Adjoint] = []
     honest = backward._spec
@@ -121,5 +121,19 @@ def seen(operator: ms.Semigroup) -> Adjoint:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backward, "COMPILED", Cache(16))
         patch.setattr(backward, "_spec", lambda adjoint, *rest: (found.append(adjoint), honest(adjoint, *rest))[1])
-        mx.vjp(lambda x: ms.scan(operator, (x, x), axis=1)[1], [x], [x])
+        patch.setattr(backward, "_launch", lambda *_: None)  # array operations stand in for it
+        mx.vjp(lambda x: ms.scan(operator, (x,) * leaves, axis=1, strategy="sequential")[-1], [x], [x])
     return found[0]
+
+
+def test_long_steps_over_columns_are_vector_code() -> None:
+    def combine(l: mx.array, r: mx.array) -> mx.array:
+        x = l * r
+        for _ in range(150):
+            x = x * l + r * x
+        return x
+
+    adjoint = seen(ms.monoid(lambda l, r: (combine(l[0], r[0]),)), leaves=1)
+    assert len(adjoint.step.code) > 500
+    weights = [mx.ones((9, 64))] * (len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights))
+    assert backward._spec(adjoint, [*weights, mx.ones((1, 64))], columns=True, rows=0).vector_bytes

@@ -12,6 +12,7 @@ import pytest
 import monoscan as ms
 from monoscan.lowering import planner
 from monoscan.lowering.plan.plan import Kernels, Plan
+from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 
@@ -330,3 +331,14 @@ def test_the_estimates_that_were_compared_are_shown_the_least_first() -> None:
     assert sorted(time for _, time in kernel.compared) == [time for _, time in kernel.compared]
     assert re.search(r"estimates rows [0-9.]+ [um]s, sequential [0-9.]+ [um]s, short [0-9.]+ [um]s\n", str(plan))
     assert "estimates" not in str(ms.explain(ms.Affine(), (x, x), strategy="sequential"))
+
+
+@pytest.mark.parametrize(
+    ("k", "shape", "rolled"),
+    [(4, (9,), False), (5, (9,), True), (5, (9, 64), False), (7, (9, 64), True), (7, (64, 9), True)],
+)
+def test_products_of_matrices_are_loops_where_those_are_faster(k: int, shape: tuple[int, ...], rolled: bool) -> None:
+    axis = int(shape == (64, 9))
+    for operator in (ms.MatMul(), ms.SemiringMatMul(ms.MaxPlus())):
+        (kernel,) = ms.explain(operator, mx.zeros((*shape, k, k)), axis=axis).kernels
+        assert isinstance(kernel.spec, RolledSpec) is rolled

@@ -57,6 +57,23 @@ INLINE void put_items(u8* at, ms_int stride, ms_int j, [[maybe_unused]] int m, V
     for (int i = 0; i < m; ++i) p[(j + i) * stride] = b[i];
   }
 }
+// Many lanes call what reads and writes items that do not stand in order: written out each time they would be most of
+// the code.
+static constexpr bool calls = pointers > 24;
+template <class D> NOINLINE auto get_apart(const u8* at, ms_int stride, ms_int j, int m) {
+  return get_items<D, false>(at, stride, j, m);
+}
+template <class D, class V> NOINLINE void put_apart(u8* at, ms_int stride, ms_int j, int m, V v) {
+  put_items<D, false>(at, stride, j, m, v);
+}
+template <class D, bool ready> INLINE auto get_lane(const u8* at, ms_int stride, ms_int j, int m) {
+  if constexpr (calls && !ready && !scalar_code) return get_apart<D>(at, stride, j, m);
+  else return get_items<D, ready>(at, stride, j, m);
+}
+template <class D, bool ready, class V> INLINE void put_lane(u8* at, ms_int stride, ms_int j, int m, V v) {
+  if constexpr (calls && !ready && !scalar_code) put_apart<D>(at, stride, j, m, v);
+  else put_items<D, ready>(at, stride, j, m, v);
+}
 
 // Several lanes that lie side by side, column by column, come and go as those of a leaf.
 template <class A, class each> struct packed;
@@ -126,11 +143,11 @@ INLINE void read_lanes(const rows& p, ms_int j, int m, S& s, seq<k...>) {
     leaf_of<A>::load((const typename A::item*)p.at[A::place] + j * A::lanes, s);
   } else if constexpr (add)
     ((s.*A::template member<k> +=
-      get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
+      get_lane<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
      ...);
   else
     ((s.*A::template member<k> =
-          get_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
+          get_lane<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[A::number], j, m)),
      ...);
 }
 template <bool ready, bool add, class S, class... A>
@@ -142,8 +159,8 @@ template <class A, bool ready, int... k>
 INLINE void write_lanes(const rows& p, ms_int j, int m, const gradients& d, seq<k...>) {
   if constexpr (as_leaf<A, ready>) leaf_of<A>::store((typename A::item*)p.at[A::place] + j * A::lanes, d);
   else
-    (put_items<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m,
-                                         d.*A::template member<k>),
+    (put_lane<typename A::dtype, ready>(p.at[A::place + k], p.along_inner[inputs + A::number], j, m,
+                                        d.*A::template member<k>),
      ...);
 }
 template <bool ready, class... A> INLINE void write(const rows& p, arrays<A...>, ms_int j, int m, const gradients& d) {
@@ -154,7 +171,7 @@ template <class A, class S, int... k> INLINE void take_lanes(const rows& p, ms_i
   typedef typename A::item item;
   const ms_array& a = p.q->g->inits[A::number];
   const item* const x = (const item*)a.data + p.q->init[A::number];
-  ((s.*A::template member<k> = get_items<typename A::dtype, false>((const u8*)(x + k * a.lane), a.inner, j, m)), ...);
+  ((s.*A::template member<k> = get_lane<typename A::dtype, false>((const u8*)(x + k * a.lane), a.inner, j, m)), ...);
 }
 template <class S, class... A>
 INLINE void take(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
@@ -165,7 +182,7 @@ template <class A, int... k> INLINE void give_lanes(const rows& p, ms_int j, int
   typedef typename A::item item;
   const ms_array& a = p.q->g->carries[A::number];
   item* const y = (item*)a.data + p.q->carry_out[A::number];
-  (put_items<typename A::dtype, false>((u8*)(y + k * a.lane), a.inner, j, m, g.*A::template member<k>), ...);
+  (put_lane<typename A::dtype, false>((u8*)(y + k * a.lane), a.inner, j, m, g.*A::template member<k>), ...);
 }
 template <class... A>
 INLINE void give(const rows& p, arrays<A...>, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
