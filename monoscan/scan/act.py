@@ -109,7 +109,7 @@ def prepare(
         elements.check_leaves(question, elems, leaves)
         start, given = (None, None) if state is None else start_of(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([x.dtype for x in leaves])
-    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
+    key = ("act", captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
     plan: Plan | None = PLANS.find(key)
     if plan is None:
         question = Question(asked, captures, structure)

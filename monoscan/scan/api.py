@@ -86,7 +86,8 @@ def scan(
     asked = call.options(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
-    check_start("scan", monoid, init, state)
+    if state is not None or isinstance(monoid, Aggregator):
+        check_start("scan", monoid, init, state)
     if isinstance(monoid, Aggregator):
         results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
     else:
@@ -131,7 +132,8 @@ def fold(
         array(7, dtype=float32)
     """
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
-    check_start("fold", monoid, init, state)
+    if state is not None or isinstance(monoid, Aggregator):
+        check_start("fold", monoid, init, state)
     if isinstance(monoid, Aggregator):
         return aggregate.fold(monoid, elems, axis, state, asked, stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]

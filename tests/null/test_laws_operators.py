@@ -73,6 +73,7 @@ COMPOSITES: list[ms.Semigroup] = [
     ms.Via(ms.Max(), lambda x: -x, lambda x: -x),
 ]
 BASES = {
+    "Aggregator",
     "Action", "Monoid", "Semigroup", "Facts", "CustomMonoid", "CustomSemigroup", "monoid", "Semiring", "MaxPlus", "MinPlus",
     "Log", "Boolean", "annotations",
 }  # fmt: skip

@@ -398,3 +398,12 @@ def test_outputs_may_be_trees() -> None:
     found = ms.scan(spans, mx.array(x))
     assert tree.flatten(found)[1] == (dict, ("low", "span"), (tree.LEAF, (tuple, (tree.LEAF, tree.LEAF))))
     close(found["span"][0], np.maximum.accumulate(x) - np.minimum.accumulate(x))
+
+
+def test_an_aggregator_is_not_taken_for_a_scan_of_its_operator() -> None:
+    x = mx.array([1.0, 3.0, 8.0])
+    (_, means), count = ms.scan(ms.Mean(), ms.Mean().embed(x)), ms.scan(ms.Sum(), x)
+    total = ms.aggregator(lambda x: x, ms.Sum(), lambda s, x: s)
+    assert ms.scan(total, x).tolist() == count.tolist() == [1, 4, 12]
+    np.testing.assert_allclose(np.array(ms.scan(ms.Mean().aggregator(), x)), [1, 2, 4], rtol=1e-6)
+    np.testing.assert_allclose(np.array(means), [1, 2, 4], rtol=1e-6)
