@@ -15,12 +15,13 @@ from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
 from benchmarks.report import Row, judge, load_average, to_json, to_markdown
+from benchmarks.steps import STEPWISE
 from benchmarks.sweep import SWEEP
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
 from benchmarks.wide import WIDE
 
-SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, CLIFFS, SWEEP)}
+SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, CLIFFS, SWEEP)}
 BROKEN = ("wrong", "failed")
 
 
