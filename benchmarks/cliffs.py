@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 from attrs import evolve
 
 from benchmarks import cliff_problems as problems
-from benchmarks import grad, peers, rivals, wide
+from benchmarks import grad, peers, rivals, tangents, wide
 from benchmarks.kernels import slowest_against
 from benchmarks.model import Arrays, Bar, Case, Peer, Problem, Reference, Suite, size_text
 from benchmarks.problems import AFFINE, WHOLE_DECAY, add, sequential
@@ -108,6 +109,11 @@ def _gradients_of_layers(arrays: Arrays, axis: int) -> Arrays:
     return below / passed, before * later
 
 
+def _by_mlx(a: Any, b: Any, axis: int) -> Any:
+    """What is seen by running products and sums of MLX's own."""
+    return mx.cumsum(b * mx.cumprod(a, axis=axis, inclusive=False), axis=axis)
+
+
 def _composites() -> list[Case]:
     problem = problems.LAYERS
 
@@ -118,12 +124,16 @@ def _composites() -> list[Case]:
         operator = ms.monoid(problems.semidirect, identity=(1.0, 0.0))
         return lambda a, b: ms.scan(operator, (a, b), axis=axis)[1]
 
+    def by_mlx(_: Any, axis: int) -> Callable[..., Any]:
+        return lambda a, b: _by_mlx(a, b, axis)
+
     def by_jax(a: Any, b: Any, axis: int) -> Any:
         return rivals.jax_states(problem, (1, 0), (a, b), axis)[1]
 
     builds = {
         peers.AUTO: ("monoscan", grad.on_mlx(of_operator)),
         BY_HAND: ("monoscan", grad.on_mlx(by_hand)),
+        "mx.cumprod, mx.cumsum": ("mlx", grad.on_mlx(by_mlx)),
         rivals.JAX_LOOP: ("jax", grad.on_jax(by_jax)),
     }
     reference = Reference(_gradients_of_layers)
@@ -131,7 +141,8 @@ def _composites() -> list[Case]:
         Peer(name, package, "both gradients", lambda arrays, axis, build=build: build(arrays, axis, ""), reference)
         for name, (package, build) in builds.items()
     )
-    return [_case("composites", problem, (100_000, 32), 0, racers, ", gradient")]
+    shapes = (((100_000, 32), 0), ((4096, 128), 1), ((64, 8192), 1))
+    return [_case("composites", problem, shape, axis, racers, ", gradient") for shape, axis in shapes]
 
 
 def _sizes() -> list[Case]:
@@ -165,7 +176,7 @@ def _sizes() -> list[Case]:
     return made
 
 
-CASES = (*_subnormals(), *_complexes(), *_few_rows(), *_wide(), *_composites(), *_sizes())
+CASES = (*_subnormals(), *_complexes(), *_few_rows(), *_wide(), *_composites(), *tangents.cases(), *_sizes())
 
 
 def _over(other: str, required: float) -> tuple[Bar, ...]:
@@ -184,7 +195,7 @@ def _bars() -> tuple[Bar, ...]:
         cases = [case for case in CASES if case.group == group]
         bars.append(Bar(f"{group}: auto over our best strategy, worst", 1.3, worst(cases, of_ours=True), False))
         bars.append(Bar(f"{group}: auto over the best alternative, worst", 1, worst(cases, of_ours=False), False))
-    over = ((NEAR_ONE, 1.15), (FLOAT32, 2.5), (BY_HAND, 1.3))
+    over = ((NEAR_ONE, 1.15), (FLOAT32, 2.5), (BY_HAND, 1.3), (tangents.DUAL, 2))
     return (*bars, *(bar for other, required in over for bar in _over(other, required)))
 
 
