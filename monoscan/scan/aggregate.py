@@ -1,28 +1,20 @@
-"""Aggregators in three passes over arrays: ``prepare`` by ``mx.vmap``, the states by `act`, ``present`` by ``mx.vmap``."""
+"""Aggregators: in one pass by a kernel, or in three by array operations."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors, tree
-from monoscan.cache import PLANS
-from monoscan.lowering.plan import shapeless
-from monoscan.lowering.plan.plan import Plan
+from monoscan import errors
+from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Options
-from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.trace.reads.captures import Captures, capture
-from monoscan.lowering.trace.roles import Role
-from monoscan.monoids import copies
-from monoscan.monoids.aggregator import Aggregator, element, exact
-from monoscan.monoids.inputs import given
+from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan import act, call
-from monoscan.scan.inputs import TIMED, Inputs, lay_out, listed
-from monoscan.scan.positions import Types, analyse
+from monoscan.scan.fuse import Fusion
+from monoscan.scan.pass_plan import PassPlan
+from monoscan.scan.passes import pass_over
 from monoscan.tree import Tree
 
 Stream = Any
@@ -33,30 +25,59 @@ def scan(
 ) -> tuple[Tree, Tree | None]:
     """The outputs, and the last state where it is wanted."""
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        pass_ = _pass(aggregator, inputs, axis, state, asked)
-        elems, start = pass_.elements(), pass_.start()
-        ys, last = act.run(asked, aggregator.operator, elems, start, pass_.axis)
-        outputs = pass_.present(pass_.states(ys))
-        return outputs, pass_.last(last) if asked.return_carry else None
+        over = pass_over(aggregator, inputs, axis, state, asked)
+        found = _fused(Fusion(over, asked))
+        if found is not None:
+            return found
+        ys, last = act.run(asked, aggregator.operator, over.elements(), over.start(), over.axis)
+        return over.present(over.states(ys)), over.last(last) if asked.return_carry else None
 
 
 def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, stream: Stream) -> Tree:
     """The output of the last state."""
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        pass_ = _pass(aggregator, inputs, axis, state, asked)
-        pass_.check_fold()
-        elems, start, operator = pass_.elements(), pass_.start(), aggregator.operator
+        over = pass_over(aggregator, inputs, axis, state, asked)
+        over.check_fold()
+        found = _fused(Fusion(over, asked))
+        if found is not None:
+            return over.present_last(found[1])
+        elems, start, operator = over.elements(), over.start(), aggregator.operator
         if _on_itself(operator):
-            last = call.run(asked, operator, elems, pass_.axis, start, None)[1]
+            last = call.run(asked, operator, elems, over.axis, start, None)[1]
         else:
-            last = act.run(_with_carry(asked), operator, elems, start, pass_.axis)[1]
-        return pass_.present_last(pass_.last(last))
+            last = act.run(_with_carry(asked), operator, elems, start, over.axis)[1]
+        return over.present_last(over.last(last))
 
 
-def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> Plan:
-    """The plan of the states."""
-    pass_ = _pass(aggregator, inputs, axis, state, asked)
-    return act.prepare(asked, aggregator.operator, pass_.elements(), pass_.start(), pass_.axis)[0]
+def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> PassPlan:
+    """What would run, and why."""
+    over = pass_over(aggregator, inputs, axis, state, asked)
+    kernel = _kernel(Fusion(over, asked))
+    if isinstance(kernel, Fused):
+        return PassPlan(over, asked, kernel)
+    states = act.prepare(asked, aggregator.operator, over.elements(), over.start(), over.axis)[0]
+    return PassPlan(over, asked, None, kernel, states)
+
+
+def _fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
+    """What a kernel finds; ``None`` where there is none."""
+    kernel = _kernel(fusion)
+    return fusion.run(kernel) if isinstance(kernel, Fused) else None
+
+
+def _kernel(fusion: Fusion) -> Fused | str:
+    """The kernel, or why there is none.
+
+    Raises:
+        StrategyError: It is what the caller asks for.
+    """
+    kernel = fusion.kernel()
+    if isinstance(kernel, str) and fusion.asked.strategy == "kernel":
+        raise errors.StrategyError(
+            f"{fusion.over.where}: strategy='kernel' cannot run it: {kernel}. Use strategy=\"auto\"; explain() says what it "
+            "chooses and why."
+        )
+    return kernel
 
 
 def _on_itself(operator: Any) -> bool:
@@ -66,189 +87,3 @@ def _on_itself(operator: Any) -> bool:
 
 def _with_carry(asked: Options) -> Options:
     return call.options(asked.call, reverse=asked.reverse, return_carry=True, strategy=asked.strategy)
-
-
-def _pass(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> Pass:
-    where = f"[{asked.call}] {aggregator.name}"
-    if shapeless.tracing():
-        raise errors.StrategyError(
-            f"{where} has no plan that fits every size, as mx.compile(..., shapeless=True) asks. Compile without "
-            "shapeless=True: each shape is traced anew then."
-        )
-    found = listed(aggregator, inputs, asked.call)
-    geometry = lay_out(aggregator, found, axis, asked.call)
-    captures = capture(aggregator, asked.call)
-    leaves, form = ([], None) if state is None else _state(state, where)
-    typed = tuple((dtypes.name_of(s.dtype), tuple(s.shape)) for s in leaves)
-    key = ("aggregator", captures.key, geometry, form, typed, where)
-    types: Types = PLANS.get(key, lambda: analyse(aggregator, geometry.one, form, typed, where))
-    batch = None if state is None else tuple(types.batch_of(shape, i) for i, (_, shape) in enumerate(typed))
-    geometry = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, init=batch))
-    _check_state(where, geometry)
-    return Pass(aggregator, captures, geometry, types, [given(x) for x in found], leaves, where)
-
-
-def _state(state: Tree, where: str) -> tuple[list[mx.array], tree.Structure]:
-    leaves, form = tree.flatten(state)
-    leaves = [mx.array(x) if isinstance(dtypes.number(x), (bool, int, float, complex)) else x for x in leaves]
-    if not leaves or not all(isinstance(x, mx.array) for x in leaves):
-        raise errors.TreeError(f"{where} expects a state of arrays; got {tree.describe(state)}.")
-    return leaves, form
-
-
-def _check_state(where: str, geometry: Inputs) -> None:
-    layout = geometry.layout
-    try:
-        mx.broadcast_shapes(*layout.batch, *(layout.init or ()), ())
-    except ValueError as error:
-        own, held = (", ".join(map(str, shapes)) for shapes in (layout.batch, layout.init or ()))
-        raise errors.ScanError(
-            f"{where} batch shapes of the state and of inputs must broadcast (the scan axis and event axes removed); got a "
-            f"state of {held}, and inputs of {own}."
-        ) from error
-
-
-@attrs.frozen(eq=False)
-class Pass:
-    """One pass over inputs.
-
-    Args:
-        aggregator: The aggregator.
-        captures: The arrays that it captures.
-        geometry: Where inputs and the state lie.
-        types: What its functions return.
-        inputs: The inputs as given; of the position, what stands for it.
-        leaves: The leaves of the state before the first position; none without one.
-        where: What messages begin with.
-    """
-
-    aggregator: Aggregator
-    captures: Captures
-    geometry: Inputs
-    types: Types
-    inputs: list[Any]
-    leaves: list[mx.array]
-    where: str
-
-    @property
-    def axis(self) -> int:
-        """The scan axis."""
-        return self.geometry.layout.axis
-
-    @property
-    def rank(self) -> int:
-        """The number of axes of positions."""
-        return self.geometry.rank
-
-    @property
-    def lead(self) -> Shape:
-        """The axes of positions in full."""
-        layout = self.geometry.layout
-        batch = tuple(mx.broadcast_shapes(*layout.batch, *(layout.init or ()), ()))
-        return layout.with_length(batch, layout.length)
-
-    def aligned(self) -> list[mx.array]:
-        """The inputs in the dtypes in which they are computed with."""
-        return [exact(x) for x in self.geometry.align(self.inputs)]
-
-    def elements(self) -> Tree:
-        """The elements, with all axes of copies."""
-        types, operator = self.types, self.aggregator.operator
-        events = operator.events(types.structure)
-        layout = self.geometry.layout
-        if 0 in self.lead:
-            lead = layout.with_length((1,) * layout.rank, layout.length) if layout.length == 0 else self.lead
-            leaves = [mx.zeros(lead + leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in types.elements]
-        else:
-            found = self._mapped("prepare", self._element, self.aligned(), self.rank)
-            leaves = tree.flatten(found)[0]
-        rows = zip(leaves, events, strict=True)
-        return tree.unflatten(types.structure, [copies.with_axes(x, e, self.rank, types.copies) for x, e in rows])
-
-    def start(self) -> Tree | None:
-        """The state before the first position, with all axes of copies."""
-        if not self.leaves:
-            return None
-        rows = enumerate(zip(self.leaves, self.types.states, strict=True))
-        return tree.unflatten(self.types.form, [self._first(s, len(c), len(e), i) for i, (s, (c, e)) in rows])
-
-    def _first(self, s: mx.array, number: int, event: int, leaf: int) -> mx.array:
-        if s.ndim < number + event:
-            s = mx.expand_dims(s, list(range(number + event - s.ndim)))
-        return copies.with_axes(s, event, s.ndim - number - event, self.types.copies)
-
-    def states(self, found: Tree) -> Tree:
-        """The states at all positions, each with its own axes of copies."""
-        return self._cut(found, self.lead)
-
-    def last(self, found: Tree) -> Tree:
-        """The last state."""
-        return self._cut(found, (*self.lead[: self.axis], *self.lead[self.axis + 1 :]))
-
-    def _cut(self, found: Tree, lead: Shape) -> Tree:
-        types = self.types
-        leaves = tree.flatten(found)[0]
-        shaped = []
-        for s, (own, event) in zip(leaves, types.states, strict=True):
-            padded = (1,) * (types.copies - len(own)) + own
-            shaped.append(mx.broadcast_to(s, lead + padded + event).reshape(lead + own + event))
-        return tree.unflatten(types.form, shaped)
-
-    def present(self, states: Tree) -> Tree:
-        """The outputs of all positions."""
-        if 0 in self.lead:
-            leaves = [mx.zeros(self.lead + leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self.types.outputs]
-            return tree.unflatten(self.types.output, leaves)
-        return self._presented(states, self.aligned(), self.rank)
-
-    def present_last(self, state: Tree) -> Tree:
-        """The output of the last state, of which the inputs that have a time axis are no part."""
-        layout = self.geometry.layout
-        arrays = []
-        for i, (kind, leaf) in enumerate(zip(self.geometry.kinds, self.geometry.one, strict=True)):
-            if kind == "fixed":
-                arrays.append(exact(self.geometry.without_time(self.inputs[i], i)))
-            else:
-                arrays.append(exact(mx.zeros((1,) * layout.rank + leaf.shape, dtypes.by_name(leaf.dtype))))
-        return self._presented(state, arrays, self.rank - 1)
-
-    def check_fold(self) -> None:
-        """Refuses a ``present`` that reads what is not there after the last position.
-
-        Raises:
-            ScanError: It does.
-        """
-        rows = zip(self.types.reads, self.geometry.kinds, strict=True)
-        read = [i for i, (reads, kind) in enumerate(rows) if reads and kind != "fixed"]
-        if read:
-            what = (
-                "the position" if self.geometry.kinds[read[0]] != TIMED else f"input {read[0]}, which has a time axis"
-            )
-            raise errors.ScanError(
-                f"{self.where}: present reads {what}, and a fold presents the state after all of them. Give it by ms.fixed, or "
-                "take the last output of scan."
-            )
-
-    def _presented(self, states: Tree, inputs: Sequence[mx.array], rank: int) -> Tree:
-        found = self._mapped("present", self._output, [*tree.flatten(states)[0], *inputs], rank)
-        rows = zip(tree.flatten(found)[0], self.types.outputs, strict=True)
-        return tree.unflatten(self.types.output, [y.astype(dtypes.by_name(leaf.dtype)) for y, leaf in rows])
-
-    def _element(self, aggregator: Aggregator, *inputs: mx.array) -> Tree:
-        return element(aggregator, inputs, self.where)
-
-    def _output(self, aggregator: Aggregator, *both: mx.array) -> Tree:
-        number = len(self.types.states)
-        return aggregator.present(tree.unflatten(self.types.form, both[:number]), *both[number:])
-
-    def _mapped(self, part: str, function: Callable[..., Tree], arrays: Sequence[mx.array], rank: int) -> Tree:
-        """A function of the aggregator and one position on all positions."""
-        number, held = len(arrays), list[mx.array]()
-        if self.types.ruled:  # whose rules see nothing but arguments
-            held = [mx.expand_dims(c, list(range(rank))) for c in self.captures.operands]
-
-        def one(*xs: mx.array) -> Tree:
-            return function(self.captures.rebuild(xs[number:]) if held else self.aggregator, *xs[:number])
-
-        with Role(self.where, part, "arrays of one position"):
-            return copies.on_positions(one, [*arrays, *held], rank, f"{self.where}: {part}", self.types.ruled)

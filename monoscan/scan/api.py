@@ -9,7 +9,6 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors
 from monoscan.lowering.plan import shapeless
-from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
@@ -224,7 +223,7 @@ def explain(
     event: int | tuple[int, ...] = 0,
     state_event: int | tuple[int, ...] = 0,
     length: int | None = None,
-) -> Plan:
+) -> Any:
     """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
 
     Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
@@ -248,7 +247,7 @@ def explain(
         length (int, optional): As in `loop`. Default: ``None``.
 
     Returns:
-        Plan: The plan.
+        Plan: The plan; of an aggregator a `PassPlan`, which prints likewise.
 
     Raises:
         ScanError: As in `scan` and `act`; or there is a ``state`` of no act, or an ``init`` of one.

@@ -20,6 +20,26 @@ _HINT = "`event` of the aggregator says how many trailing axes of an input belon
 
 
 @attrs.frozen
+class Held:
+    """A leaf of a state at one position.
+
+    Args:
+        copies: Its axes of copies.
+        event: Its event axes.
+        dtype: The dtype in which it adds up.
+    """
+
+    copies: Shape
+    event: Shape
+    dtype: str
+
+    @property
+    def shape(self) -> Shape:
+        """All axes."""
+        return self.copies + self.event
+
+
+@attrs.frozen
 class Types:
     """The types of elements, states and outputs at one position.
 
@@ -27,9 +47,10 @@ class Types:
         structure: The tree of an element.
         elements: Its leaves, with their axes of copies.
         form: The tree of a state.
-        states: For each of its leaves the axes of copies and of the event.
+        states: Its leaves.
         output: The tree of an output.
         outputs: Its leaves, in the dtypes of results.
+        computed: The same in the dtypes that ``present`` returns.
         reads: For each input whether ``present`` reads it.
         ruled: Whether a function has derivatives of its own.
     """
@@ -37,21 +58,21 @@ class Types:
     structure: Structure
     elements: tuple[Leaf, ...]
     form: Structure
-    states: tuple[tuple[Shape, Shape], ...]
+    states: tuple[Held, ...]
     output: Structure
     outputs: tuple[Leaf, ...]
+    computed: tuple[Leaf, ...]
     reads: tuple[bool, ...]
     ruled: bool
 
     @property
     def copies(self) -> int:
         """The most axes of copies that a leaf has."""
-        return max(len(own) for own, _ in self.states)
+        return max(len(held.copies) for held in self.states)
 
     def batch_of(self, shape: Shape, leaf: int) -> Shape:
         """The batch axes of a leaf of a state that is given."""
-        own, event = self.states[leaf]
-        return shape[: max(len(shape) - len(own) - len(event), 0)]
+        return shape[: max(len(shape) - len(self.states[leaf].shape), 0)]
 
 
 Start = Sequence[tuple[str, Shape]]
@@ -97,9 +118,10 @@ def analyse(aggregator: Aggregator, one: Sequence[Leaf], form: Structure | None,
         structure,
         tuple(Leaf(dtypes.name_of(x.dtype), tuple(x.shape)) for x in elements),
         form,
-        tuple((c, tuple(s.shape[len(c) :])) for c, s in zip(own, leaves, strict=True)),
+        tuple(Held(c, tuple(s.shape[len(c) :]), dtypes.name_of(s.dtype)) for c, s in zip(own, leaves, strict=True)),
         shown,
         tuple(Leaf(name, tuple(y.shape)) for name, y in zip(rounded, outputs, strict=True)),
+        tuple(Leaf(dtypes.name_of(y.dtype), tuple(y.shape)) for y in outputs),
         tuple(f"i{k}" in read for k in range(len(exact))),
         stops.has_own_rules(drawing) or stops.has_own_rules(stops.draw(exact, elements)),
     )
@@ -108,7 +130,7 @@ def analyse(aggregator: Aggregator, one: Sequence[Leaf], form: Structure | None,
 def _state(operator: Any, made: Tree, form: Structure | None, given: Start, where: str) -> Tree:
     """A state after an element."""
     if form is None:
-        return copies.begun(operator, made, 0, where)
+        return _settled(operator, copies.begun(operator, made, 0, where), made, where)
     action = operator.right
     if action.template is not None and tree.flatten_like(action.template, form) is None:
         raise errors.TreeError(
@@ -124,4 +146,16 @@ def _state(operator: Any, made: Tree, form: Structure | None, given: Start, wher
             )
         event_shape = shape[len(shape) - event :]
         leaves.append(mx.zeros(own + event_shape, dtypes.by_name(dtypes.accumulation(name))))
-    return copies.moved(operator, tree.unflatten(form, leaves), made, 0, where)
+    return _settled(operator, tree.unflatten(form, leaves), made, where)
+
+
+def _settled(operator: Any, state: Tree, made: Tree, where: str) -> Tree:
+    """The state in the dtypes that it keeps from one element to the next."""
+    while True:
+        after = copies.moved(operator, state, made, 0, where)
+        if [s.dtype for s in tree.flatten(after)[0]] == [s.dtype for s in tree.flatten(state)[0]]:
+            return after
+        wider = tree.map_leaves(lambda s, t: s if s.dtype == t.dtype else s + t, state, after)
+        if [s.dtype for s in tree.flatten(wider)[0]] == [s.dtype for s in tree.flatten(state)[0]]:
+            return wider  # act says what it thinks of that
+        state = wider

@@ -95,7 +95,9 @@ bool at_cache_lines(u8* const* y, ms_int end) {
 }
 
 // ------------------------------------------------------------------ columns
-static bool lies_in_columns(const ms_array& a, const leaf_facts& f) { return a.inner == f.lanes && side_by_side(a, f); }
+static bool lies_in_columns(const ms_array& a, const leaf_facts& f) {
+  return a.inner == (f.alike ? 0 : f.lanes) && side_by_side(a, f);
+}
 bool columns_lie_ready(const ms_launch* g) {
   bool all = true;
   for (int i = 0; i < facts.in.count; ++i) {
@@ -112,7 +114,7 @@ void point_into_columns(const piece& p, ms_int t, const u8** x) {
     const leaf_facts& f = facts.in.at[i];
     const ms_array& a = p.g->inputs[f.index];
     x[f.index] = input_of(p, f) + (t * a.axis + p.c0 * a.inner) * f.size;
-    if (!lies_in_columns(a, f)) gather(f, b, x[f.index], a.inner, a.lane, p.c1 - p.c0), x[f.index] = b;
+    if (!lies_in_columns(a, f)) gather(f, b, x[f.index], a.inner, a.lane, f.alike ? 1 : p.c1 - p.c0), x[f.index] = b;
     b += width * f.bytes();
   }
 }

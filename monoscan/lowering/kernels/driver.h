@@ -17,9 +17,11 @@ struct piece {
   lot* across;  // rows that stand as columns, tile by tile; null: columns as they lie in memory
 };
 
-// What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item.
+// What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item; whether all columns
+// have the same element.
 struct leaf_facts {
   int index, lanes, size;
+  bool alike = false;
   constexpr int bytes() const { return lanes * size; }
 };
 struct leaf_list {

@@ -9,7 +9,7 @@
 // The number of its array, its dtype there, and which members of the state hold its lanes.
 template <int number, class D, auto first, auto... others> struct leaf {
   typedef typename D::item item;
-  static constexpr int index = number, lanes = 1 + sizeof...(others), bytes = lanes * (int)sizeof(item);
+  static constexpr int index = number, lanes = 1 + sizeof...(others), step = lanes, bytes = lanes * (int)sizeof(item);
   static constexpr bool wide = sizeof(item) >= 4;
   static constexpr leaf_facts facts = {number, lanes, (int)sizeof(item)};
   typedef upto<lanes> each;
@@ -111,6 +111,10 @@ template <int number, class D, auto first, auto... others> struct leaf {
     for (int i = 0; i < W; ++i) b[i] = value;
     return D::load(b);
   }
+  template <class S, int... k> INLINE void load_alike(const item* x, S& s, seq<k...>) {
+    if constexpr (sizeof(item) > 1) ((s.*member<k> = splat<decltype(D::load(x))>(D::get(x[k]))), ...);
+    else spread(x, 1, s, each{});
+  }
   // From rows, one a lane, `pitch` items apart.
   template <class S, int... k> INLINE void load_rows(const item* row, ms_int pitch, S& s, seq<k...>) {
     ((s.*member<k> = D::load(row + k * pitch)), ...);
@@ -123,4 +127,13 @@ template <int number, class D, auto first, auto... others> struct leaf {
     ((s.*member<k> = D::get(p[k * lane])), ...);
   }
   template <class S, int... k> INLINE void put(item* p, const S& s, seq<k...>) { ((p[k] = D::put(s.*member<k>)), ...); }
+};
+
+// A leaf of which all columns have the same element.
+template <class L> struct alike : L {
+  typedef typename L::item item;
+  static constexpr int step = 0;
+  static constexpr leaf_facts facts = {L::index, L::lanes, (int)sizeof(item), true};
+  template <class S> INLINE void load(const item* p, S& s) { L::load_alike(p, s, typename L::each()); }
+  template <class S> INLINE void load_part(const item* p, int, S& s) { load(p, s); }
 };

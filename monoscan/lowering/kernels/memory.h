@@ -23,10 +23,10 @@ template <class... L> struct leaves {
   static constexpr int count = sizeof...(L), bytes = (0 + ... + L::bytes);
   static constexpr leaf_facts facts[] = {L::facts..., {}};
   template <class S> BULK void load(const elements& e, ms_int i, S& s) {
-    (L::load((const typename L::item*)e.x[L::index] + i * L::lanes, s), ...);
+    (L::load((const typename L::item*)e.x[L::index] + i * L::step, s), ...);
   }
   template <class S> BULK void load_part(const elements& e, ms_int i, int m, S& s) {
-    (L::load_part((const typename L::item*)e.x[L::index] + i * L::lanes, m, s), ...);
+    (L::load_part((const typename L::item*)e.x[L::index] + i * L::step, m, s), ...);
   }
   template <class S> BULK void store([[maybe_unused]] const results& r, [[maybe_unused]] ms_int i, const S& s) {
     (L::store((typename L::item*)r.y[L::index] + i * L::lanes, s), ...);

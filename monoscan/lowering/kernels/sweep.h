@@ -114,7 +114,12 @@ void span(const piece& p, bool scanned) {
     sweep<false, true>(p, captured_rows, t, false);
   }
 }
-bool fits(const ms_launch*) { return true; }
+bool fits(const ms_launch* g) {
+  bool all = true;
+  for (int i = 0; i < in::count; ++i)
+    all = all && (!in::facts[i].alike || g->inner == 1 || g->inputs[in::facts[i].index].inner == 0);
+  return all;
+}
 ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * (in::bytes + captured_arrays::bytes); }
 #include "parts.h"
 #include "launch.h"

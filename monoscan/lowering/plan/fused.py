@@ -145,7 +145,7 @@ def _kernel(
             spec = attrs.evolve(spec, loop=fastest_loop(spec.program, inner * rows, vector_bytes))
     else:
         own = KernelSpec(restricted(program, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
-        kernels = candidates(problem, own, own, inner)
+        kernels = candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
         spec, compared = fastest(kernels, steps, inner, rows)
     moved = _bytes(problem, leaves, emit)
     return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved, compared)

@@ -70,12 +70,12 @@ def _kernel(
     states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
     own = attrs.evolve(
         scan,
-        program=_on(scan.scalar, states, leaves),
+        program=on_leaves(scan.scalar, states, leaves),
         emit=tuple(states.index(i) for i in emit),
         results=tuple(scan.results[i] for i in emit if i in scan.shown),
         want_results=emit[0] in scan.shown,
         combine=None if scan.combine is None else restricted(scan.combine, leaves),
-        begin=None if scan.begin is None else _on(scan.begin, states, leaves),
+        begin=None if scan.begin is None else on_leaves(scan.begin, states, leaves),
     )
     lead, steps = _lead(acts, emit[0]), acts.joint.length
     inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
@@ -95,7 +95,7 @@ def _kernel(
     )
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     products = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
-    spec, compared = fastest(candidates(problem, spec, products, inner), steps, inner, rows)
+    spec, compared = fastest(candidates(problem.options, problem.joint.axis < problem.joint.rank, spec, products, inner), steps, inner, rows)
     moved = _bytes(problem, acts, leaves, emit)
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
@@ -123,7 +123,7 @@ def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
     return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 
 
-def _on(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
+def on_leaves(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
     """A step, or what begins a state, on some leaves of states and elements."""
     first = program.arity + program.rights
     kept = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from monoscan.lowering.plan.cut import Cut, cut
-from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Op, Program
 from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseconds
 from monoscan.lowering.render.spec import KernelSpec, Loop
@@ -28,23 +28,26 @@ Estimates = tuple[tuple[Loop, float], ...]
 """Loops and the nanoseconds that they should take, the fastest first."""
 
 
-def candidates(problem: Problem, ordered: KernelSpec, regrouped: KernelSpec | None, inner: int) -> list[KernelSpec]:
+def candidates(
+    options: Options, behind: bool, ordered: KernelSpec, regrouped: KernelSpec | None, inner: int
+) -> list[KernelSpec]:
     """The kernels that can run what was asked, each with its loop.
 
     Args:
-        problem: What was asked.
+        options: What was asked.
+        behind: There are batch axes behind that of the scan.
         ordered: The kernel that goes from state to state.
         regrouped: The one that combines parts of a row as well; ``None`` if the order must be kept.
         inner: How many columns lie side by side.
     """
-    options, layout, width = problem.options, problem.joint, ordered.width
+    width = ordered.width
     in_order = attrs.evolve(ordered, loop=Loop.SEQUENTIAL)
     if options.strategy == "sequential":
         return [in_order]
-    if options.shapeless and layout.axis < layout.rank:
+    if options.shapeless and behind:
         inner = max(inner, width)  # the loops for narrow rows take no others
     if inner >= width:
-        wide = attrs.evolve(regrouped or ordered, loop=loop_of(inner, width))
+        wide = attrs.evolve(regrouped or ordered, loop=Loop.SWEEP if ordered.alike else loop_of(inner, width))
         return [in_order if too_large(wide) else wide]
     found = [] if regrouped is None else [attrs.evolve(regrouped, loop=loop_of(inner, width))]
     if not options.shapeless:

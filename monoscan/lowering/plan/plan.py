@@ -230,7 +230,7 @@ class Plan:
         ]
         for number, kernel in enumerate(self.kernels, 1):
             which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
-            first, *more = [_kernel(kernel)] if isinstance(kernel, Fused) else _launches(kernel)
+            first, *more = [loop_line(kernel)] if isinstance(kernel, Fused) else _launches(kernel)
             lines += [f"  kernel    {which if len(self.kernels) > 1 else ''}{first}", *more]
             if isinstance(kernel, Fused) and kernel.compared:
                 times = ", ".join(f"{loop.value} {_time(taken)}" for loop, taken in kernel.compared)
@@ -287,7 +287,8 @@ def _launches(kernel: GpuKernel) -> list[str]:
     return [*lines, *(f"    launch  {described(launch)}" for launch in kernel.launches)]
 
 
-def _kernel(kernel: Fused) -> str:
+def loop_line(kernel: Fused) -> str:
+    """The loop of a kernel, and how its work is cut."""
     spec, cut = kernel.spec, kernel.cut
     width = "one step at a time" if spec.loop is Loop.SEQUENTIAL else f"vectors of {spec.width}"
     width += {Loop.EVENTS: " lanes of an element, in order", Loop.BATCH: " rows, in order"}.get(spec.loop, "")

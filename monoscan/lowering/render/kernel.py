@@ -70,12 +70,13 @@ class _Kernel:
         """All of it, in order."""
         spec, family = self.spec, "scalars" if self.scalar else "vectors"
         light = weight(spec) <= INLINE_LIMIT and len(self.lanes) <= WIDE_STATE
-        combine = "INLINE" if light or self.scalar else "NOINLINE"
+        operands = bool(spec.alike)  # what all columns share is an operand in memory of the instructions that read it
+        combine = "INLINE" if light or self.scalar or operands else "NOINLINE"
         return f"""\
 #define MS_WIDTH {spec.width}
 #define MS_MASK i{8 * mask_bytes(spec.values)}
 #define MS_FLUSH {spec.flushes:d}
-#define BULK {"INLINE" if len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
+#define BULK {"INLINE" if operands or len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
 #define COMBINE {combine}
 #include "{emit.header(*spec.programs(self.leaves))}"
 
@@ -155,7 +156,8 @@ typedef operation::{"element" if spec.action else "state"} element;
 
     def _read(self, leaf: int) -> str:
         members = ", ".join(f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,)))
-        return f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, {members}>"
+        read = f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, {members}>"
+        return f"alike<{read}>" if leaf in self.spec.alike and self.spec.loop is Loop.SWEEP else read
 
     def _wrote(self, number: int, dtype: str, leaf: int) -> str:
         members = ", ".join(f"&state::s{lane}" for lane in self.spec.lanes[leaf])

@@ -65,6 +65,7 @@ class ScanSpec(Generic[Combine]):
         held: The leaves that a given state and the last one have; all if None. Of an act that
             is a part of ``combine`` those are its states, and the others take part in partial folds alone.
         last: The leaves whose last value may be asked for; all if None.
+        alike: The leaves of the elements that are the same in all columns.
         action: States are no elements, and nothing is regrouped.
         begin: Of an action the program of the state that a first element begins; None if one is given.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
@@ -83,6 +84,7 @@ class ScanSpec(Generic[Combine]):
     captures: tuple[str, ...] | None = None
     held: tuple[int, ...] | None = None
     last: tuple[int, ...] | None = None
+    alike: tuple[int, ...] = ()
     action: bool = False
     begin: Combine | None = None
     want_results: bool = True

@@ -1,0 +1,97 @@
+"""The kernel of an aggregator: an act whose states are outputs and states, and whose elements are inputs."""
+
+from __future__ import annotations
+
+from math import prod
+
+import attrs
+
+from monoscan import dtypes
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.cut import cut
+from monoscan.lowering.plan.fused import Fused, columns_of
+from monoscan.lowering.plan.fused_act import on_leaves
+from monoscan.lowering.plan.loops import candidates, fastest
+from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.render.kernel import unsupported
+from monoscan.lowering.render.spec import KernelSpec
+
+
+@attrs.frozen
+class Arrays:
+    """What a kernel reads, aligned: the shapes without event axes.
+
+    Args:
+        elements: Those of inputs with a time axis.
+        stored: Their dtypes.
+        others: Those of fixed inputs and captured arrays, of size 1 along time.
+        given: Those of the leaves of the first state, likewise; none where the first element begins it.
+    """
+
+    elements: tuple[Shape, ...]
+    stored: tuple[str, ...]
+    others: tuple[Shape, ...]
+    given: tuple[Shape, ...]
+
+
+def fused_pass(
+    scan: AlignedScan, arrays: Arrays, lead: Shape, axis: int, *, options: Options, vector_bytes: int, flush: bool
+) -> Fused | str:
+    """The kernel, or why there is none.
+
+    Args:
+        scan: What it computes.
+        arrays: What it reads.
+        lead: The shape of all positions.
+        axis: The scan axis.
+        options: What was asked.
+        vector_bytes: The width of the registers.
+        flush: Subnormal results may become zero.
+    """
+    depends = scan.depends()
+    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in scan.emit)))) or (
+        0,
+    )  # it says how many steps
+    states = tuple(sorted(set[int]().union(*(depends[i].states for i in scan.emit))))
+    own = attrs.evolve(
+        scan,
+        program=on_leaves(scan.scalar, states, leaves),
+        emit=tuple(states.index(i) for i in scan.emit),
+        begin=None if scan.begin is None else on_leaves(scan.begin, states, leaves),
+    )
+    spec = KernelSpec(
+        own.scalar,
+        elements=tuple(arrays.stored[i] for i in leaves),
+        results=own.results,
+        emit=own.emit,
+        last=tuple(k for k, i in enumerate(states) if i not in scan.shown),
+        want_results=own.want_results,
+        alike=tuple(k for k, i in enumerate(leaves) if _alike(arrays.elements[i], lead, axis)),
+        action=True,
+        begin=own.begin,
+        reverse=own.reverse,
+        vector_bytes=vector_bytes,
+        flush=flush,
+    )
+    read = [*(arrays.elements[i] for i in leaves), *arrays.others, *(arrays.given[i] for i in states if arrays.given)]
+    inner, steps = columns_of(read, lead, axis), lead[axis]
+    rows = prod(lead) // (steps * inner)
+    spec, compared = fastest(candidates(options, axis < len(lead) - 1, spec, None, inner), steps, inner, rows)
+    missing = unsupported(spec)
+    if missing is not None:
+        return missing
+    moved = sum(
+        dtypes.itemsize(arrays.stored[i]) * prod(arrays.elements[i]) * own.program.elements[k].lanes
+        for k, i in enumerate(leaves)
+    )
+    moved += sum(
+        dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
+    )
+    return Fused(leaves, states, scan.emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
+
+
+def _alike(shape: Shape, lead: Shape, axis: int) -> bool:
+    """Whether all columns beside each other have the same element."""
+    inner = next((i for i in range(len(lead) - 1, axis, -1) if lead[i] != 1), None)
+    return inner is not None and shape[inner] == 1

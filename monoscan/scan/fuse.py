@@ -1,0 +1,242 @@
+"""Aggregators in one pass: a kernel that prepares, acts and presents at each position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, tree
+from monoscan.cache import COMPILED, PLANS
+from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
+from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.program.cost_table import OWN
+from monoscan.lowering.program.ir import MAX_LANES, Leaf, Shape
+from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.combine import MAX_CAPTURED_LANES, Traced, trace_step
+from monoscan.lowering.trace.roles import Role
+from monoscan.monoids import copies
+from monoscan.monoids.aggregator import Aggregator, element, exact
+from monoscan.scan import act, call
+from monoscan.scan.inputs import FIXED
+from monoscan.scan.passes import Pass
+from monoscan.tree import Tree
+
+
+@attrs.frozen(eq=False)
+class Fusion:
+    """A pass and its kernel.
+
+    Args:
+        over: The pass.
+        asked: The options.
+    """
+
+    over: Pass
+    asked: Options
+
+    @property
+    def carried(self) -> bool:
+        """Whether the last state is wanted."""
+        return self.asked.return_carry or not self.asked.results
+
+    def kernel(self) -> Fused | str:
+        """The kernel, or why there is none."""
+        over = self.over
+        captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
+        key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, FAILURES.generation)
+        found: Fused | str = PLANS.get(key, self._planned)
+        return found
+
+    def run(self, kernel: Fused) -> tuple[Tree | None, Tree | None] | None:
+        """The outputs and the last state, each where it is wanted; ``None`` where the kernel cannot be built."""
+        over, layout = self.over, self.over.geometry.layout
+        key = ("pass", kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves))
+        try:
+            launch: Launch = COMPILED.get(key, lambda: self._launch(kernel))
+        except BridgeUnavailable:  # said and remembered where it failed
+            return None
+        found = launch(self._arrays(kernel))
+        types, lead = over.types, over.lead
+        number = len(types.outputs) if self.asked.results else 0
+        outputs = None
+        if number:
+            rows = zip(found, types.outputs, strict=False)
+            outputs = tree.unflatten(types.output, [mx.broadcast_to(y, lead + leaf.shape) for y, leaf in rows])
+        if not self.carried:
+            return outputs, None
+        batch = (*lead[: layout.axis], *lead[layout.axis + 1 :])
+        last = dict(zip(kernel.states, found[number:], strict=True))
+        held = enumerate(types.states, len(types.outputs))
+        return outputs, tree.unflatten(types.form, [mx.broadcast_to(last[i], batch + s.shape) for i, s in held])
+
+    def _launch(self, kernel: Fused) -> Launch:
+        over = self.over
+        name = over.aggregator.name
+        return cpu.launch_of(kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves), name)
+
+    def _arrays(self, kernel: Fused) -> list[mx.array]:
+        over = self.over
+        inputs = over.geometry.align(over.inputs)
+        timed = [x for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind != FIXED]
+        fixed = [exact(x) for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind == FIXED]
+        held = [mx.expand_dims(c, list(range(over.rank))) for c in over.captures.operands]
+        first = []
+        if over.leaves:
+            unread = [
+                mx.zeros((1,) * over.rank + leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in over.types.computed
+            ]
+            first = [*unread, *over.aligned_state()]
+        return [*(timed[i] for i in kernel.leaves), *fixed, *held, *(first[i] for i in kernel.states if first)]
+
+    def _planned(self) -> Fused | str:
+        over, asked, types = self.over, self.asked, self.over.types
+        unfit = self._unfit()
+        if unfit is not None:
+            return unfit
+        step, begin = self._step(), None if over.leaves else self._begin()
+        for traced in filter(None, (step, begin)):
+            if traced.program is None:
+                return f"not traceable: {traced.reason}"
+        assert step.program is not None
+        if step.program.outputs != self._held:
+            return "act changes the dtype of a state"
+        number = len(types.outputs)
+        emit = tuple(range(0 if asked.results else number, number + (len(types.states) if self.carried else 0)))
+        scan = AlignedScan(
+            program=step.program,
+            emit=emit,
+            results=tuple(leaf.dtype for leaf in types.outputs) if asked.results else (),
+            reverse=asked.reverse,
+            want_results=asked.results,
+            want_carry=self.carried,
+            strategy="sequential",
+            action=True,
+            begin=None if begin is None else begin.program,
+        )
+        width = vector_bytes()
+        kernel = fused_pass(scan, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=width, flush=flush())
+        if isinstance(kernel, str):
+            return kernel
+        if asked.strategy == "auto" and _slow_alone(kernel) and self._has_vectors():
+            return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
+        return cpu.not_built((kernel,)) or kernel
+
+    def _has_vectors(self) -> bool:
+        """Whether the states come from products of elements, along a row in vectors."""
+        asked, over = self.asked, self.over
+        options = call.options(asked.call, reverse=asked.reverse, inclusive=asked.inclusive, return_carry=self.carried)
+        plan = act.prepare(options, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
+        specs = [kernel.spec for kernel in plan.kernels if isinstance(kernel, Fused)]
+        return bool(specs) and not any(spec.action or spec.loop is Loop.SEQUENTIAL for spec in specs)
+
+    def _unfit(self) -> str | None:
+        """What rules a kernel out before anything is traced."""
+        over, types = self.over, self.over.types
+        if self.asked.device != "cpu":
+            return "on a GPU aggregators run in three passes"
+        if self.asked.strategy not in ("auto", "kernel", "sequential"):
+            return f"strategy is {self.asked.strategy}"
+        if 0 in over.lead:
+            return "no positions"
+        leaves = (*self._held, *self._inputs, *over.captures.leaves)
+        if dtypes.COMPLEX.intersection(leaf.dtype for leaf in leaves):
+            return "complex numbers"
+        if not all(leaf.lanes for leaf in leaves):
+            return "a leaf is empty"
+        if types.ruled:
+            return "a function has derivatives of its own"
+        lanes = sum(leaf.lanes for leaf in (*self._held, *self._inputs))
+        largest = max((leaf.lanes for leaf in over.captures.leaves), default=0)
+        if lanes > 2 * MAX_LANES or largest > MAX_CAPTURED_LANES:
+            return f"states, inputs and outputs have {lanes} lanes, more than {2 * MAX_LANES}"
+        return None
+
+    @property
+    def _held(self) -> tuple[Leaf, ...]:
+        """The leaves of outputs and states."""
+        types = self.over.types
+        return types.computed + tuple(Leaf(held.dtype, held.shape) for held in types.states)
+
+    @property
+    def _order(self) -> list[int]:
+        """The inputs, those with a time axis first."""
+        kinds = self.over.geometry.kinds
+        return sorted(range(len(kinds)), key=lambda i: kinds[i] == FIXED)
+
+    @property
+    def _inputs(self) -> tuple[Leaf, ...]:
+        """The leaves of inputs in that order, as they are computed with."""
+        one = self.over.geometry.one
+        return tuple(Leaf(dtypes.accumulation(one[i].dtype), one[i].shape) for i in self._order)
+
+    @property
+    def _timed(self) -> int:
+        return sum(kind != FIXED for kind in self.over.geometry.kinds)
+
+    def _step(self) -> Traced:
+        """The program from one pair of outputs and states to the next."""
+        over, outputs, number = self.over, len(self.over.types.outputs), len(self._held)
+
+        def step(*arrays: mx.array) -> Sequence[mx.array]:
+            aggregator, inputs = self._rebuilt(arrays[number:])
+            before = tree.unflatten(over.types.form, arrays[outputs:number])
+            made = element(aggregator, inputs, over.where)
+            after = copies.moved(aggregator.operator, before, made, 0, over.where)
+            shown = aggregator.present(after if self.asked.inclusive else before, *inputs)
+            return [*tree.flatten(shown)[0], *tree.flatten(after)[0]]
+
+        return self._traced("the step of an aggregator", step, self._held)
+
+    def _begin(self) -> Traced:
+        """The program of the first pair."""
+
+        def begin(*arrays: mx.array) -> Sequence[mx.array]:
+            aggregator, inputs = self._rebuilt(arrays)
+            made = element(aggregator, inputs, self.over.where)
+            first = copies.begun(aggregator.operator, made, 0, self.over.where)
+            return [*tree.flatten(aggregator.present(first, *inputs))[0], *tree.flatten(first)[0]]
+
+        return self._traced("the first step of an aggregator", begin, ())
+
+    def _rebuilt(self, arrays: Sequence[mx.array]) -> tuple[Aggregator, list[mx.array]]:
+        """The aggregator with captured arrays in place, and its inputs in their order."""
+        order = self._order
+        placed = dict(zip(order, arrays, strict=False))
+        return self.over.captures.rebuild(arrays[len(order) :]), [placed[i] for i in range(len(order))]
+
+    def _traced(self, part: str, function: Callable[..., Sequence[mx.array]], state: tuple[Leaf, ...]) -> Traced:
+        given = (*state, *self._inputs, *self.over.captures.leaves)
+        role = Role(self.over.where, part, ", ".join(map(tree.describe, given)))
+        return trace_step(role, function, given, len(state), self._timed)
+
+    def _shapes(self) -> Arrays:
+        """What a kernel reads, aligned, without event axes."""
+        over = self.over
+        layout, kinds, one = over.geometry.layout, over.geometry.kinds, over.geometry.one
+        timed = [i for i in self._order if kinds[i] != FIXED]
+
+        def padded(batch: Shape, length: int) -> Shape:
+            return layout.with_length((1,) * (layout.rank - len(batch)) + batch, length)
+
+        given = layout.init or ()
+        unread = ((1,) * over.rank,) * (len(over.types.outputs) if given else 0)
+        return Arrays(
+            tuple(padded(layout.batch[i], layout.length) for i in timed),
+            tuple(one[i].dtype for i in timed),
+            tuple(padded(layout.batch[i], 1) for i in self._order if kinds[i] == FIXED),
+            unread + tuple(padded(batch, 1) for batch in given),
+        )
+
+
+def _slow_alone(kernel: Fused) -> bool:
+    """Whether a row by itself waits for functions that have vector code (3 to 8 times slower, measured)."""
+    return kernel.spec.loop is Loop.SEQUENTIAL and any(instr.op in OWN for instr in kernel.scan.scalar.code)

@@ -1,0 +1,88 @@
+"""The plan of an aggregator, as data that prints."""
+
+from __future__ import annotations
+
+import attrs
+
+from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.plan import Plan, loop_line
+from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.render.source import render
+from monoscan.scan.inputs import FIXED, POSITION, TIMED
+from monoscan.scan.passes import Pass
+
+
+@attrs.frozen(eq=False, repr=False)
+class PassPlan:
+    """What runs for an aggregator, and why.
+
+    Args:
+        over: The pass.
+        asked: The options.
+        kernel: The kernel of all, where there is one.
+        reason: Why there is none.
+        states: The plan of the states then.
+    """
+
+    over: Pass
+    asked: Options
+    kernel: Fused | None
+    reason: str = ""
+    states: Plan | None = None
+
+    @property
+    def strategy(self) -> str:
+        """``kernel`` where one does all, else the strategy of the states."""
+        return "kernel" if self.states is None else self.states.strategy
+
+    @property
+    def source(self) -> str:
+        """The text of the kernels; empty where none runs."""
+        return render(self.kernel.spec) if self.kernel is not None else self.states.source if self.states else ""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    __repr__ = __str__
+
+    def _lines(self) -> list[str]:
+        over, asked, name = self.over, self.asked, self.over.aggregator.operator.name
+        direction = ("reverse " if asked.reverse else "") + ("" if asked.inclusive else "exclusive ")
+        inputs = ", ".join(self._input(i) for i in range(len(over.inputs)))
+        first = f"{direction}{asked.call} of {over.aggregator.name} over {inputs}, axis {over.axis}, on {asked.device}"
+        if self.kernel is None:
+            passes = f"  strategy  three passes: prepare by vmap, states of {name} by {self.strategy}, present by vmap"
+            below = [f"  {line}" for line in str(self.states).splitlines()]
+            return [first, passes, f"  not fused {self.reason}", *below]
+        lines = [f"  strategy  one kernel: prepare, act by {name}, present", f"  kernel    {loop_line(self.kernel)}"]
+        return [first, *lines, f"  states    {self._carried(self.kernel)}", *self._reads(self.kernel)]
+
+    def _input(self, i: int) -> str:
+        geometry = self.over.geometry
+        if geometry.kinds[i] == POSITION:
+            return "position"
+        shape = list(self.over.inputs[i].shape)
+        return f"{'fixed ' if geometry.kinds[i] == FIXED else ''}{geometry.one[i].dtype}{shape}"
+
+    def _carried(self, kernel: Fused) -> str:
+        types = self.over.types
+        layout = self.over.geometry.layout
+        batch = self.over.lead[: layout.axis] + self.over.lead[layout.axis + 1 :]
+        leaves = ", ".join(f"{held.dtype}{list(batch + held.shape)}" for held in types.states)
+        kept = sum(kernel.spec.state[i].lanes for i in kernel.straight.kept)
+        declared = sum(
+            kernel.scan.scalar.outputs[i].lanes for i in range(len(kernel.states)) if i not in kernel.scan.shown
+        )
+        begun = "given" if self.over.leaves else "begun by the first element"
+        return f"{leaves}, {begun}; {kept} of {declared} numbers carried"
+
+    def _reads(self, kernel: Fused) -> list[str]:
+        """What is read once, and by broadcast."""
+        kinds = self.over.geometry.kinds
+        timed = [i for i, kind in enumerate(kinds) if kind != FIXED]
+        fixed = [str(i) for i, kind in enumerate(kinds) if kind == FIXED]
+        alike = [str(timed[kernel.leaves[k]]) for k in kernel.spec.alike]
+        unread = [str(i) for place, i in enumerate(timed) if place not in kernel.leaves and kinds[i] == TIMED]
+        lines = [f"  fixed     inputs {', '.join(fixed)}: read once for all steps"] if fixed else []
+        lines += [f"  shared    inputs {', '.join(alike)}: one element for all columns"] if alike else []
+        return lines + ([f"  unread    inputs {', '.join(unread)}"] if unread else [])
