@@ -199,7 +199,9 @@ def _plan(arguments: argparse.Namespace, strategy: str | None = None, device: st
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
     options = _options(arguments)
     stream = mx.gpu if device == "gpu" else None
-    return monoscan.explain(operator, elems, **options | {"strategy": strategy or options["strategy"]}, stream=stream)
+    chosen = options | {"strategy": strategy or options["strategy"]}
+    plan: Plan = monoscan.explain(operator, elems, **chosen, stream=stream)
+    return plan
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -118,9 +118,34 @@ def test_gradients_of_all_inputs_are_differences_of_the_loop() -> None:
 WEIGHTS = normal(BATCH, T, CHANNELS)
 
 
+@pytest.mark.parametrize("channels", [20, 150])
+def test_channels_beside_each_other_share_what_has_none(channels: int) -> None:
+    delta, x = np.abs(normal(BATCH, 5, channels)), normal(BATCH, 5, channels)
+    arrays = [delta, -np.abs(normal(channels, 2)), normal(BATCH, 5, 2), normal(BATCH, 5, 2), x]
+    inputs, given = tuple(map(mx.array, arrays)), mx.array(normal(BATCH, 5, channels))
+    expected = _loop(*map(exact, arrays))
+    close(selective(*inputs), expected)
+    for strategy in ("brent_kung", "sequential"):
+        close(selective(*inputs, strategy=strategy), expected)
+    close(mx.vmap(selective, in_axes=(0, None, None, 0, 0))(*[_twice(i, x) for i, x in enumerate(inputs)])[1], expected)
+    if channels == 20:
+        found = mx.grad(lambda *xs: (selective(*xs) * given).sum(), argnums=(0, 1, 2, 3, 4))(*inputs)
+        for i, d in enumerate(found):
+            direction = normal(*arrays[i].shape)
+            moved = [[exact(a) for a in arrays] for _ in range(2)]
+            moved[0][i] += 1e-5 * direction
+            moved[1][i] -= 1e-5 * direction
+            up, down = ((_loop(*each) * np.array(given)).sum() for each in moved)
+            np.testing.assert_allclose((np.array(d) * direction).sum(), (up - down) / 2e-5, rtol=1e-3, atol=1e-2)
+
+
+def _twice(i: int, x: mx.array) -> mx.array:
+    return x if i in (1, 2) else mx.stack([x, x])
+
+
 def _loop(delta: Any, a: Any, b: Any, c: Any, x: Any) -> Any:
-    h, y = np.zeros((BATCH, CHANNELS, STATES)), np.zeros_like(x)
-    for t in range(T):
+    h, y = np.zeros((BATCH, *a.shape)), np.zeros_like(x)
+    for t in range(x.shape[1]):
         h = np.exp(delta[:, t, :, None] * a) * h + (delta * x)[:, t, :, None] * b[:, t, None]
         y[:, t] = (h * c[:, t, None]).sum(-1)
     return y
@@ -336,6 +361,39 @@ def test_batch_axes_of_a_state_broadcast_with_those_of_inputs() -> None:
     x, start = normal(T), normal(3)
     found = ms.scan(ms.aggregators.Sum(), mx.array(x), state=mx.array(start))
     close(found, np.cumsum(exact(x))[:, None] + start)
+
+
+# ----------------------------------------------------------------------------------------- explain
+
+
+def test_explain_says_what_runs_in_one_kernel_and_what_does_not() -> None:
+    of_states, of_channels = mx.ones((BATCH, T, 1, STATES)), mx.ones((BATCH, T, 20))
+    inputs = (of_channels, ms.fixed(mx.ones((20, STATES))), of_states, of_states, of_channels)
+    plan = ms.explain(aggregators.SelectiveScan(), inputs, axis=1)
+    assert plan.strategy == "kernel"
+    said = str(plan)
+    for words in (
+        "fixed float32[20, 4]",
+        "prepare, act by Affine, present",
+        "4 of 4 numbers carried",
+        "read once for all",
+    ):
+        assert words in said
+    parts = str(ms.explain(aggregators.SelectiveScan(), inputs, axis=1, strategy="brent_kung"))
+    assert "three passes" in parts
+    assert "not fused strategy is brent_kung" in parts
+    assert "not fused not traceable" in str(ms.explain(_with(lambda x: x + mx.fft.fft(x[None])[0].real), ONE))
+
+
+def test_a_leaf_of_the_state_that_nothing_reads_is_not_carried() -> None:
+    pair = _with(lambda x: (x, x), ms.Tuple(ms.Sum(), ms.Max()), lambda state, x: state[1])
+    assert "1 of 1 numbers carried" in str(ms.explain(pair, mx.ones((T, 20))))
+    close(ms.scan(pair, mx.array(DELTA[0])), np.maximum.accumulate(DELTA[0], axis=0))
+
+
+def test_a_kernel_that_is_asked_for_and_not_there_is_an_error() -> None:
+    with pytest.raises(errors.StrategyError, match="strategy='kernel' cannot run it: not traceable"):
+        ms.scan(_with(lambda x: x + mx.fft.fft(x[None])[0].real), ONE, strategy="kernel")
 
 
 # ------------------------------------------------------------------------------------------ errors
