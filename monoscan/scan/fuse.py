@@ -123,7 +123,9 @@ class Fusion:
             begin=None if begin is None else begin.program,
         )
         width = vector_bytes()
-        kernel = fused_pass(scan, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=width, flush=flush())
+        kernel = fused_pass(
+            scan, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=width, flush=flush()
+        )
         if isinstance(kernel, str):
             return kernel
         if asked.strategy == "auto" and _slow_alone(kernel) and self._has_vectors():

@@ -95,7 +95,9 @@ def _kernel(
     )
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     products = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
-    spec, compared = fastest(candidates(problem.options, problem.joint.axis < problem.joint.rank, spec, products, inner), steps, inner, rows)
+    spec, compared = fastest(
+        candidates(problem.options, problem.joint.axis < problem.joint.rank, spec, products, inner), steps, inner, rows
+    )
     moved = _bytes(problem, acts, leaves, emit)
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
