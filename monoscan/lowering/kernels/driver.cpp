@@ -15,9 +15,15 @@ static void copy_items(int size, u8* to, ms_int to_step, const u8* from, ms_int 
   if (size == 4) copy_strided((u32*)to, to_step, (const u32*)from, from_step, count);
   if (size == 8) copy_strided((u64*)to, to_step, (const u64*)from, from_step, count);
 }
-// Whole elements; steps count bytes.
+// Whole elements; steps count bytes. Those of 16 bytes and more are copied in pieces, the last two of which overlap.
 template <int bytes> static void copy_elements(u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
   for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, bytes);
+}
+static void copy_wide(int bytes, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
+  for (ms_int i = 0; i < count; ++i, to += to_step, from += from_step) {
+    for (int k = 0; k < bytes - 16; k += 16) __builtin_memcpy(to + k, from + k, 16);
+    __builtin_memcpy(to + bytes - 16, from + bytes - 16, 16);
+  }
 }
 static void copy_packed(int bytes, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
   if (bytes == 1) copy_elements<1>(to, to_step, from, from_step, count);
@@ -25,7 +31,7 @@ static void copy_packed(int bytes, u8* to, ms_int to_step, const u8* from, ms_in
   else if (bytes == 4) copy_elements<4>(to, to_step, from, from_step, count);
   else if (bytes == 8) copy_elements<8>(to, to_step, from, from_step, count);
   else if (bytes == 12) copy_elements<12>(to, to_step, from, from_step, count);
-  else if (bytes == 16) copy_elements<16>(to, to_step, from, from_step, count);
+  else if (bytes >= 16) copy_wide(bytes, to, to_step, from, from_step, count);
   else
     for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, (unsigned long)bytes);
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from monoscan.lowering.program.cost_table import cycles, instructions
+from monoscan.lowering.program.cost_table import chain, cycles, instructions
+from monoscan.lowering.program.ir import Op
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
 WIDE_STATE = 9
@@ -52,7 +53,7 @@ class Pace:
 
 
 PACES = {
-    Loop.ROWS: Pace(1.6, 4.5, 1.5, 15), Loop.NARROW: Pace(1.3, 3.2, 0.64, 30), Loop.PANELS: Pace(1.4, 3.5, 0.25, 30),
+    Loop.ROWS: Pace(1.6, 4.5, 1.5, 15), Loop.NARROW: Pace(1.3, 2.8, 0.64, 30), Loop.PANELS: Pace(2.0, 4.5, 0.2, 30),
     Loop.SHORT: Pace(3.8, 6.2, 0.5, 160), Loop.SWEEP: Pace(0.8, 0.8, 0.4, 30),
     Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
 }  # fmt: skip
@@ -60,8 +61,21 @@ PACES = {
 SIDE_BY_SIDE = 32
 """So many short rows go down side by side."""
 
-SPILLS = 5
-"""From so many lanes on the loop along a row holds its vectors in memory, and takes twice as long to combine them."""
+SPILLS = 7
+"""From so many lanes on the loop along a row holds its vectors in memory, and takes 1.7 times as long to combine them."""
+
+IN_THREES = 12
+"""Nanoseconds for each lane of a leaf of three beside what lanes of leaves take: such elements come item by item."""
+
+CHAIN = 0.4
+"""Nanoseconds of a cycle from a state to the next one of the same vector: nothing else is done meanwhile."""
+
+EXTREME = 0.9
+"""Nanoseconds of a maximum or a minimum in scalar code, which looks for NaN."""
+
+
+APART = 0.06
+"""What one column at a time takes longer for each column between its elements."""
 
 
 def _moving(spec: KernelSpec) -> float:
@@ -71,13 +85,17 @@ def _moving(spec: KernelSpec) -> float:
     leaves = [spec.element[leaf].lanes for leaf in read] + [
         spec.state[leaf].lanes for leaf, _ in zip(spec.emit, spec.results, strict=False)
     ]
-    return pace.vector + sum(lanes * (pace.lane if lanes == 1 else pace.event_lane) for lanes in leaves)
+    threes = 0 if spec.loop is Loop.SEQUENTIAL else 3 * leaves.count(3) * IN_THREES
+    return pace.vector + threes + sum(lanes * (pace.lane if lanes == 1 else pace.event_lane) for lanes in leaves)
 
 
 def _combining(spec: KernelSpec) -> float:
     """Nanoseconds of the combines of one vector of elements."""
+    program, taken = spec.program(spec.computed), PACES[spec.loop].cycle * combine_cycles(spec)
+    if spec.loop is Loop.SEQUENTIAL:
+        return taken + EXTREME * sum(instr.op in (Op.MAX, Op.MIN) for instr in program.code)
     spills = spec.loop is Loop.ROWS and len(spec.lanes_of(spec.tree)) >= SPILLS
-    return PACES[spec.loop].cycle * combine_cycles(spec) * (2 if spills else 1)
+    return taken * (1.7 if spills else 1)
 
 
 def nanoseconds(spec: KernelSpec) -> float:
@@ -98,7 +116,7 @@ def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> flo
     """
     start, moving, combining, width = PACES[spec.loop].row, _moving(spec), _combining(spec), spec.width
     if spec.loop is Loop.SEQUENTIAL:
-        return rows * inner * (start + steps * (moving + combining))
+        return rows * inner * (start + steps * (moving + combining)) * (1 + APART * (min(inner, width) - 1))
     if spec.loop is Loop.ROWS:
         whole, rest = divmod(steps, 4 * width)
         # What is left of a row is scanned vector by vector, each by shifts.
@@ -109,6 +127,8 @@ def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> flo
         return rows * (start + -(-steps // lines) * (moving + shifts * combining))
     if spec.loop is Loop.SHORT:
         return -(-rows // SIDE_BY_SIDE) * start + -(-rows // width) * steps * (moving + combining)
+    if inner < width:
+        combining = max(combining, CHAIN * chain(spec.program(spec.computed), width))
     return rows * -(-inner // width) * (start + steps * (moving + combining))
 
 

@@ -26,7 +26,7 @@ static constexpr bool reverse = false, inclusive = true, has_identity = false, w
     packs_captures = true;
 static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 2, carry_bytes = 8, result_bytes = 8,
     widest = 4;
-static constexpr double nanoseconds = 0.778, first_part = 0.23076923076923075, second_part = 0.3846153846153846;
+static constexpr double nanoseconds = 1.06, first_part = 0.23076923076923075, second_part = 0.3846153846153846;
 #include "state.h"
 typedef leaves<leaf<0, float32, &element::s0>, leaf<1, float32, &element::s1>> in;
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
