@@ -17,7 +17,7 @@ from benchmarks import cliff_problems as problems
 from benchmarks import grad, peers, rivals, tangents, wide
 from benchmarks.kernels import slowest_against
 from benchmarks.model import Arrays, Bar, Case, Peer, Problem, Reference, Suite, size_text
-from benchmarks.problems import AFFINE, WHOLE_DECAY, add, sequential
+from benchmarks.problems import AFFINE, SOFTMAX, WHOLE_DECAY, add, sequential
 from benchmarks.ranked import worst
 
 Shape = tuple[int, ...]
@@ -81,18 +81,24 @@ def _few_rows() -> list[Case]:
         problems.QUATERNION: (np.array([1, 0, 0, 0]),),
         problems.RIGID: (np.array([1, 0, 0, 0]), 0),
         problems.SHARED: (1, 0),
+        AFFINE: (1, 0),
     }
-    shapes: list[tuple[Problem, Shape]] = [
-        (problems.FADING, (480_000, 2)),
-        (problems.QUATERNION, (100_000,)),
-        (problems.RIGID, (100_000,)),
-        (problems.SHARED, (480_000, 2)),
-        (problems.SHARED, (100_000, 4)),
+    shapes: list[tuple[Problem, Shape, int]] = [
+        (problems.FADING, (480_000,), 0),
+        (problems.FADING, (480_000, 2), 0),
+        (problems.QUATERNION, (100_000,), 0),
+        (problems.RIGID, (100_000,), 0),
+        (problems.SHARED, (480_000, 2), 0),
+        (problems.SHARED, (100_000, 4), 0),
+        (AFFINE, (500_000, 2), 1),
+        (AFFINE, (200_000, 5), 1),
+        (AFFINE, (50_000, 20), 1),
     ]
-    return [
-        _case("few rows", problem, shape, 0, (*_ours(problem), rivals.jax_loop(problem, identities[problem])))
-        for problem, shape in shapes
+    made = [
+        _case("few rows", problem, shape, axis, (*_ours(problem), rivals.jax_loop(problem, identities[problem])))
+        for problem, shape, axis in shapes
     ]
+    return [*made, _case("few rows", SOFTMAX, (50_000, 20), 1, _ours(SOFTMAX))]
 
 
 def _wide() -> list[Case]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import attrs
@@ -13,7 +12,6 @@ import monoscan as ms
 from monoscan.lowering import planner
 from monoscan.lowering.plan.plan import Kernels, Plan
 from monoscan.lowering.render.rolled_spec import RolledSpec
-from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 
 OPAQUE = ms.monoid(lambda l, r: mx.sort(l) + r, event=1, name="opaque")
@@ -299,38 +297,6 @@ def test_the_faster_of_kernels_and_scans_of_mlx_is_chosen(
     operator: ms.Semigroup, dtype: mx.Dtype, shape: tuple[int, ...], axis: int, strategy: str
 ) -> None:
     assert ms.explain(operator, mx.zeros(shape, dtype), axis=axis).strategy == strategy
-
-
-@pytest.mark.parametrize(
-    ("operator", "shape", "axis", "loop"),
-    [
-        (ms.Affine(), (100_000,), 0, Loop.ROWS),
-        (ms.Affine(), (2, 8), 1, Loop.SEQUENTIAL),
-        (ms.Affine(), (100, 16), 1, Loop.SHORT),
-        (ms.Affine(), (100, 1600), 1, Loop.ROWS),
-        (ms.OnlineSoftmax(), (100, 200), 1, Loop.SHORT),
-        (ms.Affine(), (10_000, 2), 0, Loop.NARROW),
-        (ms.OnlineSoftmax(), (10_000, 7), 0, Loop.PANELS),
-        (ms.Affine(), (10_000, 16), 0, Loop.PANELS),
-        (ms.Affine(), (10_000, 200), 0, Loop.SWEEP),
-    ],
-    ids=str,
-)
-def test_the_loop_that_should_take_the_least_time_is_chosen(
-    operator: ms.Semigroup, shape: tuple[int, ...], axis: int, loop: Loop
-) -> None:
-    x = mx.zeros(shape)
-    assert {kernel.spec.loop for kernel in ms.explain(operator, (x, x), axis=axis).kernels} == {loop}
-
-
-def test_the_estimates_that_were_compared_are_shown_the_least_first() -> None:
-    x = mx.zeros((100_000,))
-    plan = ms.explain(ms.Affine(), (x, x))
-    (kernel,) = plan.kernels
-    assert [loop for loop, _ in kernel.compared] == [Loop.ROWS, Loop.SEQUENTIAL, Loop.SHORT]
-    assert sorted(time for _, time in kernel.compared) == [time for _, time in kernel.compared]
-    assert re.search(r"estimates rows [0-9.]+ [um]s, sequential [0-9.]+ [um]s, short [0-9.]+ [um]s\n", str(plan))
-    assert "estimates" not in str(ms.explain(ms.Affine(), (x, x), strategy="sequential"))
 
 
 @pytest.mark.parametrize(
