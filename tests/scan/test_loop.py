@@ -303,3 +303,30 @@ def test_what_is_wrong_is_said(kind: type[Exception], words: str, run: Callable[
 
 def test_the_stream_is_that_of_the_caller() -> None:
     assert ms.loop(lambda s, x: (s + x, s), mx.array([1, 2]), mx.array(5), stream=mx.cpu).tolist() == [5, 6]
+
+
+def test_states_and_outputs_may_depend_on_no_input() -> None:
+    x, weights = mx.array(normal(N, 5)), mx.array(normal(N))
+
+    def step(state: Any, x: Any) -> Any:
+        total, count = state
+        return (total + x, 0.5 * count + 1), (count, mx.array(2.0), total)
+
+    def loss(count: mx.array) -> mx.array:
+        return (ms.loop(step, x, (mx.zeros((5,)), count))[0] * weights).sum()
+
+    (counts, twos, totals), last = ms.loop(step, x, (mx.zeros((5,)), mx.array(1.0)), return_carry=True)
+    assert (counts.shape, twos.shape, totals.shape, last[1].shape) == ((N,), (N,), (N, 5), ())
+    np.testing.assert_allclose(np.array(counts), 2 - 0.5 ** np.arange(N), rtol=1e-6)
+    np.testing.assert_allclose(last[1].item(), 2 - 0.5**N, rtol=1e-6)
+    assert twos.tolist() == [2.0] * N
+    np.testing.assert_allclose(mx.grad(loss)(mx.array(1.0)).item(), (weights * 0.5 ** mx.arange(N)).sum(), rtol=1e-5)
+    counts, _, totals = ms.loop(step, x[:, :0], (mx.zeros((0,)), mx.array(1.0)))
+    assert (counts.shape, totals.shape) == ((N,), (N, 0))
+
+
+def test_the_carry_of_wide_columns_that_are_not_put_out_is_kept() -> None:
+    x = mx.ones((3, 128))
+    shown, last = ms.loop(lambda s, x: (s + x, s), x, mx.zeros((128,)), return_carry=True)
+    assert shown[:, 5].tolist() == [0, 1, 2]
+    assert last.tolist() == [3] * 128

@@ -71,11 +71,11 @@ class Acts:
         return Layout(self.elements.length, self.elements.axis, batch, None, tuple(x.shape for x in self.leaves), alone)
 
     def _batches(self, leaf: int) -> list[Shape]:
-        read, states = self._reads(leaf)
+        read, states = self.reads(leaf)
         given = [] if self.given is None else [self.given[i] for i in states]
         return [self.elements.result_batches[i] for i in read] + given
 
-    def _reads(self, leaf: int) -> tuple[Iterable[int], Iterable[int]]:
+    def reads(self, leaf: int) -> tuple[Iterable[int], Iterable[int]]:
         """The leaves of elements and of the first state that a leaf depends on; all, of what could not be traced."""
         step, begin = self.act.program, self.begun
         if step is None or not self.traced:

@@ -144,7 +144,7 @@ def fold_share(spec: KernelSpec) -> float:
     if spec.loop is not Loop.ROWS:
         return 0.75 if spec.loop is Loop.NARROW else 0.6
     read = len(spec.lanes_of(spec.tree))
-    written = sum(spec.state[i].lanes for i in spec.emit)
+    written = sum(spec.state[i].lanes for i in spec.emit[: len(spec.results)])
     return read / (0.9 * read + 0.65 * written)
 
 

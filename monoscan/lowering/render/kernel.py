@@ -132,7 +132,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and SIZES[dtype] >= 4
             for leaf, dtype in self.outputs
         )
-        return spec.want_results and spec.inclusive and plain and set(spec.kept) <= set(spec.emit)
+        return spec.want_results and spec.inclusive and plain and set(spec.kept) <= {leaf for leaf, _ in self.outputs}
 
     def _lists(self) -> str:
         spec, arity = self.spec, len(self.spec.element)

@@ -54,6 +54,12 @@ class Arranged:
         """The caller's leaves are the launches' arrays as they stand."""
         return as_they_stand(self.problem)
 
+    @cached_property
+    def counting(self) -> tuple[bool, ...]:
+        """For each kernel, whether an element is there to say how many steps there are and no more."""
+        acts = self.problem.acts
+        return tuple(acts is not None and not any(acts.reads(i)[0] for i in k.emit) for k, *_ in self.launches)
+
     def run(
         self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
     ) -> tuple[Results, Results]:
@@ -62,8 +68,9 @@ class Arranged:
         arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
         results: Results = [None] * len(problem.rounded)
         carry: Results = [None] * len(problem.carried)
-        for kernel, chosen, launch in self.launches:
-            outputs = launch([arrays[i] for i in chosen])
+        for (kernel, chosen, launch), counting in zip(self.launches, self.counting, strict=True):
+            given = [arrays[i] for i in chosen]
+            outputs = launch([_one_column(problem, given[0]), *given[1:]] if counting else given)
             for leaf, y in zip(kernel.shown, outputs, strict=False):
                 results[leaf] = y if self.plain else restored(problem, y, leaf)
             outputs = outputs[len(kernel.shown) :]
@@ -71,6 +78,12 @@ class Arranged:
                 if leaf in kernel.emit:
                     carry[leaf] = c if self.plain else restored_carry(problem, c, leaf)
         return results, carry
+
+
+def _one_column(problem: Problem, x: mx.array) -> mx.array:
+    """As many steps and one batch, of a leaf that nothing reads."""
+    batch = [i for i in range(problem.joint.rank + 1) if i != problem.joint.axis]
+    return mx.any(x, batch, keepdims=True).astype(x.dtype) if batch else x
 
 
 def as_they_stand(problem: Problem) -> bool:
@@ -82,6 +95,7 @@ def as_they_stand(problem: Problem) -> bool:
         and all(len(batch) == layout.rank for batch in layout.batch)
         and not problem.captures.arrays
         and layout.init is None
+        and (problem.acts is None or all(len(batch) == layout.rank for batch in problem.acts.layout.batch))
     )
 
 
