@@ -119,3 +119,20 @@ def test_the_init_of_an_empty_scan_gets_the_carrys_cotangent(strategy: str) -> N
         return last
 
     assert values(mx.grad(lambda h: (run(h) ** 2).sum())(start[1])) == [6, 8]
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"), [(mx.float32, mx.float16), (mx.float32, mx.float64), (mx.float16, mx.float32)]
+)
+def test_tangents_and_cotangents_of_another_dtype_are_numbers_and_not_bits(stored: mx.Dtype, given: mx.Dtype) -> None:
+    gates, x = mx.full((5,), 0.5, stored), mx.ones((5,), stored)
+
+    def run(gates: mx.array) -> mx.array:
+        return ms.linear_recurrence(gates, x)
+
+    (right,) = mx.jvp(run, [gates], [mx.ones((5,), stored)])[1]
+    (found,) = mx.jvp(run, [gates], [mx.ones((5,), given)])[1]
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), np.array(right.astype(mx.float32)), rtol=1e-3)
+    (right,) = mx.vjp(run, [gates], [mx.ones((5,), stored)])[1]
+    (found,) = mx.vjp(run, [gates], [mx.ones((5,), given)])[1]
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), np.array(right.astype(mx.float32)), rtol=1e-3)

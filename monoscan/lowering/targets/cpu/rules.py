@@ -52,9 +52,11 @@ class Rules:
         self, primals: Sequence[mx.array], tangents: Sequence[mx.array], argnums: Sequence[int], *, axis: int, rank: int
     ) -> list[mx.array]:
         """The tangents of the outputs."""
+        # MLX checks no dtypes of tangents; a kernel reads bits.
+        tangents = [each.astype(primals[i].dtype) for i, each in zip(argnums, tangents, strict=True)]
         if isinstance(self.scan.program, ArrayProgram):
             chosen = [primals[i] for i in argnums]
-            return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, list(tangents))[1])
+            return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
         known = dict(zip(argnums, tangents, strict=True))
         moved = [known.get(i) for i in range(len(primals))]
         found = transforms.jvp(self.scan, primals, moved, axis, rank, self.rescan)
