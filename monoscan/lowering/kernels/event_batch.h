@@ -5,7 +5,7 @@
 #include "events.h"
 
 // Where the items of W elements stand: each element begins `first` items from here, and its items are `lane` apart.
-// Only so many are written.
+// Only so many are written. By reference: as an argument it would be read in vectors from what was stored in scalars.
 template <class item> struct batch_items {
   item* at;
   const ms_int* first;
@@ -32,7 +32,8 @@ template <bool added, class V> INLINE void write_lane(V* to, V v) {
   if constexpr (added) *to = *to + v;
   else *to = v;
 }
-template <bool added, class D, class V> NOINLINE void take_lanes(V* to, int size, batch_items<typename D::item> from) {
+template <bool added, class D, class V>
+NOINLINE void take_lanes(V* to, int size, const batch_items<typename D::item>& from) {
   typedef batch_items<typename D::item> items;
   int i = 0;
   if constexpr (by_fours<D, V>)
@@ -59,7 +60,7 @@ template <class V, class Items, int... group>
 INLINE void give_quads(const V* x, const Items& to, int i, seq<group...>) {
   (give_quad<V, Items, 4 * group>(x, to, i, upto<4>()), ...);
 }
-template <class D, class V> NOINLINE void give_lanes(const V* from, int size, batch_items<typename D::item> to) {
+template <class D, class V> NOINLINE void give_lanes(const V* from, int size, const batch_items<typename D::item>& to) {
   typedef batch_items<typename D::item> items;
   int i = 0;
   if constexpr (by_fours<D, V>)
@@ -87,10 +88,10 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   }
   template <bool>
   INLINE void fetch(items) {}  // neighbouring rows are long enough, and more of them cost as much as they gain
-  template <bool added> INLINE void take(u8* memory, items from) {
+  template <bool added> INLINE void take(u8* memory, const items& from) {
     take_lanes<added, D>(array_at<V>(memory, offset), rows * columns, from);
   }
-  INLINE void give(u8* memory, items to) { give_lanes<D>(array_at<V>(memory, offset), rows * columns, to); }
+  INLINE void give(u8* memory, const items& to) { give_lanes<D>(array_at<V>(memory, offset), rows * columns, to); }
 };
 
 // W rows of elements at once.
