@@ -15,7 +15,7 @@ from monoscan.cache import Cache
 from monoscan.cli import target
 from monoscan.lowering.plan.plan import Kernels
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.kernel import render
+from monoscan.lowering.render.source import render
 from monoscan.lowering.targets.cpu import backward
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.monoids import named

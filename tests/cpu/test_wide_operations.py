@@ -7,7 +7,7 @@ from collections.abc import Callable
 import mlx.core as mx
 import numpy as np
 import pytest
-from wide_support import close, folded, matrices, runs_a_kernel
+from wide_support import close, elements_of_a_filter, folded, kalman, matrices, runs_a_kernel
 
 import monoscan as ms
 
@@ -67,3 +67,37 @@ def test_scalar_constants_are_operands_of_products() -> None:
     x = matrices((5, 9, 9))
     runs_a_kernel(operator, mx.array(x))
     close(ms.scan(operator, mx.array(x)), folded(lambda a, b: (a[0] @ np.full((9, 9), 0.25) + b[0],), (x,), 0)[0])
+
+
+@pytest.mark.parametrize(
+    ("operator", "shapes", "loop"),
+    [
+        (ms.MatMul(), [(2000, 6, 6)], "events"),
+        (ms.MatMul(), [(60, 256, 4, 4)], "sweep"),
+        (ms.SemiringMatMul(ms.Log()), [(60, 256, 5, 5)], "batch"),
+        (ms.MatMul(), [(2000, 20, 20)], "events"),
+    ],
+)
+def test_what_is_written_out_and_what_runs_in_loops_is_told_by_estimates(
+    operator: ms.Monoid, shapes: list[tuple[int, ...]], loop: str
+) -> None:
+    text = str(ms.explain(operator, *[mx.zeros(shape) for shape in shapes]))
+    assert f"loop {loop}," in text
+    assert f"estimates {loop} " in text
+
+
+def test_what_has_no_gradient_in_loops_is_written_out() -> None:
+    operator = ms.monoid(lambda left, right: left.prod(axis=0) * 0.1 + right, event=2)
+    assert "loop sequential" in str(ms.explain(operator, mx.zeros((50, 4, 4))))
+
+
+def test_batches_of_a_wide_filter_share_its_covariances() -> None:
+    one = [np.array(x) for x in elements_of_a_filter(5, 6)]
+    rows = [
+        np.stack([x * (1 + 0.1 * b) for b in range(3)], 1) if i in (1, 3) else x[:, None] for i, x in enumerate(one)
+    ]
+    found = ms.scan(ms.KalmanFilter(), tuple(mx.array(x.astype(np.float32)) for x in rows))
+    whole = tuple(np.broadcast_to(x, (6, 3, *x.shape[2:])) for x in rows)
+    for i, (y, each) in enumerate(zip(found, folded(kalman, whole, 0), strict=True)):
+        assert y.shape[1] == (3 if i in (1, 3) else 1)
+        close(mx.broadcast_to(y, each.shape), each, 1e-5)

@@ -144,7 +144,7 @@ def test_elements_beyond_what_caches_hold_have_none() -> None:
 
 
 def test_few_lanes_have_no_array_program() -> None:
-    assert traced(ms.MatMul(), square(4)).arrays is None
+    assert traced(ms.MatMul(), square(2)).arrays is None
 
 
 def test_an_operation_that_the_ir_lacks_is_named() -> None:

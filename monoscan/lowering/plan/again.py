@@ -9,6 +9,7 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused_act import regrouped
 from monoscan.lowering.plan.loops import held_to, loop_of
+from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
@@ -33,7 +34,10 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
         "alike": spec.alike if len(elements) == len(spec.elements) else (),  # tangents stand behind the values
     }
     if isinstance(spec, RolledSpec):
-        return attrs.evolve(spec, **known)
+        if isinstance(scan.program, ArrayProgram):
+            return attrs.evolve(spec, **known)
+        held: dict[str, Any] = {name: getattr(spec, name) for name in ("reverse", "vector_bytes", "flush")}
+        return KernelSpec(scan.scalar, loop=Loop.SEQUENTIAL, **known, **held)
     if scan.action:
         return _of_act(spec, scan, known)
     ordinary = spec.ordinary and _for_all(scan, spec.ordinary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeVar
 
@@ -11,13 +12,12 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.loops import Estimates, candidates, fastest
+from monoscan.lowering.plan.loops import Estimates, candidates, fastest, quick_to_build, rolled
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.plan.products import loops_are_faster
+from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape, Signature
-from monoscan.lowering.render.rolled import fastest_loop
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.source import unsupported as not_rendered
@@ -26,7 +26,7 @@ from monoscan.lowering.render.spec import KernelSpec
 Lowered = TypeVar("Lowered", Program, ArrayProgram)
 
 STRAIGHT_CODE = 1500
-"""The most instructions of a combine that is written out, and not as loops (measured)."""
+"""The most instructions of a combine that is written out where it can be written as loops: more take the compiler a second."""
 
 
 @attrs.frozen
@@ -73,34 +73,34 @@ def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fuse
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    kernels = computed(
-        problem, vector_bytes, problem.arrays if _rolls(problem, vector_bytes) else problem.program, flush
-    )
+    kernels = computed(problem, vector_bytes, _forms(problem), flush)
     if isinstance(kernels, str):
         return kernels
     return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
 
 
 def computed(
-    problem: Problem, vector_bytes: int, program: Program | ArrayProgram | None, flush: bool = True
+    problem: Problem, vector_bytes: int, forms: Sequence[Program | ArrayProgram], flush: bool = True
 ) -> tuple[Fused, ...] | str:
-    """What kernels of a scan compute, whatever renders them; or why there can be none."""
-    if program is None:
+    """What kernels of a scan compute, whatever renders them, from any of these programs; or why there can be none."""
+    if not forms:
         return f"not traceable: {problem.traced.reason}"
     if problem.needs_identity() and problem.neutral is None:
         return "the identity is not a constant"
-    return tuple(_kernel(problem, program, emit, vector_bytes, flush) for emit in _alike(problem))
+    return tuple(_kernel(problem, forms, emit, vector_bytes, flush) for emit in _alike(problem))
 
 
-def _rolls(problem: Problem, vector_bytes: int) -> bool:
-    """Whether the array program runs, by loops: where straight-line code would be too long, or there is none."""
-    if problem.arrays is None or problem.options.strategy == "sequential":
-        return problem.program is None
-    if problem.program is None:
-        return True
-    looks_up = any(instr.op is Op.LOOKUP for instr in problem.program.code)  # lane by lane in loops too
-    too_long = instructions(problem.program) > STRAIGHT_CODE or loops_are_faster(problem, vector_bytes)
-    return too_long and not looks_up
+def _forms(problem: Problem) -> list[Program | ArrayProgram]:
+    """The programs that may run: what is written out, and loops over arrays for elements of many lanes."""
+    straight, arrays = problem.program, problem.arrays
+    if straight is not None and arrays is not None:
+        # Loops look up lane by lane as well, and a fold in order is what its scalar program is.
+        looks_up = any(instr.op is Op.LOOKUP for instr in straight.code)
+        if problem.options.strategy == "sequential" or looks_up or not has_rules(arrays):
+            return [straight]
+        if instructions(straight) > STRAIGHT_CODE:
+            return [arrays]
+    return [form for form in (straight, arrays) if form is not None]
 
 
 def _alike(problem: Problem) -> list[tuple[int, ...]]:
@@ -118,7 +118,7 @@ def _lead(layout: Layout, leaf: int) -> Shape:
 
 
 def _kernel(
-    problem: Problem, program: Program | ArrayProgram, emit: tuple[int, ...], vector_bytes: int, flush: bool
+    problem: Problem, forms: Sequence[Program | ArrayProgram], emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
     constants = problem.neutral if problem.needs_identity() else None
@@ -137,16 +137,14 @@ def _kernel(
     inner = columns_of([padded(problem, leaf) for leaf in leaves], lead, problem.layout.axis)
     steps = problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    spec: Spec
-    compared: Estimates = ()
-    if isinstance(program, ArrayProgram):
-        spec = RolledSpec(restricted(program, leaves), **known)
-        if not problem.options.shapeless:
-            spec = attrs.evolve(spec, loop=fastest_loop(spec.program, inner * rows, vector_bytes))
-    else:
-        own = KernelSpec(restricted(program, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
-        kernels = candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
-        spec, compared = fastest(kernels, steps, inner, rows)
+    kernels: list[Spec] = []
+    for form in forms:
+        if isinstance(form, ArrayProgram):
+            kernels += rolled(problem.options, RolledSpec(restricted(form, leaves), **known))
+        else:
+            own = KernelSpec(restricted(form, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
+            kernels += candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
+    spec, compared = fastest(quick_to_build(kernels), steps, inner, rows)
     moved = _bytes(problem, leaves, emit)
     return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved, compared)
 

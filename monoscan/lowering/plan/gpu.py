@@ -88,7 +88,7 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
         return "there are no GPU kernels of acts"
     if problem.options.shapeless:
         return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
-    found = computed(problem, 16, problem.program)
+    found = computed(problem, 16, [] if problem.program is None else [problem.program])
     if isinstance(found, str):
         return found
     missing = [too_many_registers(each.straight) or not_rendered(each.straight, target) for each in found]

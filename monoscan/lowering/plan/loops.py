@@ -1,13 +1,21 @@
-"""Which loop a kernel of straight-line code runs: the fastest by measured costs of those that can."""
+"""Which loop a kernel runs: the fastest by measured costs of those that can."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
 
 import attrs
 
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program
 from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseconds
+from monoscan.lowering.render.rolled import unsupported_rolled
+from monoscan.lowering.render.rolled_estimates import nanoseconds_of_rows
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
 ROWS_CODE = 80
@@ -21,8 +29,13 @@ COLUMNS_CODE = 1500
 compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and a Kalman filter of 4 states 3.5 ms against
 24, both for about a second of the compiler (500 steps of 64 columns)."""
 
+SHORT_VECTORS = 600
+"""The most instructions of vector code where loops over arrays can run instead: a second of the compiler (measured)."""
+
 PANEL_VECTORS = 4
 """The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
 
 Estimates = tuple[tuple[Loop, float], ...]
 """Loops and the nanoseconds that they should take, the fastest first."""
@@ -56,13 +69,39 @@ def candidates(
     return found[:1] or [in_order] if options.shapeless else [*found, in_order]
 
 
-def fastest(kernels: list[KernelSpec], steps: int, inner: int, rows: int) -> tuple[KernelSpec, Estimates]:
+def rolled(options: Options, spec: RolledSpec) -> list[RolledSpec]:
+    """The kernels that run an array program by loops."""
+    if options.shapeless:
+        return [spec]
+    batch = attrs.evolve(spec, loop=Loop.BATCH)
+    return [spec] if unsupported_rolled(batch) else [spec, batch]
+
+
+def quick_to_build(kernels: list[Spec]) -> list[Spec]:
+    """Those that take the compiler no second; all where loops over arrays are none of them."""
+    if not any(isinstance(each, RolledSpec) for each in kernels):
+        return kernels
+    return [each for each in kernels if isinstance(each, RolledSpec) or _is_short(each)]
+
+
+def _is_short(spec: KernelSpec) -> bool:
+    return spec.loop is Loop.SEQUENTIAL or instructions(spec.combine) <= SHORT_VECTORS
+
+
+def fastest(kernels: Sequence[AnySpec], steps: int, inner: int, rows: int) -> tuple[AnySpec, Estimates]:
     """The kernel that should take the least time, and what was compared."""
     if len(kernels) == 1 or steps * inner * rows == 0:
         return kernels[0], ()
-    taken = [scan_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in kernels]
+    taken = [_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in kernels]
     compared = sorted(zip(taken, kernels, strict=True), key=lambda pair: pair[0])
     return compared[0][1], tuple((kernel.loop, time) for time, kernel in compared)
+
+
+def _nanoseconds(spec: Spec, steps: int, inner: int, rows: int) -> float:
+    """Nanoseconds of a scan in one thread."""
+    if isinstance(spec, RolledSpec):
+        return steps * nanoseconds_of_rows(spec.program, spec.vectors, inner * rows)
+    return scan_nanoseconds(spec, steps, inner, rows)
 
 
 def _threads(cut: Cut) -> float:

@@ -20,6 +20,10 @@ from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.derivative_rules import CHOICES, ROUTES, RULES, Term
 from monoscan.lowering.program.ir import Op, Shape
 
+SUMS = {(Op.ADD, None), (Op.ADD, Op.MUL), (Op.LOGADDEXP, None), (Op.LOGADDEXP, Op.ADD)}
+EXTREMES = (Op.MAX, Op.MIN)
+"""What may combine many lanes and has a rule."""
+
 NOTHING = -1
 """In place of a lane: no cotangent reaches it."""
 
@@ -54,6 +58,15 @@ class ArrayTerm(Term):
     def where(self, if_true: Term, if_false: Term) -> Term:
         arrays = [self.number, if_true.number, if_false.number]
         return ArrayTerm(self.builder, self.builder.elementwise(Op.SELECT, arrays, if_true.dtype))
+
+
+def has_rules(program: ArrayProgram) -> bool:
+    """Whether there is a rule for each of its instructions."""
+    return all(
+        instr.form in (Form.EACH, Form.VIEW) or (instr.op, instr.multiply) in SUMS or instr.op in EXTREMES
+        or instr.dtype not in dtypes.FLOATS
+        for instr in program.code
+    )  # fmt: skip
 
 
 def reverse_arrays(program: ArrayProgram, live: tuple[int, ...]) -> ArrayProgram:
@@ -171,7 +184,7 @@ class _Reverse:
                 self._products(view, g, other)
         elif instr.op is Op.LOGADDEXP:
             self._log(instr, out, g, operands)
-        elif instr.op in (Op.MAX, Op.MIN):
+        elif instr.op in EXTREMES:
             self._extreme(instr, out, g, operands)
         else:
             raise NoRule(f"{instr.form.value} {instr.op.value if instr.op else ''}")

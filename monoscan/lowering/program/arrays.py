@@ -148,11 +148,17 @@ class ArrayProgram(Signature):
         return eliminate_dead_code(attrs.evolve(self, outputs=outputs, results=results))
 
     def reorder(self, leaves: Sequence[int], arity: int) -> ArrayProgram:
-        """The program with its inputs in this order; what is left out must not be read."""
-        names = {old: new for new, old in enumerate([*leaves, *range(len(self.inputs), len(self.values))])}
-        return ArrayProgram(
-            tuple(self.inputs[i] for i in leaves), self.outputs, *_renamed(self, self.code, names), arity=arity
+        """The program with its inputs in this order. What is left out may be read by lanes alone that no result shows."""
+        first, kept = len(self.inputs), set(leaves)
+        read = {view.value for instr in self.code for view in instr.args} | {view.value for view in self.results}
+        lost = sorted(read.intersection(range(first)) - kept)
+        zeros = tuple(
+            ArrayInstr(Form.EACH, Op.CONST, (), self.inputs[i].dtype, (), param=(_zero(self.inputs[i].dtype),))
+            for i in lost
         )
+        names = {old: new for new, old in enumerate([*leaves, *lost, *range(first, len(self.values))])}
+        code, results = _renamed(self, self.code, names, frozenset(lost))
+        return ArrayProgram(tuple(self.inputs[i] for i in leaves), self.outputs, zeros + code, results, arity=arity)
 
     def __str__(self) -> str:
         lines = [f"%{i} = input : {_typed(leaf.dtype, leaf.shape)}" for i, leaf in enumerate(self.inputs)]
@@ -199,10 +205,19 @@ def eliminate_dead_code(program: ArrayProgram) -> ArrayProgram:
     return attrs.evolve(program, code=code, results=results)
 
 
+def _zero(dtype: str) -> float | int | bool:
+    return False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0
+
+
 def _renamed(
-    program: ArrayProgram, code: tuple[ArrayInstr, ...], names: dict[int, int]
+    program: ArrayProgram, code: tuple[ArrayInstr, ...], names: dict[int, int], scalars: frozenset[int] = frozenset()
 ) -> tuple[tuple[ArrayInstr, ...], tuple[View, ...]]:
     def rename(views: tuple[View, ...]) -> tuple[View, ...]:
-        return tuple(attrs.evolve(view, value=names[view.value]) for view in views)
+        return tuple(
+            View(names[view.value], 0, (0,) * len(view.strides))
+            if view.value in scalars
+            else attrs.evolve(view, value=names[view.value])
+            for view in views
+        )
 
     return tuple(attrs.evolve(instr, args=rename(instr.args)) for instr in code), rename(program.results)

@@ -27,7 +27,7 @@ class Pace:
     lane: float
 
 
-OF_ONE, OF_MANY = Pace(0.38, 1.6, 0.35), Pace(0.43, 0.0, 0.6)
+OF_ONE, OF_MANY = Pace(0.38, 1.6, 0.1), Pace(0.43, 0.0, 0.2)
 """Where vectors hold lanes of one element, and where they hold elements of many rows, which are transposed."""
 
 

@@ -29,7 +29,7 @@ from monoscan.monoids.base import Semigroup
 MAX_CAPTURED_LANES = 256
 """The most items of one captured array that are still unrolled into scalars."""
 
-FEW_LANES = 16
+FEW_LANES = 8
 """Elements of at most so many lanes have no array program: straight-line code is best for them."""
 
 

@@ -11,13 +11,20 @@ from collections.abc import Callable, Sequence
 import attrs
 import mlx.core as mx
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import transforms
 from monoscan.lowering.gradient.adjoint import Ran, Rescan, general
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import instructions
+from monoscan.lowering.program.ir import MAX_LANES, Program
+from monoscan.lowering.program.unroll import unroll
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.backward import backward, differentiates
+
+SHORT_CODE = 400
+"""The most instructions of a step that is done on dual numbers, written out, where loops over arrays run the scan."""
 
 
 @attrs.frozen
@@ -54,12 +61,16 @@ class Rules:
         """The tangents of the outputs."""
         # MLX checks no dtypes of tangents; a kernel reads bits.
         tangents = [each.astype(primals[i].dtype) for i, each in zip(argnums, tangents, strict=True)]
-        if isinstance(self.scan.program, ArrayProgram):
-            chosen = [primals[i] for i in argnums]
-            return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
+        scan = self.scan
+        if isinstance(scan.program, ArrayProgram):
+            scalar = short_unrolled(scan.program)
+            if scalar is None:
+                chosen = [primals[i] for i in argnums]
+                return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
+            scan = attrs.evolve(scan, program=scalar)
         known = dict(zip(argnums, tangents, strict=True))
         moved = [known.get(i) for i in range(len(primals))]
-        found = transforms.jvp(self.scan, primals, moved, axis, rank, self.rescan)
+        found = transforms.jvp(scan, primals, moved, axis, rank, self.rescan)
         lead = aligned.full_lead(primals, rank)
         return [self._full(y, lead, axis, i) for i, y in enumerate(found)]
 
@@ -84,3 +95,12 @@ class Rules:
         own = lead if number < results else (*lead[:axis], *lead[axis + 1 :])
         event = y.shape[len(own) :]
         return mx.broadcast_to(y, (*own, *event))
+
+
+@PROGRAMS.memoised
+def short_unrolled(program: ArrayProgram) -> Program | None:
+    """The scalar program of few lanes, where the compiler is soon done with three times as much."""
+    if sum(leaf.lanes for leaf in program.outputs) > MAX_LANES:
+        return None
+    scalar = unroll(program)
+    return scalar if instructions(scalar) <= SHORT_CODE else None
