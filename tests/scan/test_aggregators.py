@@ -124,7 +124,16 @@ def test_channels_beside_each_other_share_what_has_none(channels: int) -> None:
     arrays = [delta, -np.abs(normal(channels, 2)), normal(BATCH, 5, 2), normal(BATCH, 5, 2), x]
     inputs, given = tuple(map(mx.array, arrays)), mx.array(normal(BATCH, 5, channels))
     expected = _loop(*map(exact, arrays))
-    close(selective(*inputs), expected)
+    y, last = selective(*inputs, return_carry=True)
+    close(y, expected)
+    close(
+        selective(*[x[:, :0] if i != 1 else x for i, x in enumerate(inputs)], state=last, return_carry=True)[1],
+        np.array(last),
+    )
+    head = [x if i == 1 else x[:, :2] for i, x in enumerate(inputs)]
+    tail = [x if i == 1 else x[:, 2:] for i, x in enumerate(inputs)]
+    close(selective(*tail, state=selective(*head, return_carry=True)[1], return_carry=True)[1], np.array(last))
+    close(selective(*tail, state=selective(*head, return_carry=True)[1]), expected[:, 2:])
     for strategy in ("brent_kung", "sequential"):
         close(selective(*inputs, strategy=strategy), expected)
     close(mx.vmap(selective, in_axes=(0, None, None, 0, 0))(*[_twice(i, x) for i, x in enumerate(inputs)])[1], expected)
