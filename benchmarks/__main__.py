@@ -10,6 +10,7 @@ from time import perf_counter
 
 import mlx.core as mx
 
+from benchmarks.aggregators import AGGREGATORS
 from benchmarks.cliffs import CLIFFS
 from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
@@ -21,7 +22,9 @@ from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
 from benchmarks.wide import WIDE
 
-SUITES = {suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, CLIFFS, SWEEP)}
+SUITES = {
+    suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, AGGREGATORS, CLIFFS, SWEEP)
+}
 BROKEN = ("wrong", "failed")
 
 
