@@ -13,12 +13,14 @@ from hypothesis.strategies import SearchStrategy
 from monoscan import dtypes as dtype_names
 from monoscan import errors, tree
 from monoscan.monoids import named
+from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan.elements import not_an_operator
 from monoscan.testing.arithmetic.levels import carriers
 from monoscan.testing.arithmetic.machine_levels import MACHINE
 from monoscan.testing.arithmetic.subject import Subject, subject_of
 from monoscan.testing.laws.actions import action_laws
+from monoscan.testing.laws.aggregators import check_steps, prepared
 from monoscan.testing.laws.law import NATIVE, Law
 from monoscan.testing.laws.report import EMBEDDED, GIVEN, LawError, Report, Row, describe, verdict
 from monoscan.testing.laws.semidirect import semidirect_laws
@@ -65,7 +67,7 @@ class _Case:
 
 
 def check_laws(
-    monoid: Semigroup,
+    monoid: Semigroup | Aggregator,
     elements: Elements | None = None,
     dtypes: Sequence[str] = DTYPES,
     *,
@@ -82,9 +84,10 @@ def check_laws(
     say that associativity is exact, else within the running error bounds of both sides.
 
     Args:
-        monoid (Semigroup): The operator.
+        monoid (Semigroup or Aggregator): The operator; an aggregator's is checked on the elements that it prepares,
+            and its scan against its steps.
         elements (SearchStrategy, optional): Draws embedded elements, as trees of arrays
-            without a scan axis.
+            without a scan axis; of an aggregator tuples of the inputs of one position.
             Default: from ``embed``, ``template`` and ``event``.
         dtypes (sequence(str), optional): What raw numbers are drawn in; those that the
             operator refuses are left out, with a hint. Default: ``("float32", "int32")``.
@@ -106,6 +109,16 @@ def check_laws(
         >>> from monoscan.testing import check_laws
         >>> report = check_laws(ms.Affine())
     """
+    if isinstance(monoid, Aggregator):
+        if elements is None:
+            raise errors.ScanError(
+                f"[laws] {monoid.name} is an aggregator: give elements=, a strategy that draws its inputs."
+            )
+        made = partial(check_laws, examples=examples, seed=seed, size=size, progress=progress)
+        of_operator = made(monoid.operator, prepared(monoid, elements))
+        return attrs.evolve(
+            of_operator, name=monoid.name, rows=(*of_operator.rows, check_steps(monoid, elements, seed))
+        )
     _expect(monoid, elements, dtypes, examples, size, seed)
     rows: list[Row] = []
     hints: list[str] = []
