@@ -43,7 +43,7 @@ def check_steps(aggregator: Aggregator, inputs: Elements, seed: int) -> Row:
         return Row(STEPS, "given", "machine", 0, SEQUENCES, "not tested: no element begins a state")
     for number in range(SEQUENCES):
         drawn = draw_once(st.lists(inputs.map(_listed), min_size=LENGTH, max_size=LENGTH), seed + number)
-        outputs = scan(aggregator, tuple(mx.stack(each) for each in zip(*drawn, strict=True)))
+        outputs = scan(aggregator, tuple(mx.stack(list(each)) for each in zip(*drawn, strict=True)))
         _compare(aggregator, tree.flatten(outputs)[0], drawn)
     return Row(STEPS, "given", "machine", SEQUENCES, 0, "holds")
 
