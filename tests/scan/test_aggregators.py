@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
+from selection import thinned
 
 import monoscan as ms
 from monoscan import aggregators, errors, tree
@@ -256,7 +257,7 @@ READY: list[tuple[ms.Aggregator, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("aggregator", "of"), READY, ids=[repr(each) for each, _ in READY])
+@pytest.mark.parametrize(("aggregator", "of"), thinned(READY, READY[9::5]), ids=[repr(each) for each, _ in READY])
 def test_a_ready_one_presents_what_it_is_called_at_every_position(aggregator: ms.Aggregator, of: Any) -> None:
     x = normal(T)
     found, last = ms.scan(aggregator, mx.array(x)), ms.fold(aggregator, mx.array(x))
@@ -264,6 +265,13 @@ def test_a_ready_one_presents_what_it_is_called_at_every_position(aggregator: ms
         close(found[t], of(exact(x[: t + 1])))
     close(last, of(exact(x)))
     assert pickle.loads(pickle.dumps(aggregator)) == aggregator
+
+
+def test_all_ready_ones_at_once_present_the_same() -> None:
+    x = normal(T)
+    found = ms.scan(ms.join(**{f"n{i}": each for i, (each, _) in enumerate(READY)}), mx.array(x))
+    for i, (_, of) in enumerate(READY):
+        close(found[f"n{i}"][-1], of(exact(x)))
 
 
 def test_where_extremes_stand_is_counted_along_the_sequence() -> None:
