@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from monoscan import errors
 from monoscan.lowering.case import Case, held_sizes, way
@@ -16,6 +17,10 @@ from monoscan.lowering.plan.problem import Problem
 HILLIS_STEELE_ITEMS = 1 << 12
 """Up to this many elements in all, Hillis-Steele's fewer array operations win (measured)."""
 
+LARGER, PRODUCTS = 4, 1000
+"""States in order win where elements are so many times larger, and one step's hold so many numbers: matrices of 20
+rows and columns on three rows of states (measured)."""
+
 
 def plan(problem: Problem) -> Plan:
     """Plans a scan; the first row that matches wins.
@@ -28,7 +33,7 @@ def plan(problem: Problem) -> Plan:
     | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init``, and where a kernel is faster |
     | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
     | 6 | a true identity | Blelloch, with the identity placed |
-    | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements, and on whole slices, Brent-Kung |
+    | 7 | otherwise | Hillis-Steele; past `HILLIS_STEELE_ITEMS` elements, and on whole slices, Brent-Kung; in order the states of elements that are `LARGER` and `PRODUCTS` in all |
 
     A kernel that cannot be built is found out when it first runs; the failure is remembered, and row 5
     answers with it from then on.
@@ -111,11 +116,23 @@ def _row_blelloch(case: Case) -> Answer:
 def _row_portable(case: Case) -> Answer:
     if case.problem.acts is not None and case.problem.acts.ordered:
         return _portable(case, "sequential", "a loop of Python: one array operation for each of a step's")
+    if _products_cost_more(case.problem):
+        return _portable(case, "sequential", "states one after another: products of elements cost more")
     if case.problem.whole:
         return _portable(case, "brent_kung", "whole slices, as JAX cuts them")
     if case.problem.layout.items <= HILLIS_STEELE_ITEMS:
         return _portable(case, "hillis_steele", f"up to {HILLIS_STEELE_ITEMS:,} elements: fewest array operations")
     return _portable(case, "brent_kung", f"past {HILLIS_STEELE_ITEMS:,} elements: O(n) work")
+
+
+def _products_cost_more(problem: Problem) -> bool:
+    """Whether states are so much smaller than elements that a tree of products is slower than a loop."""
+    if problem.acts is None:
+        return False
+    layout = problem.layout
+    lanes, states = sum(map(prod, layout.event)), sum(map(prod, problem.acts.layout.event))
+    numbers = sum(prod(batch) * prod(event) for batch, event in zip(layout.batch, layout.event, strict=True))
+    return lanes >= LARGER * states and numbers >= PRODUCTS
 
 
 def _portable(case: Case, strategy: str, text: str) -> Answer:

@@ -49,3 +49,25 @@ def test_gradients_of_log_products_where_there_is_no_path() -> None:
     found = np.array(mx.grad(lambda a: ms.fold(ms.SemiringMatMul(ms.Log()), a)[0, 4])(mx.array(x)))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)  # every path takes one entry of each step
+
+
+@pytest.mark.parametrize("size", [3, 5, 9])
+def test_tangents_are_finite_where_no_path_leads(size: int) -> None:
+    """Against differences of the fold in float64; MLX's own logaddexp has NaN where two such paths meet."""
+    rng = np.random.default_rng(1)
+    maps, moves = rng.normal(size=(2, 4, size, size))
+    maps[rng.random(maps.shape) < 0.4] = -np.inf
+    moves = moves.astype(np.float32).astype(np.float64)
+
+    def fold(maps: np.ndarray) -> np.ndarray:
+        found = [maps[0]]
+        for each in maps[1:]:
+            found.append(np.logaddexp.reduce(found[-1][:, :, None] + each[None], axis=1))
+        return np.array(found)
+
+    with np.errstate(invalid="ignore"):
+        want = (fold(maps + 1e-6 * moves) - fold(maps - 1e-6 * moves)) / 2e-6
+    elements, tangents = mx.array(maps, mx.float32), mx.array(moves, mx.float32)
+    (found,) = mx.jvp(lambda a: ms.scan(ms.SemiringMatMul(ms.Log()), a), [elements], [tangents])[1]
+    finite = np.isfinite(fold(maps))
+    np.testing.assert_allclose(np.array(found)[finite], want[finite], rtol=1e-3, atol=1e-3)

@@ -136,7 +136,7 @@ FIRST = {
 @pytest.mark.parametrize("name", FIRST)
 @pytest.mark.parametrize("strategy", ["auto", "native", "sequential"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
+@pytest.mark.parametrize("inclusive", thinned([True, False], [True]), ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize("columns", [None, 3])
 def test_init_comes_before_the_first_float(
     name: str, strategy: str, reverse: bool, inclusive: bool, columns: int | None
@@ -185,7 +185,7 @@ def test_chained_calls_in_order_have_the_bits_of_one_call(
         np.testing.assert_array_equal(np.array(final), np.array(last))
 
 
-@pytest.mark.parametrize("operator", thinned(CHAINED, CHAINED[-2:]), ids=lambda m: m.name)
+@pytest.mark.parametrize("operator", thinned(CHAINED, CHAINED[-2:-1]), ids=lambda m: m.name)
 @pytest.mark.parametrize("dtype", thinned([mx.float32, mx.float16], [mx.float16]))
 @pytest.mark.parametrize(("shape", "axis"), SHAPES_TO_CHAIN)
 def test_chained_calls_equal_one_call_to_the_rounding_of_the_carry(
