@@ -125,12 +125,19 @@ def parted(question: Question, action: Action, given: Start) -> tuple[list[Leaf]
     """The leaves of one state, and the batch shape of each.
 
     Raises:
-        ScanError: One has fewer axes than belong to a state.
+        ScanError: One has fewer axes than belong to a state, or that is no number of axes.
     """
     where = question.where
     parts: list[Leaf] = []
     batch: list[Shape] = []
-    rows = zip(given.shapes, given.dtypes, action.events(given.structure), strict=True)
+    events = action.events(given.structure)
+    if any(type(event) is not int or event < 0 for event in events):
+        name = "state_event" if question.asked.call == "loop" else "event of the action"
+        raise errors.ScanError(
+            f"{where} {name} must be how many trailing axes belong to a state: 0 or more, or a tuple with one for each "
+            f"leaf; got {action.event!r}."
+        )
+    rows = zip(given.shapes, given.dtypes, events, strict=True)
     for name, (shape, dtype, event) in zip(tree.paths(given.structure), rows, strict=True):
         if len(shape) < event:
             raise errors.ScanError(

@@ -330,3 +330,9 @@ def test_the_carry_of_wide_columns_that_are_not_put_out_is_kept() -> None:
     shown, last = ms.loop(lambda s, x: (s + x, s), x, mx.zeros((128,)), return_carry=True)
     assert shown[:, 5].tolist() == [0, 1, 2]
     assert last.tolist() == [3] * 128
+
+
+@pytest.mark.parametrize("event", [-1, "a", None, 1.0, (True,)])
+def test_what_is_no_number_of_axes_of_a_state_is_refused(event: Any) -> None:
+    with pytest.raises(ms.ScanError, match=r"\[loop\] .*state_event must be how many trailing axes belong to a state"):
+        ms.loop(lambda s, x: (s, x), mx.ones((3, 2)), mx.zeros((2,)), state_event=event)
