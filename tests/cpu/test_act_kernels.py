@@ -74,7 +74,7 @@ def test_loops_are_the_fold_in_order(name: str, loop: Loop, begun: bool) -> None
             _close(tree.map_leaves(lambda y, j=j: y[j], last), expected[1])
 
 
-LIGHT = ("Affine", "ScaledMatMul", "Bracket", "KalmanFilter", "Segmented", "Maybe")  # those that take no longer to move
+LIGHT = ("Affine", "Bracket", "KalmanFilter", "Segmented", "Maybe")  # those that take no longer to move
 
 
 @pytest.mark.parametrize("name", thinned(LIGHT, ("Affine", "Maybe")))

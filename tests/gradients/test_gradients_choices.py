@@ -251,3 +251,25 @@ def test_an_identity_that_is_no_constant_changes_no_rule(strategy: str) -> None:
     by_x, by_rate = mx.grad(loss, argnums=(0, 1))(mx.zeros((3,)), mx.array(3.0))
     assert by_x.tolist() == [2, 0, 0]
     assert by_rate.item() == 0
+
+
+@pytest.mark.parametrize("strategy", ["auto", "sequential"])
+def test_leaves_of_equal_steps_have_first_elements_of_their_own(strategy: str) -> None:
+    """From the second position on the two leaves are equal; a state that was read for the other had its first value."""
+    twins = ms.monoid(lambda l, r: (mx.tanh(l[0] + l[1] * r[0]),) * 2)
+    x, y = [0.3, -0.4, 0.5], [1.2, 0.1, 0.2]
+
+    def loss(x: mx.array, y: mx.array) -> mx.array:
+        return sum(leaf.sum() for leaf in ms.scan(twins, (x, y), strategy=strategy))
+
+    def by_hand(x: mx.array, y: mx.array) -> mx.array:
+        left, right = x[0], y[0]
+        total = left + right
+        for t in (1, 2):
+            left = right = mx.tanh(left + right * x[t])
+            total = total + left + right
+        return total
+
+    found = mx.grad(loss, argnums=(0, 1))(mx.array(x), mx.array(y))
+    for ours, theirs in zip(found, mx.grad(by_hand, argnums=(0, 1))(mx.array(x), mx.array(y)), strict=True):
+        np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-5, atol=1e-6)

@@ -9,7 +9,6 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 import pytest
-from selection import thinned
 
 import monoscan as ms
 
@@ -201,7 +200,9 @@ def loss_of(run: Callable[..., mx.array]) -> Callable[..., mx.array]:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("columns", thinned([(), (3,), (20,), (70,)], [(), (20,)]))
+@pytest.mark.parametrize(
+    "columns", [(), (20,), *(pytest.param(each, marks=pytest.mark.long) for each in ((3,), (70,)))]
+)
 def test_gradients_are_those_of_mlx_and_so_are_second_ones(columns: tuple[int, ...], strategy: str) -> None:
     a, b = complexes(9, *columns), complexes(9, *columns)
     ours = loss_of(lambda a, b: ms.linear_recurrence(a, b, strategy=strategy))

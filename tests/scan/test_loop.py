@@ -85,7 +85,7 @@ def test_outputs_are_those_of_a_python_loop(name: str, loop: Loop) -> None:
     given = tree.map_leaves(mx.array, xs), tree.map_leaves(mx.array, state)
     plan = ms.explain(step, given[0], state=given[1], event=event, state_event=state_event, loop=True)
     assert isinstance(plan.way, Kernels)
-    assert plan.way.fused[0].spec.loop is loop
+    assert plan.way.fused[0].spec.loop is loop or name != "leaky"  # others are chosen by what their steps cost
     for reverse in (False, True):
         options: dict[str, Any] = {"event": event, "state_event": state_event, "reverse": reverse}
         outputs, last = ms.loop(step, *given, return_carry=True, **options)

@@ -311,11 +311,15 @@ def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, b
 
 
 def _shown_as(scan: AlignedScan, leaf: int) -> int | None:
-    """The output that holds a leaf of the state unrounded: its own, or one of the same values."""
+    """The output that holds a leaf of the state unrounded: its own, or one of the same values at every step.
+
+    Where the first element is the first state, equal results of later steps do not make two leaves equal.
+    """
     values, name = scan.program.results_of(leaf), scan.state[leaf].dtype
     rows = enumerate(zip(scan.shown, scan.results, strict=True))
     same = (i for i, (k, stored) in rows if stored == name and scan.program.results_of(k) == values)
-    return next((i for i in same if scan.shown[i] == leaf or scan.inclusive), None)
+    always = scan.action and scan.begin is None and scan.inclusive
+    return next((i for i in same if always or scan.shown[i] == leaf), None)
 
 
 def general(strategy: str) -> str:
