@@ -102,7 +102,7 @@ template <class Each> static void each_list(Each each) {
   each(a.ends, 1, inits + facts.inits);  // the carries
 }
 static ms_int lot_bytes(ms_int columns) {
-  const ms_int arrays = arrays_in_all(), head = sizeof(lot) + arrays * sizeof(ms_array) + arrays * 8;
+  const ms_int arrays = arrays_in_all(), head = (ms_int)sizeof(lot) + arrays * (ms_int)sizeof(ms_array) + arrays * 8;
   ms_int bytes = lines_of(head + (columns + 1) * arrays * 8);
   each_list([&](const leaf_list& list, ms_int steps, int) {
     for (int i = 0; i < list.count; ++i) bytes += lines_of(columns * list.at[i].bytes() * steps);
