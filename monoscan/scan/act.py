@@ -9,13 +9,9 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
-from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, for_every_size
-from monoscan.lowering.planner import plan as make_plan
-from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call, elements
@@ -101,27 +97,8 @@ def prepare(
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
-    leaves, structure = tree.flatten(elems)
-    start = given = None
-    if state is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
-        question = Question(asked, captures, structure)
-        axis = elements.axis_number(question, axis)
-        elements.check_leaves(question, elems, leaves)
-        start, given = (None, None) if state is None else start_of(question, state, leaves)
-    shapes, stored = tuple([x.shape for x in leaves]), tuple([x.dtype for x in leaves])
-    key = ("act", captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
-    plan: Plan | None = PLANS.find(key)
-    if plan is None:
-        question = Question(asked, captures, structure)
-        elements.check_leaves(question, elems, leaves)
-        names = tuple([dtypes.name_of(dtype) for dtype in stored])
-        plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, given)))
-    if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), operator, elems, state, axis)
+    plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of)
     return plan, leaves, captures, start
-
-
-_ARRAYS = {mx.array}
 
 
 def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:

@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from monoscan import errors
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.problem import Options, with_last_state
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan import act, call
 from monoscan.scan.fuse import Fusion
@@ -45,7 +45,7 @@ def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, as
         if _on_itself(operator):
             last = call.run(asked, operator, elems, over.axis, start, None)[1]
         else:
-            last = act.run(_with_carry(asked), operator, elems, start, over.axis)[1]
+            last = act.run(with_last_state(asked), operator, elems, start, over.axis)[1]
         return over.present_last(over.last(last))
 
 
@@ -83,7 +83,3 @@ def _kernel(fusion: Fusion) -> Fused | str:
 def _on_itself(operator: Any) -> bool:
     """Whether states are elements, so that the fold of elements is the last state."""
     return all(map(_on_itself, operator.parts)) if operator.parts else operator.right.on_elements
-
-
-def _with_carry(asked: Options) -> Options:
-    return call.options(asked.call, reverse=asked.reverse, return_carry=True, strategy=asked.strategy)

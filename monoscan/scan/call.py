@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -115,12 +115,20 @@ def pose(question: Question, shapes: Shapes, stored: tuple[str, ...], axis: int,
     return Problem(captures, structure, stored, layout, traces, asked)
 
 
-Posed = Callable[[Question, Shapes, tuple[str, ...], int, "Shapes | None"], Problem]
+def init_of(question: Question, init: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Shapes]:
+    """The leaves of ``init``, and their shapes."""
+    start = elements.init_leaves(question, init, tuple([dtypes.name_of(x.dtype) for x in elems]))
+    return start, tuple([x.shape for x in start])
+
+
+Posed = Callable[[Question, Shapes, tuple[str, ...], int, Any], Problem]
+Started = Callable[[Question, Tree, Sequence[mx.array]], tuple[list[mx.array], Any]]
 
 
 def prepare(
-    asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Posed = pose
-) -> Prepared:
+    asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Posed = pose,
+    start_of: Started = init_of,
+) -> Prepared:  # fmt: skip
     """Looks a plan up, or makes it, and flattens what it runs on.
 
     Args:
@@ -128,8 +136,9 @@ def prepare(
         captures: The operator.
         elems: The elements.
         axis: The scan axis.
-        init: An element, if there is one to start from.
+        init: An element, or of an act a state, if there is one to start from.
         pose: What the problem is, where the plan has to be made.
+        start_of: The leaves of what there is to start from, and their type.
     """
     leaves, structure = tree.flatten(elems)
     start = starts = None
@@ -138,11 +147,10 @@ def prepare(
         axis = elements.axis_number(question, axis)
         elements.check_leaves(question, elems, leaves)
         if init is not None:
-            start = elements.init_leaves(question, init, tuple([dtypes.name_of(x.dtype) for x in leaves]))
-            starts = tuple([x.shape for x in start])
+            start, starts = start_of(question, init, leaves)
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
-    key = (captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
+    key = (pose, captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
     plan: Plan | None = PLANS.find(key)
     if plan is None:
         question = Question(asked, captures, structure)
@@ -150,7 +158,7 @@ def prepare(
         names = tuple([dtypes.name_of(dtype) for dtype in stored])
         plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, starts)))
     if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), captures, elems, axis, init, pose)
+        return prepare(for_every_size(asked), captures, elems, axis, init, pose, start_of)
     return plan, leaves, start
 
 

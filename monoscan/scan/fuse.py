@@ -12,9 +12,9 @@ from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.problem import Options, with_last_state
 from monoscan.lowering.program.cost_table import OWN
-from monoscan.lowering.program.ir import MAX_LANES, Leaf, Shape
+from monoscan.lowering.program.ir import MAX_LANES, Leaf
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -25,7 +25,7 @@ from monoscan.lowering.trace.combine import MAX_CAPTURED_LANES, Traced, trace_st
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
-from monoscan.scan import act, call
+from monoscan.scan import act
 from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
 from monoscan.tree import Tree
@@ -134,8 +134,7 @@ class Fusion:
 
     def _has_vectors(self) -> bool:
         """Whether the states come from products of elements, along a row in vectors."""
-        asked, over = self.asked, self.over
-        options = call.options(asked.call, reverse=asked.reverse, inclusive=asked.inclusive, return_carry=self.carried)
+        over, options = self.over, with_last_state(self.asked) if self.carried else self.asked
         plan = act.prepare(options, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
         specs = [kernel.spec for kernel in plan.kernels if isinstance(kernel, Fused)]
         return bool(specs) and not any(spec.action or spec.loop is Loop.SEQUENTIAL for spec in specs)
@@ -226,16 +225,13 @@ class Fusion:
         layout, kinds, one = over.geometry.layout, over.geometry.kinds, over.geometry.one
         timed = [i for i in self._order if kinds[i] != FIXED]
 
-        def padded(batch: Shape, length: int) -> Shape:
-            return layout.with_length((1,) * (layout.rank - len(batch)) + batch, length)
-
         given = layout.init or ()
         unread = ((1,) * over.rank,) * (len(over.types.outputs) if given else 0)
         return Arrays(
-            tuple(padded(layout.batch[i], layout.length) for i in timed),
+            tuple(layout.aligned_batch(layout.batch[i], layout.length) for i in timed),
             tuple(one[i].dtype for i in timed),
-            tuple(padded(layout.batch[i], 1) for i in self._order if kinds[i] == FIXED),
-            unread + tuple(padded(batch, 1) for batch in given),
+            tuple(layout.aligned_batch(layout.batch[i], 1) for i in self._order if kinds[i] == FIXED),
+            unread + tuple(layout.aligned_batch(batch, 1) for batch in given),
         )
 
 

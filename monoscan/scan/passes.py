@@ -18,7 +18,7 @@ from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
 from monoscan.monoids.inputs import given
-from monoscan.scan.inputs import TIMED, Inputs, lay_out, listed
+from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed
 from monoscan.scan.positions import Types, analyse
 from monoscan.tree import Tree
 
@@ -130,7 +130,7 @@ class Pass:
         layout = self.geometry.layout
         arrays = []
         for i, (kind, leaf) in enumerate(zip(self.geometry.kinds, self.geometry.one, strict=True)):
-            if kind == "fixed":
+            if kind == FIXED:
                 arrays.append(exact(self.geometry.without_time(self.inputs[i], i)))
             else:
                 arrays.append(exact(mx.zeros((1,) * layout.rank + leaf.shape, dtypes.by_name(leaf.dtype))))
@@ -143,7 +143,7 @@ class Pass:
             ScanError: It does.
         """
         rows = zip(self.types.reads, self.geometry.kinds, strict=True)
-        read = [i for i, (reads, kind) in enumerate(rows) if reads and kind != "fixed"]
+        read = [i for i, (reads, kind) in enumerate(rows) if reads and kind != FIXED]
         if read:
             what = (
                 "the position" if self.geometry.kinds[read[0]] != TIMED else f"input {read[0]}, which has a time axis"

@@ -199,8 +199,7 @@ def columns_of(aligned: list[Shape], lead: Shape, scan: int) -> int:
 def padded(problem: Problem, leaf: int) -> Shape:
     """The aligned shape of a leaf, without its event axes."""
     layout = problem.layout
-    batch = (1,) * (layout.rank - len(layout.batch[leaf])) + layout.batch[leaf]
-    return layout.with_length(batch, layout.length)
+    return layout.aligned_batch(layout.batch[leaf], layout.length)
 
 
 def restricted(program: Lowered, leaves: tuple[int, ...]) -> Lowered:

@@ -11,7 +11,6 @@ from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of, element_dtype, restricted
-from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.loops import candidates, fastest
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
@@ -54,29 +53,13 @@ def _alike(problem: Problem, acts: Acts, scan: AlignedScan) -> list[tuple[int, .
 
 
 def _lead(acts: Acts, leaf: int) -> Shape:
-    return _padded(acts.joint, acts.layout.batch[leaf], acts.joint.length)
-
-
-def _padded(layout: Layout, batch: Shape, length: int) -> Shape:
-    """A batch shape aligned, with a scan axis of this length."""
-    return layout.with_length((1,) * (layout.rank - len(batch)) + batch, length)
+    return acts.joint.aligned_batch(acts.layout.batch[leaf], acts.joint.length)
 
 
 def _kernel(
     problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
-    depends = scan.depends()
-    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit)))) or (0,)  # which says how many steps
-    states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
-    own = attrs.evolve(
-        scan,
-        program=on_leaves(scan.scalar, states, leaves),
-        emit=tuple(states.index(i) for i in emit),
-        results=tuple(scan.results[i] for i in emit if i in scan.shown),
-        want_results=emit[0] in scan.shown,
-        combine=None if scan.combine is None else restricted(scan.combine, leaves),
-        begin=None if scan.begin is None else on_leaves(scan.begin, states, leaves),
-    )
+    leaves, states, own = on_what_it_reads(scan, emit)
     lead, steps = _lead(acts, emit[0]), acts.joint.length
     inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
     spec = KernelSpec(
@@ -102,6 +85,23 @@ def _kernel(
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
 
+def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], AlignedScan]:
+    """The leaves of elements and of states that some leaves of the state need, and the act on these alone."""
+    depends = scan.depends()
+    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit)))) or (0,)  # which says how many steps
+    states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
+    own = attrs.evolve(
+        scan,
+        program=_on_leaves(scan.scalar, states, leaves),
+        emit=tuple(states.index(i) for i in emit),
+        results=tuple(scan.results[i] for i in emit if i in scan.shown),
+        want_results=emit[0] in scan.shown,
+        combine=None if scan.combine is None else restricted(scan.combine, leaves),
+        begin=None if scan.begin is None else _on_leaves(scan.begin, states, leaves),
+    )
+    return leaves, states, own
+
+
 def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) -> KernelSpec | None:
     """The kernel of the scan which yields the states as some leaves of its products; ``None`` where none does.
 
@@ -125,7 +125,7 @@ def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
     return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 
 
-def on_leaves(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
+def _on_leaves(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
     """A step, or what begins a state, on some leaves of states and elements."""
     first = program.arity + program.rights
     kept = [
@@ -139,8 +139,8 @@ def on_leaves(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]
 def _shapes(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> list[Shape]:
     """The aligned shapes of what a kernel reads."""
     layout = acts.joint
-    read = [_padded(layout, layout.batch[i], layout.length) for i in leaves]
-    return read + [_padded(layout, acts.given[i], 1) for i in states if acts.given is not None]
+    read = [layout.aligned_batch(layout.batch[i], layout.length) for i in leaves]
+    return read + [layout.aligned_batch(acts.given[i], 1) for i in states if acts.given is not None]
 
 
 def _bytes(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:

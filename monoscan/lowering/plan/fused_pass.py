@@ -10,7 +10,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
-from monoscan.lowering.plan.fused_act import on_leaves
+from monoscan.lowering.plan.fused_act import on_what_it_reads
 from monoscan.lowering.plan.loops import candidates, fastest
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
@@ -49,17 +49,7 @@ def fused_pass(
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    depends = scan.depends()
-    leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in scan.emit)))) or (
-        0,
-    )  # it says how many steps
-    states = tuple(sorted(set[int]().union(*(depends[i].states for i in scan.emit))))
-    own = attrs.evolve(
-        scan,
-        program=on_leaves(scan.scalar, states, leaves),
-        emit=tuple(states.index(i) for i in scan.emit),
-        begin=None if scan.begin is None else on_leaves(scan.begin, states, leaves),
-    )
+    leaves, states, own = on_what_it_reads(scan, scan.emit)
     spec = KernelSpec(
         own.scalar,
         elements=tuple(arrays.stored[i] for i in leaves),

@@ -9,9 +9,7 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.gpu import unsupported as not_rendered
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec, Part
 from monoscan.lowering.render.spec import SIZES, KernelSpec
@@ -98,7 +96,7 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
 def _kernel(problem: Problem, part: Fused) -> GpuKernel:
     layout, options = problem.layout, problem.options
     leads = [padded(problem, leaf) for leaf in part.leaves]
-    leads += [_alone(layout, layout.init[leaf]) for leaf in part.leaves if layout.init is not None]
+    leads += [layout.aligned_batch(layout.init[leaf], 1) for leaf in part.leaves if layout.init is not None]
     leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
     planned = launches(
         part.straight,
@@ -110,11 +108,6 @@ def _kernel(problem: Problem, part: Fused) -> GpuKernel:
                zip(part.spec.elements, leads, part.spec.state, strict=False))  # fmt: skip
     again = any(each.spec.part is Part.SEEDED for each in planned)
     return GpuKernel(part.leaves, part.emit, part.straight, part.scan, planned, part.bytes + again * read)
-
-
-def _alone(layout: Layout, batch: Shape) -> Shape:
-    """The aligned shape of a leaf of ``init``, without its event axes."""
-    return layout.with_length((1,) * (layout.rank - len(batch)) + batch, 1)
 
 
 def launches(kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool) -> tuple[GpuLaunch, ...]:

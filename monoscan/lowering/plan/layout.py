@@ -66,9 +66,11 @@ class Layout:
 
     def aligned_shape(self, leaf: int, length: int) -> Shape:
         """The shape of a result leaf once aligned, with this length."""
-        batch = self.result_batches[leaf]
-        padded = (1,) * (self.rank - len(batch)) + batch
-        return self.with_length(padded, length) + self.event[leaf]
+        return self.aligned_batch(self.result_batches[leaf], length) + self.event[leaf]
+
+    def aligned_batch(self, batch: Shape, length: int) -> Shape:
+        """A batch shape once aligned, with this length."""
+        return self.with_length((1,) * (self.rank - len(batch)) + batch, length)
 
     def with_length(self, batch: Shape, length: int) -> Shape:
         """A batch shape with the scan axis put back."""

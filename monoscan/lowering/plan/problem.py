@@ -57,6 +57,12 @@ def for_every_size(asked: Options) -> Options:
     return attrs.evolve(asked, shapeless=True)
 
 
+@functools.lru_cache(maxsize=1024)
+def with_last_state(asked: Options) -> Options:
+    """The same options for states of which the last one is wanted too: always the same object."""
+    return attrs.evolve(asked, results=True, return_carry=True)
+
+
 @attrs.frozen
 class Traces:
     """What an operator was traced to.

@@ -120,8 +120,7 @@ def _given(walk: Walk, state: Sequence[mx.array]) -> Leaves:
 def _spread(walk: Walk, x: mx.array, leaf: int) -> mx.array:
     """A state with a scan axis of length 1, with all batch axes that it has after an element."""
     batch, event = walk.acts.layout.batch[leaf], walk.acts.leaves[leaf].shape
-    padded = (1,) * (walk.layout.rank - len(batch)) + batch
-    return mx.broadcast_to(x, walk.layout.with_length(padded, 1) + event)
+    return mx.broadcast_to(x, walk.layout.aligned_batch(batch, 1) + event)
 
 
 def _traced(walk: Walk, scan: AlignedScan, elements: Leaves, first: Leaves | None) -> tuple[Leaves, Leaves]:
@@ -158,8 +157,7 @@ def _begun(walk: Walk, elements: Leaves) -> Leaves:
 def _narrow(walk: Walk, y: mx.array, leaf: int) -> mx.array:
     """Undoes the broadcast along axes on which a leaf of the state does not depend: its rows are all the same."""
     batch = walk.acts.layout.batch[leaf]
-    padded = walk.layout.with_length((1,) * (walk.layout.rank - len(batch)) + batch, 1)
-    return y[tuple(slice(0, size) for size in padded)]
+    return y[tuple(slice(0, size) for size in walk.layout.aligned_batch(batch, 1))]
 
 
 def _moved(walk: Walk, strategy: str, elements: Leaves, first: Leaves) -> tuple[Leaves, Leaves]:
@@ -181,10 +179,8 @@ def _moved(walk: Walk, strategy: str, elements: Leaves, first: Leaves) -> tuple[
 
 def _product(walk: Walk, x: mx.array, leaf: int) -> mx.array:
     """A leaf of elements, with the batch axes that products of them have."""
-    batch = walk.problem.layout.result_batches[leaf]
-    padded = (1,) * (walk.layout.rank - len(batch)) + batch
-    event = walk.problem.layout.event[leaf]
-    return mx.broadcast_to(x, walk.layout.with_length(padded, x.shape[walk.axis]) + event)
+    batch, event = walk.problem.layout.result_batches[leaf], walk.problem.layout.event[leaf]
+    return mx.broadcast_to(x, walk.layout.aligned_batch(batch, x.shape[walk.axis]) + event)
 
 
 def _trimmed(y: mx.array, one: Sequence[int], axis: int, length: int) -> mx.array:
