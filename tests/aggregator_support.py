@@ -1,0 +1,28 @@
+"""What the tests of aggregators share: data, float64, and how near is near."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+RNG = np.random.default_rng(5)
+T = 9
+
+
+def normal(*shape: int) -> Any:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def exact(x: Any) -> Any:
+    return np.array(x, np.float64)
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), expected, rtol=tolerance, atol=tolerance)
+
+
+def decays(alpha: float, t: int) -> Any:
+    """The weights of the elements at and before position t, the newest last."""
+    return (1 - alpha) ** np.arange(t, -1, -1.0)
