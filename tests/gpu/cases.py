@@ -15,10 +15,10 @@ def plan(operator: Any, elems: Any, axis: int = 0, **options: Any) -> Plan:
     return ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
 
 
-def launches(planned: Plan) -> list[Any]:
+def launches(planned: Plan, target: str) -> list[Any]:
     """All launches of a plan."""
-    ways = [part.way for part in planned.parts or (planned,)]
-    return [launch for way in ways if isinstance(way, GpuKernels) for kernel in way.fused for launch in kernel.launches]
+    kernels = [k for part in planned.parts or (planned,) if isinstance(part.way, GpuKernels) for k in part.way.fused]
+    return [launch for kernel in kernels for launch in kernel.launches_for(target)]
 
 
 def _pair(*shape: int, dtype: Any = mx.float32) -> tuple[mx.array, mx.array]:
@@ -32,7 +32,11 @@ def plans() -> dict[str, Plan]:
         "affine rows": plan(ms.Affine(), _pair(64, 5000), 1, return_carry=True),
         "affine short rows": plan(ms.Affine(), _pair(64, 50), 1),
         "affine columns": plan(ms.Affine(), _pair(4096, 2048)),
-        "affine in three launches": plan(ms.Affine(), _pair(1, 1 << 20), 1, init=(mx.ones((1,)), mx.ones((1,)))),
+        "affine of a long row": plan(ms.Affine(), _pair(1, 1 << 20), 1, init=(mx.ones((1,)), mx.ones((1,)))),
+        "affine of long columns": plan(ms.Affine(), _pair(1 << 18, 40)),
+        "sum of halves of a long row": plan(
+            ms.Sum(), mx.ones((2, 1 << 20), mx.float16), 1, reverse=True, return_carry=True
+        ),
         "affine of halves, reversed": plan(ms.Affine(), _pair(64, 5000, dtype=mx.float16), 1, reverse=True),
         "affine of bfloat16, exclusive": plan(ms.Affine(), _pair(64, 5000, dtype=mx.bfloat16), 1, inclusive=False),
         "matrices of 2 rows": plan(ms.MatMul(), mx.ones((64, 5000, 2, 2)), 1),

@@ -16,7 +16,7 @@ from monoscan.lowering.plan.geometry import Geometry
 from monoscan.lowering.plan.gpu import GpuLaunch, in_one, in_three
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec
 from monoscan.lowering.render.spec import KernelSpec
-from monoscan.lowering.targets.gpu import launch, target
+from monoscan.lowering.targets.gpu import target
 from monoscan.lowering.targets.gpu.launch import Start
 from monoscan.lowering.trace.reads.captures import capture
 
@@ -33,19 +33,14 @@ def scan(
         each.executable = None  # plans are kept, with what ran them before
     leaves, structure = tree.flatten(elems)
     starts = None if init is None else tree.flatten(init)[0]
-    before = target.prepare, target.forward
-    target.prepare = partial(_prepared, start or Shim())
-    target.forward = launch.forward if plan is None else partial(launch.forward, plan=plan)
+    before = target.prepare
+    target.prepare = partial(target.executable, start=start or Shim(), plan=plan)
     try:
         results, carry = execute(planned, leaves, capture(operator), starts)
     finally:
-        target.prepare, target.forward = before
+        target.prepare = before
     found = tree.unflatten(structure, results)
     return (found, tree.unflatten(structure, carry)) if carried else found
-
-
-def _prepared(start: Start, problem: Any, kernels: Any) -> Any:
-    return target.executable(problem, kernels, start)
 
 
 def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chunk: int = 0) -> Planned:

@@ -16,7 +16,7 @@ import pytest
 
 from monoscan.lowering.render import gpu
 from monoscan.lowering.render.gpu import ITEMS, Dialect
-from monoscan.lowering.render.gpu_spec import OUTPUTS, GpuSpec
+from monoscan.lowering.render.gpu_spec import OUTPUTS, Body, GpuSpec
 from monoscan.lowering.targets.cpu import build, disk
 from monoscan.lowering.targets.cpu.compiler import digest, find_compiler
 from monoscan.lowering.targets.gpu.launch import Output
@@ -38,14 +38,6 @@ class Fault(AssertionError):
     """What the machine found wrong."""
 
 
-class _Launch(ctypes.Structure):
-    _fields_ = (
-        ("run", ctypes.c_void_p), ("arrays", ctypes.c_void_p), ("counts", ctypes.c_void_p),
-        ("written", ctypes.c_void_p), ("groups", ctypes.c_uint), ("threads", ctypes.c_uint),
-        ("resident", ctypes.c_uint), ("seed", ctypes.c_ulonglong),
-    )  # fmt: skip
-
-
 @attrs.define
 class Shim:
     """Starts kernels on the machine; a ``Start``.
@@ -53,11 +45,13 @@ class Shim:
     Args:
         seed: Of the random schedule.
         resident: How many groups run at a time.
+        starve: Whether the group that began first waits until no other gets on.
         faulty: Text in place of other text, as a mistake in a header would put it there.
     """
 
     seed: int = 1
     resident: int = 2
+    starve: bool = False
     faulty: tuple[str, str] | None = None
     replaced: bool = attrs.field(default=False, init=False)
 
@@ -69,6 +63,8 @@ class Shim:
             self.replaced |= self.faulty[0] in source
             source = source.replace(*self.faulty)
         inputs = [_numpy(x) for x in arrays]
+        if spec.body is Body.LOOK_BACK:
+            inputs.insert(1, np.zeros(groups + 1, np.uint32))
         made = [np.full(y.shape, _poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]
         written = [np.zeros(y.shape, np.uint8) for y in outputs]
         every = [*inputs, *made]
@@ -79,7 +75,7 @@ class Shim:
         library.run.restype = ctypes.c_char_p
         failed = library.run(
             pointers, counts, marks, ctypes.c_uint(groups), ctypes.c_uint(spec.threads), ctypes.c_uint(self.resident),
-            ctypes.c_ulonglong(self.seed),
+            ctypes.c_bool(self.starve), ctypes.c_ulonglong(self.seed),
         )  # fmt: skip
         if failed:
             raise Fault(failed.decode())
@@ -90,12 +86,15 @@ class Shim:
 
 def text(spec: GpuSpec) -> str:
     """All that is compiled."""
-    arguments = [("ms::i64", "input", "sizes")]
-    arguments += [(f"ms::{ITEMS[a.dtype]}", "output" if a.group in OUTPUTS else "input", a.name) for a in spec.arrays]
+    arguments = [("ms::i64", "input<ms::i64>", "sizes")]
+    arguments += [("unsigned", "flags", "flags")] if spec.body is Body.LOOK_BACK else []
+    for a in spec.arrays:
+        item = f"ms::{ITEMS[a.dtype]}"
+        arguments.append((item, f"{'output' if a.group in OUTPUTS else 'input'}<{item}>", a.name))
     lines = []
     for number, (item, kind, name) in enumerate(arguments):
-        marks = f", written[{number}]" if kind == "output" else ""
-        lines.append(f"  const shim::{kind}<{item}> {name}{{({item}*)arrays[{number}]{marks}, counts[{number}]}};")
+        marks = f", written[{number}]" if kind.startswith("output") else ""
+        lines.append(f"  const shim::{kind} {name}{{({item}*)arrays[{number}]{marks}, counts[{number}]}};")
     body = "\n".join(lines)
     return f"""\
 {gpu.header(spec, DIALECT)}
@@ -103,8 +102,8 @@ static void body(void* const* arrays, const ms::i64* counts, unsigned char* cons
 {body}
 {gpu.body(spec, DIALECT)}}}
 extern "C" const char* run(void* const* arrays, const ms::i64* counts, unsigned char* const* written,
-                           unsigned groups, unsigned threads, unsigned resident, ms::u64 seed) {{
-  return shim::execute({{body, arrays, counts, written, groups, threads, resident, seed}});
+                           unsigned groups, unsigned threads, unsigned resident, bool starve, ms::u64 seed) {{
+  return shim::execute({{body, arrays, counts, written, groups, threads, resident, starve, seed}});
 }}
 """
 

@@ -6,6 +6,7 @@ the machine's kernels regroup, and integers alone are compared exactly.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -17,8 +18,10 @@ from shim_driver import Shim, needs_shim
 
 import monoscan as ms
 from monoscan import tree
-from monoscan.cli import target
+from monoscan.cli import target as examples
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.geometry import geometry
+from monoscan.lowering.plan.gpu import launches
 from monoscan.lowering.render.gpu_spec import Body
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.gpu.launch import forward
@@ -50,7 +53,7 @@ def same(found: Any, expected: Any) -> None:
 def test_bits_are_the_cpus_where_the_order_is_the_same(name: str) -> None:
     operator = named.operator(name)
     for lead, axis, plan in (((5, 4), 1, ROWS), ((4, 33), 0, COLUMNS)):
-        elems = target.example(operator, lead)
+        elems = examples.example(operator, lead)
         for reverse in (False, True) if name in QUICK else (False,):
             expected = ms.scan(operator, elems, axis, reverse=reverse, strategy="sequential", stream=mx.cpu)
             same(scan(operator, elems, axis, plan=plan, reverse=reverse), expected)
@@ -59,7 +62,7 @@ def test_bits_are_the_cpus_where_the_order_is_the_same(name: str) -> None:
 @pytest.mark.parametrize("dtype", thinned(["float16", "bfloat16", "int8", "uint16", "int64", "bool"], ["bfloat16"]))
 def test_dtypes(dtype: str) -> None:
     operator: ms.Semigroup = ms.Max() if dtype == "bool" else ms.Affine()
-    elems = target.example(operator, (2, 4), dtype)
+    elems = examples.example(operator, (2, 4), dtype)
     expected = ms.scan(operator, elems, 1, strategy="sequential", stream=mx.cpu)
     same(scan(operator, elems, 1, plan=ROWS), expected)
 
@@ -84,9 +87,21 @@ def test_captured_arrays_and_numbers() -> None:
     same(scan(operator, x, 1, plan=ROWS), ms.scan(operator, x, 1, strategy="sequential", stream=mx.cpu))
 
 
-def test_integers_are_exact_in_any_order() -> None:
-    x = mx.array(np.random.default_rng(0).integers(-9, 9, (2, 3000)).astype(np.int32))
-    found, carry = scan(ms.Sum(), x, 1, return_carry=True, reverse=True)
+@pytest.mark.parametrize(("target", "number"), [("metal", 3), ("cuda", 1)])
+def test_long_rows_are_cut_or_look_back(target: str, number: int) -> None:
+    traced = ms.explain(ms.Sum(), mx.ones((4,), mx.int32)).problem.program
+    assert traced is not None
+    kernel = KernelSpec(traced, ("int32",), ("int32",), (0,))
+    planned = launches(kernel, geometry([(2, 40_000)], 1, 40_000), initial=False, carry=True, target=target)
+    assert len(planned) == number
+    assert planned[-1].spec.body is (Body.LOOK_BACK if number == 1 else Body.ROWS)
+
+
+@pytest.mark.parametrize("target", ["metal", "cuda"])
+def test_integers_are_exact_in_any_order(target: str) -> None:
+    x = mx.array(np.random.default_rng(0).integers(-9, 9, (2, 40_000)).astype(np.int32))
+    plan = partial(launches, target=target)
+    found, carry = scan(ms.Sum(), x, 1, return_carry=True, reverse=True, plan=plan)
     expected = np.cumsum(np.array(x)[:, ::-1], 1)[:, ::-1]
     np.testing.assert_array_equal(np.array(found), expected)
     np.testing.assert_array_equal(np.array(carry), expected[:, 0])
@@ -99,7 +114,7 @@ def test_folds() -> None:
     folded = AlignedScan(traced, (0,), (), want_results=False, want_carry=True)
     for shape, axis in (((3, 100), 1), ((2, 3000), 1), ((1, 40_000), 1), ((50, 7), 0)):
         x = np.random.default_rng(0).integers(-9, 9, shape).astype(np.int32)
-        (found,) = forward(Shim(), kernel, folded, [mx.array(x)], axis, 2)
+        (found,) = forward(Shim(), launches, kernel, folded, [mx.array(x)], axis, 2)
         np.testing.assert_array_equal(np.array(found), x.sum(axis))
 
 

@@ -41,12 +41,16 @@ def test_a_refused_text_says_why() -> None:
         nvrtc.compile_text("nonsense", "sm_90")
 
 
+def test_the_kernel_that_clears_flags_compiles() -> None:
+    assert nvrtc.compile_text(cuda.CLEAR, "sm_90").code
+
+
 @pytest.mark.parametrize(
     ("architecture", "name"), thinned(product(ARCHITECTURES, CASES), [("sm_90", "affine rows"), ("sm_90", "segments")])
 )
 def test_registers(architecture: str, name: str) -> None:
     """Within the budget nothing spills but a little, and the table is as it was for this version of NVRTC."""
-    cubins = [nvrtc.compile_text(cuda.text(launch.spec), architecture) for launch in launches(CASES[name])]
+    cubins = [nvrtc.compile_text(cuda.text(launch.spec), architecture) for launch in launches(CASES[name], "cuda")]
     found = [[cubin.registers, cubin.spilled] for cubin in cubins]
     assert all(spilled <= SPILLED for _, spilled in found)
     tables = json.loads(TABLE.read_text())
@@ -63,9 +67,9 @@ NAMES = [name for name in named.catalogue() if name not in ("Via",)]
 @pytest.mark.parametrize("name", thinned(NAMES, []))
 def test_the_catalogue_compiles(name: str) -> None:
     operator = named.operator(ARGUMENTS.get(name, name))
-    for lead, axis in (((4, 1000), 1), ((50, 40), 0)):
+    for lead, axis in (((4, 1000), 1), ((50, 40), 0), ((1, 100_000), 1)):
         planned = plan(operator, target.example(operator, lead), axis)
-        for launch in launches(planned):
+        for launch in launches(planned, "cuda"):
             nvrtc.compile_text(cuda.text(launch.spec), "sm_90")
 
 

@@ -18,6 +18,7 @@ pytestmark = needs_shim
 ROWS, ONE = fixed(Body.ROWS, 4, 2, 2), (1, 129, 513, 1029, 2565)
 SHORT, FEW = fixed(Body.SHORT, 4, 1, 2, 32), (1, 5, 33, 127, 128)
 COLUMNS = fixed(Body.COLUMNS, 4, 1, 2)
+BACK, MANY = fixed(Body.LOOK_BACK, 4, 1, 2), (513, 8193, 17_000)
 CUT = fixed(Body.ROWS, 4, 1, 2, chunk=2)
 
 MISTAKES: dict[str, tuple[Planned, tuple[int, ...], str, str]] = {
@@ -50,13 +51,33 @@ MISTAKES: dict[str, tuple[Planned, tuple[int, ...], str, str]] = {
     "columns: no barrier": (COLUMNS, (43,), "BARRIER();", ""),
     "columns: the place of another wave": (COLUMNS, (43,), "(turn + here.wave) * width + here.lane", "turn * width + here.lane"),
     "chunks: the seed of the chunk itself": (CUT, (2565,), "const i32 i = c.number - 1;", "const i32 i = c.number;"),
+    "looking back: a group's own number for its tile": (BACK, MANY, "id = ticket[0];", "id = here.group;"),
+    "looking back: nobody waits": (BACK, MANY, "while (!acquired(flags, id - 1 - lane)) PAUSE();", ""),
+    "looking back: a flag before what it stands for": (
+        BACK, MANY, "PUBLISHED(PUBLISH)\n  release(flags, id);", "release(flags, id);\n  PUBLISHED(PUBLISH)",
+    ),
+    "looking back: a flag that is not released": (BACK, MANY, "  release(flags, id);", "  if (i != 3) release(flags, id);"),
+    "looking back: operands swapped": (BACK, MANY, "combine(earlier, x, k)", "combine(x, earlier, k)"),
+    "looking back: past the anchor": (BACK, MANY, "if (lane + distance <= last)", ""),
+    "looking back: an anchor of its own fold alone": (BACK, MANY, "c.number, after(before, all.value, k));", "c.number, all.value);"),
+    "looking back: no barrier before what was found": (BACK, MANY, "    BARRIER();\n    before", "    before"),
+    "looking back: one ticket for all": (BACK, MANY, "if (here.number == 0) ticket[0] = take", "ticket[0] = take"),
     "chunks: one starts too late": (CUT, (2565,), "c.begin = c.number * elements;", "c.begin = c.number * elements + 1;"),
 }  # fmt: skip
 REVERSED = {"items that are not aligned"}
 
 
 @pytest.mark.parametrize(
-    "name", thinned(MISTAKES, ["no barrier", "a shuffle that one lane misses", "a run writes past its end"])
+    "name",
+    thinned(
+        MISTAKES,
+        [
+            "no barrier",
+            "looking back: a flag before what it stands for",
+            "a shuffle that one lane misses",
+            "a run writes past its end",
+        ],
+    ),
 )
 def test_a_mistake_is_found(name: str) -> None:
     plan, lengths, right, wrong = MISTAKES[name]

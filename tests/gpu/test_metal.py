@@ -16,6 +16,7 @@ import pytest
 from cases import CASES, launches
 
 import monoscan as ms
+from monoscan.lowering.plan.gpu import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels
 from monoscan.lowering.render import metal
 from monoscan.lowering.targets.gpu import target
@@ -49,7 +50,7 @@ def texts(name: str) -> list[Any]:
              for dtype, leaf in zip(spec.elements, spec.state, strict=True)]  # fmt: skip
     inits = [mx.zeros((*one, *leaf.shape), mx.float32) for leaf in spec.state] if layout.init is not None else []
     rank = layout.rank + 1
-    return recorded(lambda *xs: forward(start, spec, scan, xs, layout.axis, rank), *state, *inits)
+    return recorded(lambda *xs: forward(start, planned_launches, spec, scan, xs, layout.axis, rank), *state, *inits)
 
 
 def check(text: str) -> str:
@@ -63,7 +64,7 @@ def check(text: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_the_final_text_is_right_in_types_and_address_spaces(name: str) -> None:
     found = texts(name)
-    assert len(found) == len(launches(CASES[name]))
+    assert len(found) == len(launches(CASES[name], "metal"))
     for _, text, *numbers in found:
         assert text.isascii()
         assert numbers[0] % numbers[3] == 0, "whole groups"
@@ -80,7 +81,7 @@ def test_a_wrong_address_space_is_found() -> None:
 @pytest.mark.parametrize("name", ["affine rows", "affine short rows", "affine columns"])
 def test_golden(name: str) -> None:
     path = HERE / "goldens" / f"{name.replace(' ', '_')}.metal"
-    spec = launches(CASES[name])[0].spec
+    spec = launches(CASES[name], "metal")[0].spec
     header = metal.header(spec)
     generated = header[header.index("enum { run") : header.index("// The state of a scan")] + metal.body(spec)
     if os.environ.get("MONOSCAN_UPDATE_GOLDENS"):
@@ -100,7 +101,7 @@ def test_a_compiled_function_launches_the_same() -> None:
     x, kernel = mx.ones((3, 200)), CASES["affine rows"].kernels[0]
 
     def run(*arrays: mx.array) -> list[mx.array]:
-        return forward(start, kernel.spec, kernel.scan, arrays, 1, 2)
+        return forward(start, planned_launches, kernel.spec, kernel.scan, arrays, 1, 2)
 
     plain, compiled = (recorded(each, x, x) for each in (run, mx.compile(run)))
     assert plain[0][1:] == compiled[0][1:]

@@ -23,6 +23,7 @@ pytestmark = needs_shim
 ROWS = {
     "rows": (fixed(Body.ROWS, 4, 2, 2), (1, 3, 4, 5, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1029, 3587)),
     "rows, single": (fixed(Body.ROWS, 1, 2, 4), (1, 31, 32, 33, 63, 64, 65, 255, 256, 257, 517, 1795)),
+    "looking back": (fixed(Body.LOOK_BACK, 4, 1, 2), (1, 255, 256, 257, 8191, 8192, 8193, 8449, 25_607)),
     "short rows": (fixed(Body.SHORT, 4, 1, 2, 32), (1, 2, 3, 4, 5, 31, 32, 33, 127, 128)),
     "shorter rows": (fixed(Body.SHORT, 2, 1, 1, 4), (1, 2, 3, 7, 8)),
     "three launches": (fixed(Body.ROWS, 4, 1, 2, chunk=2), (1, 511, 512, 513, 767, 768, 769, 2565, 5123)),
@@ -35,6 +36,7 @@ OPTIONS = list(product([False, True], repeat=3))
 QUICK = {
     "rows": [(False, True, False), (True, False, True)],
     "rows, single": [(True, True, True)],
+    "looking back": [(False, True, True), (True, False, False)],
     "short rows": [(False, False, False), (True, True, True)],
     "shorter rows": [(False, True, False)],
     "three launches": [(False, True, False), (True, False, True)],
@@ -78,10 +80,11 @@ def among_columns(plan: Planned, start: Shim, outer: int, inner: int, operator: 
     return tree.map_leaves(lambda x: x[-1, :, -1], results), tree.map_leaves(lambda x: x[-1, -1], carry)
 
 
-def test_bits_do_not_depend_on_the_schedule() -> None:
-    x = mx.random.normal((2, 1000), key=mx.random.key(0))
-    plan = ROWS["rows"][0]
+@pytest.mark.parametrize(("body", "length"), [("rows", 1000), ("looking back", 17_003)])
+def test_bits_do_not_depend_on_the_schedule(body: str, length: int) -> None:
+    x = mx.random.uniform(-1.02, 1.02, (2, length), key=mx.random.key(0))
+    plan = ROWS[body][0]
     first = scan(ms.Affine(), (x, x), 1, plan=plan, start=Shim(1, 1))
-    for seed in range(2, 6):
-        again = scan(ms.Affine(), (x, x), 1, plan=plan, start=Shim(seed, seed))
+    for seed, resident in ((2, 2), (3, 7), (4, 40), (5, 40)):
+        again = scan(ms.Affine(), (x, x), 1, plan=plan, start=Shim(seed, resident, starve=seed % 2 == 0))
         assert all(mx.array_equal(a, b) for a, b in zip(first, again, strict=True))

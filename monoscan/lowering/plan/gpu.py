@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 
 import attrs
@@ -53,16 +54,31 @@ class GpuKernel:
         emit: The leaves among all that they yield.
         spec: What is computed.
         scan: The same, for gradients.
-        launches: The launches, in order.
-        bytes: What they read and write.
+        shape: The geometry.
+        initial: Whether there is an ``init``.
+        carry: Whether the last state is wanted.
+        target: What the launches are for, ``metal`` or ``cuda``.
+        bytes: What results, elements and captures take; those that are read twice count twice.
     """
 
     leaves: tuple[int, ...]
     emit: tuple[int, ...]
     spec: KernelSpec
     scan: AlignedScan
-    launches: tuple[GpuLaunch, ...]
+    shape: Geometry
+    initial: bool
+    carry: bool
+    target: str
     bytes: int
+
+    @cached_property
+    def launches(self) -> tuple[GpuLaunch, ...]:
+        """The launches, in order."""
+        return self.launches_for(self.target)
+
+    def launches_for(self, target: str) -> tuple[GpuLaunch, ...]:
+        """Those for another target."""
+        return launches(self.spec, self.shape, initial=self.initial, carry=self.carry, target=target)
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -90,45 +106,65 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     if isinstance(found, str):
         return found
     missing = [too_many_registers(each.straight) or not_rendered(each.straight, target) for each in found]
-    return next(filter(None, missing), None) or tuple(_kernel(problem, each) for each in found)
+    return next(filter(None, missing), None) or tuple(_kernel(problem, each, target) for each in found)
 
 
-def _kernel(problem: Problem, part: Fused) -> GpuKernel:
+def _kernel(problem: Problem, part: Fused, target: str) -> GpuKernel:
     layout, options = problem.layout, problem.options
     leads = [padded(problem, leaf) for leaf in part.leaves]
     leads += [layout.aligned_batch(layout.init[leaf], 1) for leaf in part.leaves if layout.init is not None]
     leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
-    planned = launches(
+    made = GpuKernel(
+        part.leaves,
+        part.emit,
         part.straight,
+        part.scan,
         geometry(leads, layout.axis, layout.length),
         initial=layout.init is not None,
         carry=options.return_carry or not options.results,
+        target=target,
+        bytes=part.bytes,
     )
     read = sum(SIZES[dtype] * prod((*lead, *leaf.shape)) for dtype, lead, leaf in
                zip(part.spec.elements, leads, part.spec.state, strict=False))  # fmt: skip
-    again = any(each.spec.part is Part.SEEDED for each in planned)
-    return GpuKernel(part.leaves, part.emit, part.straight, part.scan, planned, part.bytes + again * read)
+    again = any(each.spec.part is Part.SEEDED for each in made.launches)
+    return attrs.evolve(made, bytes=part.bytes + again * read)
 
 
-def launches(kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool) -> tuple[GpuLaunch, ...]:
+def launches(
+    kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool, target: str = "metal"
+) -> tuple[GpuLaunch, ...]:
     """The launches of a scan, in order: one; or folds of chunks, the scan of these, and what follows from it.
+
+    One pass that looks back takes their place on CUDA, where a group that has begun goes on whatever others do.
 
     Args:
         kernel: What is computed.
         shape: The geometry.
         initial: Whether there is an ``init``.
         carry: Whether the last state is wanted.
+        target: ``metal`` or ``cuda``.
     """
     spec = attrs.evolve(_shaped(kernel, shape), initial=initial, carry=carry)
     whole = in_one(spec, shape)
     if spec.body is Body.SHORT or whole.tiles < WORTH_CUTTING or whole.groups >= FILLED:
         return (whole,)
+    if target == "cuda" and spec.body is Body.ROWS and kernel.want_results:
+        return (looking_back(spec, shape),)
     return in_three(spec, shape, -(-whole.tiles // min(whole.tiles, -(-PARTS // whole.groups))))
 
 
 def in_one(spec: GpuSpec, shape: Geometry) -> GpuLaunch:
-    """A single launch, in which every row is one chunk."""
-    return _launch(spec, shape, 1, -(-shape.length // spec.tile))
+    """A single launch: every row is one chunk, or every tile where groups look back."""
+    tiles = -(-shape.length // spec.tile)
+    return _launch(spec, shape, tiles, 1) if spec.body is Body.LOOK_BACK else _launch(spec, shape, 1, tiles)
+
+
+def looking_back(spec: GpuSpec, shape: Geometry) -> GpuLaunch:
+    """A single launch of a group a tile: of larger tiles than others where a state is small, for fewer waits."""
+    steps = _power_below(REGISTERS // (registers(spec.kernel) * spec.run))
+    spec = attrs.evolve(spec, body=Body.LOOK_BACK, steps=max(spec.steps, steps), waves=WAVES)
+    return in_one(spec, shape)
 
 
 def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...]:
@@ -182,7 +218,7 @@ def _of_totals(kernel: KernelSpec) -> KernelSpec:
 
 def _launch(spec: GpuSpec, shape: Geometry, chunks: int, tiles: int) -> GpuLaunch:
     columns = shape.rows * shape.inner
-    each = {Body.ROWS: 1, Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH}[spec.body]
+    each = {Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH}.get(spec.body, 1)
     return GpuLaunch(spec, chunks, tiles, -(-columns // each) * chunks)
 
 

@@ -275,7 +275,7 @@ def _texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
         return [render(kernel.spec)]
     from monoscan.lowering.render import cuda, metal
 
-    return [(metal if target == "metal" else cuda).text(launch.spec) for launch in kernel.launches]
+    return [(metal if target == "metal" else cuda).text(launch.spec) for launch in kernel.launches_for(target)]
 
 
 def _launches(kernel: GpuKernel) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monoscan.lowering.render import gpu
 from monoscan.lowering.render.gpu import ITEMS, Dialect
-from monoscan.lowering.render.gpu_spec import OUTPUTS, Array, GpuSpec
+from monoscan.lowering.render.gpu_spec import OUTPUTS, Array, Body, GpuSpec
 
 DIALECT = Dialect(
     '#include "cuda/prelude.h"',
@@ -14,10 +14,14 @@ DIALECT = Dialect(
 NAME = "monoscan_kernel"
 """The name of every kernel's function."""
 
+CLEAR = (gpu.FOLDER / "cuda/clear.h").read_text(encoding="utf-8")
+"""The kernel ``monoscan_clear``, which makes flags zero."""
+
 
 def text(spec: GpuSpec) -> str:
     """All that NVRTC compiles."""
-    parameters = ",\n    ".join(["const ms::i64* __restrict__ sizes", *map(_parameter, spec.arrays)])
+    flags = ["ms::u32* flags"] if spec.body is Body.LOOK_BACK else []
+    parameters = ",\n    ".join(["const ms::i64* __restrict__ sizes", *flags, *map(_parameter, spec.arrays)])
     bounds = f"__launch_bounds__({spec.threads})"
     return f"""\
 {gpu.header(spec, DIALECT)}
@@ -29,4 +33,5 @@ extern "C" __global__ void {bounds} {NAME}(
 
 def _parameter(array: Array) -> str:
     constant = "" if array.group in OUTPUTS else "const "
-    return f"{constant}ms::{ITEMS[array.dtype]}* __restrict__ {array.name}"
+    alone = "" if array.group == "published" else "__restrict__ "
+    return f"{constant}ms::{ITEMS[array.dtype]}* {alone}{array.name}"

@@ -73,14 +73,18 @@ def header(spec: GpuSpec, dialect: Dialect) -> str:
 
 
 def body(spec: GpuSpec, dialect: Dialect) -> str:
-    """What stands in the function: its parameters are ``sizes`` and the names of `GpuSpec.arrays`."""
+    """What stands in the function: its parameters are ``sizes``, ``flags`` if it looks back, the names of `GpuSpec.arrays`."""
     kernel = spec.kernel
     names = [array.name for array in spec.arrays]
     lines, shared = [wrapped("const ms::position here = {", dialect.here, "};").replace("\n", "\n  ")], ""
+    if spec.body is Body.LOOK_BACK:
+        lines.append("SHARED(ms::u32, ticket, 1);")
+        shared = "flags, ticket, "
     if spec.body is not Body.SHORT:
-        places = 2 * spec.waves * (1 if spec.body is Body.ROWS else 32)
+        places = {Body.COLUMNS: 64, Body.ROWS: 2, Body.LOOK_BACK: 1}[spec.body] * spec.waves
+        places += spec.body is Body.LOOK_BACK  # of what comes before the tile
         lines += [f"SHARED(ms::scalars::{TYPES[kernel.dtypes[i]]}, total{i}, {places});" for i in _lanes(spec)]
-        shared = f"ms::totals{{{', '.join(f'total{i}' for i in _lanes(spec))}}}, "
+        shared += f"ms::totals{{{', '.join(f'total{i}' for i in _lanes(spec))}}}, "
     gathered = wrapped("ms::gather(", names, ")")
     lines.append(f"ms::{spec.body.value}({gathered}, sizes, {shared}here);")
     return "".join(f"  {line}\n" for line in lines)
@@ -151,9 +155,9 @@ namespace ms {{
         }
         program = self.kernel.program(self.kernel.tree)
         lists["NUMBERS"] = [f"{place}, {name}" for place, (name, _) in enumerate(number_lanes(program))]
-        optional = {"INITS": "init", "SEEDS": "seeds", "TOTALS": "totals", "CARRIES": "carry"}
+        optional = {"INITS": "init", "SEEDS": "seeds", "TOTALS": "totals", "PUBLISHED": "published", "CARRIES": "carry"}
         lists |= {name: items for name, group in optional.items() if (items := self._items(group))}
-        if spec.body is Body.ROWS and _has_quads(spec):
+        if spec.body in (Body.ROWS, Body.LOOK_BACK) and _has_quads(spec):
             read, written = self._of("elements"), self._of("results")
             lists["READ_QUADS"] = [item for array in read for item in self._quads(array)]
             lists["WRITE_QUADS"] = [item for array in written for item in self._quads(array)]

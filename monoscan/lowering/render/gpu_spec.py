@@ -19,6 +19,7 @@ class Body(str, enum.Enum):
     ROWS = "rows"  # a group a row, or a chunk of one
     SHORT = "short_rows"  # a few lanes a row
     COLUMNS = "columns"  # a lane a column
+    LOOK_BACK = "look_back"  # a group a tile of a row; it waits for those before
 
 
 class Part(str, enum.Enum):
@@ -66,7 +67,7 @@ class GpuSpec:
     def tile(self) -> int:
         """The elements of a row that a group holds at a time."""
         match self.body:
-            case Body.ROWS:
+            case Body.ROWS | Body.LOOK_BACK:
                 return self.run * self.steps * self.threads
             case Body.SHORT:
                 return self.run * self.lanes
@@ -98,6 +99,8 @@ class GpuSpec:
             pairs += [("y", "results", name, i, state[leaf].shape) for i, (name, leaf) in enumerate(results)]
         if self.part is Part.TOTALS:
             pairs += [("t", "totals", *each) for each in own]
+        if self.body is Body.LOOK_BACK:
+            pairs += [("p", "published", *each) for each in own]
         if self.carry and self.part is not Part.TOTALS:
             pairs += [("z", "carry", *each) for each in own]
         return tuple(Array(f"{letter}{i}", group, dtype, i, event) for letter, group, dtype, i, event in pairs)
@@ -113,8 +116,8 @@ class GpuSpec:
         return tuple(array for array in self.arrays if array.group in OUTPUTS)
 
 
-OUTPUTS = ("results", "totals", "carry")
-"""The groups of arrays that a launch writes."""
+OUTPUTS = ("results", "totals", "published", "carry")
+"""The groups of arrays that a launch writes; what is published, other groups of threads read."""
 
 
 @attrs.frozen
@@ -123,7 +126,7 @@ class Array:
 
     Args:
         name: Its name in the text.
-        group: What it holds: elements, captures, init, seeds, results, totals or carry.
+        group: What it holds: elements, captures, init, seeds, results, totals, published or carry.
         dtype: Its dtype.
         number: Which of its group it is.
         event: The event shape.

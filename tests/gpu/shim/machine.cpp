@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 #ifndef __x86_64__
@@ -60,12 +61,14 @@ void prepare(context& c, char* stack) {
 #endif
 
 enum class at { ready, barrier, shuffle, done };
+// How many of each thread's publications are known, by the thread's number among all groups.
+typedef std::map<u64, u64> knowledge;
 struct fibre {
   context saved;
   at where;
   int site;  // which barrier, or which shuffle
   u64 mine, offered;
-  unsigned lane;
+  knowledge known;
 };
 struct shared_block {
   std::vector<unsigned char> bytes;
@@ -87,6 +90,9 @@ resident_group* here;
 unsigned thread_here;
 const char* failed;
 u64 state;
+u64 steps;                                             // of threads that got on: a pause is none
+std::map<const void*, std::pair<u64, u64>> published;  // by whom, and as which of its publications
+std::map<const void*, knowledge> released;
 
 unsigned random() {
   state = state * 6364136223846793005ull + 1442695040888963407ull;
@@ -126,6 +132,7 @@ void run_ready(resident_group& g) {
 void meet_wave(fibre* first, fibre* last) {
   const auto shuffling = std::count_if(first, last, [](fibre& f) { return f.where == at::shuffle; });
   if (!shuffling) return;
+  if (std::any_of(first, last, [](fibre& f) { return f.where == at::ready; })) return;  // it waits for another group
   if (shuffling != last - first) {
     failed = "a shuffle that not all lanes of a wave come to";
     return;
@@ -135,19 +142,20 @@ void meet_wave(fibre* first, fibre* last) {
     f->offered = f->mine;
     f->where = at::ready;
   }
+  ++steps;
 }
 void meet_group(resident_group& g) {
   auto& fibres = g.fibres;
   const auto is = [&](at w) {
     return std::all_of(fibres.begin(), fibres.end(), [&](fibre& f) { return f.where == w; });
   };
-  if (is(at::done)) g.running = false;
+  if (is(at::done)) g.running = false, ++steps;
   else if (is(at::barrier)) {
     for (fibre& f : fibres) {
       if (f.site != fibres[0].site) failed = "threads of a group at different barriers";
       f.where = at::ready;
     }
-    ++g.interval;
+    ++g.interval, ++steps;
   } else if (std::none_of(fibres.begin(), fibres.end(), [](fibre& f) { return f.where == at::ready; }))
     failed = "a barrier that not all threads of a group come to";
 }
@@ -172,6 +180,7 @@ void barrier(int line) {
   self().site = line;
   yield();
 }
+void pause() { yield(); }
 u64 exchange(u64 mine, unsigned lane, int which) {
   fibre& f = self();
   f.mine = mine;
@@ -205,22 +214,68 @@ void note_write(shared_place* p) {
   p->written = now;
 }
 
+// A thread's number among all groups.
+static u64 me() { return u64(here->number) * MOST_THREADS + thread_here; }
+unsigned flags::take(i64 i) const {
+  if (i < 0 || i >= count) fault("a flag out of bounds");
+  ++steps;
+  return values[i]++;
+}
+void flags::release(i64 i) const {
+  if (i < 0 || i >= count) fault("a flag out of bounds");
+  if (values[i]) fault("a flag released twice");
+  released[values + i] = self().known;
+  values[i] = 1;
+  ++steps;
+  yield();  // others may see it at once
+}
+bool flags::acquired(i64 i) const {
+  if (i < 0 || i >= count) fault("a flag out of bounds");
+  if (!values[i]) return false;
+  for (const auto& each : released[values + i]) {
+    u64& own = self().known[each.first];
+    own = std::max(own, each.second);
+  }
+  return true;
+}
+void note_publish(const void* place) { published[place] = {me(), ++self().known[me()]}; }
+void note_collect(const void* place) {
+  const auto found = published.find(place);
+  if (found == published.end()) fault("a read of what no group has published");
+  if (self().known[found->second.first] < found->second.second)
+    fault("a read of what another group published, without its flag");
+}
+
+constexpr u64 STANDSTILL = 2000;  // turns in which nothing but pauses happened
+
 const char* execute(const launch& l) {
   static std::vector<std::unique_ptr<resident_group>> residents;
   current = l;
   failed = nullptr;
   state = l.seed;
+  published.clear();
+  released.clear();
   while (residents.size() < l.resident) residents.push_back(std::make_unique<resident_group>());
+  // Groups begin in any order.
+  std::vector<unsigned> order(l.groups);
+  std::iota(order.begin(), order.end(), 0);
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
   unsigned next = 0;
+  u64 idle = 0;
   for (auto& g : residents) g->running = false;
   for (;;) {
     std::vector<resident_group*> running;
     for (unsigned i = 0; i < l.resident; ++i) {
-      if (!residents[i]->running && next < l.groups) start(*residents[i], next++);
+      if (!residents[i]->running && next < l.groups) start(*residents[i], order[next++]);
       if (residents[i]->running) running.push_back(residents[i].get());
     }
     if (running.empty() || failed) return failed;
-    turn(*running[random() % running.size()]);
+    // The first group that runs is starved until the others come to a standstill.
+    const unsigned starved = l.starve && running.size() > 1 && idle < STANDSTILL / 2;
+    const u64 before = steps;
+    turn(*running[starved + random() % (running.size() - starved)]);
+    idle = steps == before ? idle + 1 : 0;
+    if (idle > STANDSTILL) return "no group gets on: they wait for one another";
   }
 }
 

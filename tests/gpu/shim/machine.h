@@ -18,6 +18,8 @@ unsigned thread();
 [[noreturn]] void fault(const char* what);
 
 void barrier(int line);
+// Another thread's turn, for one that waits for another group.
+void pause();
 // The bits of another lane of the wave, once all its lanes have come to the same shuffle.
 u64 exchange(u64 mine, unsigned lane, int which);
 
@@ -84,6 +86,18 @@ template <class T> struct output {
   }
 };
 
+// ------------------------------------------------------------------ between groups
+// Flags start at zero. Who acquires one knows what the thread that released it had published by then, and knew.
+struct flags {
+  unsigned* values;
+  i64 count;
+  unsigned take(i64 i) const;
+  void release(i64 i) const;
+  bool acquired(i64 i) const;
+};
+void note_publish(const void* place);
+void note_collect(const void* place);
+
 // ------------------------------------------------------------------ a launch
 typedef void (*body)(void* const* arrays, const i64* counts, unsigned char* const* written);
 struct launch {
@@ -92,6 +106,7 @@ struct launch {
   const i64* counts;
   unsigned char* const* written;
   unsigned groups, threads, resident;
+  bool starve;  // the group that began first waits until no other gets on
   u64 seed;
 };
 // What went wrong, or null.

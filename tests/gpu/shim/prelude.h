@@ -67,7 +67,7 @@ INLINE u16 to_bfloat(f32 x) {
 }
 
 // ------------------------------------------------------------------ waves
-enum { UP_BY = 100, FROM_LANE = 200 };
+enum { UP_BY = 100, FROM_LANE = 200, DOWN_BY = 300 };
 template <class T> INLINE T exchanged(T v, u32 lane, i32 which) {
   u64 bits = 0;
   __builtin_memcpy(&bits, &v, sizeof v);
@@ -79,7 +79,28 @@ template <class T> INLINE T shuffle_up(T v, u32 distance) {
   const u32 lane = shim::thread() % shim::width;
   return exchanged(v, lane >= distance ? lane - distance : lane, UP_BY + (i32)distance);
 }
+template <class T> INLINE T shuffle_down(T v, u32 distance) {
+  const u32 lane = shim::thread() % shim::width;
+  return exchanged(v, lane + distance < shim::width ? lane + distance : lane, DOWN_BY + (i32)distance);
+}
 template <class T> INLINE T shuffle(T v, u32 lane) { return exchanged(v, lane, FROM_LANE); }
+
+// ------------------------------------------------------------------ between groups
+#define PAUSE() shim::pause()
+#define CONVERGE()
+typedef shim::flags flags_of;
+INLINE u32 take(flags_of f, u32 i) { return f.take(i); }
+INLINE void release(flags_of f, u32 i) { f.release(i); }
+INLINE bool acquired(flags_of f, u32 i) { return f.acquired(i); }
+template <class T> INLINE void publish(shim::output<T> p, i64 i, T x) {
+  p[i] = x;
+  shim::note_publish(p.items + i);
+}
+template <class T> INLINE T collect(shim::output<T> p, i64 i) {
+  if (i < 0 || i >= p.count) shim::fault("read out of bounds");
+  shim::note_collect(p.items + i);
+  return p.items[i];
+}
 
 // ------------------------------------------------------------------ four items at once
 template <class T> struct quad { T x, y, z, w; };

@@ -79,8 +79,27 @@ INLINE u16 to_bfloat(f32 x) {
 // ------------------------------------------------------------------ waves
 template <class T> INLINE T shuffle_up(T v, u32 distance) { return __shfl_up_sync(0xffffffffu, v, distance); }
 template <class T> INLINE T shuffle(T v, u32 lane) { return __shfl_sync(0xffffffffu, v, (int)lane); }
+template <class T> INLINE T shuffle_down(T v, u32 distance) { return __shfl_down_sync(0xffffffffu, v, distance); }
 INLINE bool shuffle_up(bool v, u32 distance) { return shuffle_up((i32)v, distance) != 0; }
 INLINE bool shuffle(bool v, u32 lane) { return shuffle((i32)v, lane) != 0; }
+INLINE bool shuffle_down(bool v, u32 distance) { return shuffle_down((i32)v, distance) != 0; }
+
+// ------------------------------------------------------------------ between groups
+// What is published is read past the first cache, which no other group's writes reach; a flag that is acquired brings
+// with it all that the thread that released it had written.
+#define PAUSE() __nanosleep(40)
+#define CONVERGE() __syncwarp()
+INLINE u32 take(u32* flags, u32 i) { return atomicAdd(flags + i, 1u); }
+INLINE void release(u32* flags, u32 i) {
+  asm volatile("st.release.gpu.u32 [%0], %1;" ::"l"(flags + i), "r"(1u) : "memory");
+}
+INLINE bool acquired(const u32* flags, u32 i) {
+  u32 set;
+  asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(set) : "l"(flags + i) : "memory");
+  return set != 0;
+}
+template <class T> INLINE void publish(T* p, i64 i, T x) { *(volatile T*)(p + i) = x; }
+template <class T> INLINE T collect(T* p, i64 i) { return *(volatile T*)(p + i); }
 
 // ------------------------------------------------------------------ four items at once
 template <class T> struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) quad { T x, y, z, w; };

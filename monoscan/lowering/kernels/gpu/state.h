@@ -15,7 +15,7 @@ struct position {
   u32 group, number, lane, wave;
 };
 
-// The state of the lane `distance` below, and of any lane; every lane of the wave must come along.
+// The state of the lane `distance` below or above, and of any lane; every lane of the wave must come along.
 #define UP(T, s) y.s = shuffle_up(v.s, distance);
 INLINE state up(state v, u32 distance) {
   state y;
@@ -26,6 +26,13 @@ INLINE state up(state v, u32 distance) {
 INLINE state from(state v, u32 lane) {
   state y;
   LANES(FROM)
+  return y;
+}
+
+#define DOWN(T, s) y.s = shuffle_down(v.s, distance);
+INLINE state down(state v, u32 distance) {
+  state y;
+  LANES(DOWN)
   return y;
 }
 

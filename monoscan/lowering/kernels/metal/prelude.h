@@ -58,8 +58,9 @@ INLINE f32 from_bfloat(bfloat_item x) { return (f32)x; }
 INLINE bfloat_item to_bfloat(f32 x) { return (bfloat_item)x; }
 
 // ------------------------------------------------------------------ waves
-#define MS_SHUFFLES(T, to, back)                                                                    \
-  INLINE T shuffle_up(T v, u32 distance) { return back(simd_shuffle_up(to(v), (ushort)distance)); } \
+#define MS_SHUFFLES(T, to, back)                                                                        \
+  INLINE T shuffle_up(T v, u32 distance) { return back(simd_shuffle_up(to(v), (ushort)distance)); }     \
+  INLINE T shuffle_down(T v, u32 distance) { return back(simd_shuffle_down(to(v), (ushort)distance)); } \
   INLINE T shuffle(T v, u32 lane) { return back(simd_shuffle(to(v), (ushort)lane)); }
 MS_SHUFFLES(f32, , )
 MS_SHUFFLES(i32, , )

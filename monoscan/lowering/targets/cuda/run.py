@@ -12,7 +12,7 @@ from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.render import cuda
-from monoscan.lowering.render.gpu_spec import GpuSpec
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable, digest
@@ -24,10 +24,13 @@ from monoscan.lowering.targets.gpu.launch import Output, grid
 def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int) -> Leaves:
     """Starts a kernel."""
     across, down = grid(groups)
+    given = list(arrays)
+    if spec.body is Body.LOOK_BACK:
+        given.insert(1, _flags(groups + 1, given[1]))
     made: Leaves = mx.fast.precompiled_cuda_kernel(
         name=cuda.NAME,
         compiled_source=obtain(spec),
-        inputs=list(arrays),
+        inputs=given,
         output_shapes=[output.shape for output in outputs],
         output_dtypes=[dtypes.by_name(output.dtype) for output in outputs],
         scalars=[],
@@ -37,6 +40,27 @@ def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int)
         stream=mx.gpu,
     )
     return made
+
+
+def _flags(count: int, follows: mx.array) -> mx.array:
+    """Flags that are zero, of this launch alone: a kernel that reads nothing of a trace might run once for many."""
+    threads = 256
+    made: Leaves = mx.fast.precompiled_cuda_kernel(
+        name="monoscan_clear",
+        compiled_source=_clear(),
+        inputs=[follows],
+        output_shapes=[(count,)],
+        output_dtypes=[mx.uint32],
+        scalars=[count],
+        grid=(-(-count // threads) * threads, 1, 1),
+        threadgroup=(threads, 1, 1),
+        stream=mx.gpu,
+    )
+    return made[0]
+
+
+def _clear() -> bytes:
+    return COMPILED.get(("cuda", cuda.CLEAR, architecture()), lambda: _compiled(cuda.CLEAR))
 
 
 def obtain(spec: GpuSpec) -> bytes:
@@ -58,14 +82,18 @@ def _obtain(spec: GpuSpec) -> bytes:
     known = FAILURES.reason("gpu kernel", spec)
     if known is not None:
         raise BridgeUnavailable(known)
-    text = cuda.text(spec)
-
-    def build(path: Path) -> None:
-        path.write_bytes(nvrtc.compile_text(text, architecture()).code)
-
     try:
-        key = digest([text, architecture(), *nvrtc.OPTIONS, nvrtc.version()])
-        return disk.obtain(f"cuda-{key}.cubin", build, Path.read_bytes)
+        if spec.body is Body.LOOK_BACK:
+            _clear()
+        return _compiled(cuda.text(spec))
     except nvrtc.NvrtcError as failure:
         FAILURES.record("gpu kernel", spec, str(failure))
         raise BridgeUnavailable(str(failure)) from failure
+
+
+def _compiled(text: str) -> bytes:
+    def build(path: Path) -> None:
+        path.write_bytes(nvrtc.compile_text(text, architecture()).code)
+
+    key = digest([text, architecture(), *nvrtc.OPTIONS, nvrtc.version()])
+    return disk.obtain(f"cuda-{key}.cubin", build, Path.read_bytes)

@@ -12,7 +12,7 @@ import numpy as np
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu import GpuLaunch, launches
+from monoscan.lowering.plan.gpu import GpuLaunch
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.gpu_spec import Array, GpuSpec, Part
@@ -40,18 +40,18 @@ class Planned(Protocol):
 
 
 def forward(
-    start: Start, kernel: KernelSpec, scan: AlignedScan, arrays: Arrays, axis: int, rank: int, plan: Planned = launches
+    start: Start, plan: Planned, kernel: KernelSpec, scan: AlignedScan, arrays: Arrays, axis: int, rank: int
 ) -> Leaves:
     """Results, then carries, of a scan.
 
     Args:
         start: What starts a kernel.
+        plan: How it is launched.
         kernel: What is computed.
         scan: The same, as gradients see it.
         arrays: The arrays of the scan.
         axis: The scan axis.
         rank: The number of batch axes.
-        plan: How it is launched.
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, elements[0].shape[axis])
@@ -129,7 +129,7 @@ class _Run:
         return (*full[: self.axis], length, *full[self.axis + 1 :])
 
     def _length(self, array: Array, launch: GpuLaunch, length: int) -> int:
-        return {"results": length, "totals": launch.chunks, "carry": 1}[array.group]
+        return {"results": length, "totals": launch.chunks, "published": launch.chunks, "carry": 1}[array.group]
 
     def _shape(self, array: Array, lead: Shape) -> Shape:
         kept = (*lead[: self.axis], *lead[self.axis + 1 :]) if array.group == "carry" else lead
