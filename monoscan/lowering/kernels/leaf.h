@@ -129,6 +129,17 @@ template <int number, class D, auto first, auto... others> struct leaf {
   template <class S, int... k> INLINE void put(item* p, const S& s, seq<k...>) { ((p[k] = D::put(s.*member<k>)), ...); }
 };
 
+// Real numbers as complex ones: the items are the real parts that L holds, and these lanes are zero.
+template <class L, auto... imaginary> struct real : L {
+  typedef typename L::item item;
+  template <class S> INLINE void load(const item* p, S& s) { L::load(p, s), clear(s); }
+  template <class S> INLINE void load_part(const item* p, int m, S& s) { L::load_part(p, m, s), clear(s); }
+  template <class S, int... k> INLINE void get(const item* p, ms_int lane, S& s, seq<k...> each) {
+    L::get(p, lane, s, each), clear(s);
+  }
+  template <class S> INLINE void clear(S& s) { ((s.*imaginary = __typeof__(s.*imaginary){}), ...); }
+};
+
 // A leaf of which all columns have the same element.
 template <class L> struct alike : L {
   typedef typename L::item item;

@@ -31,6 +31,7 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
         "want_results": scan.want_results,
         "inclusive": scan.inclusive,
         "identity": scan.identity,
+        "real": (),
         "alike": spec.alike if len(elements) == len(spec.elements) else (),  # tangents stand behind the values
     }
     if isinstance(spec, RolledSpec):

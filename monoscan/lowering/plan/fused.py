@@ -59,6 +59,11 @@ class Fused:
         return self.emit[: len(self.spec.results)]
 
     @property
+    def real(self) -> tuple[int, ...]:
+        """The leaves of the elements that it reads without the imaginary parts, which are zero."""
+        return tuple(self.leaves[i] for i in self.spec.real)
+
+    @property
     def straight(self) -> KernelSpec:
         """The kernel, of a scalar program."""
         assert isinstance(self.spec, KernelSpec), "made of the scalar program"
@@ -76,7 +81,19 @@ def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fuse
     kernels = computed(problem, vector_bytes, _forms(problem), flush)
     if isinstance(kernels, str):
         return kernels
-    return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or kernels
+    return next(filter(None, (not_rendered(kernel.spec) for kernel in kernels)), None) or reading_real(problem, kernels)
+
+
+def reading_real(problem: Problem, kernels: tuple[Fused, ...]) -> tuple[Fused, ...]:
+    """The kernels of a scan, which read real leaves of complex elements as they are, if all of them can."""
+    # Where sizes are not known, MLX cannot slice the real parts out of gradients.
+    if problem.options.shapeless or not all(isinstance(kernel.spec, KernelSpec) for kernel in kernels):
+        return kernels
+    real = [tuple(k for k, i in enumerate(kernel.leaves) if i in problem.real) for kernel in kernels]
+    return tuple(
+        attrs.evolve(kernel, spec=attrs.evolve(kernel.spec, real=found)) if found else kernel
+        for kernel, found in zip(kernels, real, strict=True)
+    )
 
 
 def computed(

@@ -10,7 +10,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
 from monoscan.lowering.plan.cut import cut
-from monoscan.lowering.plan.fused import Fused, columns_of, element_dtype, restricted
+from monoscan.lowering.plan.fused import Fused, columns_of, element_dtype, reading_real, restricted
 from monoscan.lowering.plan.loops import candidates, fastest
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
@@ -35,7 +35,9 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
     if scan.combine is not None:  # which gradients and tangents by arrays run as a tree
         scan = attrs.evolve(scan, strategy=_portable(problem))
     kernels = tuple(_kernel(problem, acts, scan, emit, vector_bytes, flush) for emit in _alike(problem, acts, scan))
-    return next(filter(None, (unsupported(kernel.straight) for kernel in kernels)), None) or kernels
+    return next(filter(None, (unsupported(kernel.straight) for kernel in kernels)), None) or reading_real(
+        problem, kernels
+    )
 
 
 def _portable(problem: Problem) -> str:

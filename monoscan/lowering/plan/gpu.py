@@ -86,6 +86,11 @@ class GpuKernel:
         return self.emit[: len(self.spec.results)]
 
     @property
+    def real(self) -> tuple[int, ...]:
+        """The leaves of the elements that they read without the imaginary parts: none."""
+        return ()
+
+    @property
     def states(self) -> tuple[int, ...]:
         """The leaves of the state that they hold: those of the elements."""
         return self.leaves

@@ -155,6 +155,12 @@ class Problem:
         """The dtype of each result leaf."""
         return self.operator.promote(self.stored)
 
+    @property
+    def real(self) -> tuple[int, ...]:
+        """The leaves that are real as given and complex in what they are combined with."""
+        types = enumerate(zip(self.stored, self.results, strict=True))
+        return tuple(i for i, (own, result) in types if result in dtypes.COMPLEX and own not in dtypes.COMPLEX)
+
     @cached_property
     def accumulators(self) -> tuple[str, ...]:
         """The dtype in which each leaf is combined, and that of the carry."""

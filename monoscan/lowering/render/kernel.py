@@ -155,8 +155,11 @@ typedef operation::{"element" if spec.action else "state"} element;
         ])  # fmt: skip
 
     def _read(self, leaf: int) -> str:
-        members = ", ".join(f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,)))
-        read = f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, {members}>"
+        members = [f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,))]
+        start = f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, "
+        if leaf in self.spec.real:
+            return f"real<{start}{', '.join(members[::2])}>, {', '.join(members[1::2])}>"
+        read = f"{start}{', '.join(members)}>"
         return f"alike<{read}>" if leaf in self.spec.alike and self.spec.loop is Loop.SWEEP else read
 
     def _wrote(self, number: int, dtype: str, leaf: int) -> str:

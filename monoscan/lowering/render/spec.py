@@ -66,6 +66,8 @@ class ScanSpec(Generic[Combine]):
             is a part of ``combine`` those are its states, and the others take part in partial folds alone.
         last: The leaves whose last value may be asked for; all if None.
         alike: The leaves of the elements that are the same in all columns.
+        real: The leaves of the elements that are complex in the program and real in memory: their last axis, of two
+            parts, is not there.
         action: States are no elements, and nothing is regrouped.
         begin: Of an action the program of the state that a first element begins; None if one is given.
         want_results: False for a fold: the carry alone. The kernel then has no outputs.
@@ -85,6 +87,7 @@ class ScanSpec(Generic[Combine]):
     held: tuple[int, ...] | None = None
     last: tuple[int, ...] | None = None
     alike: tuple[int, ...] = ()
+    real: tuple[int, ...] = ()
     action: bool = False
     begin: Combine | None = None
     want_results: bool = True
@@ -108,6 +111,11 @@ class ScanSpec(Generic[Combine]):
     def element(self) -> tuple[Leaf, ...]:
         """The leaves of an element."""
         return self.combine.elements
+
+    @property
+    def element_events(self) -> list[tuple[int, ...]]:
+        """The event shape of the array of each element leaf."""
+        return [leaf.shape[:-1] if i in self.real else leaf.shape for i, leaf in enumerate(self.element)]
 
     @property
     def capture_dtypes(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import mlx.core as mx
 
@@ -51,11 +51,16 @@ def run(
 
 
 def aligned_arrays(
-    problem: Problem, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+    problem: Problem,
+    leaves: Sequence[mx.array],
+    captures: Captures,
+    init: Sequence[mx.array] | None,
+    real: Collection[int] = (),
 ) -> list[mx.array]:
-    """Elements, captured arrays and ``init``, aligned, complex ones as pairs."""
+    """Elements, captured arrays and ``init``, aligned, complex ones as pairs; these leaves as real parts alone."""
     layout = problem.joint
-    elements = [pairs(promoted(problem, layout.align(x, i), i)) for i, x in enumerate(leaves)]
+    aligned = [layout.align(x, i) for i, x in enumerate(leaves)]
+    elements = [x.astype(mx.float32) if i in real else pairs(promoted(problem, x, i)) for i, x in enumerate(aligned)]
     captured = [pairs(mx.expand_dims(c, list(range(layout.rank + 1)))) for c in captures.operands]
     names = problem.carried
     starts = [pairs(layout.align_init(x, i).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())]

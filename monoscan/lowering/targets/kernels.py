@@ -25,6 +25,10 @@ class Kernel(Protocol):
         """The leaves of the elements that it reads, ascending."""
 
     @property
+    def real(self) -> tuple[int, ...]:
+        """The leaves of the elements that it reads without the imaginary parts, which are zero."""
+
+    @property
     def states(self) -> tuple[int, ...]:
         """The leaves of the state that it holds, ascending."""
 
@@ -55,6 +59,11 @@ class Arranged:
         return as_they_stand(self.problem)
 
     @cached_property
+    def real(self) -> frozenset[int]:
+        """The leaves of the elements that kernels read without their imaginary parts."""
+        return frozenset[int]().union(*(kernel.real for kernel, *_ in self.launches))
+
+    @cached_property
     def counting(self) -> tuple[bool, ...]:
         """For each kernel, whether an element is there to say how many steps there are and no more."""
         acts = self.problem.acts
@@ -65,7 +74,7 @@ class Arranged:
     ) -> tuple[Results, Results]:
         """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
         problem = self.problem
-        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init)
+        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init, self.real)
         results: Results = [None] * len(problem.rounded)
         carry: Results = [None] * len(problem.carried)
         for (kernel, chosen, launch), counting in zip(self.launches, self.counting, strict=True):

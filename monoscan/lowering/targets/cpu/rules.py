@@ -7,6 +7,7 @@ The bridge hands over aligned arrays, in the order elements, captures, inits; un
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import attrs
 import mlx.core as mx
@@ -23,16 +24,25 @@ from monoscan.lowering.program.unroll import unroll
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.backward import backward, differentiates
 
+Maybe = TypeVar("Maybe", mx.array, mx.array | None)
+
 SHORT_CODE = 400
 """The most instructions of a step that is done on dual numbers, written out, where loops over arrays run the scan."""
 
 
 @attrs.frozen
 class Rules:
-    """What MLX asks of a primitive, for one launch."""
+    """What MLX asks of a primitive, for one launch.
+
+    Args:
+        scan: What it computes.
+        rescan: Runs it for what its outputs do not hold.
+        real: The leaves of the elements whose arrays lack the imaginary parts.
+    """
 
     scan: AlignedScan
     rescan: Rescan
+    real: tuple[int, ...] = ()
 
     def vjp(
         self,
@@ -48,12 +58,13 @@ class Rules:
         if isinstance(self.scan.program, ArrayProgram) and not differentiates(self.scan.program):
             chosen = [primals[i] for i in argnums]
             return list(mx.vjp(self._by_arrays(primals, argnums, axis, rank), chosen, list(cotangents))[1])
+        whole = self._whole(primals)
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
-        ran = Ran(self.scan, primals, outputs, axis, rank)
+        ran = Ran(self.scan, whole, outputs, axis, rank)
         found = transforms.vjp(ran, known, backward, self.rescan, argnums)
-        return [found[i] for i in argnums]
+        return [found[i][..., 0] if i in self.real else found[i] for i in argnums]
 
     def jvp(
         self, primals: Sequence[mx.array], tangents: Sequence[mx.array], argnums: Sequence[int], *, axis: int, rank: int
@@ -69,10 +80,15 @@ class Rules:
                 return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
             scan = attrs.evolve(scan, program=scalar)
         known = dict(zip(argnums, tangents, strict=True))
-        moved = [known.get(i) for i in range(len(primals))]
+        moved = self._whole([known.get(i) for i in range(len(primals))])
+        primals = self._whole(primals)
         found = transforms.jvp(scan, primals, moved, axis, rank, self.rescan)
         lead = aligned.full_lead(primals, rank)
         return [self._full(y, lead, axis, i) for i, y in enumerate(found)]
+
+    def _whole(self, arrays: Sequence[Maybe]) -> list[Maybe]:
+        """Arrays of the leaves with their imaginary parts; of those that nothing reads they are not made."""
+        return [_complex(x) if i in self.real and x is not None else x for i, x in enumerate(arrays)]
 
     def _by_arrays(
         self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int
@@ -95,6 +111,11 @@ class Rules:
         own = lead if number < results else (*lead[:axis], *lead[axis + 1 :])
         event = y.shape[len(own) :]
         return mx.broadcast_to(y, (*own, *event))
+
+
+def _complex(x: mx.array) -> mx.array:
+    """Real numbers as pairs."""
+    return mx.stack([x, mx.zeros_like(x)], axis=-1)
 
 
 @PROGRAMS.memoised

@@ -115,7 +115,7 @@ def launch_of(
     with waiting(f"the kernel of {name}"):
         kernel = cpu_kernels.compile_kernel(render(spec))
     state = [(dtypes.by_name(spec.state[i].dtype), spec.state[i].shape) for i in spec.given]
-    elements = [leaf.shape for leaf in spec.element]
+    elements = spec.element_events
     captures = [leaf.shape for leaf in spec.combine.captures]
     inits = [shape for _, shape in state] if seeded else []
 
@@ -139,7 +139,7 @@ def launch_of(
         donors=_donors(spec),
         numbers=_numbers(spec),
         identity=identity,
-        rules=Rules(scan, rescan),
+        rules=Rules(scan, rescan, spec.real),
         label=name,
     )
 
@@ -155,7 +155,7 @@ def _donors(spec: Spec) -> list[int]:
 
     Of a scan that is its own leaf.
     """
-    free = list(range(len(spec.elements)))
+    free = [i for i in range(len(spec.elements)) if i not in spec.real]
     donors = []
     for leaf, name in zip(spec.emit, spec.results, strict=False):
         kind = (name, spec.state[leaf].shape)
