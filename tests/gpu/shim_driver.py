@@ -62,10 +62,10 @@ class Shim:
         if self.faulty is not None:
             self.replaced |= self.faulty[0] in source
             source = source.replace(*self.faulty)
-        inputs = [_numpy(x) for x in arrays]
+        inputs = [as_numpy(x) for x in arrays]
         if spec.body is Body.LOOK_BACK:
             inputs.insert(1, np.zeros(groups + 1, np.uint32))
-        made = [np.full(y.shape, _poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]
+        made = [np.full(y.shape, poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]
         written = [np.zeros(y.shape, np.uint8) for y in outputs]
         every = [*inputs, *made]
         pointers = (ctypes.c_void_p * len(every))(*(x.ctypes.data for x in every))
@@ -81,7 +81,7 @@ class Shim:
             raise Fault(failed.decode())
         if not all(w.all() for w in written):
             raise Fault("an output that nobody wrote")
-        return [_array(y, output.dtype) for y, output in zip(made, outputs, strict=True)]
+        return [as_array(y, output.dtype) for y, output in zip(made, outputs, strict=True)]
 
 
 def text(spec: GpuSpec) -> str:
@@ -111,7 +111,7 @@ extern "C" const char* run(void* const* arrays, const ms::i64* counts, unsigned 
 @functools.cache
 def compile_text(source: str) -> ctypes.CDLL:
     """A kernel, linked with the machine."""
-    compiler, machine = find_compiler(), _machine()
+    compiler, machine = find_compiler(), part("machine.cpp")
     key = digest([source, machine.name, compiler.identity, *KERNEL_FLAGS, (SHIM / "prelude.h").read_text()])
 
     def build(path: Path) -> None:
@@ -122,26 +122,26 @@ def compile_text(source: str) -> ctypes.CDLL:
 
 
 @functools.cache
-def _machine() -> Path:
-    """The machine, compiled once."""
+def part(name: str) -> Path:
+    """A part of the machine, compiled once."""
     compiler = find_compiler()
-    parts = [(SHIM / name).read_text() for name in ("machine.h", "machine.cpp")]
+    parts = [(SHIM / each).read_text() for each in ("machine.h", name)]
     key = digest([*parts, compiler.identity, *FLAGS])
 
     def build(path: Path) -> None:
-        compiler.run([*FLAGS, "-O2", "-std=c++17", "-c", SHIM / "machine.cpp", "-o", path], "", path.parent)
+        compiler.run([*FLAGS, "-O2", "-std=c++17", "-c", SHIM / name, "-o", path], "", path.parent)
 
-    return disk.obtain(f"shim-machine-{key}.o", build, lambda path: path)
+    return disk.obtain(f"shim-{name}-{key}.o", build, lambda path: path)
 
 
-def _numpy(x: mx.array) -> Any:
+def as_numpy(x: mx.array) -> Any:
     return np.ascontiguousarray(np.array(x.view(mx.uint16) if x.dtype == mx.bfloat16 else x))
 
 
-def _array(y: Any, dtype: str) -> mx.array:
+def as_array(y: Any, dtype: str) -> mx.array:
     found = mx.array(y)
     return found.view(mx.bfloat16) if dtype == "bfloat16" else found
 
 
-def _poison(dtype: str) -> Any:
+def poison(dtype: str) -> Any:
     return 0x7FC1 if dtype == "bfloat16" else np.nan if "float" in dtype else 77 if dtype != "bool" else True

@@ -1,45 +1,34 @@
 """The final text for Metal, as MLX would compile it: recorded without a Mac, checked by Clang with its address spaces.
 
+`test_metal_runs` runs it.
+
 After a deliberate change run with MONOSCAN_UPDATE_GOLDENS=1 and read the difference.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import pytest
 from cases import CASES, launches
+from metal_driver import Recorded, check, needs_clang, recorded
 
 import monoscan as ms
 from monoscan.lowering.plan.gpu import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels
-from monoscan.lowering.render import metal
 from monoscan.lowering.targets.gpu import target
 from monoscan.lowering.targets.gpu.launch import forward
 from monoscan.lowering.targets.metal.run import start
 from monoscan.lowering.trace.reads.captures import capture
 
 HERE = Path(__file__).parent
-CLANG = next(filter(None, map(shutil.which, ("clang", "clang-19", "clang-18", "clang-17", "clang-16"))), None)
-FLAGS = [
-    "-x", "cl", "-cl-std=clc++2021", "--target=spir64", "-fsyntax-only", "-Werror", "-Wno-unknown-pragmas",
-    "-Wno-unknown-attributes", "-Wno-unused", "-include", str(HERE / "metal_prelude.h"), "-",
-]  # fmt: skip
 
 
-def recorded(function: Any, *arrays: mx.array) -> list[Any]:
-    """What MLX would launch: the arguments of each custom kernel in a trace."""
-    found: list[Any] = []
-    mx.export_function(found.append, function, *arrays)
-    return [each["arguments"] for each in found if each["type"] == "primitive" and each["name"] == "CustomKernel"]
-
-
-def texts(name: str) -> list[Any]:
+def texts(name: str) -> list[Recorded]:
     """The launches of a case."""
     planned = CASES[name]
     layout, kernel = planned.problem.layout, planned.kernels[0]
@@ -53,37 +42,28 @@ def texts(name: str) -> list[Any]:
     return recorded(lambda *xs: forward(start, planned_launches, spec, scan, xs, layout.axis, rank), *state, *inits)
 
 
-def check(text: str) -> str:
-    """What Clang has against a text."""
-    assert CLANG is not None
-    source = text.replace("[[kernel]]", "__kernel")
-    done = subprocess.run([CLANG, *FLAGS], input=source, capture_output=True, text=True, check=False)
-    return done.stderr if done.returncode else ""
-
-
+@needs_clang
 @pytest.mark.parametrize("name", CASES)
 def test_the_final_text_is_right_in_types_and_address_spaces(name: str) -> None:
     found = texts(name)
     assert len(found) == len(launches(CASES[name], "metal"))
-    for _, text, *numbers in found:
-        assert text.isascii()
-        assert numbers[0] % numbers[3] == 0, "whole groups"
-        if CLANG is not None:
-            assert not check(text)
+    for kernel in found:
+        assert kernel.text.isascii()
+        assert kernel.grid[0] % kernel.threads == 0, "whole groups"
+        assert not check(kernel.text)
 
 
-@pytest.mark.skipif(CLANG is None, reason="no clang")
+@needs_clang
 def test_a_wrong_address_space_is_found() -> None:
-    text = texts("affine rows")[0][1]
+    text = texts("affine rows")[0].text
     assert check(text.replace("SHARED_POINTER(T) threadgroup T*", "SHARED_POINTER(T) device T*"))
 
 
 @pytest.mark.parametrize("name", ["affine rows", "affine short rows", "affine columns"])
 def test_golden(name: str) -> None:
     path = HERE / "goldens" / f"{name.replace(' ', '_')}.metal"
-    spec = launches(CASES[name], "metal")[0].spec
-    header = metal.header(spec)
-    generated = header[header.index("enum { run") : header.index("// The state of a scan")] + metal.body(spec)
+    text = texts(name)[0].text
+    generated = text[text.index("enum { run") : text.index("// The state of a scan")] + text[text.index("[[kernel]]") :]
     if os.environ.get("MONOSCAN_UPDATE_GOLDENS"):
         path.write_text(generated)
     assert generated == path.read_text()
@@ -104,7 +84,7 @@ def test_a_compiled_function_launches_the_same() -> None:
         return forward(start, planned_launches, kernel.spec, kernel.scan, arrays, 1, 2)
 
     plain, compiled = (recorded(each, x, x) for each in (run, mx.compile(run)))
-    assert plain[0][1:] == compiled[0][1:]
+    assert attrs.evolve(plain[0], name="") == attrs.evolve(compiled[0], name="")
 
 
 def test_vmap_is_refused_by_mlx() -> None:

@@ -34,8 +34,23 @@ template <class X0, class X1, class Y0, class Y1, class Z0, class Z1> INLINE arr
 #define WRITE_QUADS(each) each(y0, float32, 1, 0, 0, s0, 1, s0, 2, s0, 3, s0) \
     each(y1, float32, 1, 0, 0, s1, 1, s1, 2, s1, 3, s1)
 #define QUAD_ARRAYS(each) each(x0, 1) each(x1, 1) each(y0, 1) each(y1, 1)
+[[kernel]] void custom_kernel_monoscan_rows_int64_t_float_float_float_float_float_float(
+  const device int64_t* sizes [[buffer(0)]],
+  const device float* x0 [[buffer(1)]],
+  const device float* x1 [[buffer(2)]],
+  device float* y0 [[buffer(3)]],
+  device float* y1 [[buffer(4)]],
+  device float* z0 [[buffer(5)]],
+  device float* z1 [[buffer(6)]],
+  uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
+  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
+  uint thread_index_in_threadgroup [[thread_index_in_threadgroup]],
+  uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]],
+  uint3 threadgroups_per_grid [[threadgroups_per_grid]]) {
   const ms::position here = {threadgroup_position_in_grid.x + threadgroup_position_in_grid.y * threadgroups_per_grid.x,
       thread_index_in_threadgroup, thread_index_in_simdgroup, simdgroup_index_in_threadgroup};
   SHARED(ms::scalars::f32, total0, 16);
   SHARED(ms::scalars::f32, total1, 16);
   ms::rows(ms::gather(x0, x1, y0, y1, z0, z1), sizes, ms::totals{total0, total1}, here);
+
+}

@@ -28,6 +28,19 @@ template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> 
 #define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
 #define CAPTURED(each)
 #define NUMBERS(each)
+[[kernel]] void custom_kernel_monoscan_short_rows_int64_t_float_float_float_float(
+  const device int64_t* sizes [[buffer(0)]],
+  const device float* x0 [[buffer(1)]],
+  const device float* x1 [[buffer(2)]],
+  device float* y0 [[buffer(3)]],
+  device float* y1 [[buffer(4)]],
+  uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
+  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
+  uint thread_index_in_threadgroup [[thread_index_in_threadgroup]],
+  uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]],
+  uint3 threadgroups_per_grid [[threadgroups_per_grid]]) {
   const ms::position here = {threadgroup_position_in_grid.x + threadgroup_position_in_grid.y * threadgroups_per_grid.x,
       thread_index_in_threadgroup, thread_index_in_simdgroup, simdgroup_index_in_threadgroup};
   ms::short_rows(ms::gather(x0, x1, y0, y1), sizes, here);
+
+}
