@@ -25,5 +25,6 @@ from monoscan.scan.api import linear_recurrence as linear_recurrence
 from monoscan.scan.api import scan as scan
 from monoscan.scan.associative import associative_scan as associative_scan
 from monoscan.scan.loop import loop as loop
+from monoscan.scan.window import window as window
 
 __version__ = "0.1.0"

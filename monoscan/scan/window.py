@@ -1,0 +1,139 @@
+"""``window``: the fold of the last so many elements at each position."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from monoscan import dtypes, errors, tree
+from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.strategies.slices import cut
+from monoscan.lowering.strategies.windows import windows
+from monoscan.lowering.targets.graph import whole_combine
+from monoscan.lowering.trace.reads.captures import capture
+from monoscan.monoids import copies
+from monoscan.monoids.aggregator import Aggregator
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.combinators.order import Dual
+from monoscan.scan import call, elements
+from monoscan.scan.passes import pass_over
+from monoscan.tree import Tree
+
+Stream = Any
+
+
+def window(
+    operator: Semigroup | Aggregator,
+    elems: Tree,
+    size: int,
+    /,
+    axis: int = 0,
+    *,
+    partial: bool = True,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    """The fold of the last ``size`` elements at each position: ``y[i] = x[i-size+1] . ... . x[i]``.
+
+    The sequence is cut into blocks of ``size``, each is scanned from either end, and one combine joins the end of a
+    block to the start of the next: three combines an element whatever the size, no inverse, and a NaN or an infinity
+    is gone once it has left the window.
+
+    Source: van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*
+    (Pattern Recognition Letters 13, 1992); Gil and Werman, *Computing 2-D min, median, and max filters* (IEEE PAMI 15,
+    1993).
+
+    Args:
+        operator (Semigroup or Aggregator): What to fold with; of an aggregator, the elements that it prepares are
+            folded, and the outputs are what it presents.
+        elems (array or tree): Elements of one length n along ``axis``, or inputs, as `scan` takes them.
+        size (int): How many elements a window holds, at least 1; beyond n it is the scan.
+        axis (int, optional): The axis along which the window moves. Default: ``0``.
+        partial (bool, optional): Keep the length n: the first ``size - 1`` windows hold what there is. If not, the
+            results are those of whole windows, of length ``max(0, n - size + 1)``. Default: ``True``.
+        strategy (str, optional): How the blocks are scanned, as in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The tree of ``elems``; of an aggregator that of its outputs.
+
+    Raises:
+        ScanTypeError: ``size`` is no whole number.
+        ScanError: ``size`` is less than 1; or as in `scan`.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.window(ms.Max(), mx.array([3, 1, 4, 1, 5, 2]), 3)
+        array([3, 3, 4, 4, 5, 5], dtype=int32)
+        >>> ms.window(ms.Mean().aggregator(), mx.array([1.0, 3.0, 5.0, 7.0]), 2, partial=False)
+        array([2, 4, 6], dtype=float32)
+    """
+    asked = call.options("window", strategy=strategy, stream=stream)
+    size, partial = _size(size), call.flag("window", "partial", partial)
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        if isinstance(operator, Aggregator):
+            found, position = _outputs(asked, operator, elems, size, axis)
+        else:
+            found, position = _products(asked, operator, elems, size, axis)
+        leaves, structure = tree.flatten(found)
+        length = leaves[0].shape[position]
+        whole = leaves if partial else cut(leaves, position, min(size - 1, length), length)
+        return tree.unflatten(structure, whole)
+
+
+def _size(size: Any) -> int:
+    """The number of elements in a window.
+
+    Raises:
+        ScanError: It is no whole number of at least 1.
+    """
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
+        raise errors.ScanTypeError(f"[window] size must be an int; got {tree.shown(size)}.")
+    if size < 1:
+        raise errors.ScanError(f"[window] size must be at least 1, which is each element alone; got {size}.")
+    return int(size)
+
+
+def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) -> tuple[Tree, int]:
+    """The windows of elements, partial ones first, and the axis from the front."""
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(elements.not_an_operator("window", operator))
+    if shapeless.tracing():
+        raise errors.StrategyError(
+            f"[window] {operator.name} has no plan that fits every size, as mx.compile(..., shapeless=True) asks. Compile "
+            "without shapeless=True: each shape is traced anew then."
+        )
+    captures = capture(operator, "window")
+    plan, leaves, _ = call.prepare(asked, captures, elems, axis)
+    problem, layout = plan.problem, plan.problem.layout
+    if size >= layout.length:
+        return call.run(asked, operator, elems, layout.axis, None, None)[0], layout.axis
+    exact = [layout.align(x, i).astype(dtypes.by_name(problem.accumulators[i])) for i, x in enumerate(leaves)]
+    backward, reverse = Dual(operator), call.options("window", reverse=True, strategy=asked.strategy)
+
+    def prefixes(xs: list[mx.array], along: int) -> list[mx.array]:
+        return _leaves(call.run(asked, operator, tree.unflatten(problem.structure, xs), along, None, None))
+
+    def suffixes(xs: list[mx.array], along: int) -> list[mx.array]:
+        return _leaves(call.run(reverse, backward, tree.unflatten(problem.structure, xs), along, None, None))
+
+    ys = windows(whole_combine(problem, captures), prefixes, suffixes, exact, size, layout.axis)
+    rounded = [y.astype(dtypes.by_name(name)) for y, name in zip(ys, problem.results, strict=True)]
+    return tree.unflatten(problem.structure, [layout.restore(y, i) for i, y in enumerate(rounded)]), layout.axis
+
+
+def _leaves(found: tuple[Tree, Tree]) -> list[mx.array]:
+    return tree.flatten(found[0])[0]
+
+
+def _outputs(asked: Options, aggregator: Aggregator, inputs: Tree, size: int, axis: int) -> tuple[Tree, int]:
+    """What an aggregator presents of the windows of its elements."""
+    over = pass_over(aggregator, inputs, axis, None, asked)
+    operator = aggregator.operator
+    products, position = _products(asked, operator, over.elements(), size, over.axis)
+    return over.present(over.states(copies.begun(operator, products, over.rank, over.where))), position
