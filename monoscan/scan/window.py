@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.cache import COMPILED
 from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.strategies.slices import cut
 from monoscan.lowering.strategies.windows import windows
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.windows import Windows, prepare
+from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import whole_combine
-from monoscan.lowering.trace.reads.captures import capture
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.mapped import listed
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
@@ -110,9 +118,77 @@ def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) 
         )
     captures = capture(operator, "window")
     plan, leaves, _ = call.prepare(asked, captures, elems, axis)
-    problem, layout = plan.problem, plan.problem.layout
+    layout, structure = plan.problem.layout, plan.problem.structure
     if size >= layout.length:
         return call.run(asked, operator, elems, layout.axis, None, None)[0], layout.axis
+    kernel = _kernel(asked, captures, plan, size)
+    if kernel is None:
+        ys = _composed(asked, captures, plan, leaves, size)
+    else:
+        ys = _differentiable(kernel, asked, captures, plan, leaves, size)
+    return tree.unflatten(structure, ys), layout.axis
+
+
+def _kernel(asked: Options, captures: Captures, plan: Plan, size: int) -> Windows | None:
+    """The kernels of windows, if there are any.
+
+    Raises:
+        StrategyError: There are none, and they are what the caller asks for.
+    """
+    if asked.strategy not in ("auto", "kernel") or plan.problem.layout.empty:
+        return None
+    try:
+        found = COMPILED.get(("window", plan, size, FAILURES.generation), lambda: prepare(plan.problem, size))
+    except BridgeUnavailable as failed:  # said and remembered where it failed
+        found = failed.reason
+    if isinstance(found, Windows):
+        return found
+    if asked.strategy == "kernel":
+        raise errors.StrategyError(
+            f"[window] {captures.root.name}: strategy='kernel' cannot run it: {found}. Use strategy=\"auto\"."
+        )
+    return None
+
+
+def _differentiable(
+    kernel: Windows, asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int
+) -> list[mx.array]:
+    """What kernels find, with the derivatives of the two scans and the combine."""
+    structure, axis, number = plan.problem.structure, plan.problem.layout.axis, len(leaves)
+
+    def composed(*arrays: mx.array) -> list[mx.array]:
+        again = capture(captures.rebuild(arrays[number:]), "window")
+        planned, xs, _ = call.prepare(asked, again, tree.unflatten(structure, arrays[:number]), axis)
+        return _composed(asked, again, planned, xs, size)
+
+    @mx.custom_function
+    def run(*arrays: mx.array) -> list[mx.array]:
+        inputs = [mx.stop_gradient(x) for x in arrays]  # MLX differentiates what is inside as well
+        return kernel.run(inputs[:number], attrs.evolve(captures, arrays=tuple(inputs[number:])))
+
+    @run.vjp
+    def run_vjp(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
+        return list(mx.vjp(composed, listed(primals), listed(cotangents))[1])
+
+    @run.jvp
+    def run_jvp(primals: Any, tangents: Any) -> list[mx.array]:
+        inputs = listed(primals)
+        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(inputs, listed(tangents), strict=True)]
+        return list(mx.jvp(composed, inputs, moved)[1])
+
+    @run.vmap
+    def run_vmap(inputs: Any, axes: Any) -> tuple[list[mx.array], list[int]]:
+        found = mx.vmap(composed, in_axes=tuple(listed(axes)))(*listed(inputs))
+        return list(found), [0] * len(found)
+
+    return listed(run(*leaves, *map(mx.array, captures.arrays)))
+
+
+def _composed(
+    asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int
+) -> list[mx.array]:
+    """Windows by two scans of blocks, each of any plan, and one combine on arrays."""
+    operator, problem, layout = captures.root, plan.problem, plan.problem.layout
     exact = [layout.align(x, i).astype(dtypes.by_name(problem.accumulators[i])) for i, x in enumerate(leaves)]
     backward, reverse = Dual(operator), call.options("window", reverse=True, strategy=asked.strategy)
 
@@ -124,7 +200,7 @@ def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) 
 
     ys = windows(whole_combine(problem, captures), prefixes, suffixes, exact, size, layout.axis)
     rounded = [y.astype(dtypes.by_name(name)) for y, name in zip(ys, problem.results, strict=True)]
-    return tree.unflatten(problem.structure, [layout.restore(y, i) for i, y in enumerate(rounded)]), layout.axis
+    return [layout.restore(y, i) for i, y in enumerate(rounded)]
 
 
 def _leaves(found: tuple[Tree, Tree]) -> list[mx.array]:

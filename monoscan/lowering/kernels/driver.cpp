@@ -199,4 +199,5 @@ void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y) {
 }
 #include "tiles.h"
 #include "tasks.h"
+#include "window_tasks.h"
 #include "back_tasks.h"

@@ -94,6 +94,10 @@ void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y);
 void schedule_scan(const ms_launch* g, struct ms_schedule* s);
 void run_scan(const ms_launch* g, ms_int phase, ms_int task);
 
+// Those of windows.
+void schedule_windows(const ms_launch* g, struct ms_schedule* s);
+void run_windows(const ms_launch* g, ms_int task);
+
 // The tasks of a scan of wide elements, row by row in one phase.
 void schedule_rows(const ms_launch* g, struct ms_schedule* s);
 void run_rows(const ms_launch* g, ms_int task);

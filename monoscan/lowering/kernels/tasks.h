@@ -89,6 +89,7 @@ static bool past_caches(const ms_launch* g) {
 
 void schedule_scan(const ms_launch* g, struct ms_schedule* s) {
   if (!fits(g)) return (void)(s->phases = 0);
+  if (g->window) return schedule_windows(g, s);
   ms_launch t = *g;
   if (facts.turns) turn_shape(&t), g = &t;
   const cut c = cut_of(g);
@@ -196,6 +197,7 @@ static void blocks_of_rows(const ms_launch* given, ms_int task) {
   }
 }
 void run_scan(const ms_launch* g, ms_int phase, ms_int task) {
+  if (g->window) return run_windows(g, task);
   if (facts.turns) return blocks_of_rows(g, task);
   const cut c = cut_of(g);
   if (!c.parts) whole_rows(g, c, task);

@@ -16,7 +16,7 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
-    Loop.SHORT: "row_blocks.h",
+    Loop.SHORT: "row_blocks.h", Loop.WINDOW: "windows.h",
     Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
@@ -90,7 +90,7 @@ typedef operation::{"element" if spec.action else "state"} element;
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, arity, captured = self.spec, len(self.spec.element), len(self.spec.capture_dtypes)
-        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT)
+        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT, Loop.WINDOW)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
         yield "has_identity", spec.identity is not None and not spec.inclusive
@@ -118,7 +118,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         if spec.loop is Loop.ROWS:
             yield from (("length", 8 if heavy and few <= 4 else 4), ("fold_length", 8 if few <= 2 and not heavy else 4))
             yield from (("paired", few <= 4 and not heavy), ("heavy", heavy))
-        if spec.loop in (Loop.PANELS, Loop.SHORT):
+        if spec.loop in (Loop.PANELS, Loop.SHORT, Loop.WINDOW):
             # As many vectors as leave registers for the work.
             widest = 4 if few <= 2 else 2 if few <= 4 else 1
             yield "widest", widest if weight(spec) <= INLINE_LIMIT else 1

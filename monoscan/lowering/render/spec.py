@@ -41,6 +41,7 @@ class Loop(str, enum.Enum):
     SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SHORT = "short"  # inner == 1: a vector holds the same step of several rows, which go down side by side
+    WINDOW = "window"  # a vector holds blocks of steps, or columns: each is scanned from either end
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
     BATCH = "batch"  # a vector holds the same lane of several elements, each of another row, in exact fold order

@@ -137,14 +137,14 @@ def launch_of(
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=_donors(spec),
-        numbers=_numbers(spec),
+        numbers=numbers(spec),
         identity=identity,
         rules=Rules(scan, rescan, spec.real),
         label=name,
     )
 
 
-def _numbers(spec: Spec) -> bytes:
+def numbers(spec: Spec) -> bytes:
     """The numbers that its programs hold, which a kernel reads when it is launched."""
     programs = spec.programs(spec.computed) if isinstance(spec, KernelSpec) else (spec.program,)
     return b"".join(map(table, programs))

@@ -88,6 +88,7 @@ struct Config {
   int inits;
   bool whole;
   int columns;                    // the most that the kernel takes beside each other; 0: any number
+  int window;                     // steps that a window holds; 0: a scan
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
@@ -111,7 +112,7 @@ struct Config {
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
            elements == other.elements && captures == other.captures && inits == other.inits &&
-           numbers == other.numbers && rules == other.rules;
+           window == other.window && numbers == other.numbers && rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.

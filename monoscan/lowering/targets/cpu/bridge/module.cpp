@@ -24,7 +24,7 @@ using LeafSpec = std::pair<mx::Dtype, std::vector<int>>;
 class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
-         int inits, bool whole, int columns, const std::vector<std::vector<int>>& events,
+         int inits, bool whole, int columns, int window, const std::vector<std::vector<int>>& events,
          const std::vector<LeafSpec>& outputs, const std::vector<LeafSpec>& carries, std::vector<int> donors,
          const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
       : config_(std::make_shared<Config>()) {
@@ -41,6 +41,7 @@ class Launch {
     c.inits = inits;
     c.whole = whole;
     c.columns = columns;
+    c.window = window;
     for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
@@ -137,12 +138,12 @@ PyType_Slot launch_slots[] = {
 NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int,
+      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, int,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
-           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "events"_a, "outputs"_a,
+           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "window"_a = 0, "events"_a, "outputs"_a,
            "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
            "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none(),
            "label"_a = "")

@@ -54,6 +54,7 @@ class Bridge(Protocol):
         inits: int = 0,
         whole: bool = True,
         columns: int = 0,
+        window: int = 0,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -77,6 +78,7 @@ class Bridge(Protocol):
             whole: Every element leaf has the scan axis in full; else some may have size 1 there,
                 for the same value at every step.
             columns: The most columns that the kernel takes beside each other; 0 for any number.
+            window: How many steps a window holds; 0 for a scan.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
