@@ -184,9 +184,7 @@ def _differentiable(
     return listed(run(*leaves, *map(mx.array, captures.arrays)))
 
 
-def _composed(
-    asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int
-) -> list[mx.array]:
+def _composed(asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int) -> list[mx.array]:
     """Windows by two scans of blocks, each of any plan, and one combine on arrays."""
     operator, problem, layout = captures.root, plan.problem, plan.problem.layout
     exact = [layout.align(x, i).astype(dtypes.by_name(problem.accumulators[i])) for i, x in enumerate(leaves)]

@@ -13,7 +13,15 @@ from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
 from monoscan.lowering.render.spec import KernelSpec, Loop
 
-TILES = {Loop.ROWS: 512, Loop.NARROW: 256, Loop.PANELS: 64, Loop.SWEEP: 1, Loop.SHORT: 16, Loop.WINDOW: 16, Loop.SEQUENTIAL: 1}
+TILES = {
+    Loop.ROWS: 512,
+    Loop.NARROW: 256,
+    Loop.PANELS: 64,
+    Loop.SWEEP: 1,
+    Loop.SHORT: 16,
+    Loop.WINDOW: 16,
+    Loop.SEQUENTIAL: 1,
+}
 """How many steps of the scan each loop does before it looks at the next columns, or copies the next piece of a row."""
 
 WORTH_CUTTING = 60e3
