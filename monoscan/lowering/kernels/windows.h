@@ -32,20 +32,20 @@ INLINE element load(const elements& e, ms_int j, int m) {
   return x;
 }
 // Steps of some columns, and the bytes from each to the next.
-struct strip {
+struct stretch {
   elements e;
   results r;
   ms_int x_step[arity], y_step[outputs + 1], first, count;
 };
-static strip strip_at(const piece& p, const elements& captured_rows, ms_int t, ms_int count, ms_int room) {
-  strip s = {captured_rows, {}, {}, {}, t, count};
+static stretch stretch_at(const piece& p, const elements& captured_rows, ms_int t, ms_int count, ms_int room) {
+  stretch s = {captured_rows, {}, {}, {}, t, count};
   tile_at(p, t, count, room, {s.e.x, s.x_step, s.r.y, s.y_step});
   return s;
 }
 
-// The folds from each step of a strip to the end of its block, last step first.
+// The folds from each step of a stretch to the end of its block, last step first.
 template <int... v>
-NOINLINE void tails(const strip& from, const carry_rows& to, ms_int size, ms_int j, int m, const captures* k,
+NOINLINE void tails(const stretch& from, const carry_rows& to, ms_int size, ms_int j, int m, const captures* k,
                     seq<v...>) {
   elements e = from.e;
   ms_int back[arity];
@@ -65,9 +65,9 @@ NOINLINE void tails(const strip& from, const carry_rows& to, ms_int size, ms_int
   }
 }
 // The folds of a block from its first step on, each behind the end of the block before. `last`: where the fold waits
-// from strip to strip.
+// from stretch to stretch.
 template <bool joined, int... v>
-NOINLINE void heads(const strip& from, const carry_rows& before, const carry_rows& last, ms_int size, ms_int j, int m,
+NOINLINE void heads(const stretch& from, const carry_rows& before, const carry_rows& last, ms_int size, ms_int j, int m,
                     const captures* k, seq<v...>) {
   elements e = from.e;
   results r = from.r;
@@ -85,7 +85,7 @@ NOINLINE void heads(const strip& from, const carry_rows& before, const carry_row
   (put_row(last, 0, j + v * W, s[v]), ...);
 }
 
-// All columns of a strip, a few vectors at a time.
+// All columns of a stretch, a few vectors at a time.
 template <int vectors, class F> INLINE ms_int groups(const piece& p, const elements& captured_rows, ms_int j, F each) {
   const ms_int count = p.c1 - p.c0;
   for (; j < count && (vectors == 1 || j + vectors * W <= count); j += vectors * W) {
@@ -110,13 +110,13 @@ void span(const piece& p, bool) {
   if (p.seeded)
     for (ms_int end = size; end > 1; end -= tile) {
       const ms_int t = end > tile + 1 ? end - tile : 1;  // no window reaches the first step of the block before
-      strip s = strip_at(p, captured_rows, t - size, end - t, tile);
+      stretch s = stretch_at(p, captured_rows, t - size, end - t, tile);
       s.first = t;
       over_columns(p, captured_rows,
                    [&](ms_int j, int m, const captures* k, auto v) { tails(s, before, size, j, m, k, v); });
     }
   for (ms_int t = 0; t < p.t1; t += tile) {
-    const strip s = strip_at(p, captured_rows, t, least(tile, p.t1 - t), tile);
+    const stretch s = stretch_at(p, captured_rows, t, least(tile, p.t1 - t), tile);
     over_columns(p, captured_rows, [&](ms_int j, int m, const captures* k, auto v) {
       p.seeded ? heads<true>(s, before, last, size, j, m, k, v) : heads<false>(s, before, last, size, j, m, k, v);
     });

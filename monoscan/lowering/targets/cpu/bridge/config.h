@@ -111,8 +111,8 @@ struct Config {
 
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
-           elements == other.elements && captures == other.captures && inits == other.inits &&
-           window == other.window && numbers == other.numbers && rules == other.rules;
+           elements == other.elements && captures == other.captures && inits == other.inits && window == other.window &&
+           numbers == other.numbers && rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.
