@@ -32,32 +32,30 @@ INLINE element load(const elements& e, ms_int j, int m) {
   return x;
 }
 // Steps of some columns, and the bytes from each to the next.
-struct stretch {
+struct some_rows {
   elements e;
   results r;
   ms_int x_step[arity], y_step[outputs + 1], first, count;
 };
-static stretch stretch_at(const piece& p, const elements& captured_rows, ms_int t, ms_int count, ms_int room) {
-  stretch s = {captured_rows, {}, {}, {}, t, count};
+static some_rows rows_from(const piece& p, const elements& captured_rows, ms_int t, ms_int count, ms_int room) {
+  some_rows s = {captured_rows, {}, {}, {}, t, count};
   tile_at(p, t, count, room, {s.e.x, s.x_step, s.r.y, s.y_step});
   return s;
 }
 
-// The folds from each step of a stretch to the end of its block, last step first.
+// The folds from each step of some rows to the end of its block, last step first.
 template <int... v>
-NOINLINE void tails(const stretch& from, const carry_rows& to, ms_int size, ms_int j, int m, const captures* k,
+NOINLINE void tails(const some_rows& from, const carry_rows& to, ms_int size, ms_int j, int m, const captures* k,
                     seq<v...>) {
   elements e = from.e;
   ms_int back[arity];
   for (int i = 0; i < arity; ++i) e.x[i] += (from.count - 1) * from.x_step[i], back[i] = -from.x_step[i];
   ms_int t = from.first + from.count - 1, left = from.count;
-  state s[sizeof...(v)];
-  if (t == size - 1) {
-    ((s[v] = load(e, j + v * W, m)), ...);
+  const bool starts = t == size - 1;
+  state s[] = {starts ? load(e, j + v * W, m) : get_row(to, t + 1, j + v * W)...};
+  if (starts) {
     (put_row(to, t, j + v * W, s[v]), ...);
     --t, --left, in::move(e.x, back);
-  } else {
-    ((s[v] = get_row(to, t + 1, j + v * W)), ...);
   }
   for (; left > 0; --left, --t, in::move(e.x, back)) {
     ((s[v] = combine(load(e, j + v * W, m), s[v], k[v])), ...);
@@ -65,17 +63,15 @@ NOINLINE void tails(const stretch& from, const carry_rows& to, ms_int size, ms_i
   }
 }
 // The folds of a block from its first step on, each behind the end of the block before. `last`: where the fold waits
-// from stretch to stretch.
+// from rows to rows.
 template <bool joined, int... v>
-NOINLINE void heads(const stretch& from, const carry_rows& before, const carry_rows& last, ms_int size, ms_int j, int m,
-                    const captures* k, seq<v...>) {
+NOINLINE void heads(const some_rows& from, const carry_rows& before, const carry_rows& last, ms_int size, ms_int j,
+                    int m, const captures* k, seq<v...>) {
   elements e = from.e;
   results r = from.r;
-  state s[sizeof...(v)];
-  if (from.first > 0) ((s[v] = get_row(last, 0, j + v * W)), ...);
+  state s[] = {from.first > 0 ? get_row(last, 0, j + v * W) : load(e, j + v * W, m)...};
   for (ms_int t = from.first; t < from.first + from.count; ++t) {
-    if (t == 0) ((s[v] = load(e, j + v * W, m)), ...);
-    else ((s[v] = combine(s[v], load(e, j + v * W, m), k[v])), ...);
+    if (t > 0) ((s[v] = combine(s[v], load(e, j + v * W, m), k[v])), ...);
     state y[] = {s[v]...};
     if constexpr (joined)
       if (t + 1 < size) ((y[v] = combine(get_row(before, t + 1, j + v * W), s[v], k[v])), ...);
@@ -85,7 +81,7 @@ NOINLINE void heads(const stretch& from, const carry_rows& before, const carry_r
   (put_row(last, 0, j + v * W, s[v]), ...);
 }
 
-// All columns of a stretch, a few vectors at a time.
+// All columns of some rows, a few vectors at a time.
 template <int vectors, class F> INLINE ms_int groups(const piece& p, const elements& captured_rows, ms_int j, F each) {
   const ms_int count = p.c1 - p.c0;
   for (; j < count && (vectors == 1 || j + vectors * W <= count); j += vectors * W) {
@@ -110,13 +106,13 @@ void span(const piece& p, bool) {
   if (p.seeded)
     for (ms_int end = size; end > 1; end -= tile) {
       const ms_int t = end > tile + 1 ? end - tile : 1;  // no window reaches the first step of the block before
-      stretch s = stretch_at(p, captured_rows, t - size, end - t, tile);
+      some_rows s = rows_from(p, captured_rows, t - size, end - t, tile);
       s.first = t;
       over_columns(p, captured_rows,
                    [&](ms_int j, int m, const captures* k, auto v) { tails(s, before, size, j, m, k, v); });
     }
   for (ms_int t = 0; t < p.t1; t += tile) {
-    const stretch s = stretch_at(p, captured_rows, t, least(tile, p.t1 - t), tile);
+    const some_rows s = rows_from(p, captured_rows, t, least(tile, p.t1 - t), tile);
     over_columns(p, captured_rows, [&](ms_int j, int m, const captures* k, auto v) {
       p.seeded ? heads<true>(s, before, last, size, j, m, k, v) : heads<false>(s, before, last, size, j, m, k, v);
     });

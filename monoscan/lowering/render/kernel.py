@@ -98,12 +98,12 @@ typedef operation::{"element" if spec.action else "state"} element;
         yield "can_part", not self.scalar and spec.loop is not Loop.SHORT and spec.watch is not None
         yield "turns", spec.loop is Loop.SHORT
         yield "guarded", bool(self.watched)
-        if not self.scalar:
+        if not self.scalar and spec.loop is not Loop.WINDOW:
             yield "whole_watch", spec.watch is not None and spec.watch.whole
         yield from (("action", spec.action), ("begins", spec.begin is not None))
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
         yield from (("states", len(spec.given)), ("outputs", len(self.outputs)))
-        if not self.scalar:
+        if not self.scalar and spec.loop is not Loop.WINDOW:
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
         yield "result_bytes", sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in self.outputs)
