@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 
 import monoscan as ms
+from monoscan import dtypes
+from monoscan.lowering.plan.gpu import GpuKernel
+from monoscan.lowering.plan.gpu import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels, Plan
+from monoscan.lowering.targets.gpu.derivatives import Derivatives
 
 
 def plan(operator: Any, elems: Any, axis: int = 0, **options: Any) -> Plan:
@@ -19,6 +24,35 @@ def launches(planned: Plan, target: str) -> list[Any]:
     """All launches of a plan."""
     kernels = [k for part in planned.parts or (planned,) if isinstance(part.way, GpuKernels) for k in part.way.fused]
     return [launch for kernel in kernels for launch in kernel.launches_for(target)]
+
+
+def adjoints(planned: Plan, target: str) -> list[Any]:
+    """What is started for a plan's gradient and for its tangent: kernels, arrays, outputs and numbers of groups."""
+    started: list[Any] = []
+
+    def start(spec: Any, arrays: Any, outputs: Any, groups: int) -> list[mx.array]:
+        started.append((spec, arrays, outputs, groups))
+        return [mx.zeros(y.shape, dtypes.by_name(y.dtype)) for y in outputs]
+
+    ways = Derivatives(start, partial(planned_launches, target=target), target)
+    (kernel,), layout = planned.kernels, planned.problem.layout
+    assert isinstance(kernel, GpuKernel)
+    lead = layout.with_length(layout.batch[0], layout.length)
+    leaves = zip(kernel.spec.elements, kernel.spec.state, strict=True)
+    arrays = [mx.zeros((*lead, *leaf.shape), dtypes.by_name(name)) for name, leaf in leaves]
+    floats = [i for i, x in enumerate(arrays) if mx.issubdtype(x.dtype, mx.floating)]
+
+    def run(*chosen: mx.array) -> list[mx.array]:
+        given = [chosen[floats.index(i)] if i in floats else x for i, x in enumerate(arrays)]
+        found = ways.run(kernel.scan, kernel.spec, given, layout.axis, layout.rank + 1)
+        return [y for y in found if mx.issubdtype(y.dtype, mx.floating)]
+
+    chosen = [arrays[i] for i in floats]
+    outputs = run(*chosen)
+    forward = {spec for spec, *_ in started}
+    mx.vjp(run, chosen, outputs)
+    mx.jvp(run, chosen, chosen)
+    return [*{call[0]: call for call in started if call[0] not in forward}.values()]
 
 
 def _pair(*shape: int, dtype: Any = mx.float32) -> tuple[mx.array, mx.array]:
@@ -50,3 +84,8 @@ def plans() -> dict[str, Plan]:
 
 
 CASES = plans()
+DERIVED = [
+    "affine rows", "affine short rows", "affine columns", "affine of a long row", "affine of long columns",
+    "affine of halves, reversed", "matrices of 2 rows", "segments", "softmax",
+]  # fmt: skip
+"""Those of which gradients and tangents are looked at."""

@@ -14,6 +14,7 @@ from monoscan import tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.geometry import Geometry
 from monoscan.lowering.plan.gpu import GpuLaunch, in_one, in_three
+from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.gpu import target
@@ -55,8 +56,10 @@ def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chun
         chunk: The tiles of a chunk, in three launches; 0 for a single one.
     """
 
-    def plan(kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool) -> list[GpuLaunch]:
-        spec = GpuSpec(kernel, body, run, steps, waves, lanes, len(shape.outer), initial, carry)
+    def plan(
+        kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool, pulled: Pulled | None = None
+    ) -> list[GpuLaunch]:
+        spec = GpuSpec(kernel, body, run, steps, waves, lanes, len(shape.outer), initial, carry, pulled=pulled)
         return in_three(spec, shape, chunk) if chunk else [in_one(spec, shape)]
 
     return plan

@@ -16,7 +16,7 @@ import pytest
 
 from monoscan.lowering.render import gpu
 from monoscan.lowering.render.gpu import ITEMS, Dialect
-from monoscan.lowering.render.gpu_spec import OUTPUTS, Body, GpuSpec
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.targets.cpu import build, disk
 from monoscan.lowering.targets.cpu.compiler import digest, find_compiler
 from monoscan.lowering.targets.gpu.launch import Output
@@ -54,11 +54,13 @@ class Shim:
     starve: bool = False
     faulty: tuple[str, str] | None = None
     replaced: bool = attrs.field(default=False, init=False)
+    started: list[GpuSpec] = attrs.field(factory=list, init=False)
 
     def __call__(
         self, spec: GpuSpec, arrays: Sequence[mx.array], outputs: Sequence[Output], groups: int
     ) -> list[mx.array]:
         source = text(spec)
+        self.started.append(spec)
         if self.faulty is not None:
             self.replaced |= self.faulty[0] in source
             source = source.replace(*self.faulty)
@@ -90,7 +92,7 @@ def text(spec: GpuSpec) -> str:
     arguments += [("unsigned", "flags", "flags")] if spec.body is Body.LOOK_BACK else []
     for a in spec.arrays:
         item = f"ms::{ITEMS[a.dtype]}"
-        arguments.append((item, f"{'output' if a.group in OUTPUTS else 'input'}<{item}>", a.name))
+        arguments.append((item, f"{'output' if a.written else 'input'}<{item}>", a.name))
     lines = []
     for number, (item, kind, name) in enumerate(arguments):
         marks = f", written[{number}]" if kind.startswith("output") else ""

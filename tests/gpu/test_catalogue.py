@@ -107,6 +107,14 @@ def test_integers_are_exact_in_any_order(target: str) -> None:
     np.testing.assert_array_equal(np.array(carry), expected[:, 0])
 
 
+def test_many_chunks_of_few_columns_are_three_launches_still() -> None:
+    """The folds of chunks are as many steps as make three launches of another scan."""
+    x = np.random.default_rng(0).integers(-9, 9, (66_000, 2)).astype(np.int32)
+    shim = Shim()
+    np.testing.assert_array_equal(np.array(scan(ms.Sum(), mx.array(x), start=shim)), x.cumsum(0))
+    assert len(shim.started) == 3
+
+
 def test_folds() -> None:
     traced = ms.explain(ms.Sum(), mx.ones((4,), mx.int32)).problem.program
     assert traced is not None

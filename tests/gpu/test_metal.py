@@ -8,14 +8,16 @@ After a deliberate change run with MONOSCAN_UPDATE_GOLDENS=1 and read the differ
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import mlx.core as mx
 import pytest
-from cases import CASES, launches
+from cases import CASES, DERIVED, adjoints, launches
 from metal_driver import Recorded, check, needs_clang, recorded
+from selection import thinned
 
 import monoscan as ms
 from monoscan.lowering.plan.gpu import launches as planned_launches
@@ -51,6 +53,19 @@ def test_the_final_text_is_right_in_types_and_address_spaces(name: str) -> None:
         assert kernel.text.isascii()
         assert kernel.grid[0] % kernel.threads == 0, "whole groups"
         assert not check(kernel.text)
+
+
+@needs_clang
+@pytest.mark.parametrize("name", thinned(DERIVED, ["affine rows"]))
+def test_the_text_of_derivatives_is_right_likewise(name: str) -> None:
+    for spec, arrays, outputs, groups in adjoints(CASES[name], "metal"):
+        (kernel,) = recorded(partial(started, spec, outputs, groups), *arrays)
+        assert kernel.text.isascii()
+        assert not check(kernel.text)
+
+
+def started(spec: Any, outputs: Any, groups: int, *arrays: mx.array) -> list[mx.array]:
+    return start(spec, arrays, outputs, groups)
 
 
 @needs_clang

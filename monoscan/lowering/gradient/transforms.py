@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import mlx.core as mx
 
@@ -19,7 +20,15 @@ Forward = Callable[[Arrays, int, int], Leaves]
 """Runs a scan: ``forward(arrays, axis, rank)`` returns results and carries."""
 
 
-def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int, rank: int) -> Leaves:
+def transformable(
+    scan: AlignedScan,
+    forward: Forward,
+    arrays: Arrays,
+    axis: int,
+    rank: int,
+    backward: adjoint.Backward | None = None,
+    rescan: adjoint.Rescan | None = None,
+) -> Leaves:
     """Runs a scan so that ``mx.grad``, ``mx.jvp`` and ``mx.vmap`` follow this library's rules.
 
     Args:
@@ -28,7 +37,10 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
         arrays: Its arrays.
         axis: The scan axis.
         rank: The number of batch axes, the scan axis among them.
+        backward: How to run its adjoint. Default: by array operations.
+        rescan: How to run other scans that derivatives ask for, likewise.
     """
+    pull, again = backward or by_operations, rescan or portable
 
     @mx.custom_function
     def call(*inputs: mx.array) -> list[mx.array]:
@@ -37,16 +49,16 @@ def transformable(scan: AlignedScan, forward: Forward, arrays: Arrays, axis: int
 
     @call.vjp
     def call_vjp(primals: Arrays, cotangents: Arrays, outputs: Arrays) -> list[mx.array]:
-        return vjp(Ran(scan, listed(primals), listed(outputs), axis, rank), listed(cotangents))
+        return vjp(Ran(scan, listed(primals), listed(outputs), axis, rank), listed(cotangents), pull, again)
 
     @call.jvp
     def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
-        return jvp(scan, listed(primals), listed(tangents), axis, rank)
+        return jvp(scan, listed(primals), listed(tangents), axis, rank, again)
 
     @call.vmap
     def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
         moved = to_front(listed(inputs), listed(axes))
-        outputs = transformable(scan, forward, moved, axis + 1, rank + 1)
+        outputs = transformable(scan, forward, moved, axis + 1, rank + 1, backward, rescan)
         size = max(x.shape[0] for x in moved)
         return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
 
@@ -59,12 +71,25 @@ def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
 
 
-def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
+def by_operations(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint by array operations, with this library's rules for its own derivatives."""
+    return backward(adjoint, arrays, axis, rank, partial(by_arrays.backward, adjoint))
+
+
+def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: Forward) -> Leaves:
+    """Runs an adjoint so that its own derivatives follow this library's rules.
+
+    Args:
+        adjoint: The adjoint.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        run: How to run it.
+    """
 
     @mx.custom_function
     def call(*inputs: mx.array) -> list[mx.array]:
-        return by_arrays.backward(adjoint, [mx.stop_gradient(x) for x in inputs], axis, rank)
+        return run([mx.stop_gradient(x) for x in inputs], axis, rank)
 
     def ruled_call(*inputs: mx.array) -> list[mx.array]:
         return by_arrays.backward(adjoint, inputs, axis, rank, ruled.run)
@@ -82,7 +107,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     @call.vmap
     def call_vmap(inputs: Arrays, axes: Sequence[int | None]) -> tuple[list[mx.array], list[int]]:
         moved = to_front(listed(inputs), listed(axes))
-        outputs = backward(adjoint, moved, axis + 1, rank + 1)
+        outputs = backward(adjoint, moved, axis + 1, rank + 1, run)
         size = max(x.shape[0] for x in moved)
         return [mx.broadcast_to(y, (size, *y.shape[1:])) for y in outputs], [0] * len(outputs)
 
@@ -92,7 +117,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
 def vjp(
     ran: Ran,
     cotangents: adjoint.Cotangents,
-    backward: adjoint.Backward = backward,
+    backward: adjoint.Backward = by_operations,
     rescan: adjoint.Rescan = portable,
     asked: Sequence[int] | None = None,
 ) -> list[mx.array]:

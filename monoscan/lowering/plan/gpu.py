@@ -12,6 +12,7 @@ from monoscan.lowering.plan.fused import Fused, computed, padded
 from monoscan.lowering.plan.geometry import Geometry, geometry
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.gpu import unsupported as not_rendered
+from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec, Part
 from monoscan.lowering.render.spec import SIZES, KernelSpec
 
@@ -34,12 +35,14 @@ class GpuLaunch:
 
     Args:
         spec: The kernel.
+        length: The length of the scan axis: of a scan of chunks how many there are.
         chunks: Into how many parts each row is cut.
         tiles: The tiles of a part.
         groups: How many groups of threads run.
     """
 
     spec: GpuSpec
+    length: int
     chunks: int
     tiles: int
     groups: int
@@ -137,7 +140,13 @@ def _kernel(problem: Problem, part: Fused, target: str) -> GpuKernel:
 
 
 def launches(
-    kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool, target: str = "metal"
+    kernel: KernelSpec,
+    shape: Geometry,
+    *,
+    initial: bool,
+    carry: bool,
+    pulled: Pulled | None = None,
+    target: str = "metal",
 ) -> tuple[GpuLaunch, ...]:
     """The launches of a scan, in order: one; or folds of chunks, the scan of these, and what follows from it.
 
@@ -148,9 +157,10 @@ def launches(
         shape: The geometry.
         initial: Whether there is an ``init``.
         carry: Whether the last state is wanted.
+        pulled: Of an adjoint what is computed around the scan of maps, which ``kernel`` is.
         target: ``metal`` or ``cuda``.
     """
-    spec = attrs.evolve(_shaped(kernel, shape), initial=initial, carry=carry)
+    spec = attrs.evolve(_shaped(kernel, shape), initial=initial, carry=carry, pulled=pulled)
     whole = in_one(spec, shape)
     if spec.body is Body.SHORT or whole.tiles < WORTH_CUTTING or whole.groups >= FILLED:
         return (whole,)
@@ -183,15 +193,12 @@ def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...
     kernel = spec.kernel
     chunks = -(-shape.length // (spec.tile * tiles))
     folds = attrs.evolve(spec, part=Part.TOTALS, initial=False, carry=False)
-    between = launches(
-        _of_totals(kernel),
-        attrs.evolve(shape, length=chunks),
-        initial=spec.initial,
-        carry=not kernel.want_results,
-    )
+    few = attrs.evolve(shape, length=chunks)
+    totals = _shaped(_of_totals(kernel), few)
+    between = in_one(attrs.evolve(totals, initial=spec.initial, carry=not kernel.want_results), few)
     results = attrs.evolve(spec, part=Part.SEEDED)
     last = (_launch(results, shape, chunks, tiles),) if kernel.want_results else ()
-    return (_launch(folds, shape, chunks, tiles), *between, *last)
+    return (_launch(folds, shape, chunks, tiles), between, *last)
 
 
 def too_many_registers(kernel: KernelSpec) -> str | None:
@@ -214,17 +221,16 @@ def held(spec: GpuSpec) -> int:
 def _of_totals(kernel: KernelSpec) -> KernelSpec:
     """The scan of the folds of chunks: in fold order, of elements that are states."""
     dtypes = tuple(leaf.dtype for leaf in kernel.state)
-    everything = tuple(range(len(dtypes)))
-    results = dtypes if kernel.want_results else ()
+    results = tuple(dtypes[leaf] for leaf in kernel.tree) if kernel.want_results else ()
     return attrs.evolve(
-        kernel, elements=dtypes, results=results, emit=everything, reverse=False, inclusive=True, identity=None
+        kernel, elements=dtypes, results=results, emit=kernel.tree, reverse=False, inclusive=True, identity=None
     )
 
 
 def _launch(spec: GpuSpec, shape: Geometry, chunks: int, tiles: int) -> GpuLaunch:
     columns = shape.rows * shape.inner
     each = {Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH}.get(spec.body, 1)
-    return GpuLaunch(spec, chunks, tiles, -(-columns // each) * chunks)
+    return GpuLaunch(spec, shape.length, chunks, tiles, -(-columns // each) * chunks)
 
 
 def _shaped(kernel: KernelSpec, shape: Geometry) -> GpuSpec:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from monoscan.lowering.render import gpu
 from monoscan.lowering.render.gpu import ITEMS, Dialect
-from monoscan.lowering.render.gpu_spec import OUTPUTS, Array, Body, GpuSpec
+from monoscan.lowering.render.gpu_arrays import Array
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 
 DIALECT = Dialect(
     '#include "cuda/prelude.h"',
@@ -22,7 +23,7 @@ def text(spec: GpuSpec) -> str:
     """All that NVRTC compiles."""
     flags = ["ms::u32* flags"] if spec.body is Body.LOOK_BACK else []
     parameters = ",\n    ".join(["const ms::i64* __restrict__ sizes", *flags, *map(_parameter, spec.arrays)])
-    bounds = f"__launch_bounds__({spec.threads})"
+    bounds = f"__launch_bounds__({spec.threads}, 1)"  # without the 1 some of them spill to keep more threads at work
     return f"""\
 {gpu.header(spec, DIALECT)}
 extern "C" __global__ void {bounds} {NAME}(
@@ -32,6 +33,6 @@ extern "C" __global__ void {bounds} {NAME}(
 
 
 def _parameter(array: Array) -> str:
-    constant = "" if array.group in OUTPUTS else "const "
+    constant = "" if array.written else "const "
     alone = "" if array.group == "published" else "__restrict__ "
     return f"{constant}ms::{ITEMS[array.dtype]}* {alone}{array.name}"

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 
 import attrs
 
-from monoscan.lowering.program.ir import Op
+from monoscan.lowering.program.ir import Op, Program
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.emit import TYPES, missing, number_lanes
-from monoscan.lowering.render.gpu_spec import Array, Body, GpuSpec
+from monoscan.lowering.render.gpu_adjoint import Pulled
+from monoscan.lowering.render.gpu_arrays import Array
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.render.kernel import tag, wrapped
 from monoscan.lowering.render.operator import operator
 from monoscan.lowering.render.spec import KernelSpec
@@ -57,13 +59,27 @@ def unsupported(kernel: KernelSpec, target: str) -> str | None:
         kernel: What is computed.
         target: ``metal`` or ``cuda``.
     """
-    program = kernel.program(kernel.tree)
     odd = {*kernel.elements, *kernel.results, *kernel.capture_dtypes, *kernel.values} - set(ITEMS)
-    found = missing(program) or next(iter(sorted(odd)), None)
-    found = found or next((instr.op.value for instr in program.code if instr.op in LACKING[target]), None)
-    if found:
-        return f"no GPU code for {found}"
     arrays = 3 * len(kernel.state) + len(kernel.capture_dtypes) + len(kernel.emit)
+    return _without_code([kernel.program(kernel.tree)], odd, target) or _too_many(arrays)
+
+
+def no_adjoint(pulled: Pulled, target: str) -> str | None:
+    """The same of the kernel of an adjoint."""
+    arrays = [*pulled.inputs, *pulled.results, *pulled.starts]
+    odd = {array.dtype for array in arrays} - set(ITEMS)
+    return _without_code(pulled.programs.values(), odd, target) or _too_many(len(arrays) + len(pulled.kernel.state))
+
+
+def _without_code(programs: Iterable[Program], odd: Iterable[str], target: str) -> str | None:
+    found = next(iter(sorted(odd)), None)
+    for program in programs:
+        lacking = (instr.op.value for instr in program.code if instr.op in LACKING[target])
+        found = found or missing(program) or next(lacking, None)
+    return found and f"no GPU code for {found}"
+
+
+def _too_many(arrays: int) -> str | None:
     return f"{arrays} arrays; a GPU kernel takes {MOST_ARRAYS}" if arrays > MOST_ARRAYS else None
 
 
@@ -107,19 +123,24 @@ class _Text:
 
     def text(self, prelude: str) -> str:
         """All of it, in order."""
-        leaves = self.kernel.tree
-        operations = f"gpu/{emit.header(self.kernel.program(leaves))}"
+        leaves, pulled = self.kernel.tree, self.spec.pulled
+        lanes = self.kernel.lanes_of(leaves)
+        if pulled is None:
+            programs, struct = [self.kernel.program(leaves)], operator(self.kernel, leaves, lanes, "scalars")
+        else:
+            programs, struct = [*pulled.programs.values()], pulled.operation(lanes)
         return f"""\
 {prelude}
 #include "gpu/ops.h"
-#include "{operations}"
+#include "gpu/{emit.header(*programs)}"
 namespace ms {{
 {self._facts()}
-{operator(self.kernel, leaves, self.kernel.lanes_of(leaves), "scalars")}
+{struct}
 {self._arrays()}
 }}  // namespace ms
 {self._lists()}
 #include "gpu/state.h"
+#include "gpu/{"elements" if pulled is None else "adjoint"}.h"
 #include "gpu/{self.spec.body.value}.h"
 """
 
@@ -128,6 +149,8 @@ namespace ms {{
         facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
                  "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body is not Body.COLUMNS,
                  "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes}  # fmt: skip
+        if spec.pulled is not None:
+            facts |= {**spec.pulled.facts, "reverse": spec.pulled.adjoint.reverse}
         return wrapped("enum { ", [f"{name} = {int(value)}" for name, value in facts.items()], " };")
 
     def _arrays(self) -> str:
@@ -149,15 +172,20 @@ namespace ms {{
         lists = {
             "LANES": [f"scalars::{TYPES[self.kernel.dtypes[i]]}, s{i}" for i in _lanes(spec)],
             "ARRAYS": [f"{number}, {array.name}" for number, array in enumerate(spec.arrays)],
-            "READS": self._items("elements"),
-            "WRITES": self._items("results"),
             "CAPTURED": self._items("captures"),
         }
-        program = self.kernel.program(self.kernel.tree)
-        lists["NUMBERS"] = [f"{place}, {name}" for place, (name, _) in enumerate(number_lanes(program))]
-        optional = {"INITS": "init", "SEEDS": "seeds", "TOTALS": "totals", "PUBLISHED": "published", "CARRIES": "carry"}
+        if spec.pulled is None:
+            numbers = number_lanes(self.kernel.program(self.kernel.tree))
+            lists |= {"READS": self._items("elements"), "WRITES": self._items("results")}
+            optional = {"INITS": "init", "CARRIES": "carry"}
+        else:
+            numbers = spec.pulled.number_lanes
+            lists |= dict(self._of_adjoint(spec.pulled))
+            optional = {}
+        lists["NUMBERS"] = [f"{place}, {name}" for place, (name, _) in enumerate(numbers)]
+        optional |= {"SEEDS": "seeds", "TOTALS": "totals", "PUBLISHED": "published"}
         lists |= {name: items for name, group in optional.items() if (items := self._items(group))}
-        if spec.body in (Body.ROWS, Body.LOOK_BACK) and _has_quads(spec):
+        if spec.body in (Body.ROWS, Body.LOOK_BACK) and spec.pulled is None and _has_quads(spec):
             read, written = self._of("elements"), self._of("results")
             lists["READ_QUADS"] = [item for array in read for item in self._quads(array)]
             lists["WRITE_QUADS"] = [item for array in written for item in self._quads(array)]
@@ -165,27 +193,36 @@ namespace ms {{
         named = [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
         return "\n".join([*named, *(_list(name, items) for name, items in lists.items())])
 
+    def _of_adjoint(self, pulled: Pulled) -> Iterator[tuple[str, list[str]]]:
+        """What the header of adjoints reads and writes."""
+        groups = {"RIGHTS": "rights", "LEFTS": "lefts", "WEIGHTS": "weights", "ENDS": "ends", "GRADIENTS": "results"}
+        yield from ((name, self._items(group)) for name, group in groups.items())
+        if pulled.adjoint.seeded:
+            yield "BEFORE", self._items("init")
+            yield "LATE", _items(map(pulled.late, self._of("weights") if pulled.facts["late"] else ()))
+        if starts := self._items("carry"):
+            yield "STARTS", starts
+
     def _of(self, group: str) -> list[Array]:
         return [array for array in self.spec.arrays if array.group == group]
 
     def _items(self, group: str) -> list[str]:
-        return [
-            f"{array.name}, {tag(array.dtype)}, {prod(array.event)}, {lane}, {member}"
-            for array in self._of(group)
-            for lane, member in enumerate(self._members(array))
-        ]
+        return _items(self._of(group))
 
     def _quads(self, array: Array) -> Iterator[str]:
-        members, lanes = self._members(array), prod(array.event)
+        members, lanes = array.members, prod(array.event)
         for start in range(0, self.spec.run * lanes, 4):
             places = ", ".join(f"{i // lanes}, {members[i % lanes]}" for i in range(start, start + 4))
             yield f"{array.name}, {tag(array.dtype)}, {lanes}, {start // 4}, {places}"
 
-    def _members(self, array: Array) -> list[str]:
-        if array.group == "captures":
-            return [f"c{array.number}_{lane}" for lane in range(prod(array.event))]
-        leaf = self.kernel.emit[array.number] if array.group == "results" else array.number
-        return [f"s{lane}" for lane in self.kernel.lanes[leaf]]
+
+def _items(arrays: Iterable[Array]) -> list[str]:
+    """All lanes of some arrays."""
+    return [
+        f"{array.name}, {tag(array.dtype)}, {prod(array.event)}, {lane}, {member}"
+        for array in arrays
+        for lane, member in enumerate(array.members)
+    ]
 
 
 def _has_quads(spec: GpuSpec) -> bool:

@@ -7,6 +7,10 @@ from functools import cached_property
 
 import attrs
 
+from monoscan.lowering.program.numbers import table
+from monoscan.lowering.render import gpu_arrays
+from monoscan.lowering.render.gpu_adjoint import Pulled
+from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.spec import KernelSpec
 
 WIDTH = 32
@@ -45,6 +49,7 @@ class GpuSpec:
         initial: Whether there is an ``init``.
         carry: Whether the last state is wanted.
         part: What of the scan it does.
+        pulled: Of an adjoint what it computes around the scan of maps; ``kernel`` is that scan.
     """
 
     kernel: KernelSpec
@@ -57,6 +62,7 @@ class GpuSpec:
     initial: bool = False
     carry: bool = False
     part: Part = Part.WHOLE
+    pulled: Pulled | None = None
 
     @property
     def threads(self) -> int:
@@ -82,58 +88,32 @@ class GpuSpec:
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of a launch behind the sizes, inputs first."""
-        kernel, state = self.kernel, self.kernel.state
-        pairs = [
-            ("x", "elements", name, i, leaf.shape)
-            for i, (name, leaf) in enumerate(zip(kernel.elements, state, strict=True))
-        ]
-        captured = zip(kernel.capture_dtypes, kernel.combine.captures, strict=True)
-        pairs += [("c", "captures", name, i, leaf.shape) for i, (name, leaf) in enumerate(captured)]
-        own = [(leaf.dtype, i, leaf.shape) for i, leaf in enumerate(state)]
-        if self.initial:
-            pairs += [("i", "init", *each) for each in own]
-        if self.part is Part.SEEDED:
-            pairs += [("e", "seeds", *each) for each in own]
+        kernel, pulled, found = self.kernel, self.pulled, list[Array]()
+        if pulled is None:
+            found += [*gpu_arrays.states(kernel, "elements", kernel.elements), *gpu_arrays.captures(kernel)]
+            found += gpu_arrays.states(kernel, "init") if self.initial else ()
+        else:
+            found += pulled.inputs
+        found += gpu_arrays.states(kernel, "seeds") if self.part is Part.SEEDED else ()
         if self.writes:
-            results = zip(kernel.results, kernel.emit, strict=True)
-            pairs += [("y", "results", name, i, state[leaf].shape) for i, (name, leaf) in enumerate(results)]
-        if self.part is Part.TOTALS:
-            pairs += [("t", "totals", *each) for each in own]
-        if self.body is Body.LOOK_BACK:
-            pairs += [("p", "published", *each) for each in own]
+            found += gpu_arrays.results(kernel) if pulled is None else pulled.results
+        found += gpu_arrays.states(kernel, "totals") if self.part is Part.TOTALS else ()
+        found += gpu_arrays.states(kernel, "published") if self.body is Body.LOOK_BACK else ()
         if self.carry and self.part is not Part.TOTALS:
-            pairs += [("z", "carry", *each) for each in own]
-        return tuple(Array(f"{letter}{i}", group, dtype, i, event) for letter, group, dtype, i, event in pairs)
+            found += gpu_arrays.states(kernel, "carry") if pulled is None else pulled.starts
+        return tuple(found)
+
+    @property
+    def numbers(self) -> bytes:
+        """The table of numbers that its programs read."""
+        return table(self.kernel.program(self.kernel.tree)) if self.pulled is None else self.pulled.numbers
 
     @property
     def inputs(self) -> tuple[Array, ...]:
         """The arrays that it reads, behind the sizes."""
-        return tuple(array for array in self.arrays if array.group not in OUTPUTS)
+        return tuple(array for array in self.arrays if not array.written)
 
     @property
     def outputs(self) -> tuple[Array, ...]:
         """The arrays that it writes."""
-        return tuple(array for array in self.arrays if array.group in OUTPUTS)
-
-
-OUTPUTS = ("results", "totals", "published", "carry")
-"""The groups of arrays that a launch writes; what is published, other groups of threads read."""
-
-
-@attrs.frozen
-class Array:
-    """An array of a launch.
-
-    Args:
-        name: Its name in the text.
-        group: What it holds: elements, captures, init, seeds, results, totals, published or carry.
-        dtype: Its dtype.
-        number: Which of its group it is.
-        event: The event shape.
-    """
-
-    name: str
-    group: str
-    dtype: str
-    number: int
-    event: tuple[int, ...]
+        return tuple(array for array in self.arrays if array.written)

@@ -24,9 +24,9 @@ template <class X0, class X1, class Y0, class Y1, class Z0, class Z1> INLINE arr
 }  // namespace ms
 #define LANES(each) each(scalars::f32, s0) each(scalars::f32, s1)
 #define ARRAYS(each) each(0, x0) each(1, x1) each(2, y0) each(3, y1) each(4, z0) each(5, z1)
+#define CAPTURED(each)
 #define READS(each) each(x0, float32, 1, 0, s0) each(x1, float32, 1, 0, s1)
 #define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
-#define CAPTURED(each)
 #define NUMBERS(each)
 #define CARRIES(each) each(z0, float32, 1, 0, s0) each(z1, float32, 1, 0, s1)
 #define READ_QUADS(each) each(x0, float32, 1, 0, 0, s0, 1, s0, 2, s0, 3, s0) \

@@ -24,9 +24,9 @@ template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> 
 }  // namespace ms
 #define LANES(each) each(scalars::f32, s0) each(scalars::f32, s1)
 #define ARRAYS(each) each(0, x0) each(1, x1) each(2, y0) each(3, y1)
+#define CAPTURED(each)
 #define READS(each) each(x0, float32, 1, 0, s0) each(x1, float32, 1, 0, s1)
 #define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
-#define CAPTURED(each)
 #define NUMBERS(each)
 [[kernel]] void custom_kernel_monoscan_short_rows_int64_t_float_float_float_float(
   const device int64_t* sizes [[buffer(0)]],

@@ -3,7 +3,7 @@
 // Columns lie side by side over all outer axes, 32 to a group. Every wave folds the totals of all waves, per lane: no
 // shuffles, one barrier a tile, for tiles take turns at the places of totals.
 #pragma once
-#include "gpu/memory.h"
+#include "gpu/runs.h"
 
 namespace ms {
 
@@ -22,7 +22,7 @@ template <class A, class P> INLINE void columns(A a, P sizes, totals shared, pos
   for (i32 first = c.begin; first < c.end; first += tile, turn ^= waves) {
     const i32 i = first + (i32)here.wave * run, count = c.end - i;
     state x[run];
-    load_run(a, at, n, i, exists ? count : 0, false, x);
+    load_run(a, at, n, i, exists ? count : 0, false, k, x);
     fold_run(x, count, k);
     if (count > 0) put(shared, (turn + here.wave) * width + here.lane, x[run - 1]);
     BARRIER();
@@ -33,7 +33,7 @@ template <class A, class P> INLINE void columns(A a, P sizes, totals shared, pos
     }
     if (want_results) {
       finish_run(x, before, k);
-      store_run(a, at, n, i, exists ? count : 0, false, x);
+      store_run(a, at, n, i, exists ? count : 0, false, k, x);
     }
   }
   if (here.wave == 0 && exists) leave(a, at, c, carry.value);

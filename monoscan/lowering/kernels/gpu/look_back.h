@@ -54,7 +54,7 @@ INLINE void look_back(A a, P sizes, F flags, SHARED_POINTER(u32) ticket, totals 
   const captures k = load_captures(a, sizes, at);
   const bool quads = in_quads(a, at, reverse ? n : 0) && c.begin + tile <= c.end;
   wave_steps w;
-  load_steps(a, at, n, c.end, c.begin, quads, here, &w);
+  load_steps(a, at, n, c.end, c.begin, quads, here, k, &w);
   fold_steps(c.end, c.begin, here, k, &w);
   if (here.lane == 0) put(shared, here.wave, w.total);
   BARRIER();

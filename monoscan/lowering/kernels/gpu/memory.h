@@ -1,14 +1,12 @@
-// How states meet memory: where the elements of a row stand, loads and stores of one element and of runs.
+// Where the elements of a row stand in memory, what comes before a chunk, and what it leaves.
 //
 // Every array is contiguous, with strides counted in elements, 0 along what it is broadcast over; `sizes` holds them
 // behind the sizes of the launch, and behind them the numbers of the operator. The generated text gives
 //   arrays                       their pointers, as members of a struct
 //   ARRAYS(each)                 each(number, name): all of them
-//   READS(each), WRITES(each)    each(array, dtype, lanes of the leaf, lane, member)
-//   READ_QUADS, WRITE_QUADS      each(array, dtype, lanes, number, element, member, ... four times): a run, four items
-//                                at once
+//   CAPTURED(each)               each(array, dtype, lanes of the leaf, lane, member): captured arrays
 //   NUMBERS(each)                each(place, member)
-//   and the like for captured arrays, init, seeds, totals and the carry.
+//   and the like of CAPTURED for init, seeds, totals and the carry.
 #pragma once
 
 namespace ms {
@@ -86,19 +84,10 @@ template <class P> INLINE places find(P sizes, u32 outer, u32 column) {
   return found;
 }
 
-// The place in memory of an element in fold order.
-INLINE i32 in_memory(i32 n, i32 i) { return reverse ? n - 1 - i : i; }
 INLINE i64 item(place at, i32 i, i32 lanes, i32 lane) { return (at.start + (i64)i * at.step) * lanes + lane; }
-
-// ------------------------------------------------------------------ elements
 #define READ(array, dtype, lanes, lane, member) x.member = dtype::get(a.array[item(at.array, i, lanes, lane)]);
 #define WRITE(array, dtype, lanes, lane, member) a.array[item(at.array, i, lanes, lane)] = dtype::put(x.member);
-template <class A> INLINE state load(A a, places at, i32 i) {
-  state x;
-  READS(READ)
-  return x;
-}
-template <class A> INLINE void store(A a, places at, i32 i, state x) { WRITES(WRITE) }
+
 // What combine reads besides: captured arrays, constant along a row, and the numbers that the operator holds.
 #define NUMBER(place, member) x.member = bit_cast<f32>((i32)sizes[size_numbers + place]);
 template <class A, class P> INLINE captures load_captures(A a, P sizes, places at) {
@@ -141,52 +130,6 @@ template <class A> INLINE void leave(A a, places at, chunk c, state x) {
     CARRIES(WRITE)
   }
 #endif
-}
-
-// ------------------------------------------------------------------ runs of a row
-#ifdef READ_QUADS
-#define READ_QUAD(array, dtype, lanes, number, e0, m0, e1, m1, e2, m2, e3, m3)    \
-  {                                                                               \
-    const auto q = read_quad(a.array, (at.array.start + i) * lanes + 4 * number); \
-    x[e0].m0 = dtype::get(q.x), x[e1].m1 = dtype::get(q.y);                       \
-    x[e2].m2 = dtype::get(q.z), x[e3].m3 = dtype::get(q.w);                       \
-  }
-#define WRITE_QUAD(array, dtype, lanes, number, e0, m0, e1, m1, e2, m2, e3, m3)                              \
-  write_quad(a.array, (at.array.start + i) * lanes + 4 * number, dtype::put(x[e0].m0), dtype::put(x[e1].m1), \
-             dtype::put(x[e2].m2), dtype::put(x[e3].m3));
-#define IN_QUADS(array, lanes) &&quads_at(a.array, (at.array.start + i) * lanes)
-// Whether a run's items lie so that four of them are one access; all runs of a row do if one does.
-template <class A> INLINE bool in_quads(A a, places at, i32 i) { return true QUAD_ARRAYS(IN_QUADS); }
-template <class A> INLINE void read_run(A a, places at, i32 i, LOCAL state* x) { READ_QUADS(READ_QUAD) }
-template <class A> INLINE void write_run(A a, places at, i32 i, LOCAL const state* x) { WRITE_QUADS(WRITE_QUAD) }
-#else
-template <class A> INLINE bool in_quads(A, places, i32) { return false; }
-template <class A> INLINE void read_run(A, places, i32, LOCAL state*) {}
-template <class A> INLINE void write_run(A, places, i32, LOCAL const state*) {}
-#endif
-INLINE void turn(LOCAL state* x) {
-  UNROLL for (i32 v = 0; v < run / 2; ++v) {
-    const state y = x[v];
-    x[v] = x[run - 1 - v];
-    x[run - 1 - v] = y;
-  }
-}
-// The run that begins at an element in fold order, of which `count` elements exist.
-template <class A> INLINE void load_run(A a, places at, i32 n, i32 i, i32 count, bool quads, LOCAL state* x) {
-  if (quads) {
-    read_run(a, at, reverse ? n - run - i : i, x);
-    if (reverse) turn(x);
-  } else {
-    UNROLL for (i32 v = 0; v < run; ++v) if (v < count) x[v] = load(a, at, in_memory(n, i + v));
-  }
-}
-template <class A> INLINE void store_run(A a, places at, i32 n, i32 i, i32 count, bool quads, LOCAL state* x) {
-  if (quads) {
-    if (reverse) turn(x);
-    write_run(a, at, reverse ? n - run - i : i, x);
-  } else {
-    UNROLL for (i32 v = 0; v < run; ++v) if (v < count) store(a, at, in_memory(n, i + v), x[v]);
-  }
 }
 
 }  // namespace ms

@@ -4,7 +4,7 @@
 // the totals of all waves: so each knows the carry, and a tile has one barrier, for tiles take turns at the places of
 // totals. A lane without a left neighbour keeps its own value: nothing here needs an identity.
 #pragma once
-#include "gpu/memory.h"
+#include "gpu/runs.h"
 
 namespace ms {
 
@@ -23,10 +23,11 @@ INLINE i32 run_start(i32 first, position here, i32 step) {
 }
 
 template <class A>
-INLINE void load_steps(A a, places at, i32 n, i32 end, i32 first, bool quads, position here, LOCAL wave_steps* w) {
+INLINE void load_steps(A a, places at, i32 n, i32 end, i32 first, bool quads, position here, captures k,
+                       LOCAL wave_steps* w) {
   UNROLL for (i32 step = 0; step < steps; ++step) {
     const i32 i = run_start(first, here, step);
-    load_run(a, at, n, i, end - i, quads, w->x[step]);
+    load_run(a, at, n, i, end - i, quads, k, w->x[step]);
   }
 }
 // Runs, then lanes, then steps.
@@ -53,7 +54,7 @@ INLINE void store_steps(A a, places at, i32 n, i32 end, i32 first, bool quads, p
   UNROLL for (i32 step = 0; step < steps; ++step) {
     const i32 i = run_start(first, here, step);
     finish_run(w->x[step], chain(before, w->before[step], k), k);
-    store_run(a, at, n, i, end - i, quads, w->x[step]);
+    store_run(a, at, n, i, end - i, quads, k, w->x[step]);
   }
 }
 
@@ -70,7 +71,7 @@ template <class A, class P> INLINE void rows(A a, P sizes, totals shared, positi
   for (i32 first = c.begin; first < c.end; first += tile, turn ^= waves) {
     const bool quads = aligned && first + tile <= c.end;
     wave_steps w;
-    load_steps(a, at, n, c.end, first, quads, here, &w);
+    load_steps(a, at, n, c.end, first, quads, here, k, &w);
     fold_steps(c.end, first, here, k, &w);
     if (here.lane == 0) put(shared, turn + here.wave, w.total);
     BARRIER();

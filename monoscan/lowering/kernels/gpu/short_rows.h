@@ -2,7 +2,7 @@
 //
 // No memory is shared and no barrier is met. Lanes without a row take part in the shuffles of the others.
 #pragma once
-#include "gpu/memory.h"
+#include "gpu/runs.h"
 
 namespace ms {
 
@@ -16,7 +16,7 @@ template <class A, class P> INLINE void short_rows(A a, P sizes, position here) 
   const captures k = load_captures(a, sizes, at);
   const bool quads = i + run <= n && in_quads(a, at, reverse ? n : 0) && exists;
   state x[run];
-  load_run(a, at, n, i, count, quads, x);
+  load_run(a, at, n, i, count, quads, k, x);
   fold_run(x, count, k);
   prefix own = just(up(wave_scan(x[run - 1], place_in_row, lanes_a_row, k), 1));
   own.has = place_in_row > 0;
@@ -26,7 +26,7 @@ template <class A, class P> INLINE void short_rows(A a, P sizes, position here) 
   if (i < n && n <= i + run) leave(a, at, c, after(before, x[run - 1], k));
   if (want_results) {
     finish_run(x, before, k);
-    store_run(a, at, n, i, count, quads, x);
+    store_run(a, at, n, i, count, quads, k, x);
   }
 }
 

@@ -93,7 +93,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     except BridgeUnavailable:  # said and remembered where it failed
         launch = None
     if launch is None:
-        return transforms.backward(adjoint, arrays, axis, rank)
+        return transforms.by_operations(adjoint, arrays, axis, rank)
     operands = adjoint.unpack(arrays)
     first = len(arrays) - len(operands.ends) - len(operands.init)
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 import mlx.core as mx
 import numpy as np
 
+from monoscan import dtypes
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
 from monoscan.lowering.plan.gpu import GpuLaunch
 from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.program.numbers import table
-from monoscan.lowering.render.gpu_spec import Array, GpuSpec, Part
+from monoscan.lowering.render.gpu_adjoint import Pulled
+from monoscan.lowering.render.gpu_arrays import Array
+from monoscan.lowering.render.gpu_spec import GpuSpec, Part
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.strategies.slices import Leaves
 
@@ -28,6 +30,9 @@ class Output:
     dtype: str
 
 
+Group = dict[int, mx.array]
+"""The arrays of a group, by `Array.number`."""
+
 Start = Callable[[GpuSpec, Arrays, Sequence[Output], int], Leaves]
 """Starts a kernel: ``start(spec, arrays, outputs, groups)``; the sizes come first among the arrays."""
 
@@ -35,7 +40,9 @@ Start = Callable[[GpuSpec, Arrays, Sequence[Output], int], Leaves]
 class Planned(Protocol):
     """Says how a scan is launched, as `launches` does."""
 
-    def __call__(self, kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool) -> Sequence[GpuLaunch]:
+    def __call__(
+        self, kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool, pulled: Pulled | None = None
+    ) -> Sequence[GpuLaunch]:
         """The launches, in order."""
 
 
@@ -55,13 +62,33 @@ def forward(
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, elements[0].shape[axis])
-    given = {"elements": elements, "captures": captures, "init": init}
-    found = run.all(kernel, given, scan.want_carry)
-    results = found["results"] if scan.want_results else []
-    carry = found["carry"] if scan.want_carry else []
-    leads = aligned.leads_of(scan, arrays, axis, rank)
-    own = [_cut(c, (*lead[:axis], *lead[axis + 1 :])) for c, lead in zip(carry, leads, strict=bool(carry))]
-    return [*results, *own]
+    found = run.all(kernel, {"elements": elements, "captures": captures, "init": init}, scan.want_carry)
+    results = [*found["results"].values()] if scan.want_results else []
+    return [*results, *(_carries(scan, arrays, found["carry"], axis, rank) if scan.want_carry else [])]
+
+
+def _carries(scan: AlignedScan, arrays: Arrays, known: Group, axis: int, rank: int) -> Iterator[mx.array]:
+    """The carries of all leaves; those that take no part are zeros, which nobody reads."""
+    for leaf, lead in enumerate(aligned.leads_of(scan, arrays, axis, rank)):
+        own, state = (*lead[:axis], *lead[axis + 1 :]), scan.state[leaf]
+        yield _cut(known[leaf], own) if leaf in known else mx.zeros((*own, *state.shape), dtypes.by_name(state.dtype))
+
+
+def backward(start: Start, plan: Planned, pulled: Pulled, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """What an `Adjoint` yields.
+
+    Args:
+        start: What starts a kernel.
+        plan: How it is launched.
+        pulled: The adjoint.
+        arrays: Its arrays; ends and ``init`` have the dtypes of states.
+        axis: The scan axis.
+        rank: The number of batch axes.
+    """
+    given = attrs.asdict(pulled.adjoint.unpack(arrays), recurse=False)
+    run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
+    found = run.all(pulled.kernel, given, pulled.adjoint.seeded, pulled)
+    return [y for group in ("results", "carry") for y in found.get(group, {}).values()]
 
 
 def _cut(carry: mx.array, lead: Shape) -> mx.array:
@@ -88,48 +115,46 @@ class _Run:
     rank: int
     length: int
 
-    def all(self, kernel: KernelSpec, given: Mapping[str, Arrays], carry: bool) -> Mapping[str, Leaves]:
-        """The outputs of all launches, by group."""
-        arrays = [*given["elements"], *given["captures"], *given["init"]]
-        full = aligned.full_lead(arrays, self.rank)
-        leads = [tuple(x.shape[: self.rank]) for x in arrays]
-        shape = geometry([*leads, full], self.axis, self.length)
-        planned = self.plan(kernel, shape, initial=bool(given["init"]), carry=carry)
-        found: dict[str, Leaves] = {}
-        seeds: Leaves = []
-        for launch in planned:
+    def all(
+        self, kernel: KernelSpec, arrays: Mapping[str, Arrays], carry: bool, pulled: Pulled | None = None
+    ) -> Mapping[str, Group]:
+        """The outputs of all launches."""
+        given = {name: dict(enumerate(group)) for name, group in arrays.items()}
+        flat = [x for group in arrays.values() for x in group]
+        full = aligned.full_lead(flat, self.rank)
+        shape = geometry([*(tuple(x.shape[: self.rank]) for x in flat), full], self.axis, self.length)
+        initial = pulled is None and bool(given["init"])
+        found: dict[str, Group] = {}
+        for launch in self.plan(kernel, shape, initial=initial, carry=carry, pulled=pulled):
             if launch.spec.part is Part.WHOLE and found:  # of the totals
-                own = {**given, "elements": found["totals"]}
-                found |= self.one(launch, own, full)
-                seeds = found.get("results", [])
+                found |= self.one(launch, {**given, "elements": found["totals"]}, full)
+                given["seeds"] = dict(zip(kernel.tree, found.get("results", {}).values(), strict=False))
             else:
-                found |= self.one(launch, {**given, "seeds": seeds}, full)
+                found |= self.one(launch, given, full)
         return found
 
-    def one(self, launch: GpuLaunch, given: Mapping[str, Arrays], full: Shape) -> dict[str, Leaves]:
-        """The outputs of one launch, by group."""
-        spec = launch.spec
+    def one(self, launch: GpuLaunch, given: Mapping[str, Group], full: Shape) -> dict[str, Group]:
+        """The outputs of one launch."""
+        spec, length = launch.spec, launch.length
         inputs = [given[array.group][array.number] for array in spec.inputs]
-        length = given["elements"][0].shape[self.axis]
-        outputs = [self._lead(full, self._length(array, launch, length)) for array in spec.outputs]
+        outputs = [self._lead(full, self._length(array, launch)) for array in spec.outputs]
         leads = [tuple(x.shape[: self.rank]) for x in inputs] + outputs
-        shape = geometry(leads, self.axis, length)
         made = self.start(
             spec,
-            [sizes(launch, shape), *inputs],
+            [sizes(launch, geometry(leads, self.axis, length)), *inputs],
             [Output(self._shape(a, lead), a.dtype) for a, lead in zip(spec.outputs, outputs, strict=True)],
             launch.groups,
         )
-        found: dict[str, Leaves] = {}
+        found: dict[str, Group] = {}
         for array, y in zip(spec.outputs, made, strict=True):
-            found.setdefault(array.group, []).append(y)
+            found.setdefault(array.group, {})[array.number] = y
         return found
 
     def _lead(self, full: Shape, length: int) -> Shape:
         return (*full[: self.axis], length, *full[self.axis + 1 :])
 
-    def _length(self, array: Array, launch: GpuLaunch, length: int) -> int:
-        return {"results": length, "totals": launch.chunks, "published": launch.chunks, "carry": 1}[array.group]
+    def _length(self, array: Array, launch: GpuLaunch) -> int:
+        return {"results": launch.length, "totals": launch.chunks, "published": launch.chunks, "carry": 1}[array.group]
 
     def _shape(self, array: Array, lead: Shape) -> Shape:
         kept = (*lead[: self.axis], *lead[self.axis + 1 :]) if array.group == "carry" else lead
@@ -139,8 +164,7 @@ class _Run:
 def sizes(launch: GpuLaunch, shape: Geometry) -> mx.array:
     """What a kernel reads first, in the order of ``memory.h``."""
     own = [shape.length, shape.inner, shape.rows, launch.chunks, launch.tiles, launch.groups]
-    program = launch.spec.kernel.program(launch.spec.kernel.tree)
-    numbers = np.frombuffer(table(program), np.int64)
+    numbers = np.frombuffer(launch.spec.numbers, np.int64)
     return mx.array(np.array([*own, *shape.outer, *(s for each in shape.strides for s in each), *numbers]))
 
 

@@ -7,14 +7,14 @@ from functools import partial
 
 import mlx.core as mx
 
-from monoscan.lowering.gradient.transforms import transformable
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.plan.gpu import GpuKernel, launches
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cuda import run as cuda
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.targets.gpu.launch import Planned, Start, forward
+from monoscan.lowering.targets.gpu.derivatives import Derivatives
+from monoscan.lowering.targets.gpu.launch import Planned, Start
 from monoscan.lowering.targets.kernels import Arranged, arrays_of
 from monoscan.lowering.targets.metal import run as metal
 
@@ -54,11 +54,10 @@ def prepare(problem: Problem, kernels: Sequence[GpuKernel]) -> Arranged:
 
 def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start, plan: Planned | None = None) -> Arranged:
     """What runs the kernels of a scan, given what starts one, and how scans are launched if not as `launches` says."""
-    plan = plan or partial(launches, target=name())
-    return Arranged(problem, [(k, arrays_of(problem, k), _launch(problem, k, start, plan)) for k in kernels])
+    ways = Derivatives(start, plan or partial(launches, target=name()), name())
+    return Arranged(problem, [(k, arrays_of(problem, k), _launch(problem, k, ways)) for k in kernels])
 
 
-def _launch(problem: Problem, kernel: GpuKernel, start: Start, plan: Planned) -> Callable[[Arrays], Leaves]:
-    layout, scan = problem.layout, kernel.scan
-    run = partial(forward, start, plan, kernel.spec, scan)
-    return lambda arrays: transformable(scan, run, arrays, layout.axis, layout.rank + 1)
+def _launch(problem: Problem, kernel: GpuKernel, ways: Derivatives) -> Callable[[Arrays], Leaves]:
+    layout = problem.layout
+    return lambda arrays: ways.run(kernel.scan, kernel.spec, arrays, layout.axis, layout.rank + 1)
