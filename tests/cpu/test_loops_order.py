@@ -127,6 +127,7 @@ def test_other_vector_widths(lengths: list[int], loop: Loop, reverse: bool, weig
         (Loop.ROWS, (1, 300_001, 1)), (Loop.ROWS, (3, 100_003, 1)), (Loop.ROWS, (9, 50_001, 1)),
         (Loop.PANELS, (1, 30_011, 17)), (Loop.PANELS, (5, 8007, 32)), (Loop.SWEEP, (1, 30_011, 17)),
         (Loop.SWEEP, (1, 4000, 300)), (Loop.NARROW, (1, 100_003, 3)), (Loop.SHORT, (8001, 21, 1)),
+        (Loop.SHORT, (80_003, 2, 1)),
     ],
     ids=str,
 )  # fmt: skip
@@ -185,7 +186,7 @@ def test_strided_elements(loop: Loop, reverse: bool) -> None:
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
 def test_rows_side_by_side(reverse: bool, inclusive: bool, with_init: bool) -> None:
-    for rows in (1, 3, 4, 16, 31, 32, 33, 71):
+    for rows in (1, 3, 4, 16, 31, 32, 33, 71, 131, 260):
         for n in (1, 2, 3, 4, 5, 16, 17, 22, 40):
             check(spec(Loop.SHORT, reverse, inclusive), (rows, n, 1), with_init)
 

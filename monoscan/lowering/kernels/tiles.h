@@ -7,50 +7,70 @@ struct tile_of_rows {
   ms_int at, count, columns, pitch;
   u8* b;
 };
-// Items of four bytes that lie beside each other along the scan axis are transposed four by four: short rows hold few
-// blocks of eight by eight, which took 1.2 to 2 times as long up to 20 steps.
+// Items of four bytes that lie beside each other along the scan axis are transposed four by four, or four by as many as
+// there are: short rows hold few blocks of eight by eight, which took 1.2 to 2 times as long up to 20 steps.
 typedef u32 four_items __attribute__((vector_size(16)));
 #if __has_builtin(__builtin_shufflevector)
 #define MS_FOUR(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define MS_FOUR(a, b, ...) __builtin_shuffle(a, b, four_items{__VA_ARGS__})
 #endif
-INLINE four_items take_four(const u8* from) {
-  four_items x;
-  __builtin_memcpy(&x, from, 16);
+// Two to four items; by words, for a load of a vector would wait for what was stored in pieces.
+typedef u64 two_words __attribute__((vector_size(16)));
+template <class T> INLINE T take_word(const u8* from) {
+  T x;
+  __builtin_memcpy(&x, from, sizeof x);
   return x;
 }
-INLINE void copy_fours(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
-  const four_items a = take_four(from), b = take_four(from + from_step);
-  const four_items c = take_four(from + 2 * from_step), d = take_four(from + 3 * from_step);
+template <int items> INLINE four_items take_items(const u8* from) {
+  if constexpr (items == 4) return take_word<four_items>(from);
+  else return (four_items)two_words{take_word<u64>(from), items == 3 ? take_word<u32>(from + 8) : 0};
+}
+template <int items> INLINE void put_items(u8* to, four_items x) {
+  const u64 low = ((two_words)x)[0];
+  __builtin_memcpy(to, items == 4 ? (const void*)&x : &low, items == 4 ? 16 : 8);
+  const u32 third = x[2];
+  if constexpr (items == 3) __builtin_memcpy(to + 8, &third, 4);
+}
+// `rows` of `items` items become as many columns.
+template <int rows, int items> INLINE void copy_block(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
+  const four_items a = take_items<items>(from), b = take_items<items>(from + from_step);
+  const four_items c = rows > 2 ? take_items<items>(from + 2 * from_step) : a;
+  const four_items d = rows > 3 ? take_items<items>(from + 3 * from_step) : b;
   const four_items ab = MS_FOUR(a, b, 0, 4, 1, 5), AB = MS_FOUR(a, b, 2, 6, 3, 7);
   const four_items cd = MS_FOUR(c, d, 0, 4, 1, 5), CD = MS_FOUR(c, d, 2, 6, 3, 7);
-  const four_items w = MS_FOUR(ab, cd, 0, 1, 4, 5), x = MS_FOUR(ab, cd, 2, 3, 6, 7);
-  const four_items y = MS_FOUR(AB, CD, 0, 1, 4, 5), z = MS_FOUR(AB, CD, 2, 3, 6, 7);
-  __builtin_memcpy(to, &w, 16), __builtin_memcpy(to + to_step, &x, 16);
-  __builtin_memcpy(to + 2 * to_step, &y, 16), __builtin_memcpy(to + 3 * to_step, &z, 16);
+  put_items<rows>(to, MS_FOUR(ab, cd, 0, 1, 4, 5)), put_items<rows>(to + to_step, MS_FOUR(ab, cd, 2, 3, 6, 7));
+  if constexpr (items > 2) put_items<rows>(to + 2 * to_step, MS_FOUR(AB, CD, 0, 1, 4, 5));
+  if constexpr (items > 3) put_items<rows>(to + 3 * to_step, MS_FOUR(AB, CD, 2, 3, 6, 7));
 }
-// `columns` by `rows` items, four at least of both; the last blocks overlap those before them.
+// `columns` by `rows` items, of `wide` and `high` in a block; the last blocks overlap those before them.
+template <int wide, int high>
 static void transpose_all(const u8* from, ms_int from_step, u8* to, ms_int to_step, ms_int columns, ms_int rows) {
-  for (ms_int c = 0; c < columns; c += 4) {
-    const ms_int column = least(c, columns - 4);
+  for (ms_int c = 0; c < columns; c += wide) {
+    const ms_int column = least(c, columns - wide);
     const u8* const x = from + column * from_step;
     u8* const y = to + column * 4;
     ms_int r = 0;
-    for (; r + 4 <= rows; r += 4) copy_fours(x + r * 4, from_step, y + r * to_step, to_step);
-    if (r < rows) copy_fours(x + (rows - 4) * 4, from_step, y + (rows - 4) * to_step, to_step);
+    for (; r + high <= rows; r += high) copy_block<wide, high>(x + r * 4, from_step, y + r * to_step, to_step);
+    if (r < rows) copy_block<wide, high>(x + (rows - high) * 4, from_step, y + (rows - high) * to_step, to_step);
   }
 }
 static bool lies_in_fours(const ms_array& a, const leaf_facts& f, const tile_of_rows& t) {
-  return f.bytes() == 4 && a.axis == 1 && t.count >= 4 && t.columns >= 4;
+  return f.bytes() == 4 && a.axis == 1 && t.count >= 2 && t.columns >= 4;
 }
 static void take_tile(const leaf_facts& f, const ms_array& a, const u8* x, const tile_of_rows& t) {
-  if (lies_in_fours(a, f, t)) return transpose_all(x, a.inner * 4, t.b, t.pitch, t.columns, t.count);
+  if (lies_in_fours(a, f, t))
+    return (t.count == 2   ? transpose_all<4, 2>
+            : t.count == 3 ? transpose_all<4, 3>
+                           : transpose_all<4, 4>)(x, a.inner * 4, t.b, t.pitch, t.columns, t.count);
   for (ms_int r = 0; r < t.count; ++r)
     gather(f, t.b + r * t.pitch, x + r * a.axis * f.size, a.inner, a.lane, t.columns);
 }
 static void give_tile(const leaf_facts& f, const ms_array& a, u8* y, const tile_of_rows& t) {
-  if (lies_in_fours(a, f, t)) return transpose_all(t.b, t.pitch, y, a.inner * 4, t.count, t.columns);
+  if (lies_in_fours(a, f, t))
+    return (t.count == 2   ? transpose_all<2, 4>
+            : t.count == 3 ? transpose_all<3, 4>
+                           : transpose_all<4, 4>)(t.b, t.pitch, y, a.inner * 4, t.count, t.columns);
   for (ms_int r = 0; r < t.count; ++r) scatter(f, y + r * a.axis * f.size, a.inner, t.b + r * t.pitch, t.columns);
 }
 static u8* first_of(const tile_of_rows& t) { return t.b + (facts.reverse ? (t.count - 1) * t.pitch : 0); }

@@ -58,9 +58,6 @@ PACES = {
     Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
 }  # fmt: skip
 
-SIDE_BY_SIDE = 32
-"""So many short rows go down side by side."""
-
 SPILLS = 7
 """From so many lanes on the loop along a row holds its vectors in memory, and takes 1.7 times as long to combine them."""
 
@@ -76,6 +73,11 @@ EXTREME = 0.9
 
 APART = 0.06
 """What one column at a time takes longer for each column between its elements."""
+
+
+def _side_by_side(steps: int) -> int:
+    """How many short rows go down side by side, as the kernels do it."""
+    return 128 if steps <= 2 else 64 if steps <= 4 else 32
 
 
 def _moving(spec: KernelSpec) -> float:
@@ -126,7 +128,7 @@ def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> flo
         shifts = (lines - 1).bit_length() + 2
         return rows * (start + -(-steps // lines) * (moving + shifts * combining))
     if spec.loop is Loop.SHORT:
-        return -(-rows // SIDE_BY_SIDE) * start + -(-rows // width) * steps * (moving + combining)
+        return -(-rows // _side_by_side(steps)) * start + -(-rows // width) * steps * (moving + combining)
     if inner < width:
         combining = max(combining, CHAIN * chain(spec.program(spec.computed), width))
     return rows * -(-inner // width) * (start + steps * (moving + combining))
