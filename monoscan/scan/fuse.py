@@ -11,17 +11,19 @@ from monoscan import dtypes, tree
 from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
 from monoscan.lowering.plan.problem import Options, with_last_state
 from monoscan.lowering.program.cost_table import OWN
-from monoscan.lowering.program.ir import MAX_LANES, Leaf
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.trace.combine import MAX_CAPTURED_LANES, Traced, trace_step
+from monoscan.lowering.trace.combine import Traced, step_size, trace_step
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
@@ -102,17 +104,36 @@ class Fusion:
         unfit = self._unfit()
         if unfit is not None:
             return unfit
-        step, begin = self._step(), None if over.leaves else self._begin()
-        for traced in filter(None, (step, begin)):
-            if traced.program is None:
-                return f"not traceable: {traced.reason}"
-        assert step.program is not None
-        if step.program.outputs != self._held:
+        traces = [self._step()] if over.leaves else [self._step(), self._begin()]
+        scans = self._scans(traces)
+        if not scans:
+            return f"not traceable: {next(each.reason for each in traces if each.program is None)}"
+        if scans[0].program.outputs != self._held:
             return "act changes the dtype of a state"
+        kernel = fused_pass(
+            scans, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush()
+        )
+        if isinstance(kernel, str):
+            return kernel
+        if asked.strategy == "auto" and _slow_alone(kernel) and self._has_vectors():
+            return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
+        return cpu.not_built((kernel,)) or kernel
+
+    def _scans(self, traces: Sequence[Traced]) -> Sequence[AlignedScan]:
+        """What may run: by the scalar programs of the step and of what begins it, and by their array programs."""
+        scalar = self._scan([each.program for each in traces])
+        wide = self._scan([each.arrays for each in traces])
+        found = [] if wide is None else [wide]
+        return found if scalar is None else with_straight(scalar, found, self.asked)
+
+    def _scan(self, programs: Sequence[Program | ArrayProgram | None]) -> AlignedScan | None:
+        asked, types, (step, *begin) = self.asked, self.over.types, programs
+        if step is None or None in begin:
+            return None
         number = len(types.outputs)
         emit = tuple(range(0 if asked.results else number, number + (len(types.states) if self.carried else 0)))
-        scan = AlignedScan(
-            program=step.program,
+        return AlignedScan(
+            program=step,
             emit=emit,
             results=tuple(leaf.dtype for leaf in types.outputs) if asked.results else (),
             reverse=asked.reverse,
@@ -120,17 +141,8 @@ class Fusion:
             want_carry=self.carried,
             strategy="sequential",
             action=True,
-            begin=None if begin is None else begin.program,
+            begin=begin[0] if begin else None,
         )
-        width = vector_bytes()
-        kernel = fused_pass(
-            scan, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=width, flush=flush()
-        )
-        if isinstance(kernel, str):
-            return kernel
-        if asked.strategy == "auto" and _slow_alone(kernel) and self._has_vectors():
-            return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
-        return cpu.not_built((kernel,)) or kernel
 
     def _has_vectors(self) -> bool:
         """Whether the states come from products of elements, along a row in vectors."""
@@ -155,10 +167,6 @@ class Fusion:
             return "a leaf is empty"
         if types.ruled:
             return "a function has derivatives of its own"
-        lanes = sum(leaf.lanes for leaf in (*self._held, *self._inputs))
-        largest = max((leaf.lanes for leaf in over.captures.leaves), default=0)
-        if lanes > 2 * MAX_LANES or largest > MAX_CAPTURED_LANES:
-            return f"states, inputs and outputs have {lanes} lanes, more than {2 * MAX_LANES}"
         return None
 
     @property
@@ -217,7 +225,14 @@ class Fusion:
     def _traced(self, part: str, function: Callable[..., Sequence[mx.array]], state: tuple[Leaf, ...]) -> Traced:
         given = (*state, *self._inputs, *self.over.captures.leaves)
         role = Role(self.over.where, part, ", ".join(map(tree.describe, given)))
-        return trace_step(role, function, given, len(state), self._timed)
+        timed, fixed = self._inputs[: self._timed], self._inputs[self._timed :]
+        too_large, wide = step_size((*self._held, *timed), (*fixed, *self.over.captures.leaves))
+        lanes = sum(leaf.lanes for leaf in (*self._held, *self._inputs))
+        if lanes > 2 * MAX_LANES:
+            too_large = f"states, inputs and outputs have {lanes} lanes, more than {2 * MAX_LANES}"
+        if too_large and not wide:
+            return Traced(None, too_large)
+        return trace_step(role, function, given, len(state), self._timed, too_large=too_large, wide=wide)
 
     def _shapes(self) -> Arrays:
         """What a kernel reads, aligned, without event axes."""

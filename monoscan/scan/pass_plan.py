@@ -69,9 +69,9 @@ class PassPlan:
         layout = self.over.geometry.layout
         batch = self.over.lead[: layout.axis] + self.over.lead[layout.axis + 1 :]
         leaves = ", ".join(f"{held.dtype}{list(batch + held.shape)}" for held in types.states)
-        kept = sum(kernel.spec.state[i].lanes for i in kernel.straight.kept)
+        kept = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
         declared = sum(
-            kernel.scan.scalar.outputs[i].lanes for i in range(len(kernel.states)) if i not in kernel.scan.shown
+            kernel.scan.program.outputs[i].lanes for i in range(len(kernel.states)) if i not in kernel.scan.shown
         )
         begun = "given" if self.over.leaves else "begun by the first element"
         return f"{leaves}, {begun}; {kept} of {declared} numbers carried"

@@ -360,8 +360,8 @@ def test_the_stream_is_that_of_the_caller() -> None:
 
 def test_without_a_kernel_states_much_smaller_than_elements_go_in_order() -> None:
     rng = np.random.default_rng(2)
-    matrices = mx.array(rng.normal(size=(9, 3, 70, 70)) / 9, mx.float32)
-    state = mx.array(rng.normal(size=(3, 70)), mx.float32)
+    matrices = mx.array(rng.normal(size=(9, 3, 100, 100)) / 11, mx.float32)
+    state = mx.array(rng.normal(size=(3, 100)), mx.float32)
     assert ms.explain(ms.MatMul(), matrices, act=True, state=state).strategy == "sequential"
     last = ms.act(ms.MatMul(), matrices, state)[-1]
     want = np.array(state, np.float64)

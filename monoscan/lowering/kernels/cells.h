@@ -73,6 +73,18 @@ INLINE void rows_of_sums(const A& a, const B& b, cell<typename A::value>* out, i
      ...);
   (put(out + (i + row) * pitch + j * step, sum[row]), ...);
 }
+// The same of one row, some vectors at once.
+template <class S, int columns, int terms, class A, class B, int... block>
+INLINE void columns_of_sums(const A& a, const B& b, cell<typename A::value>* out, int step, int i, int j,
+                            seq<block...>) {
+  typename A::value sum[] = {S::times(a.get(i, j + block * E, 0, columns - j - block * E),
+                                      b.get(i, j + block * E, 0, columns - j - block * E))...};
+  for (int k = 1; k < terms; ++k)
+    ((sum[block] = S::plus(sum[block], S::times(a.get(i, j + block * E, k, columns - j - block * E),
+                                                b.get(i, j + block * E, k, columns - j - block * E)))),
+     ...);
+  (put(out + (j + block * E) * step, sum[block]), ...);
+}
 // Blocks of about as many rows each, at most 8.
 constexpr int rows_at_once(int rows) { return (rows + (rows + 7) / 8 - 1) / ((rows + 7) / 8); }
 template <class S, int rows, int columns, int terms, class A, class B>
@@ -80,6 +92,14 @@ INLINE void sums_of_products(const A& a, const B& b, cell<typename A::value>* ou
   constexpr int high = rows_at_once(rows), whole = rows / high * high;
   if constexpr (E == 1 && rows < 4 && columns > rows) {  // a row is no vector here: its columns hide latency as well
     sums_of_products<S, columns, rows, terms>(A::turned(a), B::turned(b), out, step, pitch);
+  } else if constexpr (E > 1 && rows < 4 && columns > E) {
+    constexpr int vectors = (columns + E - 1) / E, wide = rows_at_once(vectors), most = vectors / wide * wide;
+    for (int i = 0; i < rows; ++i) {
+      cell<typename A::value>* const row = out + i * pitch;
+      for (int v = 0; v < most; v += wide) columns_of_sums<S, columns, terms>(a, b, row, step, i, v * E, upto<wide>());
+      if constexpr (most < vectors)
+        columns_of_sums<S, columns, terms>(a, b, row, step, i, most * E, upto<vectors - most>());
+    }
   } else
     for (int j = 0; j < columns; j += E) {
       for (int i = 0; i < whole; i += high) rows_of_sums<S, columns, terms>(a, b, out, pitch, step, i, j, upto<high>());

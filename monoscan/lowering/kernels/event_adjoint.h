@@ -14,6 +14,7 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   const ms_int n = p.g->n, down = reverse ? -1 : 1, late = inclusive ? 0 : down, before = shifted ? down : 0;
   Operation::prepare(memory, p.g->numbers);
   captured_arrays::take(p, 0, j, memory), ends::take_init(p, j, memory);
+  Operation::once(memory);
   ms_int at = reverse ? 0 : n - 1;
   for (ms_int t = n; t-- > 0; at -= down) {
     if (inclusive || t + 1 < n) weights::add(p, at + late, j, memory);

@@ -4,7 +4,8 @@
 // The generated text gives `operation::prepare`, which puts constants into memory, `operation::combine`, from the
 // arrays of both operands in memory to that of the left one, and lists of leaves: `first` and `in`, what elements
 // become the left and the right operand of; `out`, what is wanted of the left one; `neutral`, what stands there first
-// if it is the identity; `state`, all that is carried.
+// if it is the identity; `state`, all that is carried. Where elements act on states and the first one begins them,
+// `operation::begin` makes the left operand of what is read of `first`.
 #pragma once
 #include "event_lists.h"
 #include "subnormals.h"
@@ -19,9 +20,11 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   ms_int t = 0, at = reverse ? n - 1 : 0;
   Operation::prepare(memory, p.g->numbers);
   captured_arrays::take(p, 0, j, memory);
+  Operation::once(memory);
   if (p.g->has_init) state::take_init(p, j, memory);
   else if (n > 0) {
     first::take(p, at, j, memory);
+    if constexpr (begins) Operation::begin(memory, p.g->numbers);
     if constexpr (inclusive) out::give(p, at, j, memory);
     else if constexpr (has_identity) {
       Operation::identity(memory);
@@ -46,9 +49,9 @@ bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {reverse, want_results, false, false,   false, W,           arity, inputs,
-                                   outputs, arity,        arity, 0,       0,     nanoseconds, 0,     0,
-                                   {},      {},           {},    nullptr, 0,     nullptr};
+extern const kernel_facts facts = {reverse, want_results, false,  false,   false, W,           0, inputs,
+                                   outputs, states,       states, 0,       0,     nanoseconds, 0, 0,
+                                   {},      {},           {},     nullptr, 0,     nullptr};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_events(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

@@ -57,24 +57,49 @@ struct plain_sums {
 };
 constexpr int up_to_whole(int lanes) { return (lanes + E - 1) / E * E; }
 
+// The logarithm of some sums, or the exact form where that is not certain.
+template <class V, int columns, int terms, class A, class B>
+INLINE void give_log(const A& a, const B& b, V sum, cell<V> shift, V shifted, cell<V>* out, int i, int j) {
+  typedef item_of<V> item;
+  constexpr item least_sum = terms * (sizeof(item) == 4 ? (item)0x1p-102 : (item)0x1p-960);
+  put(out + j, shift + (shifted + log(sum)));
+  const as_signed<V> unsure = ~(sum >= least_sum) & first_lanes<V>(columns - j);
+  if (__builtin_expect(any(unsure), 0)) log_sums_by_terms<V, columns, terms>(a, b, out, i, j, unsure);
+}
 template <class V, int rows, int columns, int terms, class A, class B>
 INLINE void log_sums_shifted(const A& a, const B& b, cell<V>* out, int pitch) {
-  typedef item_of<V> item;
   constexpr int wide = up_to_whole(terms);
-  constexpr item least_sum = terms * (sizeof(item) == 4 ? (item)0x1p-102 : (item)0x1p-960);
   alignas(64) cell<V> left[rows * wide], right[terms * E], sums[rows * E];
   cell<V> shift[rows];
   for (int i = 0; i < rows; ++i) shift[i] = exp_row<V, terms>(a, i, left + i * wide);
   for (int j = 0; j < columns; j += E) {
     const V shifted = exp_columns<V, columns, terms>(b, j, right, E);
     sums_of_products<plain_sums, rows, E, terms>(operand<V, wide, 0, 1>{left}, operand<V, 0, 1, E>{right}, sums, E);
-    for (int i = 0; i < rows; ++i) {
-      const V sum = load_bits<V>(sums + i * E);
-      put(out + i * pitch + j, shift[i] + (shifted + log(sum)));
-      const as_signed<V> unsure = ~(sum >= least_sum) & first_lanes<V>(columns - j);
-      if (__builtin_expect(any(unsure), 0)) log_sums_by_terms<V, columns, terms>(a, b, out + i * pitch, i, j, unsure);
-    }
+    for (int i = 0; i < rows; ++i)
+      give_log<V, columns, terms>(a, b, load_bits<V>(sums + i * E), shift[i], shifted, out + i * pitch, i, j);
   }
+}
+
+// Of a factor that is the same at every step: the exponentials of its columns, shifted, and the shifts.
+template <int columns, int terms, class B>
+INLINE void log_factor(const B& b, cell<typename B::value>* to, cell<typename B::value>* shifts) {
+  for (int j = 0; j < columns; j += E)
+    put(shifts + j, exp_columns<typename B::value, columns, terms>(b, j, to + j, up_to_whole(columns)));
+}
+template <int rows, int columns, int terms, class A, class B>
+NOINLINE void log_sums_of_factor(const A& a, const B& b, const cell<typename A::value>* factor,
+                                 const cell<typename A::value>* shifts, cell<typename A::value>* out, int pitch) {
+  typedef typename A::value V;
+  constexpr int deep = up_to_whole(terms), wide = up_to_whole(columns);
+  alignas(64) cell<V> left[rows * deep], sums[rows * wide];
+  cell<V> shift[rows];
+  for (int i = 0; i < rows; ++i) shift[i] = exp_row<V, terms>(a, i, left + i * deep);
+  sums_of_products<plain_sums, rows, wide, terms>(operand<V, deep, 0, 1>{left}, operand<V, 0, 1, wide>{factor}, sums,
+                                                  wide);
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < columns; j += E)
+      give_log<V, columns, terms>(a, b, load_bits<V>(sums + i * wide + j), shift[i], load_bits<V>(shifts + j),
+                                  out + i * pitch, i, j);
 }
 
 // `shifted`: a does not depend on the column, and b not on the row.

@@ -12,7 +12,8 @@ import mlx.core as mx
 from monoscan import tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.program.ir import Leaf, Program, Shape
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.ir import Leaf, Program, Shape, Signature
 from monoscan.lowering.trace.combine import Traced
 
 
@@ -50,6 +51,21 @@ class Acts:
         return self.act.program is not None and (self.begin is None or self.begin.program is not None)
 
     @property
+    def arrays(self) -> tuple[ArrayProgram, ArrayProgram | None] | None:
+        """The array programs of ``act`` and, where it is asked, of ``begin``; ``None`` where one is missing."""
+        begin = None if self.begin is None else self.begin.arrays
+        if self.act.arrays is None or (self.begin is not None and begin is None):
+            return None
+        return self.act.arrays, begin
+
+    @property
+    def programs(self) -> tuple[Signature, Signature | None] | None:
+        """The programs of both, of either kind; ``None`` where something could not be traced."""
+        if not self.traced or self.act.program is None:
+            return self.arrays
+        return self.act.program, self.begun
+
+    @property
     def begun(self) -> Program | None:
         """The program of ``begin``, where it is asked."""
         return None if self.begin is None else self.begin.program
@@ -77,9 +93,10 @@ class Acts:
 
     def reads(self, leaf: int) -> tuple[Iterable[int], Iterable[int]]:
         """The leaves of elements and of the first state that a leaf depends on; all, of what could not be traced."""
-        step, begin = self.act.program, self.begun
-        if step is None or not self.traced:
+        found = self.programs
+        if found is None:
             return range(len(self.elements.batch)), range(len(self.leaves))
+        step, begin = found
         states = step.carried((leaf,))
         read = frozenset[int]().union(*(step.reads[i][1] for i in states))
         if begin is not None:

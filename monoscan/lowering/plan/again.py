@@ -37,8 +37,8 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
     if isinstance(spec, RolledSpec):
         if isinstance(scan.program, ArrayProgram):
             return attrs.evolve(spec, **known)
-        held: dict[str, Any] = {name: getattr(spec, name) for name in ("reverse", "vector_bytes", "flush")}
-        return KernelSpec(scan.scalar, loop=Loop.SEQUENTIAL, **known, **held)
+        held: dict[str, Any] = {name: getattr(spec, name) for name in ("action", "reverse", "vector_bytes", "flush")}
+        return KernelSpec(scan.scalar, loop=Loop.SEQUENTIAL, begin=scan.begun, **known, **held)
     if scan.action:
         return _of_act(spec, scan, known)
     ordinary = spec.ordinary and _for_all(scan, spec.ordinary)

@@ -21,6 +21,7 @@ from monoscan.lowering.plan.identity import Scalars
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.interpret_arrays import evaluate_arrays
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import by_arrays, by_lanes, join_lanes, split_lanes
 from monoscan.lowering.strategies.run import run_strategy
@@ -71,7 +72,13 @@ class AlignedScan:
     strategy: str = "brent_kung"
     action: bool = False
     combine: Program | None = None
-    begin: Program | None = None
+    begin: Program | ArrayProgram | None = None
+
+    @property
+    def begun(self) -> Program | None:
+        """The program of the first state, where states have few lanes."""
+        assert not isinstance(self.begin, ArrayProgram), "array programs have rules of their own"
+        return self.begin
 
     @property
     def scalar(self) -> Program:
@@ -154,6 +161,24 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
     )
 
 
+def array_act(problem: Problem, acts: Acts) -> AlignedScan | None:
+    """An act on states of many lanes, in order; ``None`` where there are no array programs."""
+    if acts.arrays is None:
+        return None
+    step, begin = acts.arrays
+    return AlignedScan(
+        program=step,
+        emit=acts.wanted(problem.options.return_carry),
+        results=tuple(map(dtypes.lane, acts.results)),
+        reverse=problem.options.reverse,
+        inclusive=problem.options.inclusive,
+        want_carry=problem.options.return_carry,
+        strategy="sequential",
+        action=True,
+        begin=begin,
+    )
+
+
 def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combine | None = None) -> Leaves:
     """Results, then carries (without the scan axis), by array operations.
 
@@ -191,6 +216,8 @@ def run(scan: AlignedScan, arrays: Arrays, axis: int, rank: int, combine: Combin
 
 def _run_act(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """The states that elements lead through from a first one."""
+    if isinstance(scan.program, ArrayProgram):
+        return _run_wide_act(scan, scan.program, arrays, axis, rank)
     elements, captures, init = scan.unpack(arrays)
     leads = leads_of(scan, arrays, axis, rank)
     xs = _products(scan, elements, captures, rank)
@@ -206,10 +233,10 @@ def _run_act(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
         return run(scan.scalar, [*state, *xs], length_of(xs, axis))
 
     begun: Leaves = []
-    if scan.begin is None:
+    if scan.begun is None:
         first = split_lanes(states(scan, init, [_one(lead, axis) for lead in leads]), scan.events)
     else:
-        begun = first = run(scan.begin, cut(xs, axis, 0, 1), 1)
+        begun = first = run(scan.begun, cut(xs, axis, 0, 1), 1)
         xs = cut(xs, axis, 1, length_of(xs, axis))
     ys, last = begun, first
     if length_of(xs, axis):
@@ -218,6 +245,32 @@ def _run_act(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
         ys = join(axis, begun, ys) if begun else ys
     joined = [join_lanes(lanes, scan.events) for lanes in (ys, last)]
     return _outputs(scan, joined[0], axis) + _carries(scan, joined[1], axis)
+
+
+def _run_wide_act(scan: AlignedScan, program: ArrayProgram, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """The same of states of many lanes, in order."""
+    elements, captures, init = scan.unpack(arrays)
+    leads = [_one(lead, axis) for lead in leads_of(scan, arrays, axis, rank)]
+    rows = zip(elements, program.elements, strict=True)
+    xs = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in rows]
+    n = full_lead(elements, rank)[axis]
+    xs = [mx.broadcast_to(x, (*x.shape[:axis], n, *x.shape[axis + 1 :])) for x in (flip(xs, axis) if scan.reverse else xs)]
+
+    def act(state: Leaves, xs: Leaves) -> Leaves:
+        return states(scan, evaluate_arrays(program, [*state, *xs, *captures]), leads)
+
+    begun: Leaves = []
+    if scan.begin is None:
+        first = states(scan, init, leads)
+    else:
+        assert isinstance(scan.begin, ArrayProgram), "of a kind with the step"
+        begun = first = states(scan, evaluate_arrays(scan.begin, [*cut(xs, axis, 0, 1), *captures]), leads)
+        xs = cut(xs, axis, 1, n)
+    ys, last = begun, first
+    if length_of(xs, axis):
+        ys, last = run_states("sequential", None, act, xs, first, axis, inclusive=scan.inclusive)
+        ys = join(axis, begun, ys) if begun else ys
+    return _outputs(scan, ys, axis) + _carries(scan, last, axis)
 
 
 def _products(scan: AlignedScan, elements: Arrays, captures: Arrays, rank: int) -> Leaves:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.plan.acts import Acts, part_of
-from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan
+from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
-from monoscan.lowering.plan.fused import Fused, columns_of, element_dtype, reading_real, restricted
-from monoscan.lowering.plan.loops import candidates, fastest
-from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, Lowered, columns_of, element_dtype, reading_real, restricted
+from monoscan.lowering.plan.loops import candidates, fastest, quick_to_build, rolled
+from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.program.array_derivative import has_rules
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import instructions
+from monoscan.lowering.program.ir import Op, Program, Shape
 from monoscan.lowering.program.nonfinite import Kinds
-from monoscan.lowering.render.kernel import unsupported
+from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.source import Spec, unsupported
 from monoscan.lowering.render.spec import KernelSpec
+
+SHORT_CODE = 150
+"""The most instructions of a step that is always written out: no loop over arrays is faster (a row by 3 by 3 matrices)."""
+
+Read = tuple[tuple[int, ...], tuple[int, ...], AlignedScan]
+"""The leaves of elements and of states that a kernel reads, and the act on these alone."""
 
 
 def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = True) -> tuple[Fused, ...] | str:
@@ -28,16 +40,32 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    scan = aligned_scan(problem, "sequential")
-    if scan is None:
+    scans = _scans(problem, acts)
+    if not scans:
         untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
         return f"not traceable: {untraced.reason}"
-    if scan.combine is not None:  # which gradients and tangents by arrays run as a tree
-        scan = attrs.evolve(scan, strategy=_portable(problem))
-    kernels = tuple(_kernel(problem, acts, scan, emit, vector_bytes, flush) for emit in _alike(problem, acts, scan))
-    return next(filter(None, (unsupported(kernel.straight) for kernel in kernels)), None) or reading_real(
-        problem, kernels
-    )
+    kernels = tuple(_kernel(problem, acts, scans, emit, vector_bytes, flush) for emit in _alike(problem, acts, scans[0]))
+    missing = next(filter(None, (unsupported(kernel.spec) for kernel in kernels)), None)
+    return missing or reading_real(problem, kernels)
+
+
+def _scans(problem: Problem, acts: Acts) -> list[AlignedScan]:
+    """What may run: straight-line code, and loops over arrays for states of many lanes."""
+    scalar, wide = aligned_scan(problem, "sequential"), array_act(problem, acts)
+    if scalar is not None and scalar.combine is not None:  # which gradients and tangents by arrays run as a tree
+        scalar = attrs.evolve(scalar, strategy=_portable(problem))
+    found = [] if wide is None else [wide]
+    return found if scalar is None else with_straight(scalar, found, problem.options)
+
+
+def with_straight(scalar: AlignedScan, wide: list[AlignedScan], options: Options) -> list[AlignedScan]:
+    """What may run where there is a scalar program: loops over arrays do not do for all that straight-line code does."""
+    wide = [each for each in wide if isinstance(each.program, ArrayProgram) and has_rules(each.program)]
+    looks_up = any(instr.op is Op.LOOKUP for instr in scalar.scalar.code)  # which loops do lane by lane as well
+    code = instructions(scalar.scalar)
+    if not wide or options.strategy == "sequential" or looks_up or code <= SHORT_CODE:
+        return [scalar]
+    return wide if code > STRAIGHT_CODE else [scalar, *wide]
 
 
 def _portable(problem: Problem) -> str:
@@ -59,42 +87,70 @@ def _lead(acts: Acts, leaf: int) -> Shape:
 
 
 def _kernel(
-    problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...], vector_bytes: int, flush: bool
+    problem: Problem, acts: Acts, scans: list[AlignedScan], emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
-    leaves, states, own = on_what_it_reads(scan, emit)
-    lead, steps = _lead(acts, emit[0]), acts.joint.length
-    inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
-    spec = KernelSpec(
-        own.scalar,
-        elements=tuple(element_dtype(problem, i) for i in leaves),
-        results=own.results,
-        emit=own.emit,
-        last=tuple(k for k, i in enumerate(states) if i >= len(acts.results)) if acts.ordered else None,
-        want_results=own.want_results,
-        action=True,
-        begin=own.begin,
-        reverse=own.reverse,
-        inclusive=own.inclusive,
-        vector_bytes=vector_bytes,
-        flush=flush,
-    )
+    kernels: list[tuple[Spec, Read]] = []
+    lead, steps, behind = _lead(acts, emit[0]), acts.joint.length, problem.joint.axis < problem.joint.rank
+    for scan in scans:
+        read = leaves, states, own = on_what_it_reads(scan, emit)
+        inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
+        known: dict[str, Any] = {
+            "elements": tuple(element_dtype(problem, i) for i in leaves),
+            "last": tuple(k for k, i in enumerate(states) if i >= len(acts.results)) if acts.ordered else None,
+            "inclusive": own.inclusive,
+            "vector_bytes": vector_bytes,
+            "flush": flush,
+        }
+        straight = straight_act(own, known)
+        products = None if straight is None else regrouped(straight, own, tuple(problem.ordinary[i] for i in leaves))
+        for spec in act_kernels(own, known, straight, products, problem.options, behind, inner):
+            kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    products = regrouped(spec, own, tuple(problem.ordinary[i] for i in leaves))
-    spec, compared = fastest(
-        candidates(problem.options, problem.joint.axis < problem.joint.rank, spec, products, inner), steps, inner, rows
-    )
+    spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
+    leaves, states, own = next(read for each, read in kernels if each is spec)
     moved = _bytes(problem, acts, leaves, emit)
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
 
-def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], AlignedScan]:
+def straight_act(scan: AlignedScan, known: dict[str, Any]) -> KernelSpec | None:
+    """The kernel in straight-line code; ``None`` of an array program."""
+    return None if isinstance(scan.program, ArrayProgram) else KernelSpec(scan.program, **_all(scan, known))
+
+
+def act_kernels(
+    scan: AlignedScan, known: dict[str, Any], straight: KernelSpec | None, products: KernelSpec | None,
+    options: Options, behind: bool, inner: int,
+) -> Sequence[Spec]:  # fmt: skip
+    """The kernels that can run an act, of either kind of program.
+
+    Args:
+        scan: The act, on what it reads.
+        known: What a specification says besides.
+        straight: The kernel in straight-line code.
+        products: The one that combines parts of a row.
+        options: What was asked.
+        behind: There are batch axes behind that of the scan.
+        inner: How many columns lie side by side.
+    """
+    if straight is not None:
+        return candidates(options, behind, straight, products, inner)
+    assert isinstance(scan.program, ArrayProgram), "no other program is not straight"
+    return rolled(options, RolledSpec(scan.program, **_all(scan, known)))
+
+
+def _all(scan: AlignedScan, known: dict[str, Any]) -> dict[str, Any]:
+    own = {name: getattr(scan, name) for name in ("results", "emit", "want_results", "begin", "reverse")}
+    return {"action": True, **own, **known}
+
+
+def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...]) -> Read:
     """The leaves of elements and of states that some leaves of the state need, and the act on these alone."""
     depends = scan.depends()
     leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit)))) or (0,)  # which says how many steps
     states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
     own = attrs.evolve(
         scan,
-        program=_on_leaves(scan.scalar, states, leaves),
+        program=_on_leaves(scan.program, states, leaves),
         emit=tuple(states.index(i) for i in emit),
         results=tuple(scan.results[i] for i in emit if i in scan.shown),
         want_results=emit[0] in scan.shown,
@@ -113,7 +169,7 @@ def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) 
         ordinary: For each leaf of the elements the infinities that are as good as any value.
     """
     held = None if scan.combine is None else part_of(scan.scalar, scan.combine)
-    if scan.combine is None or held is None or not _begins_with(scan.begin, held):
+    if scan.combine is None or held is None or not _begins_with(scan.begun, held):
         return None
     missing = (frozenset[str](),) * (len(scan.combine.outputs) - len(ordinary))  # of tangents
     emit = tuple(held[i] for i in scan.emit)
@@ -127,7 +183,7 @@ def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
     return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 
 
-def _on_leaves(program: Program, states: tuple[int, ...], leaves: tuple[int, ...]) -> Program:
+def _on_leaves(program: Lowered, states: tuple[int, ...], leaves: tuple[int, ...]) -> Lowered:
     """A step, or what begins a state, on some leaves of states and elements."""
     first = program.arity + program.rights
     kept = [

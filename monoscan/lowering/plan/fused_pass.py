@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import attrs
 
@@ -10,12 +12,11 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
-from monoscan.lowering.plan.fused_act import on_what_it_reads
-from monoscan.lowering.plan.loops import candidates, fastest
+from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, straight_act
+from monoscan.lowering.plan.loops import fastest, quick_to_build
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.render.kernel import unsupported
-from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.source import Spec, unsupported
 
 
 @attrs.frozen
@@ -36,12 +37,12 @@ class Arrays:
 
 
 def fused_pass(
-    scan: AlignedScan, arrays: Arrays, lead: Shape, axis: int, *, options: Options, vector_bytes: int, flush: bool
+    scans: Sequence[AlignedScan], arrays: Arrays, lead: Shape, axis: int, *, options: Options, vector_bytes: int, flush: bool
 ) -> Fused | str:
     """The kernel, or why there is none.
 
     Args:
-        scan: What it computes.
+        scans: What it computes, by each kind of program that may run.
         arrays: What it reads.
         lead: The shape of all positions.
         axis: The scan axis.
@@ -49,25 +50,26 @@ def fused_pass(
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    leaves, states, own = on_what_it_reads(scan, scan.emit)
-    spec = KernelSpec(
-        own.scalar,
-        elements=tuple(arrays.stored[i] for i in leaves),
-        results=own.results,
-        emit=own.emit,
-        last=tuple(k for k, i in enumerate(states) if i not in scan.shown),
-        want_results=own.want_results,
-        alike=tuple(k for k, i in enumerate(leaves) if _alike(arrays.elements[i], lead, axis)),
-        action=True,
-        begin=own.begin,
-        reverse=own.reverse,
-        vector_bytes=vector_bytes,
-        flush=flush,
-    )
-    read = [*(arrays.elements[i] for i in leaves), *arrays.others, *(arrays.given[i] for i in states if arrays.given)]
-    inner, steps = columns_of(read, lead, axis), lead[axis]
+    kernels: list[tuple[Spec, Read]] = []
+    for scan in scans:
+        read = leaves, states, own = on_what_it_reads(scan, scan.emit)
+        known: dict[str, Any] = {
+            "elements": tuple(arrays.stored[i] for i in leaves),
+            "last": tuple(k for k, i in enumerate(states) if i not in scan.shown),
+            "alike": tuple(k for k, i in enumerate(leaves) if _alike(arrays.elements[i], lead, axis)),
+            "vector_bytes": vector_bytes,
+            "flush": flush,
+        }
+        shapes = [
+            *(arrays.elements[i] for i in leaves), *arrays.others, *(arrays.given[i] for i in states if arrays.given)
+        ]  # fmt: skip
+        inner, steps = columns_of(shapes, lead, axis), lead[axis]
+        straight = straight_act(own, known)
+        for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner):
+            kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
-    spec, compared = fastest(candidates(options, axis < len(lead) - 1, spec, None, inner), steps, inner, rows)
+    spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
+    leaves, states, own = next(read for each, read in kernels if each is spec)
     missing = unsupported(spec)
     if missing is not None:
         return missing
@@ -78,7 +80,7 @@ def fused_pass(
     moved += sum(
         dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
     )
-    return Fused(leaves, states, scan.emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
+    return Fused(leaves, states, scans[0].emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
 
 
 def _alike(shape: Shape, lead: Shape, axis: int) -> bool:

@@ -252,7 +252,7 @@ class Plan:
             for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=False)
         )
         how = "each from the product of the elements before it"
-        if self.strategy == "sequential" or any(isinstance(k, Fused) and k.straight.action for k in self.kernels):
+        if self.strategy == "sequential" or any(isinstance(k, Fused) and k.spec.action for k in self.kernels):
             how = "one after another"
         elif self.kernels:
             how = "from products of the elements of a block, each block from its true state"

@@ -9,7 +9,7 @@ the scalar program, which is what an array program means.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -147,7 +147,7 @@ class ArrayProgram(Signature):
         outputs, results = tuple(self.outputs[i] for i in leaves), tuple(self.results[i] for i in leaves)
         return eliminate_dead_code(attrs.evolve(self, outputs=outputs, results=results))
 
-    def reorder(self, leaves: Sequence[int], arity: int) -> ArrayProgram:
+    def reorder(self, leaves: Sequence[int], arity: int, rights: int | None = None) -> ArrayProgram:
         """The program with its inputs in this order. What is left out may be read by lanes alone that no result shows."""
         first, kept = len(self.inputs), set(leaves)
         read = {view.value for instr in self.code for view in instr.args} | {view.value for view in self.results}
@@ -158,7 +158,8 @@ class ArrayProgram(Signature):
         )
         names = {old: new for new, old in enumerate([*leaves, *lost, *range(first, len(self.values))])}
         code, results = _renamed(self, self.code, names, frozenset(lost))
-        return ArrayProgram(tuple(self.inputs[i] for i in leaves), self.outputs, zeros + code, results, arity=arity)
+        inputs, rights = tuple(self.inputs[i] for i in leaves), arity if rights is None else rights
+        return ArrayProgram(inputs, self.outputs, zeros + code, results, arity, rights)
 
     def __str__(self) -> str:
         lines = [f"%{i} = input : {_typed(leaf.dtype, leaf.shape)}" for i, leaf in enumerate(self.inputs)]
@@ -187,10 +188,33 @@ def row_major(shape: Shape) -> tuple[int, ...]:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
+def view_of(value: int, lanes: npt.NDArray[np.int64], shape: Shape) -> View | None:
+    """The view that reads these lanes of a value; ``None`` if strides do not tell it."""
+    first = int(lanes.flat[0])
+    strides = tuple(
+        int(lanes[tuple(int(i == axis) for i in range(lanes.ndim))]) - first if size > 1 else 0
+        for axis, size in enumerate(shape)
+    )
+    view = View(value, first, strides)
+    return view if np.array_equal(view.lanes(shape), lanes) else None
+
+
 def is_whole(view: View, shape: Shape, of: Shape) -> bool:
     """Whether a view is all of a value as it stands."""
     full = all(size == 1 or a == b for size, a, b in zip(shape, view.strides, row_major(shape), strict=True))
     return view.offset == 0 and full and shape == of
+
+
+def steady_first(program: ArrayProgram, steady: Iterable[int]) -> tuple[ArrayProgram, int]:
+    """The program with what follows from some of its inputs alone in front, and how many instructions that is."""
+    first, known = len(program.inputs), set(steady)
+    for value, instr in enumerate(program.code, first):
+        if all(view.value in known for view in instr.args):
+            known.add(value)
+    order = sorted(range(first, len(program.values)), key=lambda value: value not in known)
+    names = {old: new for new, old in enumerate([*range(first), *order])}
+    code, results = _renamed(program, tuple(program.code[value - first] for value in order), names)
+    return attrs.evolve(program, code=code, results=results), sum(value >= first for value in known)
 
 
 def eliminate_dead_code(program: ArrayProgram) -> ArrayProgram:

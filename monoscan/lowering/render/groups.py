@@ -18,9 +18,11 @@ class Groups:
 
     Args:
         program: The program.
+        steady: How many of its first instructions yield the same at every step: they have loops of their own.
     """
 
     program: ArrayProgram
+    steady: int = 0
 
     def instr(self, value: int) -> ArrayInstr:
         """What yields a value that is no input."""
@@ -39,11 +41,25 @@ class Groups:
         for value, instr in enumerate(self.program.code, len(self.program.inputs)):
             if instr.op is Op.CONST:
                 continue
-            if found and self._joins(instr, found[-1]):
+            if found and value != self._moving and self._joins(instr, found[-1]):
                 found[-1].append(value)
             else:
                 found.append([value])
         return tuple(map(tuple, found))
+
+    def is_steady(self, value: int) -> bool:
+        """Whether a value that is no input is the same at every step."""
+        return len(self.program.inputs) <= value < self._moving
+
+    @property
+    def _moving(self) -> int:
+        """The first value that is another one at each step."""
+        return len(self.program.inputs) + self.steady
+
+    @cached_property
+    def before(self) -> int:
+        """How many loops run once, before all steps."""
+        return sum(group[0] < self._moving for group in self.loops)
 
     @cached_property
     def kept(self) -> frozenset[int]:
@@ -53,9 +69,10 @@ class Groups:
 
     @cached_property
     def ends(self) -> tuple[tuple[int, ...], ...]:
-        """For each loop the arrays that no later one reads."""
+        """For each loop the arrays that no later one reads; every step reads what is made before all."""
         last = {value: number for number, group in enumerate(self.loops) for value in self._read(group)}
         held = {view.value for view in self.program.results}
+        held |= {value for value, number in last.items() if value < self._moving and number >= self.before}
         made = {value for group in self.loops for value in group} - held
         return tuple(
             tuple(value for value, end in last.items() if end == number and value in made)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major
-from monoscan.lowering.program.ir import Instr, Op, Shape
+from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major, steady_first
+from monoscan.lowering.program.ir import Instr, Leaf, Op, Shape
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.groups import Groups
 from monoscan.lowering.render.memory import Memory, Operand
-from monoscan.lowering.render.places import Vectors, without_ones
+from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
 
 
@@ -44,37 +44,51 @@ class Loops:
     Args:
         program: The program.
         vectors: What vectors hold.
+        captured: How many inputs behind those of both operands are the same at every step.
     """
 
-    def __init__(self, program: ArrayProgram, vectors: Vectors) -> None:
+    def __init__(self, program: ArrayProgram, vectors: Vectors, captured: int = 0) -> None:
+        first = program.arity + program.rights
+        self.steady = range(first, first + captured)
+        program, ahead = steady_first(program, self.steady)
         self.program, self.width = program, vectors.lanes
         self.memory = Memory(program, vectors)
-        self.groups = Groups(program)
+        self.groups = Groups(program, ahead)
+        self.before: list[str] = []  # statements that run once
         self.lines: list[str] = []
         self.structs: list[str] = []
         self.repacked: list[int] = []  # arrays that one loop alone reads
         for value in self.groups.constants:
             self.memory.hold(value)
 
-    def text(self, carried: Sequence[int], more: str) -> str:
-        """The struct `operation`.
+    def text(self, carried: Sequence[int], more: str, name: str = "operation") -> str:
+        """A struct with the loops.
 
         Args:
             carried: The arrays that the results become, in order: operands, or others.
             more: Its further members.
+            name: What it is called.
         """
-        for group in self._held_groups():
+        for number, group in enumerate(self._held_groups()):
+            if number == self.groups.before:
+                self.before, self.lines = self.lines, []
             self._write(group)
+        if self.groups.before == len(self.groups.loops):
+            self.before, self.lines = self.lines, []
         self._carry(carried)
         types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
         before = "".join(f"    {line}\n" for line in self._constants())
-        lines = "\n".join(f"    {line}" for line in [*self._pointers(), *self.lines])
+        lines = "\n".join(f"    {line}" for line in [*self._pointers(self.lines), *self.lines])
+        ahead = "\n".join(f"    {line}" for line in [*self._pointers(self.before), *self.before])
         return f"""\
-struct operation {{
+struct {name} {{
   typedef vectors V;
 {types}
 {"".join(self.structs)}  static void prepare([[maybe_unused]] u8* memory, [[maybe_unused]] const void* given) {{
 {before}  }}
+  static void once([[maybe_unused]] u8* memory) {{
+{ahead}
+  }}
   static void combine(u8* memory) {{
 {lines}
   }}
@@ -109,9 +123,9 @@ struct operation {{
             else:
                 yield from self.table(value, self.groups.instr(value).param or ())
 
-    def _pointers(self) -> Iterator[str]:
-        """The arrays and the numbers that the loops use."""
-        memory, words = self.memory, set(re.findall(r"\w+", " ".join(self.lines)))
+    def _pointers(self, lines: Sequence[str]) -> Iterator[str]:
+        """The arrays and the numbers that statements use."""
+        memory, words = self.memory, set(re.findall(r"\w+", " ".join(lines)))
         for value, room in sorted(memory.rooms.items()):
             if f"a{value}" in words:
                 yield f"auto* const a{value} = array_at<{memory.kind(value)}>(memory, {room.offset});"
@@ -232,15 +246,33 @@ struct operation {{
         ]
         to = self._own(value)
         pitch = to.strides[-2] if len(sizes) > 1 else 0
+        sizes_of, more = f"{rows}, {columns}, {instr.count}>", ""
         if instr.op is Op.LOGADDEXP:
             separate = matrices[0][1] == 0 and matrices[1][0] == 0
             few = instr.count * (rows + columns) < rows * columns * instr.count
             call = f"log_sums<{str(separate and few).lower()}, "
+            if separate and not outer and self._is_steady(instr.args[1].value):
+                call, more = "log_sums_of_factor<", self._factor(texts[1], sides[1].kind, instr, columns)
         else:
             call = f"sums_of_products<{self._sums(value, instr)}, "
-        sized = f"{call}{rows}, {columns}, {instr.count}>({texts[0]}, {texts[1]}, {_from(to, names)}, {pitch});"
+        sized = f"{call}{sizes_of}({texts[0]}, {texts[1]}, {more}{_from(to, names)}, {pitch});"
         heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(outer)]
         self.lines += [*heads, ("  " if heads else "") + sized]
+
+    def _is_steady(self, value: int) -> bool:
+        """Whether an array is the same at every step."""
+        return value in self.steady or self.groups.is_steady(value)
+
+    def _factor(self, operand: str, kind: str, instr: ArrayInstr, columns: int) -> str:
+        """The exponentials of a factor that is the same at every step, found before all of them."""
+        wide = whole(columns, self.width)
+        found = [
+            self.memory.add(Place(Leaf(instr.dtype, (size,)), whole(size, self.width)))
+            for size in (instr.count * wide, wide)
+        ]
+        to = ", ".join(f"a{number}" for number in found)
+        self.before.append(f"log_factor<{columns}, {instr.count}>({operand}, {to});")
+        return f"{to}, "
 
     def _sums(self, value: int, instr: ArrayInstr) -> str:
         """The struct of the two operations of a contraction."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form
 from monoscan.lowering.program.ir import Instr, Op
+from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.kernel import declare, tag, unsupported_storage, wrapped
 from monoscan.lowering.render.loops import Loops
@@ -32,16 +33,18 @@ def render_rolled(spec: RolledSpec) -> str:
 
 def unsupported_rolled(spec: RolledSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
-    return unsupported_program(spec.program, spec.vectors) or unsupported_storage(spec)
+    captured = len(spec.combine.captures)
+    reasons = (unsupported_program(program, spec.vectors, captured) for program in spec.all_programs)
+    return next(filter(None, reasons), None) or unsupported_storage(spec)
 
 
-def unsupported_program(program: ArrayProgram, vectors: Vectors) -> str | None:
+def unsupported_program(program: ArrayProgram, vectors: Vectors, captured: int = 0) -> str | None:
     """Why a program cannot be written as loops, in words for the user; None if it can."""
     for instr in program.code:
         reason = _unsupported_instr(instr, [program.values[view.value].dtype for view in instr.args])
         if reason is not None:
             return reason
-    size = Loops(program, vectors).peak()
+    size = Loops(program, vectors, captured).peak()
     return (
         None if size <= MOST_MEMORY else f"combine takes {size >> 10} KiB for its arrays, more than {MOST_MEMORY >> 10}"
     )
@@ -75,32 +78,66 @@ class _Rolled:
 
     def __init__(self, spec: RolledSpec) -> None:
         self.spec = spec
-        self.loops = Loops(spec.program, spec.vectors)
+        self.loops = Loops(spec.program, spec.vectors, len(spec.combine.captures))
         self.memory = self.loops.memory
         self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
 
     def text(self) -> str:
         """All of it, in order."""
-        spec, arity = self.spec, self.spec.combine.arity
+        spec, arity, rights = self.spec, self.spec.combine.arity, self.spec.combine.rights
         identity, neutral = self._identity()
         outputs = list(enumerate(self.outputs))
         lists = {
-            "first": [(i, spec.elements[i], i) for i in spec.carried],
+            "first": [] if spec.action else [(i, spec.elements[i], i) for i in spec.carried],
             "in": [(i, spec.elements[i], arity + i) for i in spec.read],
             "out": [(n, dtype, leaf) for n, (leaf, dtype) in outputs],
             "neutral": [(n, dtype, neutral[leaf]) for n, (leaf, dtype) in outputs if neutral],
-            "captured_arrays": [(arity + n, dtype, 2 * arity + n) for n, dtype in enumerate(spec.capture_dtypes)],
+            "captured_arrays": [
+                (rights + n, dtype, arity + rights + n) for n, dtype in enumerate(spec.capture_dtypes)
+            ],
             "state": [(i, spec.state[i].dtype, i) for i in spec.carried],
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
-        operation = self.loops.text(spec.carried, identity)  # counts the memory
+        operation = self.loops.text(spec.carried, identity + self._begin_member())  # counts the memory
+        if spec.beginning is not None:
+            text, named["first"] = self._beginning(spec.beginning)
+            operation = text + operation
         return text_of(spec.program, spec.vectors, operation, self._facts(), named, "event_rows.h", spec.flush)
+
+    def _begin_member(self) -> str:
+        if self.spec.begin is None:
+            return ""
+        return """\
+  static void begin(u8* memory, const void* given) { beginning::run(memory, given); }
+"""
+
+    def _beginning(self, program: ArrayProgram) -> tuple[str, list[str]]:
+        """The struct that finds the first state, in memory behind all other, and the list of what it reads."""
+        spec, loops = self.spec, Loops(program, self.spec.vectors)
+        number, base = spec.combine.rights, self.memory.bytes
+        found = [loops.memory.add(self.memory.places[leaf]) for leaf in spec.carried]
+        given = len(table(spec.program))
+        moves = [
+            f"    __builtin_memcpy(memory + {self.memory.rooms[leaf].offset}, memory + {base + room.offset}, {room.bytes});"
+            for leaf, room in zip(spec.carried, (loops.memory.rooms[value] for value in found), strict=True)
+        ]
+        more = "\n".join([
+            "  static void run(u8* memory, const void* given) {",
+            f"    prepare(memory + {base}, (const u8*)given + {given}), combine(memory + {base});", *moves, "  }", "",
+        ])  # fmt: skip
+        read = [(i, spec.elements[i], i) for i in spec.read]
+        read += [(number + n, dtype, number + n) for n, dtype in enumerate(spec.capture_dtypes)]
+        listed = events(loops.memory, read, base)
+        text = loops.text(found, more, "beginning")
+        self.memory.bytes += loops.memory.bytes
+        return text, listed
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, captured = self.spec, len(self.spec.capture_dtypes)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive), ("want_results", spec.want_results))
+        yield "begins", spec.begin is not None
         yield "has_identity", spec.identity is not None and not spec.inclusive
-        yield from (("arity", spec.combine.arity), ("inputs", spec.combine.arity + captured))
+        yield from (("states", spec.combine.arity), ("inputs", spec.combine.rights + captured))
         yield from (("outputs", len(self.outputs)), ("memory_bytes", self.memory.bytes))
         yield "nanoseconds", float(f"{nanoseconds_of_step(spec.program, spec.vectors):.3g}")
 
@@ -120,12 +157,15 @@ class _Rolled:
         return f"  static void identity(u8* memory) {{\n{body}\n  }}\n", arrays
 
 
-def events(memory: Memory, leaves: Iterable[tuple[int, str, int]]) -> list[str]:
-    """Leaves as the headers list them: the number of an array, its dtype there, and the value that it is."""
+def events(memory: Memory, leaves: Iterable[tuple[int, str, int]], base: int = 0) -> list[str]:
+    """Leaves as the headers list them: the number of an array, its dtype there, and the value that it is.
+
+    The memory begins at ``base``.
+    """
     found = []
     for array, dtype, value in leaves:
         place, kind = memory.places[value], memory.kind(value)
-        size = f"{place.rows}, {place.columns}, {place.pitch}, {memory.rooms[value].offset}"
+        size = f"{place.rows}, {place.columns}, {place.pitch}, {base + memory.rooms[value].offset}"
         found.append(f"event<{array}, {tag(dtype)}, vectors::{kind}, {size}>")
     return found
 

@@ -28,7 +28,7 @@ class _RolledBackward:
     def __init__(self, spec: BackwardSpec) -> None:
         self.spec, self.adjoint, self.step = spec, spec.adjoint, spec.adjoint.array_step
         self.vectors = vectors_of(self.step, spec.loop, spec.vector_bytes)
-        self.loops = Loops(self.step, self.vectors)
+        self.loops = Loops(self.step, self.vectors, len(spec.adjoint.program.captures))
         self.memory = self.loops.memory
 
     def text(self) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 import attrs
 
 from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.log_factors import factored
 from monoscan.lowering.render.places import Vectors
 from monoscan.lowering.render.spec import Loop, ScanSpec, mask_bytes, vector_lanes
 
@@ -26,12 +27,24 @@ class RolledSpec(ScanSpec[ArrayProgram]):
     @cached_property
     def read(self) -> tuple[int, ...]:
         """The element leaves that a step reads."""
-        return tuple(sorted(frozenset[int]().union(*(self.combine.reads[leaf][1] for leaf in self.carried))))
+        programs = (self.combine,) if self.begin is None else (self.combine, self.begin)
+        reads = (program.reads[leaf][1] for program in programs for leaf in self.carried)
+        return tuple(sorted(frozenset[int]().union(*reads)))
 
     @cached_property
     def program(self) -> ArrayProgram:
         """The combine, cut down to what is carried."""
-        return self.combine.select(self.carried)
+        return factored(self.combine.select(self.carried))
+
+    @cached_property
+    def beginning(self) -> ArrayProgram | None:
+        """The program of the state that a first element begins, likewise."""
+        return None if self.begin is None else self.begin.select(self.carried)
+
+    @property
+    def all_programs(self) -> tuple[ArrayProgram, ...]:
+        """Both."""
+        return (self.program,) if self.beginning is None else (self.program, self.beginning)
 
     @cached_property
     def vectors(self) -> Vectors:

@@ -9,9 +9,8 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.lowering.program.ir import MAX_LANES, Leaf
-from monoscan.lowering.trace.combine import MAX_CAPTURED_LANES, Traced, trace_step
-from monoscan.lowering.trace.complex_builder import held
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.trace.combine import Traced, step_size, trace_step
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.action import Action, State
@@ -97,16 +96,14 @@ class Moves:
     def _traced(
         self, part: str, function: Callable[..., Sequence[mx.array]], structure: tree.Structure, state: Leaves
     ) -> Traced:
-        lanes = sum(held(leaf).lanes for leaf in (*state, *self.element))
-        if lanes > 2 * MAX_LANES:
-            return Traced(None, f"a state and an element have {lanes} lanes, more than {2 * MAX_LANES}")
         if not all(leaf.lanes for leaf in (*state, *self.element)):
             return Traced(None, "a leaf is empty")
-        largest = max((leaf.lanes for leaf in self.captures.leaves), default=0)
-        if largest > MAX_CAPTURED_LANES:
-            return Traced(None, f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}")
+        too_large, wide = step_size((*state, *self.element), self.captures.leaves)
+        if too_large and not wide:
+            return Traced(None, too_large)
         inputs = state + self.element + self.captures.leaves
-        return trace_step(self._role(part, structure, state), function, inputs, len(state), len(self.element))
+        role = self._role(part, structure, state)
+        return trace_step(role, function, inputs, len(state), len(self.element), too_large=too_large, wide=wide)
 
     @property
     def _where(self) -> str:

@@ -158,9 +158,16 @@ def trace_function(name: str, function: Callable[..., Sequence[mx.array]], input
 
 
 def trace_step(
-    role: Role, function: Callable[..., Sequence[mx.array]], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0
+    role: Role,
+    function: Callable[..., Sequence[mx.array]],
+    inputs: tuple[Leaf, ...],
+    arity: int = 0,
+    rights: int = 0,
+    *,
+    too_large: str | None = None,
+    wide: bool = False,
 ) -> Traced:
-    """The program of a function of arrays, of which the first may be the operands of a step.
+    """The programs of a function of arrays, of which the first may be the operands of a step.
 
     Args:
         role: What messages say of it.
@@ -168,10 +175,36 @@ def trace_step(
         inputs: The leaves.
         arity: How many of them are the left operand's.
         rights: How many are the right operand's.
+        too_large: Why there is no scalar program, where there is none.
+        wide: Whether there is an array program.
     """
     records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
-    program = records if isinstance(records, str) else _lowered(records, inputs, arity, rights)
-    return Traced(program) if isinstance(program, Program) else Traced(None, str(program))
+    if isinstance(records, str):
+        return Traced(None, records)
+    arrays = _lowered(records, inputs, arity, rights, arrays=True) if wide else None
+    program = too_large or _lowered(records, inputs, arity, rights)
+    return Traced(
+        program if isinstance(program, Program) else None,
+        program if isinstance(program, str) else "",
+        arrays if isinstance(arrays, ArrayProgram) else None,
+    )
+
+
+def step_size(leaves: Sequence[Leaf], captured: Sequence[Leaf]) -> tuple[str | None, bool]:
+    """Why a step on these leaves is not unrolled into scalars, if it is not, and whether it has an array program.
+
+    Args:
+        leaves: Those of a state and of an element.
+        captured: Those of captured arrays.
+    """
+    lanes = sum(held(leaf).lanes for leaf in leaves)
+    largest = max((leaf.lanes for leaf in captured), default=0)
+    wide = FEW_LANES < lanes <= 2 * MAX_WIDE
+    if lanes > 2 * MAX_LANES:
+        return f"a state and an element have {lanes} lanes, more than {2 * MAX_LANES}", wide
+    if largest > MAX_CAPTURED_LANES:
+        return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}", wide
+    return None, wide
 
 
 def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:

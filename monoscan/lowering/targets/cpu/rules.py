@@ -55,7 +55,7 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
-        if isinstance(self.scan.program, ArrayProgram) and not differentiates(self.scan.program):
+        if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(self.scan.program):
             chosen = [primals[i] for i in argnums]
             return list(mx.vjp(self._by_arrays(primals, argnums, axis, rank), chosen, list(cotangents))[1])
         whole = self._whole(primals)
@@ -78,7 +78,8 @@ class Rules:
             if scalar is None:
                 chosen = [primals[i] for i in argnums]
                 return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
-            scan = attrs.evolve(scan, program=scalar)
+            begin = unroll(scan.begin) if isinstance(scan.begin, ArrayProgram) else None
+            scan = attrs.evolve(scan, program=scalar, begin=begin)
         known = dict(zip(argnums, tangents, strict=True))
         moved = self._whole([known.get(i) for i in range(len(primals))])
         primals = self._whole(primals)
@@ -89,6 +90,9 @@ class Rules:
     def _whole(self, arrays: Sequence[Maybe]) -> list[Maybe]:
         """Arrays of the leaves with their imaginary parts; of those that nothing reads they are not made."""
         return [_complex(x) if i in self.real and x is not None else x for i, x in enumerate(arrays)]
+
+    def _has_adjoint(self, program: ArrayProgram) -> bool:
+        return self.scan.begin is None and differentiates(program)
 
     def _by_arrays(
         self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int

@@ -146,7 +146,7 @@ def launch_of(
 
 def numbers(spec: Spec) -> bytes:
     """The numbers that its programs hold, which a kernel reads when it is launched."""
-    programs = spec.programs(spec.computed) if isinstance(spec, KernelSpec) else (spec.program,)
+    programs = spec.programs(spec.computed) if isinstance(spec, KernelSpec) else spec.all_programs
     return b"".join(map(table, programs))
 
 
