@@ -14,8 +14,8 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
 from monoscan.lowering.plan.problem import Options, with_last_state
-from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
@@ -100,7 +100,7 @@ class Fusion:
         return [*(timed[i] for i in kernel.leaves), *fixed, *held, *(first[i] for i in kernel.states if first)]
 
     def _planned(self) -> Fused | str:
-        over, asked, types = self.over, self.asked, self.over.types
+        over, asked = self.over, self.asked
         unfit = self._unfit()
         if unfit is not None:
             return unfit

@@ -81,7 +81,8 @@ class Adjoint:
 
     It yields a cotangent for each of `gradients` among the leaves of the elements, for each
     of `captured` step by step, and (where `seeded`) for the leaves `live` of ``init``,
-    without the scan axis.
+    without the scan axis. Of wide elements those of `captured` come last, summed over all
+    steps, without the scan axis.
 
     Args:
         program: The step.
@@ -144,7 +145,18 @@ class Adjoint:
     def outputs(self) -> tuple[Leaf, ...]:
         """The leaves of all that has a scan axis."""
         elements = tuple(Leaf(self.stored[i], self.program.elements[i].shape) for i in self.gradients)
-        return elements + tuple(self.program.captures[i] for i in self.captured)
+        return elements if self.totals else elements + tuple(self.program.captures[i] for i in self.captured)
+
+    @property
+    def totals(self) -> tuple[Leaf, ...]:
+        """The leaves of captured arrays whose cotangents are summed over all steps: those of wide elements."""
+        wide = isinstance(self.program, ArrayProgram)
+        return tuple(self.program.captures[i] for i in self.captured) if wide else ()
+
+    @property
+    def last(self) -> tuple[Leaf, ...]:
+        """The leaves of what has no scan axis."""
+        return tuple(self.program.outputs[i] for i in self.live if self.seeded) + self.totals
 
     def unpack(self, arrays: Arrays) -> Operands:
         """The arrays by name."""
@@ -228,7 +240,7 @@ def vjp(
     starts = tuple(i for i in live if first + i in wanted) if init else ()
     if not live or not (gradients or captured or starts):
         return result
-    start = None if scan.begin is None else started(scan.begin, live, gradients, captured)
+    start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
     lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)
     states, shifted = _states(ran, lefts, rescan)
     lead = aligned.full_lead(primals, ran.rank)
@@ -248,7 +260,7 @@ def vjp(
         inclusive=scan.inclusive,
         shifted=shifted,
         reverse=scan.reverse,
-        begin=scan.begin,
+        begin=scan.begun,
     )
     operands = Operands(
         rights=[elements[i] for i in rights],
@@ -259,9 +271,11 @@ def vjp(
         init=[init[i] for i in lefts] if init else [],
     )
     found = backward(adjoint, operands.flat, ran.axis, ran.rank)
-    targets = [*gradients, *(len(elements) + i for i in captured), *(first + i for i in live if init)]
-    for target, d in zip(targets, found, strict=True):
-        result[target] = _fit(mx.expand_dims(d, ran.axis) if target >= first else d, primals[target], ran.rank)
+    held, starts = [len(elements) + i for i in captured], tuple(first + i for i in live if init)
+    targets = [*gradients, *starts, *held] if adjoint.totals else [*gradients, *held, *starts]
+    for number, (target, d) in enumerate(zip(targets, found, strict=True)):
+        d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) else d
+        result[target] = _fit(d, primals[target], ran.rank)
     return result
 
 

@@ -84,7 +84,7 @@ def dual(scan: AlignedScan, given: frozenset[int]) -> Dual | None:
             scan,
             program=dual_step(scan.scalar, moved, state),
             combine=None if scan.combine is None else dual_step(scan.combine, (elements, elements, captures), elements),
-            begin=None if scan.begin is None else dual_step(scan.begin, ((), elements, captures), state),
+            begin=None if scan.begun is None else dual_step(scan.begun, ((), elements, captures), state),
             emit=tuple(k + state.index(i) for i in wanted),
             results=tuple(scan.results[scan.shown.index(i)] for i in wanted if i in scan.shown),
             identity=None if scan.identity is None else scan.identity + zeros,

@@ -4,7 +4,7 @@
 // operands of a step and the cotangents of what it yields to those of its left operand, in the place of the former, and
 // the gradients; and lists of leaves: `rights`, `lefts`, `weights` and `captured_arrays`, what it reads; `ends` and
 // `states_before`, where it starts and what was before the first element; `out`, the gradients, and `copied`, those of
-// the first element, which is the state itself.
+// the first element, which is the state itself; `totals`, the sums over all steps of those of captured arrays.
 #pragma once
 #include "event_lists.h"
 #include "subnormals.h"
@@ -18,15 +18,21 @@ template <class Operation> static void row(const piece& p, ms_int j) {
   ms_int at = reverse ? 0 : n - 1;
   for (ms_int t = n; t-- > 0; at -= down) {
     if (inclusive || t + 1 < n) weights::add(p, at + late, j, memory);
-    if (t == 0 && !seeded) return copied::give(p, at, j, memory);
+    if (t == 0 && !seeded) {
+      copied::give(p, at, j, memory);
+      break;
+    }
     rights::take(p, at, j, memory);
     if (t > 0 || !shifted) lefts::take(p, at - before, j, memory);
     else states_before::take_init(p, j, memory);
     Operation::combine(memory);
     out::give(p, at, j, memory);
   }
-  if (!inclusive) weights::add(p, at + late, j, memory);
-  ends::give_carry(p, j, memory);
+  if constexpr (seeded) {
+    if (!inclusive) weights::add(p, at + late, j, memory);
+    ends::give_carry(p, j, memory);
+  }
+  totals::give_carry(p, j, memory);
 }
 void span(const piece& p, bool) {
   each_row(p, [&](ms_int j) { row<operation>(p, j); });

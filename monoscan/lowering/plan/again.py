@@ -42,13 +42,13 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
     if scan.action:
         return _of_act(spec, scan, known)
     ordinary = spec.ordinary and _for_all(scan, spec.ordinary)
-    return held_to(attrs.evolve(spec, combine=scan.scalar, begin=scan.begin, ordinary=ordinary, **known))
+    return held_to(attrs.evolve(spec, combine=scan.scalar, begin=scan.begun, ordinary=ordinary, **known))
 
 
 def _of_act(spec: KernelSpec, scan: AlignedScan, known: dict[str, Any]) -> KernelSpec:
     """The kernel of another act: regrouped where the first is."""
     ordered = attrs.evolve(
-        spec, combine=scan.scalar, begin=scan.begin, held=None, last=None, action=True, ordinary=(), **known
+        spec, combine=scan.scalar, begin=scan.begun, held=None, last=None, action=True, ordinary=(), **known
     )
     found = None if spec.action else regrouped(ordered, scan, spec.ordinary)
     if found is not None:

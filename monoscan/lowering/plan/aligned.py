@@ -254,7 +254,9 @@ def _run_wide_act(scan: AlignedScan, program: ArrayProgram, arrays: Arrays, axis
     rows = zip(elements, program.elements, strict=True)
     xs = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in rows]
     n = full_lead(elements, rank)[axis]
-    xs = [mx.broadcast_to(x, (*x.shape[:axis], n, *x.shape[axis + 1 :])) for x in (flip(xs, axis) if scan.reverse else xs)]
+    xs = [
+        mx.broadcast_to(x, (*x.shape[:axis], n, *x.shape[axis + 1 :])) for x in (flip(xs, axis) if scan.reverse else xs)
+    ]
 
     def act(state: Leaves, xs: Leaves) -> Leaves:
         return states(scan, evaluate_arrays(program, [*state, *xs, *captures]), leads)

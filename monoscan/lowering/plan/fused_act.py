@@ -12,7 +12,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
-from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, Lowered, columns_of, element_dtype, reading_real, restricted
+from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, columns_of, element_dtype, reading_real, restricted
 from monoscan.lowering.plan.loops import candidates, fastest, quick_to_build, rolled
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.program.array_derivative import has_rules
@@ -44,7 +44,9 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
     if not scans:
         untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
         return f"not traceable: {untraced.reason}"
-    kernels = tuple(_kernel(problem, acts, scans, emit, vector_bytes, flush) for emit in _alike(problem, acts, scans[0]))
+    kernels = tuple(
+        _kernel(problem, acts, scans, emit, vector_bytes, flush) for emit in _alike(problem, acts, scans[0])
+    )
     missing = next(filter(None, (unsupported(kernel.spec) for kernel in kernels)), None)
     return missing or reading_real(problem, kernels)
 
@@ -183,7 +185,9 @@ def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
     return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 
 
-def _on_leaves(program: Lowered, states: tuple[int, ...], leaves: tuple[int, ...]) -> Lowered:
+def _on_leaves(
+    program: Program | ArrayProgram, states: tuple[int, ...], leaves: tuple[int, ...]
+) -> Program | ArrayProgram:
     """A step, or what begins a state, on some leaves of states and elements."""
     first = program.arity + program.rights
     kept = [

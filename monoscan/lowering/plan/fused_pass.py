@@ -37,7 +37,14 @@ class Arrays:
 
 
 def fused_pass(
-    scans: Sequence[AlignedScan], arrays: Arrays, lead: Shape, axis: int, *, options: Options, vector_bytes: int, flush: bool
+    scans: Sequence[AlignedScan],
+    arrays: Arrays,
+    lead: Shape,
+    axis: int,
+    *,
+    options: Options,
+    vector_bytes: int,
+    flush: bool,
 ) -> Fused | str:
     """The kernel, or why there is none.
 

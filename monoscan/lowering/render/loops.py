@@ -61,13 +61,14 @@ class Loops:
         for value in self.groups.constants:
             self.memory.hold(value)
 
-    def text(self, carried: Sequence[int], more: str, name: str = "operation") -> str:
+    def text(self, carried: Sequence[int], more: str, name: str = "operation", sums: Sequence[int] = ()) -> str:
         """A struct with the loops.
 
         Args:
             carried: The arrays that the results become, in order: operands, or others.
             more: Its further members.
             name: What it is called.
+            sums: Those of the arrays that results are added to; zero before all steps.
         """
         for number, group in enumerate(self._held_groups()):
             if number == self.groups.before:
@@ -75,7 +76,9 @@ class Loops:
             self._write(group)
         if self.groups.before == len(self.groups.loops):
             self.before, self.lines = self.lines, []
-        self._carry(carried)
+        self._carry(carried, sums)
+        rooms = [self.memory.rooms[value] for value in sums]
+        self.before += [f"__builtin_memset(memory + {room.offset}, 0, {room.bytes});" for room in rooms]
         types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
         before = "".join(f"    {line}\n" for line in self._constants())
         lines = "\n".join(f"    {line}" for line in [*self._pointers(self.lines), *self.lines])
@@ -300,7 +303,7 @@ struct {name} {{
             body = [f"put<{to.kind}>({attrs.evolve(to, first=start).at(index.names)}, {text});"]
             self._loop(sizes, body)
 
-    def _carry(self, carried: Sequence[int]) -> None:
+    def _carry(self, carried: Sequence[int], sums: Sequence[int]) -> None:
         """The results become operands of the next step: first those that are parts of what is overwritten."""
         moves = list(zip(self.program.results, self.program.outputs, carried, strict=True))
         moves = [m for m in moves if not (m[0].value == m[2] and is_whole(m[0], m[1].shape, m[1].shape))]
@@ -317,6 +320,7 @@ struct {name} {{
             index = self._index(sizes)
             text = index.load(source) if source is not None else self.memory.literal(view)
             to = self._own(target)
+            text = f"{index.load(to)} + {text}" if target in sums else text
             self._loop(sizes, [f"put<{to.kind}>({to.at(index.names)}, {text});"])
 
 

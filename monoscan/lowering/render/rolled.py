@@ -92,9 +92,7 @@ class _Rolled:
             "in": [(i, spec.elements[i], arity + i) for i in spec.read],
             "out": [(n, dtype, leaf) for n, (leaf, dtype) in outputs],
             "neutral": [(n, dtype, neutral[leaf]) for n, (leaf, dtype) in outputs if neutral],
-            "captured_arrays": [
-                (rights + n, dtype, arity + rights + n) for n, dtype in enumerate(spec.capture_dtypes)
-            ],
+            "captured_arrays": [(rights + n, dtype, arity + rights + n) for n, dtype in enumerate(spec.capture_dtypes)],
             "state": [(i, spec.state[i].dtype, i) for i in spec.carried],
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}

@@ -149,7 +149,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     elements = [adjoint.program.elements[i].shape for i in adjoint.rights] + [state[i].shape for i in given_states]
     events = [*elements, *(c.shape for c in captures), *(state[i].shape for i in inits)]
     outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
-    carries = [(dtypes.by_name(state[i].dtype), state[i].shape) for i in adjoint.live] if adjoint.seeded else []
+    carries = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.last]
     return build.load().Launch(
         "monoscan_adjoint",
         schedule=kernel.schedule,
