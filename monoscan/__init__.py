@@ -24,7 +24,9 @@ from monoscan.scan.api import fold as fold
 from monoscan.scan.api import linear_recurrence as linear_recurrence
 from monoscan.scan.api import scan as scan
 from monoscan.scan.associative import associative_scan as associative_scan
+from monoscan.scan.chunks import chunks as chunks
 from monoscan.scan.loop import loop as loop
+from monoscan.scan.stream import Stream as Stream
 from monoscan.scan.window import window as window
 
 __version__ = "0.1.0"

@@ -21,7 +21,13 @@ class Fixed:
 @final
 @attrs.frozen
 class Position:
-    """The index in the sequence, an int32; `position` is the one there is."""
+    """The index in the sequence, an int32; `position` is the one that counts from 0.
+
+    Args:
+        start: The index of the first position.
+    """
+
+    start: int = 0
 
 
 position = Position()

@@ -49,7 +49,7 @@ class Inputs:
             return self.layout.align(x, i)
         if self.kinds[i] == POSITION:
             lead = (1,) * axis + (self.layout.length,) + (1,) * (rank - axis)
-            return mx.arange(self.layout.length, dtype=mx.int32).reshape(lead)
+            return mx.arange(x.start, x.start + self.layout.length, dtype=mx.int32).reshape(lead)
         return mx.expand_dims(self.without_time(x, i), axis)
 
     def without_time(self, x: mx.array, i: int) -> mx.array:
