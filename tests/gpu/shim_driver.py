@@ -59,16 +59,21 @@ class Shim:
     def __call__(
         self, spec: GpuSpec, arrays: Sequence[mx.array], outputs: Sequence[Output], groups: int
     ) -> list[mx.array]:
+        inputs = [as_numpy(x) for x in arrays]
+        if spec.body is Body.LOOK_BACK:
+            inputs.insert(1, np.zeros(groups + 1, np.uint32))
+        made = [np.full(y.shape, poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]
+        self.run(spec, inputs, made, groups)
+        return [as_array(y, output.dtype) for y, output in zip(made, outputs, strict=True)]
+
+    def run(self, spec: GpuSpec, inputs: Sequence[Any], made: Sequence[Any], groups: int) -> None:
+        """The same on arrays of NumPy, flags among the inputs; what is made is there before."""
         source = text(spec)
         self.started.append(spec)
         if self.faulty is not None:
             self.replaced |= self.faulty[0] in source
             source = source.replace(*self.faulty)
-        inputs = [as_numpy(x) for x in arrays]
-        if spec.body is Body.LOOK_BACK:
-            inputs.insert(1, np.zeros(groups + 1, np.uint32))
-        made = [np.full(y.shape, poison(y.dtype), NUMPY.get(y.dtype, y.dtype)) for y in outputs]
-        written = [np.zeros(y.shape, np.uint8) for y in outputs]
+        written = [np.zeros(y.shape, np.uint8) for y in made]
         every = [*inputs, *made]
         pointers = (ctypes.c_void_p * len(every))(*(x.ctypes.data for x in every))
         counts = (ctypes.c_longlong * len(every))(*(x.size for x in every))
@@ -83,7 +88,6 @@ class Shim:
             raise Fault(failed.decode())
         if not all(w.all() for w in written):
             raise Fault("an output that nobody wrote")
-        return [as_array(y, output.dtype) for y, output in zip(made, outputs, strict=True)]
 
 
 def text(spec: GpuSpec) -> str:

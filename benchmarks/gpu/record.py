@@ -1,0 +1,153 @@
+"""What a scan would launch on an NVIDIA GPU, recorded on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from attrs import define, field, frozen
+
+import monoscan as ms
+from benchmarks.gpu.carried.package import Buffer
+from monoscan import dtypes, tree
+from monoscan.lowering.plan.gpu import GpuKernel, launches
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec
+from monoscan.lowering.targets.gpu.launch import Output, forward, grid
+from monoscan.lowering.targets.graph import aligned_arrays
+from monoscan.lowering.targets.kernels import arrays_of
+from monoscan.lowering.trace.reads.captures import Captures, capture
+
+
+@frozen
+class Recorded:
+    """A launch.
+
+    Args:
+        spec: The kernel.
+        grid: The groups along two axes.
+        arguments: The numbers of the buffers.
+    """
+
+    spec: GpuSpec
+    grid: tuple[int, int]
+    arguments: tuple[int, ...]
+
+
+@define
+class Recorder:
+    """Starts nothing, and notes what it was to start; a ``Start``.
+
+    Args:
+        buffers: The memory, as it is met.
+        launches: The launches, in order.
+        held: For each buffer its array: what it starts with, or what stands for it.
+    """
+
+    buffers: list[Buffer] = field(factory=list)
+    launches: list[Recorded] = field(factory=list)
+    held: list[mx.array | None] = field(factory=list)
+
+    def __call__(
+        self, spec: GpuSpec, arrays: Sequence[mx.array], outputs: Sequence[Output], groups: int
+    ) -> list[mx.array]:
+        given = [self._new("sizes", arrays[0]), *(self.number(x) for x in arrays[1:])]
+        if spec.body is Body.LOOK_BACK:
+            self.buffers.append(Buffer("flags", [groups + 1], "uint32"))
+            self.held.append(None)
+            given.insert(1, len(self.buffers) - 1)
+        made = [mx.zeros(y.shape, dtypes.by_name(y.dtype)) for y in outputs]
+        given += [self._new("scratch", x) for x in made]
+        self.launches.append(Recorded(spec, grid(groups), tuple(given)))
+        return made
+
+    def number(self, x: mx.array) -> int:
+        """The number of an array's buffer; a new one is an input."""
+        found = next((number for number, other in enumerate(self.held) if other is x), None)
+        return self._new("input", x) if found is None else found
+
+    def _new(self, role: str, x: mx.array) -> int:
+        self.buffers.append(Buffer(role, list(x.shape), dtypes.name_of(x.dtype)))
+        self.held.append(x)
+        return len(self.buffers) - 1
+
+
+@frozen
+class Found:
+    """What was recorded of a scan.
+
+    Args:
+        buffers: The memory.
+        held: The arrays of inputs and sizes, by buffer.
+        launches: The launches, in order.
+        outputs: For each result, then for each carry, its buffer.
+        in_order: Whether elements are combined from first to last, so that bits are those of the CPU.
+    """
+
+    buffers: list[Buffer]
+    held: list[mx.array | None]
+    launches: list[Recorded]
+    outputs: list[int]
+    in_order: bool
+
+
+def record(operator: ms.Semigroup, elems: Any, axis: int, **options: Any) -> Found:
+    """Records a scan by kernels for CUDA.
+
+    Args:
+        operator: The operator.
+        elems: The elements; those that nobody looks at are not evaluated.
+        axis: The scan axis.
+        options: As for ``scan``.
+    """
+    plan = ms.explain(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
+    init = None if options.get("init") is None else tree.flatten(options["init"])[0]
+    recorder = Recorder()
+    results, carries = _record(recorder, plan, capture(operator), tree.flatten(elems)[0], init)
+    outputs = [recorder.number(x) for x in (*results, *carries)]
+    for number in outputs:
+        recorder.buffers[number] = Buffer("output", recorder.buffers[number].shape, recorder.buffers[number].dtype)
+    whole = all(launch.spec.run >= plan.problem.layout.length for launch in recorder.launches)
+    return Found(recorder.buffers, recorder.held, recorder.launches, outputs, whole)
+
+
+def _record(
+    recorder: Recorder, plan: Plan, captures: Captures, leaves: Sequence[mx.array], init: Sequence[mx.array] | None
+) -> tuple[list[mx.array], list[mx.array]]:
+    """The results and the carries of a plan, of parts one after another."""
+    results: list[mx.array] = []
+    carries: list[mx.array] = []
+    start = 0
+    for part, operator in zip(plan.parts, captures.root.parts if plan.parts else (), strict=True):
+        stop = start + tree.count(part.problem.structure)
+        own = None if init is None else init[start:stop]
+        found = _record(recorder, part, capture(operator), leaves[start:stop], own)
+        results += found[0]
+        carries += found[1]
+        start = stop
+    if plan.parts:
+        return results, carries
+    return _of_kernels(recorder, plan, aligned_arrays(plan.problem, leaves, captures, init))
+
+
+def _of_kernels(recorder: Recorder, plan: Plan, arrays: list[mx.array]) -> tuple[list[mx.array], list[mx.array]]:
+    layout = plan.problem.layout
+    results: dict[int, mx.array] = {}
+    carries: dict[int, mx.array] = {}
+    for kernel in plan.kernels:
+        assert isinstance(kernel, GpuKernel)
+        given = [arrays[i] for i in arrays_of(plan.problem, kernel)]
+        for_cuda = partial(launches, target="cuda")
+        made = forward(recorder, for_cuda, kernel.spec, kernel.scan, given, layout.axis, layout.rank + 1)
+        results |= zip(kernel.shown, made, strict=False)
+        ends = zip(kernel.states, made[len(kernel.shown) :], strict=False)
+        carries |= {leaf: end for leaf, end in ends if leaf in kernel.emit}
+    return [results[leaf] for leaf in sorted(results)], [carries[leaf] for leaf in sorted(carries)]
+
+
+def as_numpy(x: mx.array) -> np.ndarray:
+    """An array as it lies in memory; bfloat16 as bits."""
+    return np.array(x.view(mx.uint16) if x.dtype == mx.bfloat16 else x)
