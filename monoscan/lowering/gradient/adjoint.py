@@ -231,7 +231,7 @@ def vjp(
     """
     scan, primals = ran.scan, ran.arrays
     elements, captures, init = scan.unpack(primals)
-    live = live_leaves(scan.program, _reached(scan, cotangents))
+    live = live_leaves(scan.program, reached_leaves(scan, cotangents))
     result: list[mx.array | None] = [None] * len(primals)
     wanted = set(range(len(primals)) if asked is None else asked)
     first = len(elements) + len(captures)
@@ -245,7 +245,7 @@ def vjp(
     states, shifted = _states(ran, lefts, rescan)
     lead = aligned.full_lead(primals, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
-    weights = {i: _placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
     adjoint = Adjoint(
         program=scan.program,
@@ -267,7 +267,7 @@ def vjp(
         lefts=states,
         weights=list(weights.values()),
         captures=captures,
-        ends=_ends(ran, live, cotangents, lead),
+        ends=ends(ran, live, cotangents, lead),
         init=[init[i] for i in lefts] if init else [],
     )
     found = backward(adjoint, operands.flat, ran.axis, ran.rank)
@@ -279,7 +279,7 @@ def vjp(
     return result
 
 
-def _reached(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
+def reached_leaves(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
     """The leaves of which an output has a cotangent."""
     names = list(scan.shown) + (list(range(len(scan.state))) if scan.want_carry else [])
     found = {leaf for leaf, w in zip(names, cotangents, strict=True) if w is not None}
@@ -291,7 +291,7 @@ def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
     return shapeless.sum_to(d, like, rank).astype(like.dtype)
 
 
-def _placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
+def placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
     """The cotangent of a result that is the same along some axes: it counts once, so at their first position."""
     widths = [(0, full - size) for size, full in zip(cotangent.shape, lead, strict=False)]
     if not any(after for _, after in widths):
@@ -307,7 +307,7 @@ def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, b
     scan = ran.scan
     if not lefts:
         return [], True
-    exact = [_shown_as(scan, i) for i in lefts]
+    exact = [shown_exactly(scan, i) for i in lefts]
     known = [ran.outputs[i] for i in exact if i is not None]
     if len(known) == len(lefts):
         return known, scan.inclusive
@@ -324,7 +324,7 @@ def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, b
     return rescan(again, ran.arrays, ran.axis, ran.rank), True
 
 
-def _shown_as(scan: AlignedScan, leaf: int) -> int | None:
+def shown_exactly(scan: AlignedScan, leaf: int) -> int | None:
     """The output that holds a leaf of the state unrounded: its own, or one of the same values at every step.
 
     Where the first element is the first state, equal results of later steps do not make two leaves equal.
@@ -341,7 +341,7 @@ def general(strategy: str) -> str:
     return strategy if strategy in ("sequential", "hillis_steele") else "brent_kung"
 
 
-def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[int, ...]) -> Leaves:
+def ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[int, ...]) -> Leaves:
     """The cotangents of the carry: where the walk back starts."""
     scan, axis = ran.scan, ran.axis
     first = len(scan.shown)
@@ -352,7 +352,7 @@ def _ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[i
         w = cotangents[first + leaf] if scan.want_carry and leaf in scan.emit else None
         if w is not None:
             end = mx.expand_dims(w, axis).astype(dtype)
-            ends.append(_placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
+            ends.append(placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
         else:
             ends.append(mx.zeros((*one, *event), dtype))
     return ends

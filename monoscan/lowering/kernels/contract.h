@@ -4,8 +4,8 @@
 //
 // A launch walks the index space (outer..., t, inner). Every array is described by a
 // pointer to its first element and by strides, all counted in items of its own dtype;
-// stride 0 broadcasts. A leaf with an event shape has `lanes` items an element, `lane`
-// apart from one another.
+// stride 0 broadcasts, and of an output says that it holds the sum along that axis. A leaf
+// with an event shape has `lanes` items an element, `lane` apart from one another.
 //
 // What the bridge promises: `n`, `inner` and every outer_shape are at least 1, and
 // outer_shape holds no 1; the inner stride is 0 or `lanes` (0 when inner is 1), for every

@@ -201,3 +201,4 @@ void unpack_lines(const piece& p, ms_int at, ms_int count, u8* const* y) {
 #include "tasks.h"
 #include "window_tasks.h"
 #include "back_tasks.h"
+#include "summed_tasks.h"

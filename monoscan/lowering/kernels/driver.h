@@ -112,3 +112,6 @@ void pull(const piece& p, ms_int first, ms_int last);
 void push(const piece& p, ms_int first, ms_int last);
 void schedule_back(const ms_launch* g, struct ms_schedule* s);
 void run_back(const ms_launch* g, ms_int task);
+// The tasks of an adjoint that sums what columns, steps and rows share: `facts.out` lists these sums.
+void schedule_summed(const ms_launch* g, struct ms_schedule* s);
+void run_summed(const ms_launch* g, ms_int phase, ms_int task);

@@ -21,7 +21,7 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Program
 from monoscan.lowering.program.unroll import unroll
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import build, recomputed
 from monoscan.lowering.targets.cpu.backward import backward, differentiates
 
 Maybe = TypeVar("Maybe", mx.array, mx.array | None)
@@ -63,8 +63,11 @@ class Rules:
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
         ran = Ran(self.scan, whole, outputs, axis, rank)
-        found = transforms.vjp(ran, known, backward, self.rescan, argnums)
-        return [found[i][..., 0] if i in self.real else found[i] for i in argnums]
+        found = recomputed.vjp(ran, known, argnums)
+        if found is None:
+            found = list[mx.array | None](transforms.vjp(ran, known, backward, self.rescan, argnums))
+        taken = [mx.zeros_like(whole[i]) if (d := found[i]) is None else d for i in argnums]
+        return [d[..., 0] if i in self.real else d for i, d in zip(argnums, taken, strict=True)]
 
     def jvp(
         self, primals: Sequence[mx.array], tangents: Sequence[mx.array], argnums: Sequence[int], *, axis: int, rank: int

@@ -92,8 +92,10 @@ struct Config {
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
-  std::vector<int> donors;            // one per output; -1: none
-  std::vector<ms_int> numbers;        // the table that the kernel reads, 8 bytes an entry
+  std::vector<int> donors;      // one per output; -1: none
+  std::vector<int> likes;       // one per output: the input whose batch axes it has, summed over the others; -1: all
+  int mapped = 0;               // batch axes that vmap put in front: every output has them in full
+  std::vector<ms_int> numbers;  // the table that the kernel reads, 8 bytes an entry
   std::vector<std::string> identity;  // the bytes of one element, one per carry; none if there is no identity
   std::shared_ptr<Rules> rules;
 
@@ -104,6 +106,7 @@ struct Config {
       batched_ = std::make_shared<Config>(*this);
       batched_->axis += 1;
       batched_->rank += 1;
+      batched_->mapped += 1;
       batched_->mutex_ = std::make_shared<std::mutex>();
     }
     return batched_;
@@ -112,7 +115,7 @@ struct Config {
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
            elements == other.elements && captures == other.captures && inits == other.inits && window == other.window &&
-           numbers == other.numbers && rules == other.rules;
+           numbers == other.numbers && likes == other.likes && rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.
@@ -138,12 +141,21 @@ struct Config {
     return shape;
   }
 
-  std::vector<mx::Shape> output_shapes(const mx::Shape& batch) const {
+  // The batch axes of an output.
+  mx::Shape output_batch(size_t o, const mx::Shape& batch, const Arrays& inputs) const {
+    if (likes[o] < 0) return batch;
+    const mx::Shape& like = inputs[likes[o]].shape();
+    mx::Shape own(batch.begin(), batch.begin() + mapped);
+    own.insert(own.end(), like.begin() + mapped, like.begin() + rank);
+    return own;
+  }
+
+  std::vector<mx::Shape> output_shapes(const mx::Shape& batch, const Arrays& inputs) const {
     std::vector<mx::Shape> shapes;
     shapes.reserve(outputs.size() + carries.size());
-    for (const Leaf& leaf : outputs) {
-      shapes.push_back(batch);
-      shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      shapes.push_back(output_batch(o, batch, inputs));
+      shapes.back().insert(shapes.back().end(), outputs[o].event.begin(), outputs[o].event.end());
     }
     for (const Leaf& leaf : carries) {
       shapes.push_back(batch);

@@ -42,8 +42,14 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 class Geometry {
  public:
   // The first `elements` inputs have the scan axis, the others do not. `inner` gets as many `columns` at most, 0: any.
-  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns)
-      : sizes_(std::move(sizes)), axis_(axis), rank_(static_cast<int>(sizes_.size())), columns_(columns) {
+  // `sums`: the batch axes of outputs that have not all of them.
+  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
+           std::vector<mx::Shape> sums)
+      : sizes_(std::move(sizes)),
+        axis_(axis),
+        rank_(static_cast<int>(sizes_.size())),
+        columns_(columns),
+        sums_(std::move(sums)) {
     operands_.reserve(2 * inputs.size() + 4);
     for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
     order_ = best_order();
@@ -59,6 +65,10 @@ class Geometry {
   // Strides, one per batch axis, of a dense array in the chosen order.
   Steps dense(ms_int lanes, bool along) const {
     return dense(lanes, [&](int d) { return along || d != axis_; });
+  }
+  // The same of an array that has these batch axes alone.
+  Steps dense(ms_int lanes, const mx::Shape& own) const {
+    return dense(lanes, [&](int d) { return own[d] != 1; });
   }
 
   const Operand& input(size_t i) const { return operands_[i]; }
@@ -230,6 +240,7 @@ class Geometry {
   bool collapses(int a, int b) const {
     auto joined = [&](const Steps& steps) { return steps[a] == steps[b] * sizes_[b]; };
     return joined(dense(1, true)) && joined(dense(1, false)) &&
+           std::all_of(sums_.begin(), sums_.end(), [&](const mx::Shape& own) { return joined(dense(1, own)); }) &&
            std::all_of(operands_.begin(), operands_.end(), [&](const Operand& o) { return joined(o.steps); });
   }
 
@@ -243,6 +254,7 @@ class Geometry {
   int axis_;
   int rank_;
   ms_int columns_;
+  std::vector<mx::Shape> sums_;
   std::vector<Operand> operands_;
   Dims order_;
   Dims inner_;

@@ -26,7 +26,8 @@ class Launch {
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
          int inits, bool whole, int columns, int window, const std::vector<std::vector<int>>& events,
          const std::vector<LeafSpec>& outputs, const std::vector<LeafSpec>& carries, std::vector<int> donors,
-         const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
+         std::vector<int> likes, const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules,
+         std::string label)
       : config_(std::make_shared<Config>()) {
     graveyard().clear();
     Config& c = *config_;
@@ -46,6 +47,7 @@ class Launch {
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
     c.donors = donors.empty() ? std::vector<int>(c.outputs.size(), -1) : std::move(donors);
+    c.likes = likes.empty() ? std::vector<int>(c.outputs.size(), -1) : std::move(likes);
     c.numbers.resize(numbers.size() / sizeof(ms_int));
     std::copy_n(numbers.c_str(), numbers.size(), reinterpret_cast<char*>(c.numbers.data()));
     for (const nb::bytes& one : identity) c.identity.emplace_back(one.c_str(), one.size());
@@ -87,6 +89,10 @@ class Launch {
     if (!c.identity.empty() && c.identity.size() != c.carries.size()) throw c.fail("needs an identity for each carry");
     if (c.inits > 0 && static_cast<size_t>(c.inits) < c.carries.size()) throw c.fail("needs an init for each carry");
     if (c.donors.size() != c.outputs.size()) throw c.fail("needs one donor (or -1) for each output");
+    if (c.likes.size() != c.outputs.size()) throw c.fail("needs one input (or -1) whose axes each output has");
+    for (int like : c.likes) {
+      if (like < -1 || like >= c.elements + c.captures) throw c.fail("sums outputs to elements and captures only");
+    }
     for (int donor : c.donors) {
       if (donor < -1 || donor >= c.elements) throw c.fail("can take the buffers of element leaves only");
     }
@@ -140,13 +146,13 @@ NB_MODULE(_monoscan_bridge, m) {
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
       .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, int,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
-                    const std::vector<monoscan::LeafSpec>&, std::vector<int>, const nb::bytes&,
+                    const std::vector<monoscan::LeafSpec>&, std::vector<int>, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
            "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "window"_a = 0, "events"_a, "outputs"_a,
            "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
-           "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none(),
-           "label"_a = "")
+           "likes"_a = std::vector<int>(), "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(),
+           "rules"_a = nb::none(), "label"_a = "")
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())
       .def_prop_ro("name", [](const Launch& l) { return l.config().name; })
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })

@@ -27,7 +27,7 @@ class Scan : public mx::Primitive {
     dtypes.reserve(config->outputs.size() + config->carries.size());
     for (const Leaf& leaf : config->outputs) dtypes.push_back(leaf.dtype);
     for (const Leaf& leaf : config->carries) dtypes.push_back(leaf.dtype);
-    auto shapes = config->output_shapes(config->batch_shape(inputs));
+    auto shapes = config->output_shapes(config->batch_shape(inputs), inputs);
     return mx::array::make_arrays(std::move(shapes), dtypes, std::make_shared<Scan>(stream, config), inputs);
   }
 
@@ -85,7 +85,7 @@ class Scan : public mx::Primitive {
   }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override {
-    return config_->output_shapes(config_->batch_shape(inputs));
+    return config_->output_shapes(config_->batch_shape(inputs), inputs);
   }
 
   bool is_equivalent(const mx::Primitive& other) const override {

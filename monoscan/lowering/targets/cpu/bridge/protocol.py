@@ -59,6 +59,7 @@ class Bridge(Protocol):
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
         donors: Sequence[int] = (),
+        likes: Sequence[int] = (),
         numbers: bytes = b"",
         identity: Sequence[bytes] = (),
         rules: object = None,
@@ -83,6 +84,7 @@ class Bridge(Protocol):
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
             donors: For each output the input whose buffer it may take, or -1.
+            likes: For each output the input whose batch axes it has, with the sum over the others; or -1, for all axes.
             numbers: The table of numbers that the kernel reads.
             identity: The bytes of the identity's leaf of each carry, for an empty axis without
                 init; none if there is no identity.

@@ -20,7 +20,7 @@ class Run {
   Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs,
       const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
-    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns);
+    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns, sums(batch, inputs));
     if (geometry.beyond())
       throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
@@ -70,6 +70,14 @@ class Run {
     }
   }
 
+  std::vector<mx::Shape> sums(const mx::Shape& batch, const Arrays& inputs) const {
+    std::vector<mx::Shape> found;
+    for (size_t o = 0; o < config_->outputs.size(); ++o) {
+      if (config_->likes[o] >= 0) found.push_back(config_->output_batch(o, batch, inputs));
+    }
+    return found;
+  }
+
   ms_array output(const Geometry& geometry, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs, size_t o,
                   bool wanted) {
     mx::array& out = outputs[o];
@@ -78,7 +86,11 @@ class Run {
     Operand operand;
     operand.along = along;
     operand.lanes = product(leaf.event, 0);
-    operand.steps = geometry.dense(operand.lanes, along);
+    if (along && config_->likes[o] >= 0) {
+      operand.steps = geometry.dense(operand.lanes, config_->output_batch(o, batch, inputs));
+    } else {
+      operand.steps = geometry.dense(operand.lanes, along);
+    }
     if (!wanted) {
       unread_.emplace_back(arrays_.size(), out.nbytes());
       return geometry.place(operand);

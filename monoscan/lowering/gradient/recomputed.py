@@ -1,0 +1,188 @@
+"""The adjoint of a fold that makes its states again, and sums what was spread out as it goes.
+
+States are kept at a few steps alone, and made again from there, a stretch at a time, on the way back. So no array holds
+them, and the cotangents of what all steps, columns or rows share (captured and fixed inputs, leaves that are broadcast)
+are summed in the loop: memory is that of inputs and outputs.
+
+Source: Griewank and Walther, *Evaluating Derivatives* (SIAM, 2008), chapter 12; Gu and Dao (2023), section 3.3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.lowering.gradient import adjoint, by_arrays, ruled
+from monoscan.lowering.gradient.adjoint import Cotangents, Ran, live_leaves, started, stepped
+from monoscan.lowering.gradient.transforms import portable
+from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.derivative import differentiable
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.recomputed import Parts, taken_apart
+from monoscan.lowering.strategies.slices import Leaves
+
+
+@attrs.frozen(cache_hash=True)
+class Recomputed:
+    """What a walk computes that makes states again.
+
+    Its arrays are the elements, the cotangents of results, captured arrays, the cotangents of the carry (for all live
+    leaves), and the leaves `states` of the first state where one is given, as of `Operands`. It yields a cotangent for
+    each of `gradients` among the leaves of the elements, for each of `captured`, both of the shapes of these arrays,
+    and (where `seeded`) for the leaves `live` of the first state.
+
+    Args:
+        scan: The scan.
+        live: The leaves of the state whose cotangents are not zero throughout.
+        gradients: The leaves of the elements that get a cotangent.
+        captured: The captured arrays that get one.
+        weights: The leaves of which results have cotangents.
+        stored: The dtype of each leaf of the elements.
+        seeded: Whether a first state is given.
+    """
+
+    scan: AlignedScan
+    live: tuple[int, ...]
+    gradients: tuple[int, ...]
+    captured: tuple[int, ...]
+    weights: tuple[int, ...]
+    stored: tuple[str, ...]
+    seeded: bool
+
+    @property
+    def program(self) -> Program:
+        """The step."""
+        return self.scan.scalar
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """The leaves of the state that are made again: those that derivatives read, and what these need."""
+        read = frozenset[int]().union(*(left for left, _ in self._back.reads))
+        return self.program.carried(read)
+
+    @property
+    def _back(self) -> Program:
+        step = stepped(self.program, self.live, self.gradients, self.captured)
+        assert isinstance(step, Program), "programs of scalars have no other"
+        return step
+
+    @property
+    def parts(self) -> Parts:
+        """The step ahead and back."""
+        return taken_apart(self.program.select(self.states), self._back)
+
+    @property
+    def first(self) -> Parts | None:
+        """The same of the first element, where it begins the state by a program."""
+        if self.scan.begin is None:
+            return None
+        back = started(self.scan.begin, self.live, self.gradients, self.captured)
+        return taken_apart(self.scan.begin.select(self.states), back)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """All that runs."""
+        return tuple(p for each in (self.parts, self.first) if each is not None for p in (each.ahead, each.back))
+
+    @property
+    def outputs(self) -> tuple[Leaf, ...]:
+        """The types of cotangents, as they are computed."""
+        element, captures = self.program.elements, self.program.captures
+        return (*(element[i] for i in self.gradients), *(captures[i] for i in self.captured))
+
+    @property
+    def likes(self) -> list[int]:
+        """For each of them the array whose shape it has."""
+        behind = len(self.stored) + len(self.weights)
+        return [*self.gradients, *(behind + i for i in self.captured)]
+
+
+Run = Callable[[Recomputed, Arrays, int, int], Leaves]
+"""Runs one: ``run(recomputed, arrays, axis, rank)``."""
+
+
+def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Recomputed, Leaves, list[int]] | None:
+    """What is to be computed, its arrays, and which of the scan's arrays each result belongs to; ``None`` for nothing.
+
+    Args:
+        ran: The scan.
+        cotangents: One for each of its outputs, ``None`` where it is known to be zero.
+        asked: Which of the arrays' cotangents are wanted.
+    """
+    scan, wanted = ran.scan, set(asked)
+    elements, captures, init = scan.unpack(ran.arrays)
+    live = live_leaves(scan.program, adjoint.reached_leaves(scan, cotangents))
+    k, first = len(elements), len(elements) + len(captures)
+    gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
+    captured = tuple(i for i in differentiable(scan.program.captures) if k + i in wanted)
+    if not live or not (gradients or captured):
+        return None
+    lead = aligned.full_lead(ran.arrays, ran.rank)
+    given = dict(zip(scan.shown, cotangents, strict=False))
+    weights = {i: adjoint.placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    stored = tuple([dtypes.name_of(x.dtype) for x in elements])
+    found = Recomputed(scan, live, gradients, captured, tuple(weights), stored, bool(init))
+    ends = adjoint.ends(ran, live, cotangents, lead)
+    starts = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
+    targets = [*gradients, *(k + i for i in captured), *(first + i for i in live if init)]
+    return found, [*elements, *weights.values(), *captures, *ends, *starts], targets
+
+
+def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, mapped: int) -> Leaves:
+    """The same by array operations, with this library's rules for its own derivatives.
+
+    Args:
+        walk: What is computed.
+        arrays: Its arrays.
+        axis: The scan axis.
+        rank: The number of batch axes.
+        mapped: How many of them, at the front, ``mx.vmap`` has put there: nothing is summed along these.
+    """
+    lead = aligned.full_lead(arrays, rank)[:mapped]
+    arrays = [mx.broadcast_to(x, lead + x.shape[mapped:]) for x in arrays]
+    program, scan = walk.program, walk.scan
+    sizes = (program.rights, len(walk.weights), len(program.captures), len(walk.live))
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(arrays[start : start + size])
+        start += size
+    elements, weights, captures, ends = groups
+    first: list[mx.array] = []
+    if walk.seeded:
+        known = dict(zip(walk.states, arrays[start:], strict=True))
+        one = (1,) * rank
+        first = [
+            known[i] if i in known else mx.zeros(one + leaf.shape, dtypes.by_name(leaf.dtype))
+            for i, leaf in enumerate(program.outputs)
+        ]
+    whole = attrs.evolve(scan, want_carry=True)
+    inputs = [*elements, *captures, *first]
+    outputs = portable(whole, inputs, axis, rank)
+    given = dict(zip(walk.weights, weights, strict=True))
+    last = dict(zip(walk.live, (x.squeeze(axis) for x in ends), strict=True))
+    cotangents = [given.get(i) for i in scan.shown] if scan.want_results else []
+    cotangents += [last.get(i) for i in range(len(program.outputs))]
+    number = len(elements) + len(captures)
+    asked = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
+    asked += [number + i for i in walk.live] if walk.seeded else []
+
+    def backward(step: adjoint.Adjoint, operands: Arrays, axis: int, rank: int) -> Leaves:
+        return by_arrays.backward(step, operands, axis, rank, ruled.run)
+
+    # Nothing is summed that was not spread out: a first state gets its cotangents in full.
+    full = aligned.full_lead(inputs, rank)
+    spread = [*full[:axis], 1, *full[axis + 1 :]]
+    seeds = [mx.broadcast_to(x, (*spread, *x.shape[rank:])) for x in first]
+    ran = Ran(whole, [*elements, *captures, *seeds], outputs, axis, rank)
+    found = adjoint.vjp(ran, cotangents, backward, portable, asked)
+    names = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
+    results = [mx.zeros_like(ran.arrays[i]) if found[i] is None else found[i] for i in names]
+    if walk.seeded:
+        for i in walk.live:
+            d = found[number + i]
+            results.append(mx.zeros_like(seeds[i]).squeeze(axis) if d is None else d.squeeze(axis))
+    return [x for x in results if x is not None]

@@ -1,0 +1,311 @@
+// The adjoint of a fold as one loop that makes its states again.
+//
+// W columns at a time, all of time: a walk ahead notes the state before each tile of steps, then tile after tile is
+// walked ahead once more from there, into a buffer that caches hold, and back. What columns, steps or rows share gets
+// its cotangents summed here: over lanes by trees, over steps in registers, over blocks of columns in the array itself.
+// The generated text gives `operation`: `step` and `begin`, ahead, leave values for `step_back` and `begin_back`.
+#pragma once
+#include "lane_sums.h"
+#include "pointed.h"
+#include "subnormals.h"
+
+typedef operation::state state;
+typedef operation::element element;
+typedef operation::captures captures;
+typedef operation::cotangents cotangents;
+typedef operation::kept kept;
+typedef operation::gradients gradients;
+typedef operation::totals totals;
+
+// ------------------------------------------------------------------ memory
+INLINE ms_int place_of(const piece& p, ms_int t) { return reverse ? p.g->n - 1 - t : t; }
+
+// Whether a leaf lies as it is read in registers: side by side, or once for all columns.
+template <class L> INLINE bool lies_ready(const ms_array& a) {
+  return a.inner == (is_alike<L> ? 0 : L::lanes) && (L::lanes == 1 || a.lane == 1);
+}
+template <class... L> INLINE bool all_ready([[maybe_unused]] const ms_array* a, arrays<L...>) {
+  return (... && lies_ready<L>(a[L::index]));
+}
+// Of other leaves W elements are brought side by side first, those behind the m-th empty.
+template <class L> NOINLINE void pack(const ms_array& a, const typename L::item* x, int m, typename L::item* b) {
+  for (int i = 0; i < W * L::lanes; ++i)
+    b[i] = i / L::lanes < m ? x[i / L::lanes * a.inner + i % L::lanes * a.lane] : typename L::item();
+}
+template <class L, bool ready, class S>
+INLINE void read_leaf(const ms_array& a, const typename L::item* x, [[maybe_unused]] int m, S& s) {
+  if constexpr (is_pointed<L>) {
+    s.*L::member = {x, ready ? 1 : a.lane};
+  } else if constexpr (is_alike<L>) {
+    if constexpr (ready) L::load_alike(x, s, typename L::each());
+    else L::spread(x, a.lane, s, typename L::each());
+  } else if constexpr (ready) {
+    L::load(x, s);
+  } else {
+    typename L::item b[W * L::lanes];
+    pack<L>(a, x, m, b);
+    L::load(b, s);
+  }
+}
+template <class L> INLINE const typename L::item* input_at(const piece& p, ms_int at, ms_int j) {
+  const ms_array& a = p.g->inputs[L::index];
+  return (const typename L::item*)a.data + p.in[L::index] + at * a.axis + j * a.inner;
+}
+template <class L> INLINE const typename L::item* init_at(const piece& p, ms_int j) {
+  const ms_array& a = p.g->inits[L::index];
+  return (const typename L::item*)a.data + p.init[L::index] + j * a.inner;
+}
+template <bool ready, class S, class... L>
+INLINE void read_inputs([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                        [[maybe_unused]] int m, [[maybe_unused]] S& s, arrays<L...>) {
+  (read_leaf<L, ready>(p.g->inputs[L::index], input_at<L>(p, at, j), m, s), ...);
+}
+template <class S, class... L>
+INLINE void read_inits([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
+                       [[maybe_unused]] S& s, arrays<L...>) {
+  (read_leaf<L, false>(p.g->inits[L::index], init_at<L>(p, j), m, s), ...);
+}
+template <class L, class S, int... k> INLINE void add_lanes(S& to, const S& from, seq<k...>) {
+  ((to.*L::template member<k> = to.*L::template member<k> + from.*L::template member<k>), ...);
+}
+template <class S, class... L> INLINE void add([[maybe_unused]] S& to, [[maybe_unused]] const S& from, arrays<L...>) {
+  (add_lanes<L>(to, from, typename L::each()), ...);
+}
+template <class L> INLINE typename L::item* result_at(const piece& p, ms_int at, ms_int j) {
+  const ms_array& a = p.g->outputs[L::index];
+  return (typename L::item*)a.data + p.out[L::index] + at * a.axis + j * a.inner;
+}
+// Of the rows to come, which lie too far apart for the processor to foresee them.
+template <class L> INLINE void fetch_input(const piece& p, ms_int at, ms_int j) {
+  if constexpr (!is_alike<L>) {
+    const u8* const x = (const u8*)input_at<L>(p, at, j);
+    __builtin_prefetch(x), __builtin_prefetch(x + W * L::lanes * sizeof(typename L::item) - 1);
+  }
+}
+template <class... L>
+INLINE void fetch([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                  arrays<L...>) {
+  (fetch_input<L>(p, at, j), ...);
+}
+template <class... L>
+INLINE void fetch_results([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                          arrays<L...>) {
+  (__builtin_prefetch(result_at<L>(p, at, j), 1), ...);
+  (__builtin_prefetch((const u8*)(result_at<L>(p, at, j) + W * L::lanes) - 1, 1), ...);
+}
+template <bool whole, class L, class S> INLINE void store_to(typename L::item* y, [[maybe_unused]] int m, const S& s) {
+  if (whole || m == W) L::store(y, s);
+  else L::store_part(y, m, s);
+}
+template <bool whole, class S, class... L>
+INLINE void store([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                  [[maybe_unused]] int m, [[maybe_unused]] const S& s, arrays<L...>) {
+  (store_to<whole, L>(result_at<L>(p, at, j), m, s), ...);
+}
+// Added to what other rows have put there.
+template <class L, class S> INLINE void add_to(typename L::item* y, int m, const S& s) {
+  typename L::item b[W * L::lanes];
+  L::store(b, s);
+  for (int i = 0; i < m * L::lanes; ++i) y[i] += b[i];
+}
+template <class S, class... L>
+INLINE void store_added([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
+                        [[maybe_unused]] int m, [[maybe_unused]] const S& s, arrays<L...>) {
+  (add_to<L>(result_at<L>(p, at, j), m, s), ...);
+}
+// Of all columns.
+template <class V> INLINE V first_lanes(V v, int m) {
+  if constexpr (sizeof(V) / W == 4) return bit_cast<V>(bit_cast<i32v>(v) & (iota < m));
+  else return bit_cast<V>(bit_cast<i64v>(v) & (wide_iota < (i64)m));
+}
+template <class L, int k, class S> INLINE auto lane_in(const S& s) { return s.*L::template member<k>; }
+template <bool whole, class L, int from, class S, int... k>
+INLINE void sum_chunk(typename L::item* y, [[maybe_unused]] int m, const S& s, seq<k...>) {
+  typedef decltype(lane_in<L, from>(s)) V;
+  constexpr int count = sizeof...(k), n = power_from(count);
+  V v[n] = {lane_in<L, from + k>(s)...};
+  if constexpr (!whole)
+    for (int i = 0; i < count; ++i) v[i] = first_lanes(v[i], m);
+  const V sums = lane_sums<n>(v);
+  if constexpr (count == W) {
+    store_bits(y + from, load_bits<V>(y + from) + sums);
+  } else {
+    typename L::item b[W];
+    store_bits(b, sums);
+    for (int i = 0; i < count; ++i) y[from + i] += b[i];
+  }
+}
+template <bool whole, class L, int from = 0, class S> INLINE void sum_to(typename L::item* y, int m, const S& s) {
+  constexpr int left = L::lanes - from, count = left < W ? left : W;
+  sum_chunk<whole, L, from>(y, m, s, upto<count>());
+  if constexpr (left > W) sum_to<whole, L, from + W>(y, m, s);
+}
+template <bool whole, class S, class... L>
+INLINE void store_summed([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] int m,
+                         [[maybe_unused]] const S& s, arrays<L...>) {
+  (sum_to<whole, L>(result_at<L>(p, at, 0), m, s), ...);
+}
+
+// The cotangents of the first state.
+template <bool whole, class L, class S> INLINE void give_leaf(const piece& p, ms_int j, int m, const S& s) {
+  const ms_array& a = p.g->carries[L::index];
+  store_to<whole, L>((typename L::item*)a.data + p.carry_out[L::index] + j * a.inner, m, s);
+}
+template <bool whole, class S, class... L> INLINE void give(const piece& p, ms_int j, int m, const S& s, arrays<L...>) {
+  (give_leaf<whole, L>(p, j, m, s), ...);
+}
+
+// ------------------------------------------------------------------ steps
+// Where columns lie otherwise, and at the ends, code is shared and not fast.
+NOINLINE void step_apart(const state& l, const element& x, const captures& k, state& s, kept& v) {
+  operation::step(l, x, k, s, v);
+}
+NOINLINE void step_back_apart(const state* s, const kept& v, const element& x, const captures& k, const cotangents& g,
+                              cotangents& left, gradients& d, totals& c) {
+  operation::step_back(s[0], s[1], v, x, k, g, left, d, c);
+}
+template <class O> NOINLINE void begin(element x, const captures& k, typename O::state& s, kept& v) {
+  O::begin(x, k, s, v);
+}
+template <bool ready>
+INLINE void ahead(const piece& p, ms_int t, ms_int j, int m, const state& l, const captures& k, state& s, kept& v) {
+  element x;
+  read_inputs<ready>(p, place_of(p, t), j, m, x, read_elements());
+  if constexpr (!seeded)
+    if (t == 0) return begin<operation>(x, k, s, v);
+  if constexpr (ready) operation::step(l, x, k, s, v);
+  else step_apart(l, x, k, s, v);
+}
+template <class O>
+NOINLINE void begin_back(state s, kept v, element x, const captures& k, cotangents g, gradients& d, totals& c) {
+  O::begin_back(s, v, x, k, g, d, c);
+}
+template <bool ready>
+INLINE void back(const piece& p, ms_int t, ms_int j, int m, const state* s, const kept& v, const captures& k,
+                 cotangents& g, totals& c) {
+  const ms_int at = place_of(p, t);
+  element x;
+  cotangents w = {}, left = {};
+  gradients d;
+  if (p.stream) read_inputs<ready>(p, at, j, m, w, read_weights());
+  else read_inputs<false>(p, at, j, m, w, read_weights());
+  read_inputs<ready>(p, at, j, m, x, read_elements());
+  add(g, w, read_weights());
+  if (seeded || t > 0) {
+    if constexpr (ready) operation::step_back(s[0], s[1], v, x, k, g, left, d, c);
+    else step_back_apart(s, v, x, k, g, left, d, c);
+  } else {
+    gradients own = {};
+    totals sums = c;
+    if constexpr (!seeded) begin_back<operation>(s[1], v, x, k, g, own, sums);
+    d = own, c = sums;
+  }
+  g = left;
+  store<ready>(p, at, j, m, d, stored());
+  store_added(p, at, j, m, d, added());
+  store_summed<ready>(p, at, m, d, summed());
+}
+
+// ------------------------------------------------------------------ a block of columns
+// What a task keeps: the states before tiles, and those of one tile, with what steps leave for the way back.
+struct tiles_of {
+  ms_int steps, count;
+  state *before, *states;
+  kept* values;
+};
+static constexpr ms_int TILE_BYTES = 3 << 16;
+static constexpr ms_int STEP_BYTES = sizeof(state) + sizeof(kept);
+INLINE ms_int tile_for(ms_int n) {
+  ms_int steps = 16;
+  while (steps < 512 && 2 * steps * STEP_BYTES <= TILE_BYTES) steps *= 2;
+  while (steps * steps < n) steps *= 2;
+  return least(steps, n);
+}
+INLINE ms_int tile_bytes(ms_int n) {
+  const ms_int steps = tile_for(n);
+  return 128 + ((n + steps - 1) / steps + steps + 1) * (ms_int)sizeof(state) + steps * (ms_int)sizeof(kept);
+}
+INLINE tiles_of tiles_in(u8* memory, ms_int n) {
+  tiles_of t;
+  t.steps = tile_for(n), t.count = (n + t.steps - 1) / t.steps;
+  t.before = (state*)(((u64)memory + 127) / 128 * 128);
+  t.states = t.before + t.count, t.values = (kept*)(t.states + t.steps + 1);
+  return t;
+}
+// Steps that are foreseen.
+static constexpr ms_int AHEAD = 8;
+// The first steps of all tiles but the last: where each begins.
+template <bool ready>
+INLINE void note_tiles(const piece& p, const tiles_of& tiles, ms_int j, int m, const captures& k) {
+  state s = {};
+  read_inits(p, j, m, s, given_states());
+  ms_int t = 0;
+  for (ms_int tile = 0; tile + 1 < tiles.count; ++tile) {
+    tiles.before[tile] = s;
+    for (const ms_int end = t + tiles.steps; t < end; ++t) {
+      state next;
+      kept unread;
+      if constexpr (ready) fetch(p, place_of(p, t + AHEAD), j, read_elements());
+      ahead<ready>(p, t, j, m, s, k, next, unread);
+      s = next;
+    }
+  }
+  tiles.before[tiles.count - 1] = s;
+}
+// `ready`: all columns of a vector, which lie as they are read.
+template <bool ready> NOINLINE void walk_block(const piece& p, ms_int j, int m) {
+  const tiles_of tiles = tiles_in(p.buffer, p.g->n);
+  captures k;
+  held_numbers::read(p.g, k);
+  read_inputs<false>(p, 0, j, m, k, captured_arrays());
+  note_tiles<ready>(p, tiles, j, m, k);
+  cotangents g = {};
+  totals c = {};
+  read_inits(p, j, m, g, ends());
+  for (ms_int tile = tiles.count; tile-- > 0;) {
+    const ms_int first = tile * tiles.steps, last = least(p.g->n, first + tiles.steps);
+    tiles.states[0] = tiles.before[tile];
+    for (ms_int t = first, i = 0; t < last; ++t, ++i) {
+      if constexpr (ready) {
+        fetch(p, place_of(p, least(t + AHEAD, last - 1)), j, read_elements());
+        fetch(p, place_of(p, t), j, read_weights()), fetch_results(p, place_of(p, t), j, stored());
+      }
+      ahead<ready>(p, t, j, m, tiles.states[i], k, tiles.states[i + 1], tiles.values[i]);
+    }
+    for (ms_int t = last - 1, i = t - first; t >= first; --t, --i)
+      back<ready>(p, t, j, m, tiles.states + i, tiles.values[i], k, g, c);
+  }
+  if constexpr (seeded) give<ready>(p, j, m, g, ends());
+  store_added(p, 0, j, m, c, totals_of_columns());
+  store_summed<ready>(p, 0, m, c, totals_of_all());
+}
+void span(const piece& given, bool) {
+  piece p = given;
+  p.stream = all_ready(p.g->inputs, read_weights());
+  const bool ready = all_ready(p.g->inputs, read_elements());
+  for (ms_int j = p.c0; j < p.c1; j += W)
+    if (ready && j + W <= p.c1) walk_block<true>(p, j, W);
+    else walk_block<false>(p, j, (int)least(W, p.c1 - j));
+}
+bool fits(const ms_launch*) { return true; }
+ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g->n); }
+bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
+
+template <class... L> struct sums_list {
+  static constexpr leaf_facts at[] = {{L::index, L::lanes, (int)sizeof(typename L::item)}..., {}};
+  static constexpr leaf_list list = {at, sizeof...(L), 0};
+};
+template <class... A, class... B, class... C, class... D>
+constexpr leaf_list all_sums(arrays<A...>, arrays<B...>, arrays<C...>, arrays<D...>) {
+  return sums_list<A..., B..., C..., D...>::list;
+}
+extern const kernel_facts facts = {
+    reverse, true,        false,   false,  false,   W,
+    0,       inputs,      outputs, inits,  carries, 0,
+    0,       nanoseconds, 0,       0,      {},      all_sums(added(), summed(), totals_of_columns(), totals_of_all()),
+    {},      nullptr,     0,       nullptr};
+MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_summed(g, s); }
+MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {
+  [[maybe_unused]] const arithmetic_mode mode;
+  run_summed(g, phase, task);
+}

@@ -1,0 +1,176 @@
+"""The adjoint that makes states again, on the CPU: which gradients it is for, and its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes
+from monoscan.cache import COMPILED
+from monoscan.lowering.gradient.adjoint import Cotangents, Ran, shown_exactly
+from monoscan.lowering.gradient.recomputed import Recomputed, asked_of, by_array_operations
+from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan.aligned import Arrays
+from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.program.numbers import table
+from monoscan.lowering.render.recomputed import render_recomputed
+from monoscan.lowering.render.recomputed_spec import RecomputedSpec, can_recompute
+from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.kernels import compile_kernel
+from monoscan.lowering.targets.cpu.patience import waiting
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
+
+
+@attrs.frozen
+class RecomputedRules:
+    """How MLX differentiates the loop itself: through the same by array operations.
+
+    Args:
+        walk: What it computes.
+        rank: The number of batch axes that it was made for; ``mx.vmap`` puts more in front.
+    """
+
+    walk: Recomputed
+    rank: int
+
+    def vjp(
+        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
+    ) -> list[mx.array]:
+        """The cotangents of the inputs that are asked for."""
+        run = self._of(primals, argnums, axis, rank)
+        return list(mx.vjp(run, [primals[i] for i in argnums], list(cotangents))[1])
+
+    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
+        """The tangents of the outputs."""
+        run = self._of(primals, argnums, axis, rank)
+        return list(mx.jvp(run, [primals[i] for i in argnums], list(tangents))[1])
+
+    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
+        def run(*chosen: mx.array) -> list[mx.array]:
+            arrays = list(primals)
+            for i, array in zip(argnums, chosen, strict=True):
+                arrays[i] = array
+            return by_array_operations(self.walk, arrays, axis, rank, rank - self.rank)
+
+        return run
+
+
+def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
+    """The cotangents of a scan's arrays by this loop; ``None`` where it is not the one for them.
+
+    Args:
+        ran: The scan.
+        cotangents: One for each of its outputs, ``None`` where it is known to be zero.
+        asked: Which of the arrays' cotangents are wanted.
+    """
+    if not _fits(ran):
+        return None
+    found = asked_of(ran, cotangents, asked)
+    if found is None:
+        return None
+    walk, arrays, targets = found
+    spec = _spec(walk, arrays, ran)
+    if not (any(spec.summed) or _makes_states(ran, walk)) or not can_recompute(spec):
+        return None
+    try:
+        launch = COMPILED.get((spec, ran.axis, ran.rank), lambda: _launch(spec, ran.axis, ran.rank))
+    except BridgeUnavailable:  # said and remembered where it failed
+        return None
+    result: list[mx.array | None] = [None] * len(ran.arrays)
+    first = ran.scan.program.rights + len(ran.scan.program.captures)
+    for target, d in zip(targets, launch(arrays), strict=True):
+        result[target] = _given(mx.expand_dims(d, ran.axis), ran, target) if target >= first else d
+    return [d if d is None else d.astype(x.dtype) for d, x in zip(result, ran.arrays, strict=True)]
+
+
+def _given(d: mx.array, ran: Ran, target: int) -> mx.array:
+    return shapeless.sum_to(d, ran.arrays[target], ran.rank)
+
+
+def _fits(ran: Ran) -> bool:
+    """Whether vectors can hold columns of it."""
+    scan = ran.scan
+    if shapeless.tracing() or not isinstance(scan.program, Program) or not scan.inclusive:
+        return False
+    lead = aligned.full_lead(ran.arrays, ran.rank)
+    return 0 not in lead and _columns(ran, lead) >= vector_bytes() // 8
+
+
+def _columns(ran: Ran, lead: Shape) -> int:
+    """How many columns lie side by side: those of the last axis, and of others along which all arrays go on as there."""
+    elements, captures, _ = ran.scan.unpack(ran.arrays)
+    shapes = [x.shape for x in (*elements, *captures)]
+    axes = [i for i in range(ran.axis + 1, ran.rank) if lead[i] != 1]
+    joined = [i for i in axes if all((shape[i] == 1) == (shape[axes[-1]] == 1) for shape in shapes)]
+    others = [i for i in axes if i not in joined]
+    return prod(lead[i] for i in joined if i > max(others, default=-1))
+
+
+def _makes_states(ran: Ran, walk: Recomputed) -> bool:
+    """Whether derivatives read states that the outputs do not hold."""
+    return any(shown_exactly(ran.scan, i) is None for i in walk.states)
+
+
+def _spec(walk: Recomputed, arrays: Leaves, ran: Ran) -> RecomputedSpec:
+    lead, axis = aligned.full_lead(ran.arrays, ran.rank), ran.axis
+    elements, captures, _ = ran.scan.unpack(ran.arrays)
+    inner = max(i for i in range(axis + 1, len(lead)) if lead[i] != 1)
+    shared = [tuple(x.shape[: ran.rank]) for x in (*elements, *captures)]
+    outer = [i for i in range(len(lead)) if i not in (inner, axis) and lead[i] != 1]
+    k = len(elements)
+    return RecomputedSpec(
+        walk,
+        weights=tuple(dtypes.name_of(x.dtype) for x in arrays[k : k + len(walk.weights)]),
+        captures=tuple(dtypes.name_of(x.dtype) for x in captures),
+        alike=tuple(shape[inner] == 1 for shape in shared),
+        spread=tuple(any(shape[i] == 1 for i in outer) for shape in shared),
+        vector_bytes=vector_bytes(),
+        flush=flush(),
+    )
+
+
+def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch:
+    walk = spec.walk
+    with waiting("the kernel of a gradient"):
+        kernel = compile_kernel(render_recomputed(spec))
+    state, program = walk.program.outputs, walk.program
+    elements = [leaf.shape for leaf in program.elements] + [state[i].shape for i in walk.weights]
+    inits = [*walk.live, *(walk.states if walk.seeded else ())]
+    captures = [leaf.shape for leaf in program.captures]
+    return build.load().Launch(
+        "monoscan_adjoint",
+        schedule=kernel.schedule,
+        task=kernel.task,
+        axis=axis,
+        rank=rank,
+        elements=len(elements),
+        captures=len(captures),
+        inits=len(inits),
+        events=[*elements, *captures, *(state[i].shape for i in inits)],
+        outputs=[(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.outputs],
+        carries=[(dtypes.by_name(state[i].dtype), state[i].shape) for i in walk.live] if walk.seeded else [],
+        donors=_donors(spec),
+        likes=walk.likes,
+        numbers=b"".join(map(table, walk.programs)),
+        rules=RecomputedRules(walk, rank),
+        label="the gradient of a scan",
+    )
+
+
+def _donors(spec: RecomputedSpec) -> list[int]:
+    """For each output the cotangents whose buffer it may take, or -1: they are read before it is written."""
+    walk, state = spec.walk, spec.walk.program.outputs
+    rows = enumerate(zip(walk.weights, spec.weights, strict=True), len(walk.stored))
+    free = [(n, name, state[i].shape) for n, (i, name) in rows]
+    donors = []
+    for leaf, summed in zip(spec.outputs, spec.summed, strict=True):
+        fits = [] if summed else [each for each in free if each[1:] == (leaf.dtype, leaf.shape)]
+        donors.append(fits[0][0] if fits else -1)
+        free = [each for each in free if each not in fits[:1]]
+    return donors
