@@ -78,10 +78,10 @@ class Recomputed:
     @property
     def first(self) -> Parts | None:
         """The same of the first element, where it begins the state by a program."""
-        if self.scan.begin is None:
+        begin = self.scan.begun
+        if begin is None:
             return None
-        back = started(self.scan.begin, self.live, self.gradients, self.captured)
-        return taken_apart(self.scan.begin.select(self.states), back)
+        return taken_apart(begin.select(self.states), started(begin, self.live, self.gradients, self.captured))
 
     @property
     def programs(self) -> tuple[Program, ...]:
