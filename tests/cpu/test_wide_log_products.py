@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+from selection import thinned
 from wide_support import close, folded, log_product, matrices
 
 import monoscan as ms
@@ -44,15 +45,21 @@ def test_log_products_pass_on_what_is_not_finite(bad: float) -> None:
     close(mx.array(found), expected)
 
 
-def test_gradients_of_log_products_where_there_is_no_path() -> None:
+STRATEGIES = thinned(["auto", "sequential", "brent_kung", "hillis_steele", "blelloch"], quick=["auto", "brent_kung"])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_gradients_of_log_products_where_there_is_no_path(strategy: str) -> None:
     x = np.where(np.eye(9) + np.eye(9, k=1) > 0, matrices((5, 9, 9)), -np.inf).astype(np.float32)
-    found = np.array(mx.grad(lambda a: ms.fold(ms.SemiringMatMul(ms.Log()), a)[0, 4])(mx.array(x)))
+    found = np.array(mx.grad(lambda a: ms.fold(ms.SemiringMatMul(ms.Log()), a, strategy=strategy)[0, 4])(mx.array(x)))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)  # every path takes one entry of each step
+    assert (found[np.isinf(x)] == 0).all()
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("size", [3, 5, 9])
-def test_tangents_are_finite_where_no_path_leads(size: int) -> None:
+def test_tangents_are_finite_where_no_path_leads(size: int, strategy: str) -> None:
     """Against differences of the fold in float64; MLX's own logaddexp has NaN where two such paths meet."""
     rng = np.random.default_rng(1)
     maps, moves = rng.normal(size=(2, 4, size, size))
@@ -68,6 +75,10 @@ def test_tangents_are_finite_where_no_path_leads(size: int) -> None:
     with np.errstate(invalid="ignore"):
         want = (fold(maps + 1e-6 * moves) - fold(maps - 1e-6 * moves)) / 2e-6
     elements, tangents = mx.array(maps, mx.float32), mx.array(moves, mx.float32)
-    (found,) = mx.jvp(lambda a: ms.scan(ms.SemiringMatMul(ms.Log()), a), [elements], [tangents])[1]
+
+    def log_products(elements: mx.array) -> mx.array:
+        return ms.scan(ms.SemiringMatMul(ms.Log()), elements, strategy=strategy)
+
+    (found,) = mx.jvp(log_products, [elements], [tangents])[1]
     finite = np.isfinite(fold(maps))
     np.testing.assert_allclose(np.array(found)[finite], want[finite], rtol=1e-3, atol=1e-3)

@@ -71,10 +71,6 @@ def test_the_adjoint_of_any_fold(
 
 def test_a_wrong_adjoint_of_a_random_fold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = transforms.by_arrays.backward
-    defaults = transforms.vjp.__defaults__
-    assert defaults is not None
-    monkeypatch.setattr(
-        transforms.vjp, "__defaults__", (lambda *args: [0.99 * x for x in honest(*args)], *defaults[1:])
-    )
+    monkeypatch.setattr(transforms.by_arrays, "backward", lambda *args: [0.99 * x for x in honest(*args)])
     with pytest.raises(AssertionError):
         test_the_adjoint_of_any_fold.hypothesis.inner_test(SWITCH, 5, 2, 0, True, True, False, True)  # type: ignore[attr-defined]

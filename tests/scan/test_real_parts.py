@@ -8,9 +8,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from selection import thinned
 
 import monoscan as ms
-from tests.selection import thinned
 
 RNG = np.random.default_rng(5)
 SHAPES = [((40,), 0), ((300, 2), 0), ((2, 40), 1), ((64, 12), 1), ((33, 20), 0), ((3, 17, 300), 1), ((9, 3, 2), 0)]

@@ -14,7 +14,9 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.identity import neutral
 from monoscan.lowering.plan.plan import Portable
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.strategies.combine import by_slices, by_vmap, on_lanes, on_leaves
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.interpret_arrays import own_derivatives
+from monoscan.lowering.strategies.combine import by_arrays, by_slices, by_vmap, on_lanes, on_leaves
 from monoscan.lowering.strategies.hillis_steele import BASE
 from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
@@ -96,10 +98,20 @@ def whole_combine(problem: Problem, captures: Captures) -> Combine:
     if problem.program is not None:
         lanes = ruled.combine(problem.program, aligned.capture_lanes([pairs(c) for c in captures.operands], 0))
         return of_pairs(on_lanes(lanes, [leaf.shape for leaf in problem.program.outputs]), problem.accumulators)
+    if problem.arrays is not None and own_derivatives(problem.arrays):
+        return of_pairs(_on_arrays(problem.arrays, [pairs(c) for c in captures.operands]), problem.accumulators)
     if problem.slices:
         return by_slices(captures.root, problem.structure)
     rules = problem.traced.own_rules
     return by_vmap(captures.rebuild, problem.structure, captures.operands, problem.layout.event, own_rules=rules)
+
+
+def _on_arrays(program: ArrayProgram, captured: Sequence[mx.array]) -> Combine:
+    def combine(left: Leaves, right: Leaves) -> Leaves:
+        rank = left[0].ndim - len(program.outputs[0].shape)
+        return by_arrays(program, [c.reshape((1,) * rank + c.shape) for c in captured])(left, right)
+
+    return combine
 
 
 def _untraced(
