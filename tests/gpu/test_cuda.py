@@ -18,6 +18,7 @@ from selection import thinned
 from monoscan.cli import target
 from monoscan.lowering.render import cuda
 from monoscan.lowering.targets.cuda import nvrtc
+from monoscan.lowering.targets.cuda.cubin import registers
 from monoscan.monoids import named
 
 TABLE = Path(__file__).parent / "goldens" / "registers.json"
@@ -68,6 +69,13 @@ def compare(architecture: str, name: str, specs: list[Any]) -> None:
         tables.setdefault(key, {})[name] = found
         TABLE.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n")
     assert found == tables.get(key, {}).get(name, found)
+
+
+def test_code_says_what_registers_it_takes() -> None:
+    for architecture in ARCHITECTURES:
+        cubin = nvrtc.compile_text(cuda.text(launches(CASES["affine rows"], "cuda")[0].spec), architecture)
+        assert registers(cubin.code) == cubin.registers > 0
+    assert registers(b"no code") is None
 
 
 NAMES = [name for name in named.catalogue() if name not in ("Via",)]

@@ -18,7 +18,7 @@ from monoscan.lowering.render.spec import Loop
 if TYPE_CHECKING:  # pictures and GPUs are imported where they are asked for
     from monoscan.lowering.pictures.html import Section
     from monoscan.lowering.pictures.network import Network
-    from monoscan.lowering.plan.gpu import GpuKernel
+    from monoscan.lowering.plan.gpu import GpuKernel, GpuLaunch
 
 Executable = Callable[..., tuple[Sequence[Any], Sequence[Any]]]
 """Runs a plan: ``run(leaves, captures, init)`` returns result leaves and carry leaves."""
@@ -284,7 +284,17 @@ def _launches(kernel: GpuKernel) -> list[str]:
 
     number = len(kernel.launches)
     lines = [f"{number} launch{'es' if number > 1 else ''}; {_bytes(kernel.bytes)}"]
-    return [*lines, *(f"    launch  {described(launch)}" for launch in kernel.launches)]
+    return [*lines, *(f"    launch  {described(launch)}{_compiled(kernel, launch)}" for launch in kernel.launches)]
+
+
+def _compiled(kernel: GpuKernel, launch: GpuLaunch) -> str:
+    """What is known of a launch that was compiled."""
+    if kernel.target != "cuda":
+        return ""
+    from monoscan.lowering.targets.cuda.run import registers
+
+    number = registers(launch.spec)
+    return "" if number is None else f", of {number} in all"
 
 
 def loop_line(kernel: Fused) -> str:

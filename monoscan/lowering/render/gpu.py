@@ -76,6 +76,8 @@ def _without_code(programs: Iterable[Program], odd: Iterable[str], target: str) 
     for program in programs:
         lacking = (instr.op.value for instr in program.code if instr.op in LACKING[target])
         found = found or missing(program) or next(lacking, None)
+    if found == "float64":
+        return "MLX computes float64 on the CPU alone: stream=mx.cpu, or astype(mx.float32)"
     return found and f"no GPU code for {found}"
 
 

@@ -1,9 +1,12 @@
-// The names that differ between GPUs, for CUDA: compiled by NVRTC, which brings no header, with --fmad=false.
+// The names that differ between GPUs, for CUDA: compiled by NVRTC, which brings no header, with --fmad=false; or by
+// MLX, without, behind a header that defines UNFUSED and f32.
 #pragma once
 
 namespace ms {
 
+#ifndef UNFUSED
 typedef float f32;
+#endif
 typedef signed char i8;
 typedef short i16;
 typedef int i32;
@@ -60,19 +63,19 @@ typedef u16 half_item;
 typedef u16 bfloat_item;
 typedef bool bool_item;
 INLINE f32 from_half(u16 x) {
-  f32 y;
+  float y;
   asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));
   return y;
 }
 INLINE u16 to_half(f32 x) {
   u16 y;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"((float)x));
   return y;
 }
 INLINE f32 from_bfloat(u16 x) { return __uint_as_float((u32)x << 16); }
 INLINE u16 to_bfloat(f32 x) {
   u16 y;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"((float)x));
   return y;
 }
 
@@ -100,6 +103,10 @@ INLINE bool acquired(const u32* flags, u32 i) {
 }
 template <class T> INLINE void publish(T* p, i64 i, T x) { *(volatile T*)(p + i) = x; }
 template <class T> INLINE T collect(T* p, i64 i) { return *(volatile T*)(p + i); }
+#ifdef UNFUSED
+INLINE void publish(f32* p, i64 i, f32 x) { *(volatile float*)(p + i) = x; }
+INLINE f32 collect(f32* p, i64 i) { return *(volatile float*)(p + i); }
+#endif
 
 // ------------------------------------------------------------------ four items at once
 template <class T> struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) quad { T x, y, z, w; };

@@ -16,13 +16,16 @@ from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import disk
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable, digest
-from monoscan.lowering.targets.cuda import nvrtc
+from monoscan.lowering.targets.cuda import by_text, cubin, nvrtc
+from monoscan.lowering.targets.cuda.by_text import CLEARING
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.gpu.launch import Output, grid
 
 
 def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int) -> Leaves:
     """Starts a kernel."""
+    if not takes_code():
+        return by_text.start(spec, arrays, outputs, groups)
     across, down = grid(groups)
     given = list(arrays)
     if spec.body is Body.LOOK_BACK:
@@ -42,9 +45,29 @@ def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int)
     return made
 
 
+def takes_code() -> bool:
+    """Whether MLX starts machine code, by a function that it calls experimental; else it compiles text."""
+    return hasattr(mx.fast, "precompiled_cuda_kernel")
+
+
+def prepare(spec: GpuSpec) -> None:
+    """Compiles a kernel, unless MLX does it.
+
+    Raises:
+        BridgeUnavailable: It cannot be compiled.
+    """
+    if takes_code():
+        obtain(spec)
+
+
+def registers(spec: GpuSpec) -> int | None:
+    """The registers of a thread of a kernel that was compiled, or ``None`` where that is not known."""
+    code = COMPILED.find(("cuda", spec, architecture()))
+    return None if code is None else cubin.registers(code)
+
+
 def _flags(count: int, follows: mx.array) -> mx.array:
     """Flags that are zero, of this launch alone: a kernel that reads nothing of a trace might run once for many."""
-    threads = 256
     made: Leaves = mx.fast.precompiled_cuda_kernel(
         name="monoscan_clear",
         compiled_source=_clear(),
@@ -52,8 +75,8 @@ def _flags(count: int, follows: mx.array) -> mx.array:
         output_shapes=[(count,)],
         output_dtypes=[mx.uint32],
         scalars=[count],
-        grid=(-(-count // threads) * threads, 1, 1),
-        threadgroup=(threads, 1, 1),
+        grid=(-(-count // CLEARING) * CLEARING, 1, 1),
+        threadgroup=(CLEARING, 1, 1),
         stream=mx.gpu,
     )
     return made[0]

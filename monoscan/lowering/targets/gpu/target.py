@@ -48,7 +48,7 @@ def prepare(problem: Problem, kernels: Sequence[GpuKernel]) -> Arranged:
         start = cuda.start
         for kernel in kernels:
             for launch in kernel.launches:
-                cuda.obtain(launch.spec)
+                cuda.prepare(launch.spec)
     return executable(problem, kernels, start)
 
 
