@@ -134,13 +134,14 @@ def _act(stored: bool) -> Peer:
     def build(arrays: Arrays, axis: int) -> Call:
         x = arrays[0]
         b = np.stack([x, np.zeros_like(x)], axis=-1)
-        turn = mx.broadcast_to(mx.array(TURN), (1, x.shape[axis], 2, 2))
-        turn = mx.contiguous(turn) if stored else turn
-        mx.eval(turn)
+        turn: Any = ms.fixed(mx.array(TURN))
+        if stored:
+            turn = mx.contiguous(mx.broadcast_to(mx.array(TURN), (1, x.shape[axis], 2, 2)))
+            mx.eval(turn)
         run = lambda b: ms.act(ms.MatrixAffine(), (turn, b), mx.zeros((2,)), axis=axis)[..., 0]  # noqa: E731
         return peers.mlx_call(run, (b,), False)
 
-    name = f"{ACT}, matrix {'stored a step' if stored else 'broadcast'}"
+    name = f"{ACT}, matrix {'stored a step' if stored else 'fixed'}"
     return Peer(name, "monoscan", "the first state", build, Reference(_filtered))
 
 

@@ -35,14 +35,14 @@ position = Position()
 
 
 def fixed(x: Any) -> Fixed:
-    """An input of an aggregator that has no time axis: it is the same at every position.
+    """An input of an aggregator, or a leaf of an act's elements, that has no time axis: it is the same at every position.
 
     Args:
         x (array): The input: its batch axes, which broadcast with those of the other inputs, then its event axes.
             A number becomes an array.
 
     Returns:
-        Fixed: The input, for `scan` and `fold`.
+        Fixed: The input, for `scan`, `fold` and `act`.
 
     Raises:
         ScanTypeError: It is neither an array nor a number.
@@ -53,6 +53,8 @@ def fixed(x: Any) -> Fixed:
         >>> scaled = ms.aggregator(lambda x, c: x * c, ms.Sum(), lambda total, x, c: total)
         >>> ms.scan(scaled, (mx.array([1.0, 2.0, 3.0]), ms.fixed(10.0)))
         array([10, 30, 60], dtype=float32)
+        >>> ms.act(ms.Affine(), (ms.fixed(0.5), mx.ones((3,))), mx.array(2.0))
+        array([2, 2, 2], dtype=float32)
     """
     x = dtypes.number(x)
     if isinstance(x, (bool, int, float, complex)):

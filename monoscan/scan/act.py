@@ -16,6 +16,7 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call, elements
 from monoscan.scan.elements import Question
+from monoscan.scan.fixed_leaves import spread
 from monoscan.scan.states import Start, pose
 from monoscan.tree import Tree
 
@@ -42,7 +43,8 @@ def act(
 
     Args:
         operator (Semigroup): What acts; `Semigroup.right` says how.
-        elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them.
+        elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them. A leaf that is the same at
+            every step may be `fixed`: it has no such axis.
         state (array or tree, optional): The state before the first element, without the scan axis; its batch axes
             broadcast with those of the elements. Default: ``None``, where the first element begins the state.
         axis (int, optional): The scan axis. Default: ``0``.
@@ -97,6 +99,7 @@ def prepare(
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
+    asked, elems, axis = spread(asked, captures, elems, axis)
     plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of)
     return plan, leaves, captures, start
 

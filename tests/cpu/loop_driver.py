@@ -114,7 +114,7 @@ class Call:
     def __attrs_post_init__(self) -> None:
         spec, first = self.spec, self.elements[0]
         events = [leaf.shape for leaf in spec.state]
-        batch = first.ndim - len(events[0])
+        batch = first.ndim - len(spec.element[0].shape)
         shape = first.shape[:batch]
         outer, (n, inner) = shape[:-2], shape[-2:]
         if self.results is None:

@@ -69,8 +69,8 @@ bool rows_lie_ready(const ms_launch* g) {
   for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_rows(g->outputs[i], facts.out.at[i]);
   return all;
 }
-void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y) {
-  const bool first = at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
+void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y, bool same) {
+  const bool first = same && at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
   u8* b = p.buffer;
   for (int i = 0; i < facts.in.count; ++i, b += tile * facts.in.at[i - 1].bytes()) {
     const leaf_facts& f = facts.in.at[i];

@@ -65,7 +65,8 @@ INLINE ms_int padded_to(ms_int items, int width) { return (items + width + 7) / 
 
 // Rows of elements, the scan axis innermost. `x`, `y`: pointers to each leaf's elements.
 bool rows_lie_ready(const ms_launch* g);
-void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y);  // copied where they must be
+// Copied where they must be; `same`: also what is the same at every step.
+void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y, bool same = true);
 void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y);
 // Whether results begin at cache lines, `end` elements on; leaves of several lanes do not count.
 bool at_cache_lines(u8* const* y, ms_int end);

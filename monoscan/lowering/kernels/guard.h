@@ -30,7 +30,7 @@ template <int flags, class V> INLINE as_signed<V> is_bad(V x) {
   else if constexpr ((flags & LOW) != 0) return (as_signed<V>)~(x >= -most);
   else return (as_signed<V>)(x != x);
 }
-template <class L, int which> INLINE i32v bad_lane(const state& s) {
+template <class L, int which, class S> INLINE i32v bad_lane(const S& s) {
   if constexpr ((L::flags & WATCHED) && (L::flags & which))
     return __builtin_convertvector(is_bad<L::flags>(s.*L::member), i32v);
   else return i32v{};
@@ -41,7 +41,7 @@ template <class L, int which> INLINE i32v spoilt_lane(const state& before, const
   if constexpr ((L::flags & LASTING) != 0) return now & ~bad_lane<L, which>(before);
   else return now;
 }
-template <int which, class... L> INLINE i32v bad_lanes(const state& s, lanes<L...>) {
+template <int which, class S, class... L> INLINE i32v bad_lanes(const S& s, lanes<L...>) {
   return (i32v{} | ... | bad_lane<L, which>(s));
 }
 template <int which, class... L> INLINE i32v spoilt_lanes(const state& before, const state& s, lanes<L...>) {

@@ -8,6 +8,7 @@
 
 // The number of its array, its dtype there, and which members of the state hold its lanes.
 template <int number, class D, auto first, auto... others> struct leaf {
+  typedef D dtype;
   typedef typename D::item item;
   static constexpr int index = number, lanes = 1 + sizeof...(others), step = lanes, bytes = lanes * (int)sizeof(item);
   static constexpr bool wide = sizeof(item) >= 4;

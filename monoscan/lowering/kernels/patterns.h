@@ -83,3 +83,24 @@ template <class V> INLINE void transpose(V& a, V& b, V& c, V& d) {
     a = permute(ab, cd, front), b = permute(AB, CD, front), c = permute(ab, cd, back), d = permute(AB, CD, back);
   }
 }
+
+// Of blocks of four lanes in two registers, every other one.
+template <int odd> struct fours_rule {
+  static constexpr int at(int lane) { return (2 * (lane / 4) + odd) * 4 + lane % 4; }
+};
+template <class V> INLINE void part_fours(V& a, V& b) {
+  const V even = permute(a, b, pattern<fours_rule<0>>()), odd = permute(a, b, pattern<fours_rule<1>>());
+  a = even, b = odd;
+}
+template <int apart, class V, int... i> INLINE void part_all(V (&v)[W], seq<i...>) {
+  (part_fours(v[i / apart * 2 * apart + i % apart], v[i / apart * 2 * apart + i % apart + apart]), ...);
+}
+template <class V, int... i> INLINE void transpose_fours_of(V (&v)[W], seq<i...>) {
+  (transpose(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]), ...);
+}
+// Transposes W registers of W lanes; its own inverse.
+template <class V> INLINE void transpose_square(V (&v)[W]) {
+  transpose_fours_of(v, upto<W / 4>());
+  if constexpr (W >= 8) part_all<4>(v, upto<W / 2>());
+  if constexpr (W == 16) part_all<8>(v, upto<W / 2>());
+}

@@ -24,6 +24,9 @@ TILES = {
 }
 """How many steps of the scan each loop does before it looks at the next columns, or copies the next piece of a row."""
 
+RUN_STEPS = 32
+"""The same for each lane of a vector, of two vectors of runs of 16 steps."""
+
 WORTH_CUTTING = 60e3
 """Nanoseconds of work from which on it is cut into tasks, and half of which is enough for one of them."""
 
@@ -69,7 +72,7 @@ def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
             tasks = 2 * rows
         elif can_part(spec) and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows
-    return Cut(TILES[spec.loop], parts, tasks)
+    return Cut(RUN_STEPS * spec.width if spec.loop is Loop.RUNS else TILES[spec.loop], parts, tasks)
 
 
 def can_part(spec: Spec) -> bool:

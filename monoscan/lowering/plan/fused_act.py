@@ -19,10 +19,13 @@ from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape
-from monoscan.lowering.program.nonfinite import Kinds
+from monoscan.lowering.program.nonfinite import EVERY, FLOATS, Kinds, watch
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec, unsupported
-from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.spec import KernelSpec, Loop, Parts
+
+GATE_BITS = 31
+"""Leaves beyond these are no gates of a kernel, which counts them in an int."""
 
 SHORT_CODE = 150
 """The most instructions of a step that is always written out: no loop over arrays is faster (a row by 3 by 3 matrices)."""
@@ -104,8 +107,12 @@ def _kernel(
             "flush": flush,
         }
         straight = straight_act(own, known)
-        products = None if straight is None else regrouped(straight, own, tuple(problem.ordinary[i] for i in leaves))
-        for spec in act_kernels(own, known, straight, products, problem.options, behind, inner):
+        products = runs = None
+        if straight is not None:
+            ordinary = tuple(problem.ordinary[i] for i in leaves)
+            fixed = tuple(k for k, i in enumerate(leaves) if i in problem.options.fixed)
+            products, runs = regrouped(straight, own, ordinary), by_runs(straight, own, ordinary, fixed)
+        for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
@@ -121,7 +128,7 @@ def straight_act(scan: AlignedScan, known: dict[str, Any]) -> KernelSpec | None:
 
 def act_kernels(
     scan: AlignedScan, known: dict[str, Any], straight: KernelSpec | None, products: KernelSpec | None,
-    options: Options, behind: bool, inner: int,
+    options: Options, behind: bool, inner: int, runs: KernelSpec | None = None,
 ) -> Sequence[Spec]:  # fmt: skip
     """The kernels that can run an act, of either kind of program.
 
@@ -133,9 +140,10 @@ def act_kernels(
         options: What was asked.
         behind: There are batch axes behind that of the scan.
         inner: How many columns lie side by side.
+        runs: The one that acts runs of a row side by side.
     """
     if straight is not None:
-        return candidates(options, behind, straight, products, inner)
+        return candidates(options, behind, straight, products, inner, runs)
     assert isinstance(scan.program, ArrayProgram), "no other program is not straight"
     return rolled(options, RolledSpec(scan.program, **_all(scan, known)))
 
@@ -178,6 +186,43 @@ def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) 
     return attrs.evolve(
         spec, combine=scan.combine, emit=emit, held=held, action=False, begin=None, ordinary=ordinary + missing
     )
+
+
+def by_runs(
+    spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...], fixed: tuple[int, ...]
+) -> KernelSpec | None:
+    """The kernel that acts runs of a row side by side; ``None`` where no product of elements tells that it is broken.
+
+    Args:
+        spec: The kernel that keeps the order.
+        scan: The act.
+        ordinary: For each leaf of the elements the infinities that are as good as any value.
+        fixed: The leaves that are the same at every step.
+    """
+    compose = scan.combine
+    if compose is None or spec.real or not spec.want_results or not _is_product(compose, spec):
+        return None
+    found = watch(compose, tuple(ordinary[i] for i, leaf in enumerate(spec.element) for _ in range(leaf.lanes)))
+    if found is None:
+        return None
+    usual = frozenset[str]().union(*ordinary)
+    states = tuple(EVERY - usual if name in FLOATS else frozenset[str]() for name in spec.dtypes)
+    parts = Parts(_gates(scan, compose), fixed, found.kinds, states)
+    return attrs.evolve(spec, loop=Loop.RUNS, compose=compose, parts=parts)
+
+
+def _is_product(compose: Program, spec: KernelSpec) -> bool:
+    """Whether it makes of two elements another that acts."""
+    left, captures = compose.inputs[: compose.arity], spec.combine.captures
+    return left == compose.elements == compose.outputs == spec.element and compose.captures == captures
+
+
+def _gates(scan: AlignedScan, compose: Program) -> tuple[int, ...]:
+    """The leaves of a product that depend on themselves alone, where the others are what an act does."""
+    held = part_of(scan.scalar, compose)
+    gates = set(range(compose.arity)) - set(held or range(compose.arity))
+    alone = all(compose.reads[i][side] <= gates for i in gates for side in (0, 1))
+    return tuple(sorted(gates)) if alone and max(gates, default=0) < GATE_BITS else ()
 
 
 def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:

@@ -21,6 +21,9 @@ from monoscan.lowering.render.spec import KernelSpec, Loop
 ROWS_CODE = 80
 """The most operations of a loop that holds several steps in registers (measured)."""
 
+RUNS_CODE = 300
+"""The most operations of a step and a product of elements in a loop over runs, which writes them out a few times."""
+
 NARROW_CODE = 300
 """The most operations of a loop that regroups rows of few columns (measured)."""
 
@@ -42,7 +45,12 @@ Estimates = tuple[tuple[Loop, float], ...]
 
 
 def candidates(
-    options: Options, behind: bool, ordered: KernelSpec, regrouped: KernelSpec | None, inner: int
+    options: Options,
+    behind: bool,
+    ordered: KernelSpec,
+    regrouped: KernelSpec | None,
+    inner: int,
+    runs: KernelSpec | None = None,
 ) -> list[KernelSpec]:
     """The kernels that can run what was asked, each with its loop.
 
@@ -52,6 +60,7 @@ def candidates(
         ordered: The kernel that goes from state to state.
         regrouped: The one that combines parts of a row as well; ``None`` if the order must be kept.
         inner: How many columns lie side by side.
+        runs: The one that acts runs of a row side by side, each from its true state, if there is one.
     """
     width = ordered.width
     in_order = attrs.evolve(ordered, loop=Loop.SEQUENTIAL)
@@ -65,6 +74,7 @@ def candidates(
     found = [] if regrouped is None else [attrs.evolve(regrouped, loop=loop_of(inner, width))]
     if not options.shapeless:
         found.append(attrs.evolve(ordered, loop=Loop.SHORT if inner == 1 else Loop.PANELS))
+        found += [runs] if runs is not None and inner == 1 else []
     found = [each for each in found if not too_large(each) and regroups_safely(each)]
     return found[:1] or [in_order] if options.shapeless else [*found, in_order]
 
@@ -124,6 +134,8 @@ def held_to(spec: KernelSpec) -> KernelSpec:
 def too_large(spec: KernelSpec) -> bool:
     """Whether vector code would spill its registers, or take the compiler seconds."""
     code = _operations(spec.combine)
+    if spec.compose is not None:
+        return code + _operations(spec.compose) > RUNS_CODE
     if spec.loop is Loop.ROWS:
         return prefers_sequential(spec) or code > ROWS_CODE
     return code > (NARROW_CODE if spec.loop is Loop.NARROW else COLUMNS_CODE)

@@ -254,6 +254,8 @@ class Plan:
         how = "each from the product of the elements before it"
         if self.strategy == "sequential" or any(isinstance(k, Fused) and k.spec.action for k in self.kernels):
             how = "one after another"
+            if any(kernel.spec.loop is Loop.RUNS for kernel in self.kernels if isinstance(kernel, Fused)):
+                how = "of runs side by side, each from its true state by products of its elements"
         elif self.kernels:
             how = "from products of the elements of a block, each block from its true state"
         if acts.ordered:
@@ -297,11 +299,16 @@ def _compiled(kernel: GpuKernel, launch: GpuLaunch) -> str:
     return "" if number is None else f", of {number} in all"
 
 
+_HELD = {
+    Loop.RUNS: " runs of a row", Loop.EVENTS: " lanes of an element, in order", Loop.BATCH: " rows, in order",
+}  # fmt: skip
+
+
 def loop_line(kernel: Fused) -> str:
     """The loop of a kernel, and how its work is cut."""
     spec, cut = kernel.spec, kernel.cut
     width = "one step at a time" if spec.loop is Loop.SEQUENTIAL else f"vectors of {spec.width}"
-    width += {Loop.EVENTS: " lanes of an element, in order", Loop.BATCH: " rows, in order"}.get(spec.loop, "")
+    width += _HELD.get(spec.loop, "")
     tile = f", tiles of {cut.tile} steps" if cut.tile > 1 else ""
     parts = "1 part" if cut.parts == 1 else f"{cut.parts} parts"
     threads = "1 thread" if cut.tasks == 1 else f"up to {cut.tasks} threads"

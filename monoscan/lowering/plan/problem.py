@@ -38,6 +38,7 @@ class Options:
         device: The device type that the stream is on.
         wanted: The leaves whose results are wanted, or ``None`` for all.
         shapeless: The scan is to fit every size, not only those at hand.
+        fixed: The leaves of an act's elements that are the same at every step.
     """
 
     call: str = "scan"
@@ -49,6 +50,7 @@ class Options:
     device: str = "cpu"
     wanted: tuple[int, ...] | None = None
     shapeless: bool = False
+    fixed: tuple[int, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)

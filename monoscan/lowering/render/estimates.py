@@ -55,7 +55,7 @@ class Pace:
 PACES = {
     Loop.ROWS: Pace(1.6, 4.5, 1.5, 15), Loop.NARROW: Pace(1.3, 2.8, 0.64, 30), Loop.PANELS: Pace(2.0, 4.5, 0.2, 30),
     Loop.SHORT: Pace(3.8, 6.2, 0.5, 160), Loop.WINDOW: Pace(3.8, 6.2, 0.5, 160), Loop.SWEEP: Pace(0.8, 0.8, 0.4, 30),
-    Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
+    Loop.RUNS: Pace(5.5, 5.5, 0.2, 300), Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
 }  # fmt: skip
 
 SPILLS = 7
@@ -66,6 +66,10 @@ IN_THREES = 12
 
 CHAIN = 0.4
 """Nanoseconds of a cycle from a state to the next one of the same vector: nothing else is done meanwhile."""
+
+CROWDED, CROWD = 2.0, 2
+"""What runs of a row take longer to turn where so many lanes and more come with every step whose product varies: they
+meet in the cache (measured on AMD EPYC)."""
 
 EXTREME = 0.9
 """Nanoseconds of a maximum or a minimum in scalar code, which looks for NaN."""
@@ -100,8 +104,24 @@ def _combining(spec: KernelSpec) -> float:
     return taken * (1.7 if spills else 1)
 
 
+def _of_runs(spec: KernelSpec) -> tuple[float, float]:
+    """Nanoseconds in which a vector of steps of runs is turned there and back, folded and acted."""
+    assert spec.parts is not None, "which makes the loop"
+    assert spec.compose is not None, "which makes the loop"
+    pace, steady = PACES[Loop.RUNS], spec.parts.steady
+    read = sum(spec.element[leaf].lanes for leaf in spec.read if leaf not in spec.parts.fixed)
+    written = sum(spec.state[leaf].lanes for leaf, _ in zip(spec.emit, spec.results, strict=False))
+    crowded = CROWDED if read > CROWD and not steady else 1
+    fold = combine_cycles(spec) if steady else cycles(spec.compose, spec.width) / 2 + 1
+    # A run has about as many steps as a vector has lanes, and the state goes from each to the next.
+    link = CHAIN * chain(spec.program(spec.computed), spec.width)
+    return pace.lane * (read + written) * crowded, pace.cycle * (fold + combine_cycles(spec)) + link
+
+
 def nanoseconds(spec: KernelSpec) -> float:
     """Nanoseconds for one element, within a factor of two or three."""
+    if spec.loop is Loop.RUNS:
+        return sum(_of_runs(spec)) / spec.width
     # A vector of whole rows is combined by shifts, four times or so.
     total = _moving(spec) + _combining(spec) * (4 if spec.loop is Loop.NARROW else 1)
     return total if spec.loop is Loop.SEQUENTIAL else total / spec.width
@@ -116,7 +136,12 @@ def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> flo
         inner: How many columns lie side by side.
         rows: How many scans of such rows there are.
     """
-    start, moving, combining, width = PACES[spec.loop].row, _moving(spec), _combining(spec), spec.width
+    width = spec.width
+    if spec.loop is Loop.RUNS:
+        per_vector, (whole, rest) = sum(_of_runs(spec)), divmod(steps, 2 * width * width)
+        alone = CHAIN * chain(spec.program(spec.computed), width) + 1
+        return rows * (PACES[Loop.RUNS].row + whole * 2 * width * per_vector + rest * alone)
+    start, moving, combining = PACES[spec.loop].row, _moving(spec), _combining(spec)
     if spec.loop is Loop.SEQUENTIAL:
         return rows * inner * (start + steps * (moving + combining)) * (1 + APART * (min(inner, width) - 1))
     if spec.loop is Loop.ROWS:

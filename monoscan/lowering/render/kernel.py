@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from monoscan.dtypes import HALF
 from monoscan.lowering.program.ir import MAX_LANES
-from monoscan.lowering.program.nonfinite import HIGH, LOW
+from monoscan.lowering.program.nonfinite import HIGH, LOW, Kinds
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
 from monoscan.lowering.render.operator import element_lanes, number_members, operator
@@ -16,7 +16,7 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
-    Loop.SHORT: "row_blocks.h", Loop.WINDOW: "windows.h",
+    Loop.SHORT: "row_blocks.h", Loop.WINDOW: "windows.h", Loop.RUNS: "runs.h",
     Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
@@ -97,13 +97,14 @@ typedef operation::{"element" if spec.action else "state"} element;
         yield from (("want_results", spec.want_results), ("from_end", spec.reverse and not by_column))
         yield "can_part", not self.scalar and spec.loop is not Loop.SHORT and spec.watch is not None
         yield "turns", spec.loop is Loop.SHORT
-        yield "guarded", bool(self.watched)
-        if not self.scalar and spec.loop is not Loop.WINDOW:
+        yield "guarded", bool(self.watched) or any(spec.parts.kinds if spec.parts else ())
+        joins = not self.scalar and spec.loop not in (Loop.WINDOW, Loop.RUNS)
+        if joins:
             yield "whole_watch", spec.watch is not None and spec.watch.whole
         yield from (("action", spec.action), ("begins", spec.begin is not None))
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
         yield from (("states", len(spec.given)), ("outputs", len(self.outputs)))
-        if not self.scalar and spec.loop is not Loop.WINDOW:
+        if joins:
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
         yield "result_bytes", sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in self.outputs)
@@ -113,6 +114,8 @@ typedef operation::{"element" if spec.action else "state"} element;
 
     def _loop_facts(self) -> Iterator[tuple[str, object]]:
         spec, few, heavy = self.spec, len(self.lanes), weight(self.spec) >= HEAVY
+        if spec.parts is not None:
+            yield "gates", sum(1 << leaf for leaf in spec.parts.gates)
         if spec.loop in (Loop.ROWS, Loop.SWEEP):
             yield "cache_line", 64 // spec.vector_bytes
         if spec.loop is Loop.ROWS:
@@ -148,11 +151,21 @@ typedef operation::{"element" if spec.action else "state"} element;
         for leaf in spec.kept:
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
             carried.append(f"{{{spec.given.index(leaf)}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
+        parts = [_typedef("lanes", list(self._parts()), "parts")] if spec.parts else []
         return "\n".join([
-            _typedef("leaves", read, "in"), _typedef("leaves", wrote, "out"),
+            *parts, _typedef("leaves", read, "in"), _typedef("leaves", wrote, "out"),
             _typedef("constants", captures, "captured_arrays"), _typedef("lanes", registers, "registers"),
             wrapped("static constexpr carry_facts carried[] = {", carried, "};"),
         ])  # fmt: skip
+
+    def _parts(self) -> Iterator[str]:
+        spec = self.spec
+        assert spec.parts is not None, "who calls this"
+        for lane, ((name, dtype), kinds) in enumerate(
+            zip(element_lanes(spec, self.read), spec.parts.kinds, strict=True)
+        ):
+            said = ["CARRIED", *_kinds(kinds)] if kinds else ["CARRIED"]
+            yield f"lane<{lane}, {tag(dtype)}, &element::{name}, 0, -1, {' | '.join(said)}>"
 
     def _read(self, leaf: int) -> str:
         members = [f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,))]
@@ -206,6 +219,10 @@ def carry_offsets(spec: KernelSpec) -> dict[int, int]:
 
 def _watched(spec: KernelSpec) -> dict[int, list[str]]:
     """For each lane that may come out bad, how; empty where nothing can go wrong."""
+    if spec.parts is not None:
+        return {
+            lane: _kinds(spec.parts.states[lane]) for lane in spec.lanes_of(spec.carried) if spec.parts.states[lane]
+        }
     found = spec.watch
     if found is None or spec.loop is Loop.SEQUENTIAL:
         return {}
@@ -213,10 +230,13 @@ def _watched(spec: KernelSpec) -> dict[int, list[str]]:
     said = {}
     for lane, kinds, lasting in zip(spec.lanes_of(spec.tree), found.kinds, found.lasting, strict=True):
         if kinds:
-            names = (("RESULT", lane in results), ("WATCHED", True), ("HIGH", HIGH in kinds), ("LOW", LOW in kinds),
-                     ("LASTING", lasting))  # fmt: skip
-            said[lane] = [name for name, holds in names if holds]
+            first, end = ["RESULT"] * (lane in results), ["LASTING"] * lasting
+            said[lane] = [*first, *_kinds(kinds), *end]
     return said if set(said) & set(spec.lanes_of(spec.carried)) else {}
+
+
+def _kinds(kinds: Kinds) -> list[str]:
+    return ["WATCHED", *["HIGH"] * (HIGH in kinds), *["LOW"] * (LOW in kinds)]
 
 
 def tag(dtype: str) -> str:

@@ -20,27 +20,28 @@ def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], famil
         family: ``vectors`` or ``scalars``: what the loop works with.
         calls: Large functions are called where there are many.
     """
-    step, *others = spec.programs(tuple(leaves))
+    functions = spec.functions(tuple(leaves))
     element = element_lanes(spec, spec.read) if spec.action else []
     state = [(f"s{lane}", spec.dtypes[lane]) for lane in held]
     return f"""\
 template <class V> struct op {{
-{family_types((step, *others), [dtype for _, dtype in (*state, *element)])}
+{family_types(tuple(functions.values()), [dtype for _, dtype in (*state, *element)])}
   struct state {{
 {members(state)}
   }};
 {_element(element) if spec.action else ""}  struct captures {{{_block(members([*captured(spec), *number_members(spec, leaves)]))}}};
-  INLINE state combine({_function(spec, step, leaves, held, calls)}
-  }}
-{_begin(spec, others, leaves, held, calls)}{_identity(spec, held)}}};
+{"".join(_function(spec, name, program, leaves, held, calls) for name, program in functions.items())}{_identity(spec, held)}}};
 typedef op<{family}> operation;
 """
 
 
+_LETTERS = {"combine": "n", "begin": "b", "compose": "m"}
+
+
 def number_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
     """The members that hold the numbers of a kernel's programs, and their dtypes."""
-    programs = zip(spec.programs(tuple(leaves)), "nb", strict=False)
-    return [member for program, letter in programs for member in number_lanes(program, letter)]
+    functions = spec.functions(tuple(leaves)).items()
+    return [member for name, program in functions for member in number_lanes(program, _LETTERS[name])]
 
 
 def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
@@ -49,32 +50,29 @@ def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, st
     return [(f"{letter}{lane}", spec.element[leaf].dtype) for leaf in leaves for lane in spec.element_lanes[leaf]]
 
 
-def _function(spec: KernelSpec, program: Program, leaves: Sequence[int], held: Sequence[int], calls: bool) -> str:
-    """The parameters and the body of a program that yields a state."""
-    begins = not program.arity
-    names = [] if begins else [f"l.s{lane}" for lane in range(len(spec.dtypes))]
-    names += [f"r.{name}" for name, _ in element_lanes(spec, range(len(spec.element)))]
-    names += [f"k.{name}" for name, _ in captured(spec)]
-    called_ones = called(program) if calls else frozenset()
-    lines, results = statements(program, names, "k.", "b" if begins else "n", called_ones)
-    if tuple(held) == spec.lanes_of(leaves):
+def _function(
+    spec: KernelSpec, name: str, program: Program, leaves: Sequence[int], held: Sequence[int], calls: bool
+) -> str:
+    """One function: it yields a state, of elements that are combined an element."""
+    right = element_lanes(spec, range(len(spec.element)))
+    left = [f"s{lane}" for lane in range(len(spec.dtypes))] if name == "combine" else [lane for lane, _ in right]
+    names = [] if name == "begin" else [f"l.{lane}" for lane in left]
+    names += [f"r.{lane}" for lane, _ in right] + [f"k.{lane}" for lane, _ in captured(spec)]
+    lines, results = statements(program, names, "k.", _LETTERS[name], called(program) if calls else frozenset())
+    if name == "compose" or tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
         values = zip(spec.lanes_of(leaves), results, strict=True)
         lines += ["state y = {};", *(f"y.s{lane} = {value};" for lane, value in values), "return y;"]
     body = "\n".join(f"    {line}" for line in lines)
-    sides = [("state", "l"), ("element" if spec.action else "state", "r"), ("captures", "k")][begins:]
-    arguments = ", ".join(f"{kind} {name}" if f"{name}." in body else kind for kind, name in sides)
-    return f"{arguments}) {{\n{body}"
+    kind, element = "element" if name == "compose" else "state", "element" if spec.action else "state"
+    sides = [(kind, "l"), (element, "r"), ("captures", "k")][name == "begin" :]
+    arguments = ", ".join(f"{kind} {side}" if f"{side}." in body else kind for kind, side in sides)
+    return f"  INLINE {kind} {name}({arguments}) {{\n{body}\n  }}\n"
 
 
 def _element(lanes: Sequence[tuple[str, str]]) -> str:
     return f"  struct element {{\n{members(lanes)}\n  }};\n"
-
-
-def _begin(spec: KernelSpec, others: Sequence[Program], leaves: Sequence[int], held: Sequence[int], calls: bool) -> str:
-    functions = (_function(spec, program, leaves, held, calls) for program in others)
-    return "".join(f"  INLINE state begin({function}\n  }}\n" for function in functions)
 
 
 def captured(spec: KernelSpec) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ class Loop(str, enum.Enum):
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SHORT = "short"  # inner == 1: a vector holds the same step of several rows, which go down side by side
     WINDOW = "window"  # a vector holds blocks of steps, or columns: each is scanned from either end
+    RUNS = "runs"  # inner == 1: a vector holds the same step of several runs of a row, acted each from its true state
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order
     BATCH = "batch"  # a vector holds the same lane of several elements, each of another row, in exact fold order
@@ -138,16 +139,42 @@ class ScanSpec(Generic[Combine]):
 
 
 @attrs.frozen
+class Parts:
+    """What a loop over runs of a row knows of products of elements.
+
+    Args:
+        gates: The leaves whose products depend on themselves alone, and which on the left no other leaf reads.
+        fixed: The leaves that are the same at every step.
+        kinds: For each lane of an element the ways in which a product may be bad.
+        states: The same of a state that a product was acted on.
+    """
+
+    gates: tuple[int, ...]
+    fixed: tuple[int, ...]
+    kinds: tuple[nonfinite.Kinds, ...]
+    states: tuple[nonfinite.Kinds, ...]
+
+    @property
+    def steady(self) -> bool:
+        """Whether the product of the gates is the same in every run."""
+        return bool(self.gates) and set(self.gates) <= set(self.fixed)
+
+
+@attrs.frozen
 class KernelSpec(ScanSpec[Program]):
     """A kernel in straight-line code.
 
     Args:
         loop: The loop.
         ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
+        compose: Of an action by runs the combine of elements; None of all others.
+        parts: Of an action by runs what may go wrong with products and states.
     """
 
     loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
     ordinary: tuple[nonfinite.Kinds, ...] = ()
+    compose: Program | None = None
+    parts: Parts | None = None
 
     @property
     def flushes(self) -> bool:
@@ -166,7 +193,9 @@ class KernelSpec(ScanSpec[Program]):
 
     @cached_property
     def read(self) -> tuple[int, ...]:
-        """The element leaves that a walk in fold order reads: also those that make the first state."""
+        """The element leaves that a walk reads: in fold order also those that make the first state, in runs all."""
+        if self.compose is not None:
+            return tuple(range(len(self.element)))
         right = frozenset[int]().union(*(self.combine.reads[leaf][1] for leaf in self.carried))
         first = frozenset() if self.action else frozenset(self.carried)
         if self.begin is not None:
@@ -207,10 +236,15 @@ class KernelSpec(ScanSpec[Program]):
         """The combine, cut down to some of its outputs."""
         return _selected(self.combine, leaves)
 
+    def functions(self, leaves: tuple[int, ...]) -> dict[str, Program]:
+        """All that a loop runs which computes some of the leaves, by name."""
+        begin = None if self.begin is None else _selected(self.begin, leaves)
+        found = {"combine": self.program(leaves), "begin": begin, "compose": self.compose}
+        return {name: program for name, program in found.items() if program is not None}
+
     def programs(self, leaves: tuple[int, ...]) -> tuple[Program, ...]:
-        """All that a loop runs which computes some of the leaves."""
-        step = self.program(leaves)
-        return (step,) if self.begin is None else (step, _selected(self.begin, leaves))
+        """The same without their names."""
+        return tuple(self.functions(leaves).values())
 
     @cached_property
     def values(self) -> frozenset[str]:
@@ -227,7 +261,7 @@ class KernelSpec(ScanSpec[Program]):
     @cached_property
     def columns(self) -> int:
         """The most columns that the loop takes beside each other; 0 for any number."""
-        return {Loop.ROWS: 1, Loop.SHORT: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
+        return {Loop.ROWS: 1, Loop.SHORT: 1, Loop.RUNS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
 
 
 def _lanes(leaves: Iterable[Leaf]) -> tuple[range, ...]:
