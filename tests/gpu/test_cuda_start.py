@@ -23,7 +23,7 @@ from monoscan.cache import Cache
 from monoscan.lowering.plan.gpu import launches as planned
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
-from monoscan.lowering.targets.cpu import disk, folders
+from monoscan.lowering.targets.cpu import disk, folders, pruning
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cuda import by_text, cubin, nvrtc, run
 from monoscan.lowering.targets.failures import FAILURES
@@ -163,6 +163,14 @@ def test_damaged_code_is_compiled_again(
     assert run.obtain(spec_of("affine rows")) == code
     assert machine.compiled == 2
     assert disk.intact(path)
+
+
+def test_code_is_counted_and_cleared_with_the_rest(machine: Machine) -> None:
+    run.obtain(spec_of("affine rows"))
+    folder = next(iter(folders.places_to_keep())).folder
+    assert pruning.size_of(pruning.entries(folder)).startswith("1 library")
+    pruning.clear()
+    assert not [*folder.glob("cuda-*")]
 
 
 def test_what_nvrtc_refuses_runs_by_arrays_and_says_so(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

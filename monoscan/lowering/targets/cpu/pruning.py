@@ -27,7 +27,7 @@ MAX_DAYS = 60
 MAX_BYTES = 256 << 20
 """Bytes of a folder's libraries beyond which those go that were not used for longest: some 5,000 kernels."""
 
-_LIBRARIES = ("kernel-", "driver-", "bridge-")
+_LIBRARIES = ("kernel-", "driver-", "bridge-", "cuda-")
 _UNFINISHED = (".new-", "build-")  # what an interrupted process left
 
 
