@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
 HALF = frozenset({"float16", "bfloat16"})
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -47,12 +46,18 @@ def itemsize(name: str) -> int:
 def constant(value: complex, name: str) -> mx.array:
     """A scalar array of a number that the dtype `holds`; MLX itself takes integers up to the range of int64."""
     if name == "uint64":
+        import numpy as np
+
         return mx.array(np.array(value, np.uint64))
     return mx.array(float(value) if name in FLOATS and isinstance(value, int) else value, _BY_NAME[name])
 
 
 def number(value: Any) -> Any:
     """NumPy's scalars as Python's; anything else as it is."""
+    if type(value) in (bool, int, float, complex):
+        return value
+    import numpy as np
+
     return value.item() if isinstance(value, (np.number, np.bool_)) else value
 
 

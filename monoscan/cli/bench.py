@@ -15,7 +15,8 @@ import mlx.core as mx
 from monoscan import errors, tree
 from monoscan.lowering.plan.plan import Plan
 from monoscan.monoids.base import Semigroup
-from monoscan.scan.api import explain, scan
+from monoscan.scan.api import scan
+from monoscan.scan.api_explain import explain
 from monoscan.tree import Tree
 
 PORTABLE = ("blelloch", "brent_kung", "hillis_steele", "sequential")

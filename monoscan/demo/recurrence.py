@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from monoscan.lowering.plan.plan import Plan
 from monoscan.monoids.linear import Affine
-from monoscan.scan.api import explain, scan
+from monoscan.scan.api import scan
+from monoscan.scan.api_explain import explain
 
 STEPS = 65_536
 LOOP_STEPS = 2_048

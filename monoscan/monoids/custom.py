@@ -7,7 +7,6 @@ from typing import Any, final
 
 import attrs
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.monoids import domain
@@ -16,7 +15,6 @@ from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
 
 _NUMBERS = (bool, int, float, complex)
-_CONSTANTS = (*_NUMBERS, mx.array, np.ndarray)
 
 
 @attrs.frozen
@@ -95,7 +93,7 @@ class CustomMonoid(_Functions, Monoid):
 
     def _filled(self, path: str, like: mx.array, value: Any) -> mx.array:
         name, value = dtypes.name_of(like.dtype), dtypes.number(value)
-        value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        value = value.item() if _is_array(value) and value.ndim == 0 else value
         if not isinstance(value, _NUMBERS):
             return self._spread(path, like, mx.array(value))
         if isinstance(value, float) and value.is_integer() and name not in dtypes.FLOATS | dtypes.COMPLEX:
@@ -178,12 +176,22 @@ def monoid(
             raise errors.ScanTypeError(f"[monoid] {what} must be an Action(act, ...); got {tree.shown(action)}.")
     if name is not None and type(name) is not str:
         raise errors.ScanTypeError(f"[monoid] name must be a text; got {tree.shown(name)}.")
-    if not callable(identity) and not all(isinstance(dtypes.number(each), _CONSTANTS) for each in _scalars(identity)):
+    if not callable(identity) and not all(map(_is_constant, _scalars(identity))):
         raise errors.ScanTypeError(
             f"[monoid] identity must be a number for each leaf, or a function identity(like); got {tree.shown(identity)}."
         )
     shared = (combine, event, embed, project, inverse, commutative, idempotent, name, right, left)
     return CustomSemigroup(*shared) if identity is None else CustomMonoid(*shared, identity)
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(dtypes.number(value), (*_NUMBERS, mx.array)) or _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    import numpy as np
+
+    return isinstance(value, np.ndarray)
 
 
 def _scalars(identity: Any) -> list[Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from numbers import Integral
 from typing import Any, Protocol, TypeVar
 
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
 
@@ -151,7 +151,7 @@ _NARROW = frozenset({"bool", "int8", "uint8", "int16", "uint16"})
 
 def whole(value: Any) -> Any:
     """A NumPy integer as Python's; anything else as it is, for a validator to look at."""
-    return int(value) if isinstance(value, np.integer) else value
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def fill(like: mx.array, value: complex) -> mx.array:

@@ -1,8 +1,7 @@
-"""``act``: the states that elements drive, without the products of the elements."""
+"""How ``act`` runs: the states that elements drive, without the products of the elements."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,68 +18,6 @@ from monoscan.scan.elements import Question
 from monoscan.scan.fixed_leaves import spread
 from monoscan.scan.states import Start, pose
 from monoscan.tree import Tree
-
-Stream = Any
-
-
-def act(
-    operator: Semigroup,
-    elems: Tree,
-    state: Tree | None = None,
-    /,
-    axis: int = 0,
-    *,
-    reverse: bool = False,
-    inclusive: bool = True,
-    return_carry: bool = False,
-    strategy: str = "auto",
-    stream: Stream = None,
-) -> Any:
-    """The states that a sequence drives: ``y[i] = act(y[i-1], x[i])``, by the operator's action on the right.
-
-    A state is often smaller than an element: the row of a matrix product, the vector of an affine map, the mean
-    and the covariance of a filter. Actions on the left are those of ``Dual(operator)``.
-
-    Args:
-        operator (Semigroup): What acts; `Semigroup.right` says how.
-        elems (array or tree): Arrays of one length along ``axis``, as `scan` takes them. A leaf that is the same at
-            every step may be `fixed`: it has no such axis.
-        state (array or tree, optional): The state before the first element, without the scan axis; its batch axes
-            broadcast with those of the elements. Default: ``None``, where the first element begins the state.
-        axis (int, optional): The scan axis. Default: ``0``.
-        reverse (bool, optional): Start at the last element. Default: ``False``.
-        inclusive (bool, optional): Whether position i holds the state after element i. If not, it holds the one
-            before it, the first ``state``. Default: ``True``.
-        return_carry (bool, optional): Return ``(states, last)``, the last state in the accumulation dtype (float32
-            for halves). Default: ``False``.
-        strategy (str, optional): As in `scan`; ``"sequential"`` is the fold in order, and the reference.
-            Default: ``"auto"``.
-        stream (Stream or Device, optional): Where to run. Default: ``None``.
-
-    Returns:
-        array or tree: The states, in their own tree; with ``return_carry`` a pair.
-
-    Raises:
-        TreeError: The elements do not form the operator's tree, or the state not the action's.
-        ScanTypeError: A dtype does not fit, or ``act`` returns another than the state has.
-        StrategyError: A forced strategy cannot run it.
-        ScanError: There is neither a state nor a ``begin``; axis, lengths or shapes do not fit.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> turn = mx.broadcast_to(mx.array([[0.0, 1.0], [-1.0, 0.0]]), (3, 2, 2))
-        >>> ms.act(ms.MatMul(), turn, mx.array([1.0, 2.0]))
-        array([[-2, 1],
-               [-1, -2],
-               [2, -1]], dtype=float32)
-    """
-    asked = call.options(
-        "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
-    )
-    with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        results, last = run(asked, operator, elems, state, axis)
-    return (results, last) if return_carry else results
 
 
 def run(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int) -> tuple[Tree, Tree | None]:

@@ -59,6 +59,21 @@ def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None,
     return PassPlan(over, asked, None, kernel, states)
 
 
+def check_start(where: str, monoid: object, init: Tree | None, state: Tree | None) -> None:
+    """What a scan starts from is an element of an operator, and a state of an aggregator.
+
+    Raises:
+        ScanError: The other one is given.
+    """
+    aggregates = isinstance(monoid, Aggregator)
+    if (init if aggregates else state) is None:
+        return
+    if aggregates:
+        raise errors.ScanError(f"[{where}] an aggregator starts from a state and takes no init; give state=.")
+    other = "act=True, or init=" if where == "explain" else "init=, or call ms.act, which goes on from a state"
+    raise errors.ScanError(f"[{where}] state is no argument of scan; give {other}.")
+
+
 def _fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
     """What a kernel finds; ``None`` where there is none."""
     kernel = _kernel(fusion)

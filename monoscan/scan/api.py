@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
-from monoscan.lowering.plan import shapeless
-from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
-from monoscan.scan import act as states
-from monoscan.scan import aggregate, call, elements
-from monoscan.scan import loop as loops
+from monoscan.scan.later import aggregate, associative, call, gates
+from monoscan.scan.later import window as windows
 from monoscan.tree import Tree
 
 Stream = Any
@@ -86,7 +83,7 @@ def scan(
         "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
     if state is not None or isinstance(monoid, Aggregator):
-        check_start("scan", monoid, init, state)
+        aggregate.check_start("scan", monoid, init, state)
     if isinstance(monoid, Aggregator):
         results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
     else:
@@ -132,7 +129,7 @@ def fold(
     """
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
     if state is not None or isinstance(monoid, Aggregator):
-        check_start("fold", monoid, init, state)
+        aggregate.check_start("fold", monoid, init, state)
     if isinstance(monoid, Aggregator):
         return aggregate.fold(monoid, elems, axis, state, asked, stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]
@@ -186,111 +183,93 @@ def linear_recurrence(
     operator, one = (LogAffine(), 0) if call.flag("linear_recurrence", "log_gates", log_gates) else (Affine(), 1)
     init = None if h0 is None else (one, h0)
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        gates = a if isinstance(a, mx.array) else _everywhere(a, b, axis)
-        results, carry = call.run(asked, operator, (gates, b), axis, init, None)
+        given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
+        results, carry = call.run(asked, operator, (given, b), axis, init, None)
     return (results[1], carry[1]) if return_carry else results[1]
 
 
-def _everywhere(gate: Any, b: Any, axis: Any) -> Any:
-    """A number as gates of one row along the axis; anything else as it is: what is wrong with it is said later."""
-    gate = dtypes.number(gate)
-    fits = isinstance(gate, (int, float, complex)) and isinstance(b, mx.array) and type(axis) is int
-    if not fits or not -b.ndim <= axis < b.ndim or not dtypes.holds(dtypes.name_of(b.dtype), gate):
-        return gate
-    constant = dtypes.constant(gate, dtypes.name_of(b.dtype))
-    if shapeless.tracing():  # which a size must not enter
-        return mx.zeros_like(b) + constant
-    shape = [1] * b.ndim
-    shape[axis] = b.shape[axis]
-    return mx.full(shape, constant)  # in memory: loops along the axis read no strides of 0
+def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
+    """All running totals under an associative function of whole slices, as in ``jax.lax.associative_scan``.
 
-
-def explain(
-    monoid: Any,
-    elems: Tree,
-    /,
-    axis: int = 0,
-    *,
-    reverse: bool = False,
-    inclusive: bool = True,
-    init: Tree | None = None,
-    return_carry: bool = False,
-    strategy: str = "auto",
-    stream: Stream = None,
-    act: bool = False,
-    state: Tree | None = None,
-    loop: bool = False,
-    event: int | tuple[int, ...] = 0,
-    state_event: int | tuple[int, ...] = 0,
-    length: int | None = None,
-) -> Any:
-    """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
-
-    Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
-    and of one that could not be built in this process why.
+    ``fn`` gets slices along ``axis``, of any length, and must combine them position by
+    position; along other axes it may look at positions and sizes, slice, join and mask.
+    It is recorded on slices of the true shapes. Where the record shows that it works
+    element by element, or on trailing axes alone, it gets the plan and the speed of
+    ``scan`` with ``monoid(fn, event=...)``; else it is called as JAX calls it, on the
+    slices of an odd/even recursion. Half-precision elements are combined in float32 and
+    rounded once.
 
     Args:
-        monoid (Semigroup, Aggregator or callable): As in `scan`; the step of a loop.
-        elems (array or tree): As in `scan`; ``xs`` of a loop.
-        axis (int, optional): As in `scan`. Default: ``0``.
-        reverse (bool, optional): As in `scan`. Default: ``False``.
-        inclusive (bool, optional): As in `scan`. Default: ``True``.
-        init (array or tree, optional): As in `scan`. Default: ``None``.
-        return_carry (bool, optional): As in `scan`. Default: ``False``.
-        strategy (str, optional): As in `scan`. Default: ``"auto"``.
-        stream (Stream or Device, optional): As in `scan`. Default: ``None``.
-        act (bool, optional): Whether to explain `act`, which takes no ``init``. Default: ``False``.
-        state (array or tree, optional): As in `act`, `loop`, and `scan` of an aggregator. Default: ``None``.
-        loop (bool, optional): Whether to explain `loop`. Default: ``False``.
-        event (int or tuple(int), optional): As in `loop`. Default: ``0``.
-        state_event (int or tuple(int), optional): As in `loop`. Default: ``0``.
-        length (int, optional): As in `loop`. Default: ``None``.
+        fn (callable): ``fn(left, right)``, associative; returns the tree, shapes and dtypes
+            of its arguments.
+        elems (array or tree): Arrays of one length along ``axis``.
+        reverse (bool, optional): Scan from the end: flip, scan, flip; ``fn`` then gets the
+            later slices first. Default: ``False``.
+        axis (int, optional): The scan axis; a negative one needs leaves of one rank.
+            Default: ``0``.
 
     Returns:
-        Plan: The plan; of an aggregator a `PassPlan`, which prints likewise.
+        array or tree: The tree of ``elems``.
 
     Raises:
-        ScanError: As in `scan` and `act`; or there is a ``state`` of no act, or an ``init`` of one.
+        ScanError: ``fn`` is no function, or elements, axis or what ``fn`` returns do not fit.
 
     Example:
         >>> import mlx.core as mx
         >>> import monoscan as ms
-        >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
-        'native'
+        >>> ms.associative_scan(mx.add, mx.array([1, 2, 3]))
+        array([1, 3, 6], dtype=int32)
     """
-    if loop:
-        if init is not None or state is None:
-            raise errors.ScanError("[explain] a loop starts from a state: give state=, and no init.")
-        asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
-        given = loops.steps_of(monoid, elems, axis, event, state_event, length)
-        return loops.prepare(asked, *given, state, axis)[0]
-    name = "act" if act else "scan"
-    asked = call.options(
-        name, reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
-    )
-    if act and init is not None:
-        raise errors.ScanError("[explain] init is no argument of act; give state=.")
-    if not act:
-        check_start("explain", monoid, init, state)
-    if isinstance(monoid, Aggregator):
-        return aggregate.explain(monoid, elems, axis, state, asked)
-    if act:
-        return states.prepare(asked, monoid, elems, state, axis)[0]
-    if not isinstance(monoid, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator("scan", monoid))
-    return call.prepare(asked, capture(monoid, "scan"), elems, axis, init)[0]
+    return associative.run(fn, elems, reverse, axis)
 
 
-def check_start(where: str, monoid: object, init: Tree | None, state: Tree | None) -> None:
-    """What a scan starts from is an element of an operator, and a state of an aggregator.
+def window(
+    operator: Semigroup | Aggregator,
+    elems: Tree,
+    size: int,
+    /,
+    axis: int = 0,
+    *,
+    partial: bool = True,
+    strategy: str = "auto",
+    stream: Stream = None,
+) -> Any:
+    """The fold of the last ``size`` elements at each position: ``y[i] = x[i-size+1] . ... . x[i]``.
+
+    The sequence is cut into blocks of ``size``, each is scanned from either end, and one combine joins the end of a
+    block to the start of the next: three combines an element whatever the size, no inverse, and a NaN or an infinity
+    is gone once it has left the window.
+
+    Source: van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*
+    (Pattern Recognition Letters 13, 1992); Gil and Werman, *Computing 2-D min, median, and max filters* (IEEE PAMI 15,
+    1993).
+
+    Args:
+        operator (Semigroup or Aggregator): What to fold with; of an aggregator, the elements that it prepares are
+            folded, and the outputs are what it presents.
+        elems (array or tree): Elements of one length n along ``axis``, or inputs, as `scan` takes them.
+        size (int): How many elements a window holds, at least 1; beyond n it is the scan.
+        axis (int, optional): The axis along which the window moves. Default: ``0``.
+        partial (bool, optional): Keep the length n: the first ``size - 1`` windows hold what there is. If not, the
+            results are those of whole windows, of length ``max(0, n - size + 1)``. Default: ``True``.
+        strategy (str, optional): How the blocks are scanned, as in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+
+    Returns:
+        array or tree: The tree of ``elems``; of an aggregator that of its outputs.
 
     Raises:
-        ScanError: The other one is given.
+        ScanTypeError: ``size`` is no whole number.
+        ScanError: ``size`` is less than 1; or as in `scan`.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.window(ms.Max(), mx.array([3, 1, 4, 1, 5, 2]), 3)
+        array([3, 3, 4, 4, 5, 5], dtype=int32)
+        >>> ms.window(ms.Mean().aggregator(), mx.array([1.0, 3.0, 5.0, 7.0]), 2, partial=False)
+        array([2, 4, 6], dtype=float32)
     """
-    aggregates = isinstance(monoid, Aggregator)
-    if (init if aggregates else state) is None:
-        return
-    if aggregates:
-        raise errors.ScanError(f"[{where}] an aggregator starts from a state and takes no init; give state=.")
-    other = "act=True, or init=" if where == "explain" else "init=, or call ms.act, which goes on from a state"
-    raise errors.ScanError(f"[{where}] state is no argument of scan; give {other}.")
+    asked = call.options("window", strategy=strategy, stream=stream)
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        return windows.run(asked, operator, elems, size, axis, call.flag("window", "partial", partial))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import attrs
 import mlx.core as mx
@@ -37,38 +37,8 @@ class Slices(Semigroup):
         return errors.called(self.function)
 
 
-def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
-    """All running totals under an associative function of whole slices, as in ``jax.lax.associative_scan``.
-
-    ``fn`` gets slices along ``axis``, of any length, and must combine them position by
-    position; along other axes it may look at positions and sizes, slice, join and mask.
-    It is recorded on slices of the true shapes. Where the record shows that it works
-    element by element, or on trailing axes alone, it gets the plan and the speed of
-    ``scan`` with ``monoid(fn, event=...)``; else it is called as JAX calls it, on the
-    slices of an odd/even recursion. Half-precision elements are combined in float32 and
-    rounded once.
-
-    Args:
-        fn (callable): ``fn(left, right)``, associative; returns the tree, shapes and dtypes
-            of its arguments.
-        elems (array or tree): Arrays of one length along ``axis``.
-        reverse (bool, optional): Scan from the end: flip, scan, flip; ``fn`` then gets the
-            later slices first. Default: ``False``.
-        axis (int, optional): The scan axis; a negative one needs leaves of one rank.
-            Default: ``0``.
-
-    Returns:
-        array or tree: The tree of ``elems``.
-
-    Raises:
-        ScanError: ``fn`` is no function, or elements, axis or what ``fn`` returns do not fit.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> ms.associative_scan(mx.add, mx.array([1, 2, 3]))
-        array([1, 3, 6], dtype=int32)
-    """
+def run(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool, axis: int) -> Tree:
+    """What `associative_scan` returns."""
     plan, leaves, captures = prepare(fn, elems, reverse, axis)
     return tree.unflatten(plan.problem.structure, execute(plan, leaves, captures, None)[0])
 

@@ -105,6 +105,13 @@ def run(
     return None, tree.unflatten(structure, [c if c is None else c.astype(dtypes.by_name(name)) for c, name in rounded])
 
 
+def planned(asked: Options, operator: Any, elems: Tree, axis: int, init: Tree | None) -> Plan:
+    """The plan alone, as of a call that is not made."""
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+    return prepare(asked, capture(operator, asked.call), elems, axis, init)[0]
+
+
 def pose(question: Question, shapes: Shapes, stored: tuple[str, ...], axis: int, starts: Shapes | None) -> Problem:
     """The problem of a scan of elements, whose ``combine`` is traced on one of them."""
     captures, structure, asked = question.captures, question.structure, question.asked

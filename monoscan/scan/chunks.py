@@ -24,30 +24,8 @@ _SILENT_FOR, _EVERY = 2.0, 0.2
 """Seconds before progress shows on a terminal, and between its steps."""
 
 
-def chunks(source: Any, size: int, /, axis: int = 0, *, progress: bool = True) -> Iterator[mx.array]:
-    """A long array, cut along an axis, one chunk after the other as an array of MLX.
-
-    Of a file what has been read leaves memory again, so that a sequence of any length takes two chunks of it. float64
-    stays float64.
-
-    Args:
-        source (str, Path, numpy.ndarray or array): A file ``.npy``, or an array; ``numpy.memmap`` maps other files.
-        size (int): The length of a chunk; the last may be shorter.
-        axis (int, optional): Where to cut. Default: ``0``.
-        progress (bool, optional): Show on a terminal how far it is, after two seconds. Default: ``True``.
-
-    Returns:
-        Iterator: The chunks.
-
-    Raises:
-        ScanError: ``size`` or ``axis`` does not fit, or the file cannot be read.
-
-    Example:
-        >>> import monoscan as ms
-        >>> import numpy as np
-        >>> [chunk.tolist() for chunk in ms.chunks(np.arange(5), 2)]
-        [[0, 1], [2, 3], [4]]
-    """
+def run(source: Any, size: int, axis: int, progress: bool) -> Iterator[mx.array]:
+    """What `chunks` returns."""
     array = _mapped(source) if isinstance(source, (str, Path)) else source
     if not isinstance(array, (np.ndarray, mx.array)):
         raise errors.ScanTypeError(f"[chunks] expects a file or an array; got {tree.shown(source)}.")

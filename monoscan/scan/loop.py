@@ -1,8 +1,7 @@
-"""``loop``: steps in order, as those of ``lax.scan``."""
+"""How ``loop`` runs: steps in order, as those of ``lax.scan``."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -24,81 +23,16 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Semigroup
-from monoscan.scan import call, elements
+from monoscan.scan import elements
 from monoscan.scan.act import start_of
 from monoscan.scan.elements import Question
 from monoscan.scan.states import Form, Start, acting, exact, opened, parted
 from monoscan.tree import Tree
 
-Stream = Any
 Step = Callable[[Any, Any], Any]
 """``step(state, x) -> (state, output)``."""
 
 Events = int | tuple[int, ...]
-
-
-def loop(
-    step: Step,
-    xs: Tree | None,
-    state: Tree,
-    /,
-    axis: int = 0,
-    *,
-    event: Events = 0,
-    state_event: Events = 0,
-    length: int | None = None,
-    reverse: bool = False,
-    return_carry: bool = False,
-    stream: Stream = None,
-) -> Any:
-    """Outputs of steps that follow one another: ``state, y[i] = step(state, x[i])``, as in ``lax.scan``.
-
-    Nothing is asked of ``step``: it need not be associative. It sees one position: no loop axis and no batch axes. The
-    batch runs in parallel, the steps in order, where ``step`` can be traced in one kernel.
-
-    Args:
-        step (callable): ``step(state, x)``, which returns a pair ``(state, output)``, in MLX operations.
-        xs (array or tree, optional): Arrays of one length along ``axis``; ``None`` for ``length`` steps of
-            ``step(state, None)``.
-        state (array or tree): The state before the first step, without the loop axis; its batch axes broadcast with
-            those of ``xs``.
-        axis (int, optional): The loop axis. Default: ``0``.
-        event (int or tuple(int), optional): How many trailing axes of each leaf of ``xs`` one step sees. Default: ``0``.
-        state_event (int or tuple(int), optional): The same of the state. Default: ``0``.
-        length (int, optional): The number of steps, where ``xs`` is ``None``. Default: ``None``.
-        reverse (bool, optional): Start at the last position. Default: ``False``.
-        return_carry (bool, optional): Return ``(outputs, state)`` with the state after the last step, in the
-            accumulation dtype (float32 for halves). Default: ``False``.
-        stream (Stream or Device, optional): Where to run. Default: ``None``.
-
-    Returns:
-        array or tree: The outputs, in the tree that ``step`` returns; with ``return_carry`` a pair.
-
-    Raises:
-        TreeError: ``step`` returns no pair, or a state of another tree.
-        ScanTypeError: A dtype does not fit.
-        ScanError: Axis, lengths or shapes do not fit.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> def leak(v, x):
-        ...     v = 0.5 * v + x
-        ...     spike = v > 1.5
-        ...     return mx.where(spike, 0.0, v), spike
-        >>> ms.loop(leak, mx.ones((5,)), mx.array(0.0))
-        array([False, False, True, False, False], dtype=bool)
-    """
-    asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
-    with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        plan, leaves, captures, start = prepare(
-            asked, *steps_of(step, xs, axis, event, state_event, length), state, axis
-        )
-        outputs, last = execute(plan, leaves, captures, start)
-    assert plan.problem.acts is not None, "that is what it was made for"
-    shown, carried = plan.problem.acts.structure[-1]
-    results = tree.unflatten(shown, outputs)
-    return (results, tree.unflatten(carried, last[tree.count(shown) :])) if return_carry else results
 
 
 def steps_of(
@@ -126,6 +60,16 @@ def _positions(length: int | None, axis: int) -> mx.array:
     if type(axis) is not int or axis < 0:
         raise errors.ScanError(f"[loop] without xs needs an axis from the front, as axis=0; got {tree.shown(axis)}.")
     return mx.broadcast_to(mx.array(False), (1,) * axis + (length,))
+
+
+def run(asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int) -> tuple[Tree, Tree | None]:
+    """The outputs, and the last state where it is wanted, as trees."""
+    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    outputs, last = execute(plan, leaves, captures, start)
+    assert plan.problem.acts is not None, "that is what it was made for"
+    shown, carried = plan.problem.acts.structure[-1]
+    results = tree.unflatten(shown, outputs)
+    return results, tree.unflatten(carried, last[tree.count(shown) :]) if asked.return_carry else None
 
 
 @final

@@ -1,4 +1,4 @@
-"""``Stream``: a scan of a sequence that comes in chunks, of which it keeps the carry and nothing else."""
+"""``Stream``: a scan of a sequence that comes in chunks, of which it keeps the carry and nothing else; and ``chunks``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from monoscan import errors, tree
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.inputs import Position
-from monoscan.scan import api, elements, stream_state
-from monoscan.scan.chunks import ahead
+from monoscan.scan import api
+from monoscan.scan.later import aggregate, elements, stream_state
+from monoscan.scan.later import chunks as reading
 from monoscan.tree import Tree
 
 LAST_POSITION = 2**31 - 1
@@ -67,7 +68,7 @@ class Stream:
     ) -> None:
         if not isinstance(operator, (Semigroup, Aggregator)):
             raise errors.ScanTypeError(elements.not_an_operator("Stream", operator))
-        api.check_start("Stream", operator, init, state)
+        aggregate.check_start("Stream", operator, init, state)
         self._operator, self._axis = operator, axis
         self._options: dict[str, Any] = {"inclusive": inclusive, "strategy": strategy, "stream": stream}
         self._first = state if isinstance(operator, Aggregator) else init
@@ -130,7 +131,7 @@ class Stream:
         Returns:
             Iterator: The results of each.
         """
-        return map(self.push, ahead(chunks))
+        return map(self.push, reading.ahead(chunks))
 
     def reset(self) -> None:
         """Back to where it started."""
@@ -194,3 +195,30 @@ class Stream:
                 f"{self._position + length:,}."
             )
         return [Position(self._position) if isinstance(x, Position) else x for x in inputs]
+
+
+def chunks(source: Any, size: int, /, axis: int = 0, *, progress: bool = True) -> Iterator[mx.array]:
+    """A long array, cut along an axis, one chunk after the other as an array of MLX.
+
+    Of a file what has been read leaves memory again, so that a sequence of any length takes two chunks of it. float64
+    stays float64.
+
+    Args:
+        source (str, Path, numpy.ndarray or array): A file ``.npy``, or an array; ``numpy.memmap`` maps other files.
+        size (int): The length of a chunk; the last may be shorter.
+        axis (int, optional): Where to cut. Default: ``0``.
+        progress (bool, optional): Show on a terminal how far it is, after two seconds. Default: ``True``.
+
+    Returns:
+        Iterator: The chunks.
+
+    Raises:
+        ScanError: ``size`` or ``axis`` does not fit, or the file cannot be read.
+
+    Example:
+        >>> import monoscan as ms
+        >>> import numpy as np
+        >>> [chunk.tolist() for chunk in ms.chunks(np.arange(5), 2)]
+        [[0, 1], [2, 3], [4]]
+    """
+    return reading.run(source, size, axis, progress)

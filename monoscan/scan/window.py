@@ -1,8 +1,7 @@
-"""``window``: the fold of the last so many elements at each position."""
+"""How ``window`` runs: the fold of the last so many elements at each position."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,67 +30,18 @@ from monoscan.scan import call, elements
 from monoscan.scan.passes import pass_over
 from monoscan.tree import Tree
 
-Stream = Any
 
-
-def window(
-    operator: Semigroup | Aggregator,
-    elems: Tree,
-    size: int,
-    /,
-    axis: int = 0,
-    *,
-    partial: bool = True,
-    strategy: str = "auto",
-    stream: Stream = None,
-) -> Any:
-    """The fold of the last ``size`` elements at each position: ``y[i] = x[i-size+1] . ... . x[i]``.
-
-    The sequence is cut into blocks of ``size``, each is scanned from either end, and one combine joins the end of a
-    block to the start of the next: three combines an element whatever the size, no inverse, and a NaN or an infinity
-    is gone once it has left the window.
-
-    Source: van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*
-    (Pattern Recognition Letters 13, 1992); Gil and Werman, *Computing 2-D min, median, and max filters* (IEEE PAMI 15,
-    1993).
-
-    Args:
-        operator (Semigroup or Aggregator): What to fold with; of an aggregator, the elements that it prepares are
-            folded, and the outputs are what it presents.
-        elems (array or tree): Elements of one length n along ``axis``, or inputs, as `scan` takes them.
-        size (int): How many elements a window holds, at least 1; beyond n it is the scan.
-        axis (int, optional): The axis along which the window moves. Default: ``0``.
-        partial (bool, optional): Keep the length n: the first ``size - 1`` windows hold what there is. If not, the
-            results are those of whole windows, of length ``max(0, n - size + 1)``. Default: ``True``.
-        strategy (str, optional): How the blocks are scanned, as in `scan`. Default: ``"auto"``.
-        stream (Stream or Device, optional): Where to run. Default: ``None``.
-
-    Returns:
-        array or tree: The tree of ``elems``; of an aggregator that of its outputs.
-
-    Raises:
-        ScanTypeError: ``size`` is no whole number.
-        ScanError: ``size`` is less than 1; or as in `scan`.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> ms.window(ms.Max(), mx.array([3, 1, 4, 1, 5, 2]), 3)
-        array([3, 3, 4, 4, 5, 5], dtype=int32)
-        >>> ms.window(ms.Mean().aggregator(), mx.array([1.0, 3.0, 5.0, 7.0]), 2, partial=False)
-        array([2, 4, 6], dtype=float32)
-    """
-    asked = call.options("window", strategy=strategy, stream=stream)
-    size, partial = _size(size), call.flag("window", "partial", partial)
-    with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        if isinstance(operator, Aggregator):
-            found, position = _outputs(asked, operator, elems, size, axis)
-        else:
-            found, position = _products(asked, operator, elems, size, axis)
-        leaves, structure = tree.flatten(found)
-        length = leaves[0].shape[position]
-        whole = leaves if partial else cut(leaves, position, min(size - 1, length), length)
-        return tree.unflatten(structure, whole)
+def run(asked: Options, operator: Any, elems: Tree, size: int, axis: int, partial: bool) -> Tree:
+    """What `window` returns."""
+    size = _size(size)
+    if isinstance(operator, Aggregator):
+        found, position = _outputs(asked, operator, elems, size, axis)
+    else:
+        found, position = _products(asked, operator, elems, size, axis)
+    leaves, structure = tree.flatten(found)
+    length = leaves[0].shape[position]
+    whole = leaves if partial else cut(leaves, position, min(size - 1, length), length)
+    return tree.unflatten(structure, whole)
 
 
 def _size(size: Any) -> int:

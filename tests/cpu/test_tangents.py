@@ -13,7 +13,7 @@ import monoscan as ms
 from monoscan.lowering.gradient.tangents import dual
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.targets.cpu import build
-from monoscan.scan.api import explain
+from monoscan.scan.api_explain import explain
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
 

@@ -1,0 +1,88 @@
+"""``explain``: what a call would run, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monoscan import errors
+from monoscan.monoids.aggregator import Aggregator
+from monoscan.scan.later import act as states
+from monoscan.scan.later import aggregate, call
+from monoscan.scan.later import loop as loops
+from monoscan.tree import Tree
+
+Stream = Any
+
+
+def explain(
+    monoid: Any,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    init: Tree | None = None,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+    act: bool = False,
+    state: Tree | None = None,
+    loop: bool = False,
+    event: int | tuple[int, ...] = 0,
+    state_event: int | tuple[int, ...] = 0,
+    length: int | None = None,
+) -> Any:
+    """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
+
+    Nothing is compiled for it: of a kernel that was not built yet it says that it will be tried,
+    and of one that could not be built in this process why.
+
+    Args:
+        monoid (Semigroup, Aggregator or callable): As in `scan`; the step of a loop.
+        elems (array or tree): As in `scan`; ``xs`` of a loop.
+        axis (int, optional): As in `scan`. Default: ``0``.
+        reverse (bool, optional): As in `scan`. Default: ``False``.
+        inclusive (bool, optional): As in `scan`. Default: ``True``.
+        init (array or tree, optional): As in `scan`. Default: ``None``.
+        return_carry (bool, optional): As in `scan`. Default: ``False``.
+        strategy (str, optional): As in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): As in `scan`. Default: ``None``.
+        act (bool, optional): Whether to explain `act`, which takes no ``init``. Default: ``False``.
+        state (array or tree, optional): As in `act`, `loop`, and `scan` of an aggregator. Default: ``None``.
+        loop (bool, optional): Whether to explain `loop`. Default: ``False``.
+        event (int or tuple(int), optional): As in `loop`. Default: ``0``.
+        state_event (int or tuple(int), optional): As in `loop`. Default: ``0``.
+        length (int, optional): As in `loop`. Default: ``None``.
+
+    Returns:
+        Plan: The plan; of an aggregator a `PassPlan`, which prints likewise.
+
+    Raises:
+        ScanError: As in `scan` and `act`; or there is a ``state`` of no act, or an ``init`` of one.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
+        'native'
+    """
+    if loop:
+        if init is not None or state is None:
+            raise errors.ScanError("[explain] a loop starts from a state: give state=, and no init.")
+        asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
+        given = loops.steps_of(monoid, elems, axis, event, state_event, length)
+        return loops.prepare(asked, *given, state, axis)[0]
+    name = "act" if act else "scan"
+    asked = call.options(
+        name, reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+    )
+    if act and init is not None:
+        raise errors.ScanError("[explain] init is no argument of act; give state=.")
+    if not act:
+        aggregate.check_start("explain", monoid, init, state)
+    if isinstance(monoid, Aggregator):
+        return aggregate.explain(monoid, elems, axis, state, asked)
+    if act:
+        return states.prepare(asked, monoid, elems, state, axis)[0]
+    return call.planned(asked, monoid, elems, axis, init)
