@@ -185,6 +185,8 @@ def looking_back(spec: GpuSpec, shape: Geometry) -> GpuLaunch:
 def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...]:
     """The folds of chunks, the scan of these folds, the results of chunks; of a fold, the fold of the folds.
 
+    Where regrouping may have to be undone, the last chunk of a fold is walked once more, as that of a scan is.
+
     Args:
         spec: The kernel of the results.
         shape: The geometry.
@@ -193,11 +195,12 @@ def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...
     kernel = spec.kernel
     chunks = -(-shape.length // (spec.tile * tiles))
     folds = attrs.evolve(spec, part=Part.TOTALS, initial=False, carry=False)
-    few = attrs.evolve(shape, length=chunks)
-    totals = _shaped(_of_totals(kernel), few)
-    between = in_one(attrs.evolve(totals, initial=spec.initial, carry=not kernel.want_results), few)
     results = attrs.evolve(spec, part=Part.SEEDED)
-    last = (_launch(results, shape, chunks, tiles),) if kernel.want_results else ()
+    again = kernel.want_results or bool(results.guarded)
+    few = attrs.evolve(shape, length=chunks)
+    totals = _shaped(_of_totals(kernel, again), few)
+    between = in_one(attrs.evolve(totals, initial=spec.initial, carry=not again), few)
+    last = (_launch(results, shape, chunks, tiles),) if again else ()
     return (_launch(folds, shape, chunks, tiles), between, *last)
 
 
@@ -218,12 +221,19 @@ def held(spec: GpuSpec) -> int:
     return spec.run * spec.steps * registers(spec.kernel)
 
 
-def _of_totals(kernel: KernelSpec) -> KernelSpec:
-    """The scan of the folds of chunks: in fold order, of elements that are states."""
+def _of_totals(kernel: KernelSpec, seeds: bool) -> KernelSpec:
+    """The scan of the folds of chunks, or their fold: in fold order, of elements that are states."""
     dtypes = tuple(leaf.dtype for leaf in kernel.state)
-    results = tuple(dtypes[leaf] for leaf in kernel.tree) if kernel.want_results else ()
+    results = tuple(dtypes[leaf] for leaf in kernel.tree) if seeds else ()
     return attrs.evolve(
-        kernel, elements=dtypes, results=results, emit=kernel.tree, reverse=False, inclusive=True, identity=None
+        kernel,
+        elements=dtypes,
+        results=results,
+        emit=kernel.tree,
+        want_results=seeds,
+        reverse=False,
+        inclusive=True,
+        identity=None,
     )
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import attrs
 
 from monoscan.lowering.program.ir import Op, Program
+from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.emit import TYPES, missing, number_lanes
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
-from monoscan.lowering.render.gpu_spec import Body, GpuSpec
+from monoscan.lowering.render.gpu_spec import Body, GpuSpec, Part
 from monoscan.lowering.render.kernel import tag, wrapped
 from monoscan.lowering.render.operator import operator
 from monoscan.lowering.render.spec import KernelSpec
@@ -93,17 +94,21 @@ def header(spec: GpuSpec, dialect: Dialect) -> str:
 def body(spec: GpuSpec, dialect: Dialect) -> str:
     """What stands in the function: its parameters are ``sizes``, ``flags`` if it looks back, the names of `GpuSpec.arrays`."""
     kernel = spec.kernel
-    names = [array.name for array in spec.arrays]
+    arrays = [array.name for array in spec.arrays]
     lines, shared = [wrapped("const ms::position here = {", dialect.here, "};").replace("\n", "\n  ")], ""
     if spec.body is Body.LOOK_BACK:
         lines.append("SHARED(ms::u32, ticket, 1);")
         shared = "flags, ticket, "
     if spec.body is not Body.SHORT:
-        places = {Body.COLUMNS: 64, Body.ROWS: 2, Body.LOOK_BACK: 1}[spec.body] * spec.waves
-        places += spec.body is Body.LOOK_BACK  # of what comes before the tile
+        places = {Body.COLUMNS: 64, Body.ROWS: 2, Body.LOOK_BACK: 2}[spec.body] * spec.waves
+        places += 2 * (spec.body is Body.LOOK_BACK)  # of what comes before the tile, and of the last anchor
         lines += [f"SHARED(ms::scalars::{TYPES[kernel.dtypes[i]]}, total{i}, {places});" for i in _lanes(spec)]
-        shared += f"ms::totals{{{', '.join(f'total{i}' for i in _lanes(spec))}}}, "
-    gathered = wrapped("ms::gather(", names, ")")
+        names = [f"total{i}" for i in _lanes(spec)]
+        if spec.guarded:
+            lines.append(f"SHARED(ms::i32, votes, {places});")
+            names.append("votes")
+        shared += f"ms::totals{{{', '.join(names)}}}, "
+    gathered = wrapped("ms::gather(", arrays, ")")
     lines.append(f"ms::{spec.body.value}({gathered}, sizes, {shared}here);")
     return "".join(f"  {line}\n" for line in lines)
 
@@ -150,7 +155,7 @@ namespace ms {{
         spec, kernel = self.spec, self.kernel
         facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
                  "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body is not Body.COLUMNS,
-                 "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes}  # fmt: skip
+                 "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes, "last_only": spec.part is Part.SEEDED and not spec.writes}  # fmt: skip
         if spec.pulled is not None:
             facts |= {**spec.pulled.facts, "reverse": spec.pulled.adjoint.reverse}
         return wrapped("enum { ", [f"{name} = {int(value)}" for name, value in facts.items()], " };")
@@ -192,7 +197,11 @@ namespace ms {{
             lists["READ_QUADS"] = [item for array in read for item in self._quads(array)]
             lists["WRITE_QUADS"] = [item for array in written for item in self._quads(array)]
             lists["QUAD_ARRAYS"] = [f"{array.name}, {prod(array.event)}" for array in (*read, *written)]
-        named = [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
+        if spec.guarded:
+            flags = ((lane, HIGH in kinds, LOW in kinds, lasting) for lane, kinds, lasting in spec.guarded)
+            lists["GUARDED"] = [f"s{lane}, {high:d}, {low:d}, {lasting:d}" for lane, high, low, lasting in flags]
+        named = ["#define VOTES"] if spec.guarded and spec.body is not Body.SHORT else []
+        named += [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
         return "\n".join([*named, *(_list(name, items) for name, items in lists.items())])
 
     def _of_adjoint(self, pulled: Pulled) -> Iterator[tuple[str, list[str]]]:

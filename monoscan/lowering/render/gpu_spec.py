@@ -7,6 +7,7 @@ from functools import cached_property
 
 import attrs
 
+from monoscan.lowering.program import nonfinite
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import gpu_arrays
 from monoscan.lowering.render.gpu_adjoint import Pulled
@@ -102,6 +103,20 @@ class GpuSpec:
         if self.carry and self.part is not Part.TOTALS:
             found += gpu_arrays.states(kernel, "carry") if pulled is None else pulled.starts
         return tuple(found)
+
+    @cached_property
+    def guarded(self) -> tuple[tuple[int, nonfinite.Kinds, bool], ...]:
+        """The lanes to look at after regrouping: in which ways they may be bad, and whether for ever.
+
+        None in folds of chunks, before which nobody knows what comes; nor where looking does not tell.
+        """
+        kernel = self.kernel
+        found = None if self.part is Part.TOTALS else kernel.watch
+        if found is None:
+            return ()
+        carried = kernel.lanes_of(kernel.carried)
+        every = zip(kernel.lanes_of(kernel.tree), found.kinds, found.lasting, strict=True)
+        return tuple((lane, kinds, lasting) for lane, kinds, lasting in every if kinds and lane in carried)
 
     @property
     def numbers(self) -> bytes:

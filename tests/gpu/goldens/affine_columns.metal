@@ -1,5 +1,5 @@
 enum { run = 16, steps = 1, waves = 8, lanes_a_row = 32, tile = 128, axes = 1, number_of_arrays = 4, one_column = 0,
-    reverse = 0, inclusive = 1, want_results = 1 };
+    reverse = 0, inclusive = 1, want_results = 1, last_only = 0 };
 template <class V> struct op {
   typedef typename V::f32 f32;
   struct state {
@@ -22,12 +22,14 @@ template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> 
   return {x0, x1, y0, y1};
 }
 }  // namespace ms
+#define VOTES
 #define LANES(each) each(scalars::f32, s0) each(scalars::f32, s1)
 #define ARRAYS(each) each(0, x0) each(1, x1) each(2, y0) each(3, y1)
 #define CAPTURED(each)
 #define READS(each) each(x0, float32, 1, 0, s0) each(x1, float32, 1, 0, s1)
 #define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
 #define NUMBERS(each)
+#define GUARDED(each) each(s0, 1, 1, 1) each(s1, 1, 1, 1)
 [[kernel]] void custom_kernel_monoscan_columns_int64_t_float_float_float_float(
   const device int64_t* sizes [[buffer(0)]],
   const device float* x0 [[buffer(1)]],
@@ -43,6 +45,7 @@ template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> 
       thread_index_in_threadgroup, thread_index_in_simdgroup, simdgroup_index_in_threadgroup};
   SHARED(ms::scalars::f32, total0, 512);
   SHARED(ms::scalars::f32, total1, 512);
-  ms::columns(ms::gather(x0, x1, y0, y1), sizes, ms::totals{total0, total1}, here);
+  SHARED(ms::i32, votes, 512);
+  ms::columns(ms::gather(x0, x1, y0, y1), sizes, ms::totals{total0, total1, votes}, here);
 
 }

@@ -1,5 +1,5 @@
 enum { run = 4, steps = 4, waves = 8, lanes_a_row = 32, tile = 4096, axes = 1, number_of_arrays = 6, one_column = 1,
-    reverse = 0, inclusive = 1, want_results = 1 };
+    reverse = 0, inclusive = 1, want_results = 1, last_only = 0 };
 template <class V> struct op {
   typedef typename V::f32 f32;
   struct state {
@@ -22,6 +22,7 @@ template <class X0, class X1, class Y0, class Y1, class Z0, class Z1> INLINE arr
   return {x0, x1, y0, y1, z0, z1};
 }
 }  // namespace ms
+#define VOTES
 #define LANES(each) each(scalars::f32, s0) each(scalars::f32, s1)
 #define ARRAYS(each) each(0, x0) each(1, x1) each(2, y0) each(3, y1) each(4, z0) each(5, z1)
 #define CAPTURED(each)
@@ -34,6 +35,7 @@ template <class X0, class X1, class Y0, class Y1, class Z0, class Z1> INLINE arr
 #define WRITE_QUADS(each) each(y0, float32, 1, 0, 0, s0, 1, s0, 2, s0, 3, s0) \
     each(y1, float32, 1, 0, 0, s1, 1, s1, 2, s1, 3, s1)
 #define QUAD_ARRAYS(each) each(x0, 1) each(x1, 1) each(y0, 1) each(y1, 1)
+#define GUARDED(each) each(s0, 1, 1, 1) each(s1, 1, 1, 1)
 [[kernel]] void custom_kernel_monoscan_rows_int64_t_float_float_float_float_float_float(
   const device int64_t* sizes [[buffer(0)]],
   const device float* x0 [[buffer(1)]],
@@ -51,6 +53,7 @@ template <class X0, class X1, class Y0, class Y1, class Z0, class Z1> INLINE arr
       thread_index_in_threadgroup, thread_index_in_simdgroup, simdgroup_index_in_threadgroup};
   SHARED(ms::scalars::f32, total0, 16);
   SHARED(ms::scalars::f32, total1, 16);
-  ms::rows(ms::gather(x0, x1, y0, y1, z0, z1), sizes, ms::totals{total0, total1}, here);
+  SHARED(ms::i32, votes, 16);
+  ms::rows(ms::gather(x0, x1, y0, y1, z0, z1), sizes, ms::totals{total0, total1, votes}, here);
 
 }

@@ -1,5 +1,5 @@
 enum { run = 4, steps = 1, waves = 8, lanes_a_row = 16, tile = 64, axes = 1, number_of_arrays = 4, one_column = 1,
-    reverse = 0, inclusive = 1, want_results = 1 };
+    reverse = 0, inclusive = 1, want_results = 1, last_only = 0 };
 template <class V> struct op {
   typedef typename V::f32 f32;
   struct state {
@@ -28,6 +28,7 @@ template <class X0, class X1, class Y0, class Y1> INLINE arrays<X0, X1, Y0, Y1> 
 #define READS(each) each(x0, float32, 1, 0, s0) each(x1, float32, 1, 0, s1)
 #define WRITES(each) each(y0, float32, 1, 0, s0) each(y1, float32, 1, 0, s1)
 #define NUMBERS(each)
+#define GUARDED(each) each(s0, 1, 1, 1) each(s1, 1, 1, 1)
 [[kernel]] void custom_kernel_monoscan_short_rows_int64_t_float_float_float_float(
   const device int64_t* sizes [[buffer(0)]],
   const device float* x0 [[buffer(1)]],

@@ -12,7 +12,8 @@
 
 namespace ms {
 
-enum { anchors = width };  // the tiles from one anchor to the next: a lane looks at each
+enum { anchors = width };                   // the tiles from one anchor to the next: a lane looks at each
+enum { of_before = 2 * waves, of_anchor };  // the places of what comes before a tile, and of what the last anchor left
 
 // A tile's place among flags of all rows is `id`, among those of its own row `i`.
 #define PUBLISH(array, dtype, lanes, lane, member) \
@@ -23,9 +24,10 @@ template <class A, class F> INLINE void leave_behind(A a, F flags, places at, u3
 }
 #define COLLECT(array, dtype, lanes, lane, member) \
   x.member = dtype::get(collect(a.array, item(at.array, i, lanes, lane)));
-// What comes before a tile that is not the first, in the first lane of the wave that asks.
+// What comes before a tile that is not the first, in the first lane of the wave that asks; what the anchor left is
+// shared.
 template <class A, class F>
-INLINE state looked_back(A a, F flags, places at, u32 id, i32 number, u32 lane, captures k) {
+INLINE state looked_back(A a, F flags, places at, u32 id, i32 number, u32 lane, totals shared, captures k) {
   const u32 last = (u32)(number - 1) % anchors;  // the lane that looks at the anchor
   state x;
   if (lane <= last) {
@@ -33,6 +35,7 @@ INLINE state looked_back(A a, F flags, places at, u32 id, i32 number, u32 lane, 
     while (!acquired(flags, id - 1 - lane)) PAUSE();
     PUBLISHED(COLLECT)
   }
+  if (guarded && lane == last) put(shared, of_anchor, x);
   CONVERGE();
   UNROLL for (u32 distance = 1; distance < anchors; distance *= 2) {
     const state earlier = down(x, distance);
@@ -52,7 +55,7 @@ INLINE void look_back(A a, P sizes, F flags, SHARED_POINTER(u32) ticket, totals 
   const chunk c = chunk_of(sizes, id % chunks);
   const places at = find(sizes, id / chunks, 0);
   const captures k = load_captures(a, sizes, at);
-  const bool quads = in_quads(a, at, reverse ? n : 0) && c.begin + tile <= c.end;
+  const bool aligned = in_quads(a, at, reverse ? n : 0), quads = aligned && c.begin + tile <= c.end;
   wave_steps w;
   load_steps(a, at, n, c.end, c.begin, quads, here, k, &w);
   fold_steps(c.end, c.begin, here, k, &w);
@@ -65,18 +68,35 @@ INLINE void look_back(A a, P sizes, F flags, SHARED_POINTER(u32) ticket, totals 
   }
   const bool anchor = c.number % anchors == 0;
   prefix before = start(a, at, c);
+  bool left = !anchor;  // known to the first thread
   if (here.wave == 0) {
     if (here.lane == 0 && !anchor) leave_behind(a, flags, at, id, c.number, all.value);
-    if (c.number > 0) before = just(looked_back(a, flags, at, id, c.number, here.lane, k));
-    if (here.lane == 0 && anchor) leave_behind(a, flags, at, id, c.number, after(before, all.value, k));
-    if (here.lane == 0 && c.number > 0) put(shared, waves, before.value);
+    if (c.number > 0) before = just(looked_back(a, flags, at, id, c.number, here.lane, shared, k));
+    const prefix behind = append(before, all.value, k);
+    left = left || !(bad(before) || bad(behind));
+    if (here.lane == 0 && anchor && left) leave_behind(a, flags, at, id, c.number, behind.value);
+    if (here.lane == 0 && c.number > 0) put(shared, of_before, before.value);
   }
+  bool walks = false;
   if (c.number > 0) {
     BARRIER();
-    before = just(get(shared, waves));
+    before = just(get(shared, of_before));
+    walks = guarded && spoilt(just(get(shared, of_anchor)), before.value);
   }
-  store_steps(a, at, n, c.end, c.begin, quads, chain(before, own, k), here, k, &w);
-  if (here.number == 0) leave(a, at, c, after(before, all.value, k));
+  prefix behind = append(before, all.value, k);
+  if (walks) {  // from the anchor on
+    behind = just(get(shared, of_anchor));
+    u32 turn = waves;
+    const i32 begin = ((c.number - 1) / anchors * anchors + 1) * tile;
+    for (i32 first = begin; first < c.end; first += tile, turn ^= waves)
+      behind = one_tile(a, at, n, c.end, first, aligned && first + tile <= c.end, first == c.begin, behind, shared,
+                        turn, here, k);
+  } else {
+    behind = finish_tile(a, at, n, c.end, c.begin, quads, true, before, chain(before, own, k), behind, shared, waves,
+                         here, k, &w);
+  }
+  if (here.number == 0 && !left) leave_behind(a, flags, at, id, c.number, behind.value);
+  if (here.number == 0) leave(a, at, c, behind.value);
 }
 
 }  // namespace ms

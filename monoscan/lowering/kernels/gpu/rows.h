@@ -4,6 +4,7 @@
 // the totals of all waves: so each knows the carry, and a tile has one barrier, for tiles take turns at the places of
 // totals. A lane without a left neighbour keeps its own value: nothing here needs an identity.
 #pragma once
+#include "gpu/guard.h"
 #include "gpu/runs.h"
 
 namespace ms {
@@ -48,14 +49,59 @@ INLINE void fold_steps(i32 end, i32 first, position here, captures k, LOCAL wave
   }
   w->total = earlier.value;
 }
+INLINE void finish_steps(prefix before, captures k, LOCAL wave_steps* w) {
+  UNROLL for (i32 step = 0; step < steps; ++step) finish_run(w->x[step], chain(before, w->before[step], k), k);
+}
+INLINE bool any_step_spoilt(prefix before, i32 end, i32 first, position here, LOCAL const wave_steps* w) {
+  bool found = false;
+  UNROLL for (i32 step = 0; step < steps; ++step) found =
+      found || any_spoilt(before, w->x[step], end - run_start(first, here, step));
+  return found;
+}
+// What has no guard is finished step by step, in fewer registers.
 template <class A>
 INLINE void store_steps(A a, places at, i32 n, i32 end, i32 first, bool quads, prefix before, position here, captures k,
                         LOCAL wave_steps* w) {
   UNROLL for (i32 step = 0; step < steps; ++step) {
     const i32 i = run_start(first, here, step);
-    finish_run(w->x[step], chain(before, w->before[step], k), k);
+    if (!guarded) finish_run(w->x[step], chain(before, w->before[step], k), k);
     store_run(a, at, n, i, end - i, quads, k, w->x[step]);
   }
+}
+
+// The results of a tile whose waves have folded it, given what comes before it and behind it; what truly comes behind.
+template <class A>
+INLINE prefix finish_tile(A a, places at, i32 n, i32 end, i32 first, bool quads, bool shown, prefix carry,
+                          prefix before, prefix behind, totals shared, u32 turn, position here, captures k,
+                          LOCAL wave_steps* w) {
+  if (guarded) {
+    finish_steps(before, k, w);
+    const bool mine = spoilt(carry, behind.value) || any_step_spoilt(carry, end, first, here, w);
+    if (group_says(mine, shared, turn, here)) {
+      const i32 last = first + tile < end ? first + tile : end;
+      if (here.number == 0) put(shared, turn, in_order(a, at, n, first, last, want_results && shown, carry, k).value);
+      BARRIER();
+      return just(get(shared, turn));
+    }
+  }
+  if (want_results && shown) store_steps(a, at, n, end, first, quads, before, here, k, w);
+  return behind;
+}
+// A tile from its elements on; what comes behind it.
+template <class A>
+INLINE prefix one_tile(A a, places at, i32 n, i32 end, i32 first, bool quads, bool shown, prefix carry, totals shared,
+                       u32 turn, position here, captures k) {
+  wave_steps w;
+  load_steps(a, at, n, end, first, quads, here, k, &w);
+  fold_steps(end, first, here, k, &w);
+  if (here.lane == 0) put(shared, turn + here.wave, w.total);
+  BARRIER();
+  prefix before = carry, behind = carry;
+  UNROLL for (i32 wave = 0; wave < waves; ++wave) if (first + wave * wave_elements < end) {
+    if (wave == (i32)here.wave) before = behind;
+    behind = append(behind, get(shared, turn + (u32)wave), k);
+  }
+  return finish_tile(a, at, n, end, first, quads, shown, carry, before, behind, shared, turn, here, k, &w);
 }
 
 template <class A, class P> INLINE void rows(A a, P sizes, totals shared, position here) {
@@ -64,23 +110,24 @@ template <class A, class P> INLINE void rows(A a, P sizes, totals shared, positi
   const i32 n = (i32)sizes[size_n];
   const chunk c = chunk_of(sizes, here.group % chunks);
   const places at = find(sizes, here.group / chunks, 0);
+  if (last_only && !c.last) return;  // the rest of a fold is known
   const captures k = load_captures(a, sizes, at);
   const bool aligned = in_quads(a, at, reverse ? n : 0);
-  prefix carry = start(a, at, c);
+  const prefix seed = start(a, at, c);
+  prefix carry = seed;
+  chunk from = c;
+  while (guarded && from.number > 0 && bad(carry)) {
+    from = chunk_of(sizes, (u32)from.number - 1);
+    carry = start(a, at, from);
+  }
   u32 turn = 0;
-  for (i32 first = c.begin; first < c.end; first += tile, turn ^= waves) {
+  for (i32 first = from.begin; first < c.end; first += tile, turn ^= waves) {
     const bool quads = aligned && first + tile <= c.end;
-    wave_steps w;
-    load_steps(a, at, n, c.end, first, quads, here, k, &w);
-    fold_steps(c.end, first, here, k, &w);
-    if (here.lane == 0) put(shared, turn + here.wave, w.total);
-    BARRIER();
-    prefix before = carry;
-    UNROLL for (i32 wave = 0; wave < waves; ++wave) if (first + wave * wave_elements < c.end) {
-      if (wave == (i32)here.wave) before = carry;
-      carry = append(carry, get(shared, turn + (u32)wave), k);
+    carry = one_tile(a, at, n, c.end, first, quads, first >= c.begin, carry, shared, turn, here, k);
+    if (guarded && first < c.begin && is_lost(carry, seed)) {
+      first = c.begin - tile;
+      carry = seed;
     }
-    if (want_results) store_steps(a, at, n, c.end, first, quads, before, here, k, &w);
   }
   if (here.number == 0) leave(a, at, c, carry.value);
 }

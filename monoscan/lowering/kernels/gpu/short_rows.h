@@ -2,6 +2,7 @@
 //
 // No memory is shared and no barrier is met. Lanes without a row take part in the shuffles of the others.
 #pragma once
+#include "gpu/guard.h"
 #include "gpu/runs.h"
 
 namespace ms {
@@ -20,14 +21,21 @@ template <class A, class P> INLINE void short_rows(A a, P sizes, position here) 
   fold_run(x, count, k);
   prefix own = just(up(wave_scan(x[run - 1], place_in_row, lanes_a_row, k), 1));
   own.has = place_in_row > 0;
-  if (!exists) return;
-  const prefix before = chain(start(a, at, c), own, k);
+  const prefix first = start(a, at, c), before = chain(first, own, k);
   // The carry is the last element's inclusive result, of whoever holds that.
-  if (i < n && n <= i + run) leave(a, at, c, after(before, x[run - 1], k));
-  if (want_results) {
-    finish_run(x, before, k);
-    store_run(a, at, n, i, count, quads, k, x);
+  const state last = after(before, x[run - 1], k);
+  const bool holds_last = i < n && n <= i + run;
+  if (finishes) finish_run(x, before, k);
+  if (guarded) {
+    const bool mine = any_spoilt(first, x, count) || (holds_last && spoilt(first, last));
+    if (any_of(mine && exists, here.lane, lanes_a_row)) {
+      if (exists && place_in_row == 0) leave(a, at, c, in_order(a, at, n, 0, n, want_results, first, k).value);
+      return;
+    }
   }
+  if (!exists) return;
+  if (holds_last) leave(a, at, c, last);
+  if (want_results) store_run(a, at, n, i, count, quads, k, x);
 }
 
 }  // namespace ms

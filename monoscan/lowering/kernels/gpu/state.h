@@ -36,10 +36,14 @@ INLINE state down(state v, u32 distance) {
   return y;
 }
 
-// States that threads of a group leave for one another, each lane in an array of its own.
+// States that threads of a group leave for one another, each lane in an array of its own; and where they vote, if they
+// do.
 #define MEMBER(T, s) SHARED_POINTER(T) s;
 struct totals {
   LANES(MEMBER)
+#ifdef VOTES
+  SHARED_POINTER(i32) votes;
+#endif
 };
 #define PUT(T, s) t.s[i] = v.s;
 INLINE void put(totals t, u32 i, state v){LANES(PUT)}
