@@ -11,13 +11,14 @@ import numpy as np
 
 import monoscan as ms
 from benchmarks import peers
+from benchmarks.hand_written import selective_scan
 from benchmarks.model import Arrays, Bar, Call, Case, Peer, Problem, Reference, Results, Suite, least_of
 
 STATES = 16
 SHAPES = ((1, 2048, 256), (8, 512, 256))
 """Batch, time, channels."""
 
-SCAN, LAX, ASSOCIATIVE = "monoscan scan", "jax lax.scan", "jax associative_scan"
+SCAN, LAX, ASSOCIATIVE, HAND = "monoscan scan", "jax lax.scan", "jax associative_scan", "C++ by hand"
 MAMBA = ms.aggregators.SelectiveScan()
 Function = Callable[..., Any]
 
@@ -36,7 +37,14 @@ def _combine(left: Any, right: Any) -> Any:
     raise NotImplementedError("elements are made on the way")
 
 
+def _slow_inputs(rng: np.random.Generator, shape: tuple[int, ...], axis: int) -> Arrays:
+    """Steps of .001 to .1 alone: no gate underflows."""
+    delta, *others = _inputs(rng, shape, axis)
+    return np.minimum(delta, np.float32(0.1)), *others
+
+
 PROBLEM = Problem("selective scan", "steps of .001 to .1 and of 30", _inputs, _combine, "Affine")
+SLOW = Problem("selective scan, slow decays", "steps of .001 to .1", _slow_inputs, _combine, "Affine")
 
 
 def _wanted(arrays: Arrays, axis: int) -> Arrays:
@@ -98,9 +106,11 @@ def _trained(name: str, function: Function) -> Peer:
     return Peer(name, "monoscan" if name == SCAN else "jax", "gradients", build, None)
 
 
+_BY_HAND = Peer(HAND, "C++", "outputs", selective_scan, Reference(_wanted))
 FORWARD = tuple(
-    Case("selective scan", f"{shape}", shape, 1, PROBLEM, (_mlx(SCAN, _scan), _jax(LAX, _lax), _jax(ASSOCIATIVE, _associative)), LAX)
-    for shape in SHAPES
+    Case(problem.name, f"{shape}", shape, 1, problem,
+         (_mlx(SCAN, _scan), _BY_HAND, _jax(LAX, _lax), _jax(ASSOCIATIVE, _associative)), LAX)
+    for shape, problem in ((SHAPES[0], PROBLEM), (SHAPES[1], PROBLEM), (SHAPES[1], SLOW))
 )  # fmt: skip
 TRAINING = Case(
     "selective scan, gradient", f"{SHAPES[1]}", SHAPES[1], 1, PROBLEM, (_trained(SCAN, _scan), _trained(LAX, _lax)), LAX
@@ -109,6 +119,13 @@ TRAINING = Case(
 
 def _faster(case: Case, other: str) -> Callable[[Results], float | None]:
     return lambda results: least_of(results.ratios([case.key], SCAN, other), 1)
+
+
+def _against_hand(results: Results) -> float | None:
+    """The time of the scan over that of the loop by hand, where gates underflow and where they do not."""
+    pairs = [(results.median(case.key, SCAN), results.median(case.key, HAND)) for case in FORWARD[1:]]
+    ratios = [mine / other for mine, other in pairs if mine is not None and other is not None]
+    return max(ratios) if len(ratios) == len(pairs) else None
 
 
 def _backward(results: Results) -> float | None:
@@ -121,6 +138,7 @@ BARS = (
     Bar("one sequence, faster than jax associative_scan", 50, _faster(FORWARD[0], ASSOCIATIVE)),
     Bar("one sequence, faster than jax lax.scan", 15, _faster(FORWARD[0], LAX)),
     Bar("eight sequences, faster than jax lax.scan", 5, _faster(FORWARD[1], LAX)),
+    Bar("eight sequences over a loop by hand", 1.2, _against_hand, at_least=False),
     Bar("training, faster than jax lax.scan", 8, _faster(TRAINING, LAX)),
     Bar("gradient over forward", 2.8, _backward, at_least=False),
 )
