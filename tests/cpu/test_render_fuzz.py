@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -32,13 +33,14 @@ UNARY = {Op.SQRT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.ROUND, Op.SIGN, Op.NOT}
 class Generator:
     """Draws programs whose every value is exact or rounded as IEEE says, so that bits can be compared."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, floats: Sequence[str] = FLOATS) -> None:
         self.random = random.Random(seed)
+        self.floats = list(floats)
 
     def program(self) -> Program:
         rng = self.random
         arity = rng.randint(1, 3)
-        pool = rng.sample([*INTS, *FLOATS, "float32", "int32", "bool"], k=rng.randint(1, 3))
+        pool = rng.sample([*INTS, *self.floats, "float32", "int32", "bool"], k=rng.randint(1, 3))
         leaves = tuple(Leaf(rng.choice(pool), rng.choice([(), (), (2,), (3,), (2, 2), (5,)])) for _ in range(arity))
         captures = tuple(Leaf(rng.choice(pool), rng.choice([(), (2,)])) for _ in range(rng.randint(0, 1)))
         inputs = leaves + leaves + captures
@@ -76,7 +78,7 @@ class Generator:
         if choice < 0.45 and dtype == "int32":
             return Instr(Op.LOOKUP, (a, *rng.choices(same, k=3)), dtype)
         if choice < 0.5:
-            return Instr(Op.CAST, (a,), rng.choice([*INTS, *FLOATS, "bool"]))
+            return Instr(Op.CAST, (a,), rng.choice([*INTS, *self.floats, "bool"]))
         ops = BOOL_OPS if dtype == "bool" else FLOAT_OPS if dtype in FLOATS else INT_OPS
         op = rng.choice(ops)
         return Instr(op, (a,) if op in UNARY else (a, b), dtype)
