@@ -246,8 +246,8 @@ def _constants(records: list[Record]) -> list[mx.array]:
 
 
 def _memory(array: mx.array) -> tuple[int, object]:
-    """Where an array lies, and what holds it there: by a view of items of its own size, which is no copy."""
-    items = np.asarray(array.view({1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[array.itemsize]))
+    """Where an array lies, and what holds it there: NumPy sees its memory, and a view waits for MLX's thread."""
+    items = np.asarray(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array)
     return int(items.__array_interface__["data"][0]), items
 
 
@@ -347,5 +347,5 @@ def _constant(builder: ComplexBuilder, array: mx.array) -> Ids:
         array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
     if array.size > builder.most_values:
         raise Untraceable(f"a constant of {array.size} items")
-    flat: Any = array.reshape(-1, stream=mx.cpu).tolist()
+    flat = np.asarray(array).reshape(-1).tolist()  # operations of MLX would wait for its thread
     return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)
