@@ -12,6 +12,7 @@ import numpy as np
 import monoscan as ms
 from benchmarks import peers
 from benchmarks.model import Arrays, Bar, Call, Case, Peer, Problem, Reference, Results, Suite, least_of
+from benchmarks.wide_steps import WIDE_BARS, WIDE_CASES
 
 STEPS, ROWS, UNITS = 1000, 256, 4
 CHANNELS, SAMPLES = 2, 480_000
@@ -185,4 +186,4 @@ BARS = (
     Bar("an impulse against noise", 1.15, _impulse_against_noise, at_least=False),
 )
 
-STEPWISE = Suite("steps", "Steps in order", (*LOOPS.values(), *FILTERS.values()), BARS)
+STEPWISE = Suite("steps", "Steps in order", (*LOOPS.values(), *FILTERS.values(), *WIDE_CASES), (*BARS, *WIDE_BARS))

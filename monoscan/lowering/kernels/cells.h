@@ -85,6 +85,21 @@ INLINE void columns_of_sums(const A& a, const B& b, cell<typename A::value>* out
      ...);
   (put(out + (j + block * E) * step, sum[block]), ...);
 }
+// Terms that may be put in brackets: halves of them side by side, down to a few, for a chain waits at every term.
+template <class S, int columns, int few, int first, int last, class A, class B>
+INLINE typename A::value sum_in_brackets(const A& a, const B& b, int i, int j) {
+  typedef typename A::value V;
+  if constexpr (last - first > few) {
+    const V left = sum_in_brackets<S, columns, few, first, (first + last) / 2>(a, b, i, j);
+    return S::plus(left, sum_in_brackets<S, columns, few, (first + last) / 2, last>(a, b, i, j));
+  } else {
+    V sum = S::times(a.get(i, j, first, columns - j), b.get(i, j, first, columns - j));
+    for (int k = first + 1; k < last; ++k)
+      sum = S::plus(sum, S::times(a.get(i, j, k, columns - j), b.get(i, j, k, columns - j)));
+    return sum;
+  }
+}
+constexpr int few_of(int terms) { return terms <= 64 ? 4 : terms / 16; }
 // Blocks of about as many rows each, at most 8.
 constexpr int rows_at_once(int rows) { return (rows + (rows + 7) / 8 - 1) / ((rows + 7) / 8); }
 template <class S, int rows, int columns, int terms, class A, class B>
@@ -92,10 +107,15 @@ INLINE void sums_of_products(const A& a, const B& b, cell<typename A::value>* ou
   constexpr int high = rows_at_once(rows), whole = rows / high * high;
   if constexpr (E == 1 && rows < 4 && columns > rows) {  // a row is no vector here: its columns hide latency as well
     sums_of_products<S, columns, rows, terms>(A::turned(a), B::turned(b), out, step, pitch);
-  } else if constexpr (E > 1 && rows < 4 && columns > E) {
+  } else if constexpr (rows < 4 && (E > 1 ? columns > E || S::brackets : S::brackets && columns < 4)) {
     constexpr int vectors = (columns + E - 1) / E, wide = rows_at_once(vectors), most = vectors / wide * wide;
     for (int i = 0; i < rows; ++i) {
       cell<typename A::value>* const row = out + i * pitch;
+      if constexpr (S::brackets) {
+        for (int j = 0; j < columns; j += E)
+          put(row + j * step, sum_in_brackets<S, columns, few_of(terms), 0, terms>(a, b, i, j));
+        continue;
+      }
       for (int v = 0; v < most; v += wide) columns_of_sums<S, columns, terms>(a, b, row, step, i, v * E, upto<wide>());
       if constexpr (most < vectors)
         columns_of_sums<S, columns, terms>(a, b, row, step, i, most * E, upto<vectors - most>());

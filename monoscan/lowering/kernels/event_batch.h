@@ -11,6 +11,12 @@ template <class item> struct batch_items {
   const ms_int* first;
   ms_int lane, count;
   INLINE item* of(const batch_items& x, int element) { return x.at + x.first[element]; }
+  // Whether all elements are one and the same.
+  bool alike() const {
+    ms_int apart = 0;
+    for (int l = 1; l < W; ++l) apart |= first[l] ^ first[0];
+    return apart == 0;
+  }
 };
 
 // Lanes of as many bytes as items come four at a time; all others one by one.
@@ -36,7 +42,11 @@ template <bool added, class D, class V>
 NOINLINE void take_lanes(V* to, int size, const batch_items<typename D::item>& from) {
   typedef batch_items<typename D::item> items;
   int i = 0;
-  if constexpr (by_fours<D, V>)
+  if constexpr (by_fours<D, V>) {
+    if (from.alike()) {
+      const item_of<V>* const p = (const item_of<V>*)from.at + from.first[0];
+      for (; i < size; ++i) write_lane<added>(to + i, splat<V>(p[i * from.lane]));
+    }
     for (; from.lane == 1 && i + 4 <= size; i += 4) {
       V a = quads_of<V>(from, i, 0), b = quads_of<V>(from, i, 1);
       V c = quads_of<V>(from, i, 2), d = quads_of<V>(from, i, 3);
@@ -44,6 +54,7 @@ NOINLINE void take_lanes(V* to, int size, const batch_items<typename D::item>& f
       write_lane<added>(to + i, a), write_lane<added>(to + i + 1, b);
       write_lane<added>(to + i + 2, c), write_lane<added>(to + i + 3, d);
     }
+  }
   for (; i < size; ++i) {
     typename D::item b[W];
     for (int l = 0; l < W; ++l) b[l] = items::of(from, l)[i * from.lane];

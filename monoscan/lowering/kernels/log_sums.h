@@ -52,6 +52,7 @@ template <class V, int columns, int terms, class B> INLINE V exp_columns(const B
 }
 
 struct plain_sums {
+  static constexpr bool brackets = true;
   template <class V> INLINE V plus(V a, V b) { return a + b; }
   template <class V> INLINE V times(V a, V b) { return a * b; }
 };

@@ -27,9 +27,6 @@ from monoscan.lowering.render.spec import KernelSpec, Loop, Parts
 GATE_BITS = 31
 """Leaves beyond these are no gates of a kernel, which counts them in an int."""
 
-SHORT_CODE = 150
-"""The most instructions of a step that is always written out: no loop over arrays is faster (a row by 3 by 3 matrices)."""
-
 Read = tuple[tuple[int, ...], tuple[int, ...], AlignedScan]
 """The leaves of elements and of states that a kernel reads, and the act on these alone."""
 
@@ -67,10 +64,9 @@ def with_straight(scalar: AlignedScan, wide: list[AlignedScan], options: Options
     """What may run where there is a scalar program: loops over arrays do not do for all that straight-line code does."""
     wide = [each for each in wide if isinstance(each.program, ArrayProgram) and has_rules(each.program)]
     looks_up = any(instr.op is Op.LOOKUP for instr in scalar.scalar.code)  # which loops do lane by lane as well
-    code = instructions(scalar.scalar)
-    if not wide or options.strategy == "sequential" or looks_up or code <= SHORT_CODE:
+    if not wide or options.strategy == "sequential" or looks_up:
         return [scalar]
-    return wide if code > STRAIGHT_CODE else [scalar, *wide]
+    return wide if instructions(scalar.scalar) > STRAIGHT_CODE else [scalar, *wide]
 
 
 def _portable(problem: Problem) -> str:

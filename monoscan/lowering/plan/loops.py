@@ -35,6 +35,10 @@ compiles little faster: a product of 8 by 8 matrices takes 3 ms against 18, and 
 SHORT_VECTORS = 600
 """The most instructions of vector code where loops over arrays can run instead: a second of the compiler (measured)."""
 
+STEP_CODE = 150
+"""The most instructions of an action that is written out wherever vectors hold columns: no loop over arrays is faster (a
+row by 3 by 3 matrices)."""
+
 PANEL_VECTORS = 4
 """The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
 
@@ -91,10 +95,18 @@ def quick_to_build(kernels: list[Spec]) -> list[Spec]:
     """Those that take the compiler no second; all where loops over arrays are none of them."""
     if not any(isinstance(each, RolledSpec) for each in kernels):
         return kernels
-    return [each for each in kernels if isinstance(each, RolledSpec) or _is_short(each)]
+    short = any(isinstance(each, KernelSpec) and instructions(each.combine) <= STEP_CODE for each in kernels)
+    return [each for each in kernels if (isinstance(each, RolledSpec) and not _loses(each, short)) or _is_short(each)]
 
 
-def _is_short(spec: KernelSpec) -> bool:
+def _loses(spec: RolledSpec, short: bool) -> bool:
+    """Whether columns go down faster by straight-line code, which is as short as this."""
+    return spec.action and spec.loop is Loop.BATCH and short
+
+
+def _is_short(spec: Spec) -> bool:
+    if isinstance(spec, RolledSpec):
+        return False
     return spec.loop is Loop.SEQUENTIAL or instructions(spec.combine) <= SHORT_VECTORS
 
 

@@ -20,6 +20,14 @@ from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
 
 
+EXTREMES = (Op.MAX, Op.MIN, Op.OR, Op.AND)
+"""What yields the same bits wherever brackets stand."""
+
+
+IN_ORDER = 32
+"""The most terms of a sum that are added one after another; more wait too long for each other, and go in halves."""
+
+
 @attrs.frozen
 class Index:
     """The index of a statement in a loop.
@@ -281,7 +289,8 @@ struct {name} {{
         """The struct of the two operations of a contraction."""
         kind = emit.TYPES[instr.dtype]
         pair = (("plus", instr.op), ("times", instr.multiply))
-        lines = []
+        free = str(instr.op in EXTREMES or (instr.op is Op.ADD and instr.count > IN_ORDER)).lower()
+        lines = [f"    static constexpr bool brackets = {free};\n"]
         for name, op in pair:
             assert op is not None
             text = emit.expression(Instr(op, (), instr.dtype), ["x", "y"], [instr.dtype] * 2)
