@@ -71,7 +71,7 @@ def loop_of(plan: Any) -> Loop:
 
 @pytest.mark.parametrize(("name", "loop"), thinned([(n, loop) for n in ACTS for loop in ROWS], QUICK))
 def test_acts_are_the_fold_in_order(name: str, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_act, "rolled", lambda _, spec: [attrs.evolve(spec, loop=loop)])
+    monkeypatch.setattr(fused_act, "rolled", lambda _, spec, *__: [attrs.evolve(spec, loop=loop)])
     operator, step = ACTS[name]
     rows = ROWS[loop]
     m, state = numbers((rows, T, K, K)) / 3, numbers((rows, K), 1)

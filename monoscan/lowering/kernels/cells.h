@@ -32,6 +32,11 @@ template <class V, int stride> INLINE V get(const cell<V>* p, [[maybe_unused]] i
   else if constexpr (stride == 1) return load_bits<V>(p);
   else return load_apart<V, stride>(p, count, upto<W>());
 }
+// The same of what W elements share: one item for each lane.
+#if MS_BATCH
+template <class V, int> INLINE V get(const item_of<V>* p, int) { return splat<V>(*p); }
+#endif
+template <class V> INLINE item_of<V>* items_at(u8* memory, int offset) { return (item_of<V>*)(memory + offset); }
 template <class V> INLINE void put(cell<V>* p, V v) { store_bits(p, v); }
 
 // The rows of a table, copied.
@@ -52,14 +57,14 @@ template <class V> INLINE as_signed<V> first_lanes([[maybe_unused]] int count) {
 }
 
 // An operand of a sum of products, at row i, term k and `count` columns from j on.
-template <class V, int along_rows, int along_columns, int along_terms> struct operand {
+template <class V, int along_rows, int along_columns, int along_terms, class Cell = cell<V>> struct operand {
   typedef V value;
   static constexpr int rows = along_rows, columns = along_columns, terms = along_terms;
-  const cell<V>* at;
+  const Cell* at;
   inline __attribute__((always_inline)) V get(int i, int j, int k, int count) const {
     return ::get<V, along_columns>(at + i * along_rows + j * along_columns + k * along_terms, count);
   }
-  INLINE operand<V, along_columns, along_rows, along_terms> turned(const operand& x) { return {x.at}; }
+  INLINE operand<V, along_columns, along_rows, along_terms, Cell> turned(const operand& x) { return {x.at}; }
 };
 
 // Sums of products in order, a few rows at once: each hides the others' latency, and shares what they all read.

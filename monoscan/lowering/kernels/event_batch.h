@@ -1,6 +1,6 @@
 // Leaves of W wide elements, each of another row: a vector for each lane, and how they get there.
 #pragma once
-#include "cells.h"
+#include "element_rows.h"
 #include "driver.h"
 #include "events.h"
 
@@ -11,10 +11,10 @@ template <class item> struct batch_items {
   const ms_int* first;
   ms_int lane, count;
   INLINE item* of(const batch_items& x, int element) { return x.at + x.first[element]; }
-  // Whether all elements are one and the same.
-  bool alike() const {
-    ms_int apart = 0;
-    for (int l = 1; l < W; ++l) apart |= first[l] ^ first[0];
+  // Whether elements of one item are side by side.
+  bool abreast() const {
+    ms_int apart = W - count;
+    for (int l = 1; l < W; ++l) apart |= first[l] ^ (first[0] + l);
     return apart == 0;
   }
 };
@@ -42,11 +42,8 @@ template <bool added, class D, class V>
 NOINLINE void take_lanes(V* to, int size, const batch_items<typename D::item>& from) {
   typedef batch_items<typename D::item> items;
   int i = 0;
-  if constexpr (by_fours<D, V>) {
-    if (from.alike()) {
-      const item_of<V>* const p = (const item_of<V>*)from.at + from.first[0];
-      for (; i < size; ++i) write_lane<added>(to + i, splat<V>(p[i * from.lane]));
-    }
+  if (size == 1 && from.abreast()) return write_lane<added>(to, D::load(from.at + from.first[0]));
+  if constexpr (by_fours<D, V>)
     for (; from.lane == 1 && i + 4 <= size; i += 4) {
       V a = quads_of<V>(from, i, 0), b = quads_of<V>(from, i, 1);
       V c = quads_of<V>(from, i, 2), d = quads_of<V>(from, i, 3);
@@ -54,7 +51,6 @@ NOINLINE void take_lanes(V* to, int size, const batch_items<typename D::item>& f
       write_lane<added>(to + i, a), write_lane<added>(to + i + 1, b);
       write_lane<added>(to + i + 2, c), write_lane<added>(to + i + 3, d);
     }
-  }
   for (; i < size; ++i) {
     typename D::item b[W];
     for (int l = 0; l < W; ++l) b[l] = items::of(from, l)[i * from.lane];
@@ -74,6 +70,7 @@ INLINE void give_quads(const V* x, const Items& to, int i, seq<group...>) {
 template <class D, class V> NOINLINE void give_lanes(const V* from, int size, const batch_items<typename D::item>& to) {
   typedef batch_items<typename D::item> items;
   int i = 0;
+  if (size == 1 && to.abreast()) return store_bits(to.at + to.first[0], D::bits(from[0]));
   if constexpr (by_fours<D, V>)
     for (; i + 4 <= size; i += 4) {
       V x[] = {from[i], from[i + 1], from[i + 2], from[i + 3]};
@@ -94,6 +91,7 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   typedef batch_items<item> items;
   static constexpr int number = array;
   static_assert(pitch == columns, "vectors without gaps");
+  INLINE bool fits(const ms_launch*) { return true; }
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece& p) {
     return {(item*)a.data + t * a.axis, first + number * W, a.lane, p.c1};
   }
@@ -103,6 +101,22 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
     take_lanes<added, D>(array_at<V>(memory, offset), rows * columns, from);
   }
   INLINE void give(u8* memory, const items& to) { give_lanes<D>(array_at<V>(memory, offset), rows * columns, to); }
+};
+
+// The same of a leaf that is one and the same in W rows: an element in rows of lanes, each of which is spread as it is
+// read.
+template <int array, class D, class V, int rows, int columns, int pitch, int offset> struct shared_event {
+  typedef typename D::item item;
+  typedef element_items<item> items;
+  static constexpr int number = array;
+  INLINE bool fits(const ms_launch* g) { return g->inputs[array].inner == 0 && g->inner % W == 0; }
+  INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece&) {
+    return {(item*)a.data + first[number * W] + t * a.axis, a.lane};
+  }
+  template <bool> INLINE void fetch(items) {}
+  template <bool added> INLINE void take(u8* memory, items from) {
+    element_rows<D, V, rows, columns, pitch>::template take<added>(items_at<V>(memory, offset), from);
+  }
 };
 
 // W rows of elements at once.

@@ -1,13 +1,7 @@
 // A leaf of one wide element: its lanes in vectors, row by row, and how it gets there.
 #pragma once
-#include "cells.h"
+#include "element_rows.h"
 #include "driver.h"
-
-// Where the items of an element stand: `lane` apart.
-template <class item> struct element_items {
-  item* at;
-  ms_int lane;
-};
 
 // One leaf: the number of its array, its dtype there, and its place in the memory of the operation: `rows` rows of
 // `columns` lanes.
@@ -15,6 +9,7 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   typedef typename D::item item;
   typedef element_items<item> items;
   static constexpr int number = array, whole = columns / W * W, rest = columns - whole;
+  INLINE bool fits(const ms_launch*) { return true; }
   // Of column j at step t.
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int j, const piece&) {
     return {(item*)a.data + first[number] + t * a.axis + j * a.inner, a.lane};
@@ -23,30 +18,7 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
     for (int i = 0; i < rows * columns * (int)sizeof(item); i += 64) __builtin_prefetch((const u8*)x.at + i, written);
   }
   template <bool added> INLINE void take(u8* memory, items from) {
-    const item* p = from.at;
-    item_of<V>* to = array_at<V>(memory, offset);
-    for (int i = 0; i < rows; ++i, p += columns * from.lane, to += pitch) {
-      item b[whole + W];
-      const item* row = p;
-      if (from.lane != 1) {
-        for (int j = 0; j < columns; ++j) b[j] = p[j * from.lane];
-        row = b;
-      }
-      for (int j = 0; j < whole; j += W) write<added>(to + j, D::load(row + j));
-      if constexpr (rest > 0) write<added>(to + whole, load_rest(row + whole));
-    }
-  }
-  template <bool added> INLINE void write(item_of<V>* to, V v) {
-    if constexpr (added) put<V>(to, load_bits<V>(to) + v);
-    else put<V>(to, v);
-  }
-  INLINE V load_rest(const item* p) {
-    if constexpr (sizeof(item) >= 4 && sizeof(item) == sizeof(item_of<V>)) return load_few<false, V>(p, rest);
-    else {
-      item b[W] = {};
-      __builtin_memcpy(b, p, rest * sizeof(item));
-      return D::load(b);
-    }
+    element_rows<D, V, rows, columns, pitch>::template take<added>(array_at<V>(memory, offset), from);
   }
   INLINE void give(u8* memory, items to) {
     item* p = to.at;

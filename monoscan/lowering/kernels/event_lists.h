@@ -4,6 +4,8 @@
 #include "driver.h"
 
 template <class... Leaf> struct event_list {
+  // Whether all that rows side by side should share is shared.
+  INLINE bool fit([[maybe_unused]] const ms_launch* g) { return (Leaf::fits(g) && ...); }
   INLINE void take(const piece& p, ms_int t, ms_int j, u8* memory) {
     (Leaf::template take<false>(memory, Leaf::find(p.g->inputs[Leaf::number], p.in, t, j, p)), ...);
   }

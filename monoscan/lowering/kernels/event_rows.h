@@ -45,14 +45,17 @@ template <class Operation> static void row(const piece& p, ms_int j) {
 void span(const piece& p, bool) {
   each_row(p, [&](ms_int j) { row<operation>(p, j); });
 }
-bool fits(const ms_launch*) { return true; }
+bool fits(const ms_launch* g) { return in::fit(g) && captured_arrays::fit(g); }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
 extern const kernel_facts facts = {reverse, want_results, false,  false,   false, W,           0, inputs,
                                    outputs, states,       states, 0,       0,     nanoseconds, 0, 0,
                                    {},      {},           {},     nullptr, 0,     nullptr};
-MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_events(g, s); }
+MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
+  if (fits(g)) schedule_events(g, s);
+  else s->phases = 0;
+}
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;
   run_events(g, task);

@@ -94,7 +94,10 @@ def _kernel(
     lead, steps, behind = _lead(acts, emit[0]), acts.joint.length, problem.joint.axis < problem.joint.rank
     for scan in scans:
         read = leaves, states, own = on_what_it_reads(scan, emit)
-        inner = columns_of(_shapes(acts, leaves, states), lead, acts.joint.axis)
+        shapes, axis = _shapes(acts, leaves, states), acts.joint.axis
+        inner = columns_of(shapes, lead, axis)
+        shared = tuple(k for k in range(len(leaves)) if shared_by_columns(shapes[k], lead, axis))
+        shared += tuple(len(leaves) + n for n in range(len(own.program.captures)))
         known: dict[str, Any] = {
             "elements": tuple(element_dtype(problem, i) for i in leaves),
             "last": tuple(k for k, i in enumerate(states) if i >= len(acts.results)) if acts.ordered else None,
@@ -108,13 +111,19 @@ def _kernel(
             ordinary = tuple(problem.ordinary[i] for i in leaves)
             fixed = tuple(k for k, i in enumerate(leaves) if i in problem.options.fixed)
             products, runs = regrouped(straight, own, ordinary), by_runs(straight, own, ordinary, fixed)
-        for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs):
+        for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs, shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
     leaves, states, own = next(read for each, read in kernels if each is spec)
     moved = _bytes(problem, acts, leaves, emit)
     return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
+
+
+def shared_by_columns(shape: Shape, lead: Shape, axis: int) -> bool:
+    """Whether all columns beside each other have the same element."""
+    inner = next((i for i in range(len(lead) - 1, axis, -1) if lead[i] != 1), None)
+    return inner is not None and shape[inner] == 1
 
 
 def straight_act(scan: AlignedScan, known: dict[str, Any]) -> KernelSpec | None:
@@ -124,7 +133,7 @@ def straight_act(scan: AlignedScan, known: dict[str, Any]) -> KernelSpec | None:
 
 def act_kernels(
     scan: AlignedScan, known: dict[str, Any], straight: KernelSpec | None, products: KernelSpec | None,
-    options: Options, behind: bool, inner: int, runs: KernelSpec | None = None,
+    options: Options, behind: bool, inner: int, runs: KernelSpec | None = None, shared: tuple[int, ...] = (),
 ) -> Sequence[Spec]:  # fmt: skip
     """The kernels that can run an act, of either kind of program.
 
@@ -137,11 +146,12 @@ def act_kernels(
         behind: There are batch axes behind that of the scan.
         inner: How many columns lie side by side.
         runs: The one that acts runs of a row side by side.
+        shared: The leaves of elements, and behind them the captured arrays, that they share.
     """
     if straight is not None:
         return candidates(options, behind, straight, products, inner, runs)
     assert isinstance(scan.program, ArrayProgram), "no other program is not straight"
-    return rolled(options, RolledSpec(scan.program, **_all(scan, known)))
+    return rolled(options, RolledSpec(scan.program, **_all(scan, known)), inner, shared)
 
 
 def _all(scan: AlignedScan, known: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
-from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, straight_act
+from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, shared_by_columns, straight_act
 from monoscan.lowering.plan.loops import fastest, quick_to_build
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
@@ -63,7 +63,7 @@ def fused_pass(
         known: dict[str, Any] = {
             "elements": tuple(arrays.stored[i] for i in leaves),
             "last": tuple(k for k, i in enumerate(states) if i not in scan.shown),
-            "alike": tuple(k for k, i in enumerate(leaves) if _alike(arrays.elements[i], lead, axis)),
+            "alike": tuple(k for k, i in enumerate(leaves) if shared_by_columns(arrays.elements[i], lead, axis)),
             "vector_bytes": vector_bytes,
             "flush": flush,
         }
@@ -72,7 +72,12 @@ def fused_pass(
         ]  # fmt: skip
         inner, steps = columns_of(shapes, lead, axis), lead[axis]
         straight = straight_act(own, known)
-        for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner):
+        # captured arrays, which have no batch, stand behind fixed inputs
+        others = enumerate(
+            [*arrays.others, *[(1,) * len(lead)] * len(own.program.captures)][: len(own.program.captures)], len(leaves)
+        )
+        shared = (*known["alike"], *(n for n, shape in others if shared_by_columns(shape, lead, axis)))
+        for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
     spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
@@ -88,9 +93,3 @@ def fused_pass(
         dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
     )
     return Fused(leaves, states, scans[0].emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
-
-
-def _alike(shape: Shape, lead: Shape, axis: int) -> bool:
-    """Whether all columns beside each other have the same element."""
-    inner = next((i for i in range(len(lead) - 1, axis, -1) if lead[i] != 1), None)
-    return inner is not None and shape[inner] == 1

@@ -83,11 +83,20 @@ def candidates(
     return found[:1] or [in_order] if options.shapeless else [*found, in_order]
 
 
-def rolled(options: Options, spec: RolledSpec) -> list[RolledSpec]:
-    """The kernels that run an array program by loops."""
+def rolled(options: Options, spec: RolledSpec, inner: int = 1, shared: tuple[int, ...] = ()) -> list[RolledSpec]:
+    """The kernels that run an array program by loops.
+
+    Args:
+        options: What was asked.
+        spec: The kernel of one row after the other.
+        inner: How many columns lie side by side.
+        shared: The inputs of an act that they share.
+    """
     if options.shapeless:
         return [spec]
     batch = attrs.evolve(spec, loop=Loop.BATCH)
+    if inner % batch.width == 0:
+        batch = attrs.evolve(batch, shared=shared)
     return [spec] if unsupported_rolled(batch) else [spec, batch]
 
 

@@ -79,6 +79,19 @@ class Groups:
             for number in range(len(self.loops))
         )
 
+    def overwrites(self, value: int, operand: int) -> bool:
+        """Whether a value may be written where an operand of its shape stands: nothing reads that any more, lane by lane."""
+        if any(view.value == operand for view in self.program.results):
+            return False
+        own = next((group for group in self.loops if value in group), ())
+        if not own or self.is_steady(value) or self.instr(value).form is not Form.EACH:
+            return False
+        later = {each for group in self.loops if group[0] > own[0] for each in self._read(group)}
+        reads = [(each, view) for each in own for view in self.instr(each).args if view.value == operand]
+        return operand not in later and all(
+            each <= value and self._is_whole(view, self.instr(each).shape) for each, view in reads
+        )
+
     def _read(self, group: Sequence[int]) -> Iterator[int]:
         """The values that a loop reads from memory."""
         return (view.value for value in group for view in self.instr(value).args if view.value not in group)

@@ -7,7 +7,7 @@ combines lanes is a call of ``cells.h`` or ``log_sums.h``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import attrs
 
@@ -18,7 +18,6 @@ from monoscan.lowering.render.groups import Groups
 from monoscan.lowering.render.memory import Memory, Operand
 from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
-
 
 EXTREMES = (Op.MAX, Op.MIN, Op.OR, Op.AND)
 """What yields the same bits wherever brackets stand."""
@@ -53,19 +52,23 @@ class Loops:
         program: The program.
         vectors: What vectors hold.
         captured: How many inputs behind those of both operands are the same at every step.
+        shared: The inputs that all elements of a vector share.
     """
 
-    def __init__(self, program: ArrayProgram, vectors: Vectors, captured: int = 0) -> None:
+    def __init__(
+        self, program: ArrayProgram, vectors: Vectors, captured: int = 0, shared: Collection[int] = ()
+    ) -> None:
         first = program.arity + program.rights
         self.steady = range(first, first + captured)
         program, ahead = steady_first(program, self.steady)
         self.program, self.width = program, vectors.lanes
-        self.memory = Memory(program, vectors)
+        self.memory = Memory(program, vectors, shared)
         self.groups = Groups(program, ahead)
         self.before: list[str] = []  # statements that run once
         self.lines: list[str] = []
         self.structs: list[str] = []
         self.repacked: list[int] = []  # arrays that one loop alone reads
+        self.in_place: dict[int, int] = {}  # results that are written where their operand stands
         for value in self.groups.constants:
             self.memory.hold(value)
 
@@ -78,6 +81,7 @@ class Loops:
             name: What it is called.
             sums: Those of the arrays that results are added to; zero before all steps.
         """
+        self.in_place = self._in_place(carried, sums)
         for number, group in enumerate(self._held_groups()):
             if number == self.groups.before:
                 self.before, self.lines = self.lines, []
@@ -137,9 +141,9 @@ struct {name} {{
     def _pointers(self, lines: Sequence[str]) -> Iterator[str]:
         """The arrays and the numbers that statements use."""
         memory, words = self.memory, set(re.findall(r"\w+", " ".join(lines)))
-        for value, room in sorted(memory.rooms.items()):
+        for value in sorted(memory.rooms):
             if f"a{value}" in words:
-                yield f"auto* const a{value} = array_at<{memory.kind(value)}>(memory, {room.offset});"
+                yield f"auto* const a{value} = {memory.at(value)};"
         for value in sorted(memory.given):
             if f"n{value}" in words:
                 kind = memory.kind(value)
@@ -149,7 +153,10 @@ struct {name} {{
         """The loops in order, while what they write and what is still needed is held."""
         for group, ends in zip(self.groups.loops, self.groups.ends, strict=True):
             for value in sorted(self.groups.kept.intersection(group)):
-                self.memory.hold(value)
+                if value in self.in_place:
+                    self.memory.rooms[value] = self.memory.rooms[self.in_place[value]]
+                else:
+                    self.memory.hold(value)
             yield group
             for value in [*ends, *self.repacked]:
                 self.memory.release(value)
@@ -252,7 +259,7 @@ struct {name} {{
         sides = [self._operand(view, (*instr.shape, instr.count), axes) for view in instr.args]
         matrices = [_matrix(side, len(sizes)) for side in sides]
         texts = [
-            f"operand<{side.kind}, {', '.join(map(str, matrix))}>{{{_from(side, names)}}}"
+            f"operand<{side.kind}, {', '.join(map(str, matrix))}{_items(side)}>{{{_from(side, names)}}}"
             for side, matrix in zip(sides, matrices, strict=True)
         ]
         to = self._own(value)
@@ -312,10 +319,24 @@ struct {name} {{
             body = [f"put<{to.kind}>({attrs.evolve(to, first=start).at(index.names)}, {text});"]
             self._loop(sizes, body)
 
+    def _in_place(self, carried: Sequence[int], sums: Sequence[int]) -> dict[int, int]:
+        """Results that may be written where the operand stands that they become, and that operand."""
+        found: dict[int, int] = {}
+        places, first = self.memory.places, len(self.program.inputs)
+        for view, leaf, target in zip(self.program.results, self.program.outputs, carried, strict=True):
+            value = view.value
+            fresh = value >= first > target and value not in found and target not in sums
+            if fresh and is_whole(view, leaf.shape, self.program.values[value].shape):
+                alike = (places[value].pitch, places[value].leaf) == (places[target].pitch, places[target].leaf)
+                if alike and self.groups.overwrites(value, target):
+                    found[value] = target
+        return found
+
     def _carry(self, carried: Sequence[int], sums: Sequence[int]) -> None:
         """The results become operands of the next step: first those that are parts of what is overwritten."""
         moves = list(zip(self.program.results, self.program.outputs, carried, strict=True))
         moves = [m for m in moves if not (m[0].value == m[2] and is_whole(m[0], m[1].shape, m[1].shape))]
+        moves = [m for m in moves if self.in_place.get(m[0].value) != m[2]]
         sources = []
         for view, leaf, _ in moves:
             axes = _axes(leaf.shape)
@@ -342,6 +363,10 @@ def _matrix(operand: Operand, rank: int) -> tuple[int, int, int]:
     """The strides along rows, columns and terms."""
     own = operand.strides[:rank]
     return ([0, 0, *own])[-2], ([0, *own])[-1], operand.strides[-1]
+
+
+def _items(operand: Operand) -> str:
+    return f", item_of<{operand.kind}>" if operand.shared else ""
 
 
 def _from(operand: Operand, names: Sequence[str]) -> str:

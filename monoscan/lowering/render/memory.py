@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -22,12 +22,14 @@ class Operand:
         array: The name of the array.
         first: Where it begins there, in items.
         strides: Items from one to the next along each axis.
+        shared: All elements of a vector have the same.
     """
 
     kind: str
     array: str
     first: int
     strides: tuple[int, ...]
+    shared: bool = False
 
     def at(self, names: Sequence[str]) -> str:
         """The address at an index; ``"0"`` is the first."""
@@ -57,11 +59,12 @@ class Memory:
     Args:
         program: The program.
         vectors: What vectors hold.
+        shared: The inputs that all elements of a vector share.
     """
 
-    def __init__(self, program: ArrayProgram, vectors: Vectors) -> None:
+    def __init__(self, program: ArrayProgram, vectors: Vectors, shared: Collection[int] = ()) -> None:
         self.program, self.vectors, self.bytes = program, vectors, 0
-        self.places = places(program, vectors.lanes)
+        self.places = places(program, vectors, shared)
         self.rooms: dict[int, Room] = {}
         self._free: list[Room] = []
         for number in range(len(program.inputs)):
@@ -97,6 +100,8 @@ class Memory:
         """The bytes of an array. Vectors may reach beyond its end."""
         place = self.places[number]
         size = 8 if emit.TYPES[place.leaf.dtype] in ("f64", "i64", "u64") else 4
+        if place.shared:
+            return -(-(place.items + self.vectors.width) * size // 64) * 64
         return -(-(place.items + self.vectors.lanes) * size * self.vectors.rows // 64) * 64
 
     def instr(self, value: int) -> ArrayInstr | None:
@@ -118,13 +123,16 @@ class Memory:
     def operand(self, view: View, shape: Shape) -> Operand | None:
         """Where a view of this shape reads; ``None`` if strides do not tell it."""
         found = self.places[view.value].address(view, shape)
-        return None if found is None else Operand(self.kind(view.value), f"a{view.value}", *found)
+        if found is None:
+            return None
+        return Operand(self.kind(view.value), f"a{view.value}", *found, self.places[view.value].shared)
 
     def repacked(self, view: View, shape: Shape) -> tuple[list[str], int]:
         """The lanes of a view copied one by one, and the new array that holds them."""
         source = self.places[view.value]
         columns = Place(Leaf(source.leaf.dtype, shape), 1).columns
-        number = self.add(Place(Leaf(source.leaf.dtype, shape), whole(columns, self.vectors.lanes)))
+        pitch = whole(columns, self.vectors.width if source.shared else self.vectors.lanes)
+        number = self.add(Place(Leaf(source.leaf.dtype, shape), pitch, source.shared))
         target, names = self.places[number], [f"i{axis}" for axis in range(len(shape))]
         lane = " + ".join([str(view.offset), *(f"{i} * {s}" for i, s in zip(names, view.strides, strict=True))])
         found = target.address(View(number, 0, row_major(shape)), shape)
@@ -133,6 +141,11 @@ class Memory:
         loops = [f"for (int {i} = 0; {i} < {size}; ++{i})" for i, size in zip(names, shape, strict=True)]
         moved = f"a{view.value}[lane / {source.columns} * {source.pitch} + lane % {source.columns}]"
         return [*loops, "{", f"  const int lane = {lane};", f"  *({to}) = {moved};", "}"], number
+
+    def at(self, value: int) -> str:
+        """The C++ of where an array begins."""
+        where = "items_at" if self.places[value].shared else "array_at"
+        return f"{where}<{self.kind(value)}>(memory, {self.rooms[value].offset})"
 
     def kind(self, value: int) -> str:
         """The type of the vectors of an array."""

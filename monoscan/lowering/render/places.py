@@ -5,6 +5,7 @@ An array lies in rows along its last axis, axes of size 1 left out; rows begin w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 import attrs
@@ -40,10 +41,12 @@ class Place:
     Args:
         leaf: Its dtype and its shape.
         pitch: The items from one row to the next.
+        shared: All elements of a vector have the same, so that items are no vectors.
     """
 
     leaf: Leaf
     pitch: int
+    shared: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -90,12 +93,18 @@ def without_ones(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)
 
 
-def places(program: ArrayProgram, width: int) -> list[Place]:
-    """The places of all values of a program, for vectors of so many lanes."""
+def places(program: ArrayProgram, vectors: Vectors, shared: Collection[int] = ()) -> list[Place]:
+    """The places of all values of a program, some of which all elements of a vector share."""
     return [
-        Place(leaf, _reach(program, number, (without_ones(leaf.shape)[-1:] or (1,))[0], width))
+        Place(leaf, whole(_columns(leaf), vectors.width), True)
+        if number in shared
+        else Place(leaf, _reach(program, number, _columns(leaf), vectors.lanes))
         for number, leaf in enumerate(program.values)
     ]
+
+
+def _columns(leaf: Leaf) -> int:
+    return (without_ones(leaf.shape)[-1:] or (1,))[0]
 
 
 def _reach(program: ArrayProgram, number: int, columns: int, width: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form
 from monoscan.lowering.program.ir import Instr, Op
@@ -34,17 +34,20 @@ def render_rolled(spec: RolledSpec) -> str:
 def unsupported_rolled(spec: RolledSpec) -> str | None:
     """Why a kernel cannot be rendered, in words for the user; None if it can."""
     captured = len(spec.combine.captures)
-    reasons = (unsupported_program(program, spec.vectors, captured) for program in spec.all_programs)
+    reasons = [unsupported_program(spec.program, spec.vectors, captured, spec.shared_inputs)]
+    reasons += [unsupported_program(spec.beginning, spec.vectors)] if spec.beginning is not None else []
     return next(filter(None, reasons), None) or unsupported_storage(spec)
 
 
-def unsupported_program(program: ArrayProgram, vectors: Vectors, captured: int = 0) -> str | None:
+def unsupported_program(
+    program: ArrayProgram, vectors: Vectors, captured: int = 0, shared: Collection[int] = ()
+) -> str | None:
     """Why a program cannot be written as loops, in words for the user; None if it can."""
     for instr in program.code:
         reason = _unsupported_instr(instr, [program.values[view.value].dtype for view in instr.args])
         if reason is not None:
             return reason
-    size = Loops(program, vectors, captured).peak()
+    size = Loops(program, vectors, captured, shared).peak()
     return (
         None if size <= MOST_MEMORY else f"combine takes {size >> 10} KiB for its arrays, more than {MOST_MEMORY >> 10}"
     )
@@ -78,7 +81,7 @@ class _Rolled:
 
     def __init__(self, spec: RolledSpec) -> None:
         self.spec = spec
-        self.loops = Loops(spec.program, spec.vectors, len(spec.combine.captures))
+        self.loops = Loops(spec.program, spec.vectors, len(spec.combine.captures), spec.shared_inputs)
         self.memory = self.loops.memory
         self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
 
@@ -164,7 +167,8 @@ def events(memory: Memory, leaves: Iterable[tuple[int, str, int]], base: int = 0
     for array, dtype, value in leaves:
         place, kind = memory.places[value], memory.kind(value)
         size = f"{place.rows}, {place.columns}, {place.pitch}, {base + memory.rooms[value].offset}"
-        found.append(f"event<{array}, {tag(dtype)}, vectors::{kind}, {size}>")
+        struct = "shared_event" if place.shared else "event"
+        found.append(f"{struct}<{array}, {tag(dtype)}, vectors::{kind}, {size}>")
     return found
 
 

@@ -18,9 +18,12 @@ class RolledSpec(ScanSpec[ArrayProgram]):
 
     Args:
         loop: `Loop.EVENTS` or `Loop.BATCH`.
+        shared: The leaves of elements and, behind them, the captured arrays that all columns share, if they are whole
+            vectors.
     """
 
     loop: Loop = attrs.field(default=Loop.EVENTS, converter=Loop)
+    shared: tuple[int, ...] = ()
     columns = 0
     """Any number of columns beside each other."""
 
@@ -45,6 +48,11 @@ class RolledSpec(ScanSpec[ArrayProgram]):
     def all_programs(self) -> tuple[ArrayProgram, ...]:
         """Both."""
         return (self.program,) if self.beginning is None else (self.program, self.beginning)
+
+    @property
+    def shared_inputs(self) -> tuple[int, ...]:
+        """The inputs of which a vector of rows holds one."""
+        return tuple(self.combine.arity + i for i in self.shared) if self.loop is Loop.BATCH else ()
 
     @cached_property
     def vectors(self) -> Vectors:
