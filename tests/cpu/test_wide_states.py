@@ -256,3 +256,64 @@ def test_half_inputs_add_up_in_float32() -> None:
     assert found.dtype == mx.float16
     want = in_order(ACTS["matmul"][1], *(np.array(a, np.float64) for a in halves))
     np.testing.assert_allclose(np.array(found, np.float64), want, rtol=2e-3, atol=1e-3)
+
+
+def delta(row: Any, x: tuple[Any, ...]) -> tuple[Any, Any]:
+    """One row of the state of a gated delta rule: keys are read by all rows; Yang, Kautz and Hatamizadeh, 2024."""
+    query, key, value, gate = x
+    row = row * gate[..., None]
+    row = row + (value - (row * key).sum(-1))[..., None] * key
+    return row, (row * query).sum(-1)
+
+
+def run_delta(query: mx.array, key: mx.array, value: mx.array, gate: mx.array, state: mx.array) -> mx.array:
+    return ms.loop(delta, (query, key, value, gate), state, event=(1, 1, 0, 0), state_event=1)
+
+
+@pytest.mark.parametrize(("rows", "keys"), thinned([(32, 40), (20, 40), (32, 9)], [(32, 40)]))
+def test_rows_side_by_side_share_what_they_read(rows: int, keys: int) -> None:
+    heads = 3
+    shapes = [(T, heads, 1, keys), (T, heads, 1, keys), (T, heads, rows), (T, heads, 1), (heads, rows, keys)]
+    arrays = [numbers(shape, i) for i, shape in enumerate(shapes)]
+    arrays[1] /= np.linalg.norm(arrays[1], axis=-1, keepdims=True)
+    arrays[3] = 1 / (1 + np.exp(-arrays[3]))
+    *xs, state = (a.astype(np.float64) for a in arrays)
+    want = []
+    for x in zip(*xs, strict=True):
+        state, y = delta(state, x)
+        want.append(y)
+    given = [mx.array(a) for a in arrays]
+    np.testing.assert_allclose(np.array(run_delta(*given)), np.stack(want), rtol=1e-4, atol=1e-5)
+    # with another axis of the batch in front, of keys and not of values, rows share them all the same
+    both = mx.stack([given[1], -given[1]])
+    mapped = mx.vmap(lambda key: run_delta(given[0], key, *given[2:]))(both)
+    for found, key in zip(mapped, both, strict=True):
+        np.testing.assert_allclose(
+            np.array(found), np.array(run_delta(given[0], key, *given[2:])), rtol=1e-5, atol=1e-6
+        )
+    for i in (1, 2):
+        found, slope = differences(lambda *a: (run_delta(*a) * mx.array(np.stack(want)) / 50).sum(), given, i)
+        assert found == pytest.approx(slope, rel=2e-2, abs=2e-2)
+
+
+def test_states_that_read_one_another_are_not_overwritten() -> None:
+    """The new state of one leaf is what the other was, and an output shows a state before its step."""
+
+    def step(state: tuple[mx.array, mx.array], x: mx.array) -> tuple[tuple[mx.array, mx.array], mx.array]:
+        a, b = state
+        return (b + x, a[::-1] * 0.5), a
+
+    x, a, b = numbers((T, 12)), numbers((12,), 1), numbers((12,), 2)
+    found = ms.loop(step, mx.array(x), (mx.array(a), mx.array(b)), event=1, state_event=1)
+    for t in range(T):
+        np.testing.assert_allclose(np.array(found[t]), a, rtol=1e-6)
+        a, b = b + x[t], a[::-1] * np.float32(0.5)
+
+
+@pytest.mark.parametrize("terms", [32, 33, 200])
+def test_many_terms_are_summed_in_halves(terms: int) -> None:
+    """Of more than 32; the error of a sum in halves is smaller than that in order."""
+    x = np.abs(numbers((4, terms), 3)) * 1e3 + 1
+    ys = ms.loop(lambda s, x: (s * 0.5, (s * x).sum()), mx.array(x), mx.ones((terms,)), event=1, state_event=1)
+    want = [(x[t].astype(np.float64) * 0.5**t).sum() for t in range(4)]
+    np.testing.assert_allclose(np.array(ys), want, rtol=4e-7)

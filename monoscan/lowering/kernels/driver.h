@@ -107,7 +107,7 @@ void schedule_batches(const ms_launch* g, struct ms_schedule* s);
 void run_batches(const ms_launch* g, ms_int task);
 
 // How many steps of rows side by side stand in a buffer.
-static constexpr ms_int tile_steps = 32;
+inline constexpr ms_int tile_steps = 32;
 // The tasks of an adjoint, which has one phase. Of a piece of rows side by side some steps, in and out.
 void pull(const piece& p, ms_int first, ms_int last);
 void push(const piece& p, ms_int first, ms_int last);
