@@ -37,7 +37,7 @@ class Launch(ctypes.Structure):
         ("n", ctypes.c_longlong), ("inner", ctypes.c_longlong), ("outer_ndim", ctypes.c_longlong),
         ("outer_shape", ctypes.c_longlong * MAX_OUTER), ("outer_size", ctypes.c_longlong),
         ("has_init", ctypes.c_longlong), ("want_carry", ctypes.c_longlong), ("last_level_cache", ctypes.c_longlong),
-        ("window", ctypes.c_longlong),
+        ("threads", ctypes.c_longlong), ("window", ctypes.c_longlong),
         ("inputs", ctypes.POINTER(Array)), ("inits", ctypes.POINTER(Array)), ("outputs", ctypes.POINTER(Array)),
         ("carries", ctypes.POINTER(Array)), ("numbers", ctypes.c_char_p), ("scratch", ctypes.c_void_p),
     )  # fmt: skip
@@ -135,7 +135,7 @@ class Call:
         ]  # fmt: skip
         self.launch = Launch(
             n, inner, len(outer), (ctypes.c_longlong * MAX_OUTER)(*outer), int(np.prod(outer, dtype=int)),
-            self.init is not None, self.carry, self.last_level_cache, self.window, self.arrays[0], self.arrays[1], self.arrays[2],
+            self.init is not None, self.carry, self.last_level_cache, 1, self.window, self.arrays[0], self.arrays[1], self.arrays[2],
             self.arrays[3], table(spec.program(spec.computed)), None,
         )  # fmt: skip
         self.schedule = Schedule()

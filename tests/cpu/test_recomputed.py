@@ -8,12 +8,13 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from broken_headers import break_header
 from loop_driver import compile_source
 from selection import thinned
 
 import monoscan as ms
 from monoscan.cache import Cache
-from monoscan.lowering.targets.cpu import build, recomputed
+from monoscan.lowering.targets.cpu import build, kernels, recomputed
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 
@@ -102,9 +103,9 @@ def test_gradients_are_those_of_the_fold_in_order(batch: int, time: int, channel
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_first_and_last_states_have_gradients(reverse: bool, launches: list[bool]) -> None:
-    arrays = inputs(2, 33, 17)
+    arrays = inputs(2, 300, 17)
     rng = np.random.default_rng(1)
-    w, h0, end = (rng.standard_normal(s).astype(np.float32) for s in ((2, 33, 17), (17, STATES), (2, 17, STATES)))
+    w, h0, end = (rng.standard_normal(s).astype(np.float32) for s in ((2, 300, 17), (17, STATES), (2, 17, STATES)))
 
     def loss(*xs: mx.array) -> mx.array:
         y, h = scanned(*xs[:5], state=xs[5], reverse=reverse, return_carry=True)
@@ -212,6 +213,29 @@ def test_derivatives_of_gradients() -> None:
     twice = mx.vmap(mx.grad(slope, argnums=(0, 1, 2)), in_axes=(0, None, None, None, None))
     found = twice(mx.stack([given[0]] * 2), *given[1:])
     close([d[1] for d in found], wanted[:3], 2e-5)
+
+
+@pytest.mark.parametrize(
+    ("header", "honest", "wrong"),
+    thinned(
+        [
+            ("recomputed.h", "tiles.states[0] = tiles.before[tile];", "tiles.states[0] = tiles.before[0];"),
+            ("recomputed.h", "v[i] = first_lanes(v[i], m);", "v[i] = first_lanes(v[i], m - 1);"),
+            ("lane_sums.h", "v[i] = add_blocks<h>(v[i], v[i + h]);", "v[i] = add_blocks<h>(v[i + h], v[i]);"),
+            ("summed_tasks.h", "outputs[f.index].data = at", "outputs[f.index].data = (u8*)g->scratch + 64"),
+        ],
+        [],
+    ),
+)
+def test_a_wrong_loop_is_found(header: str, honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_header(header, honest, wrong, monkeypatch)
+    monkeypatch.setattr(recomputed, "COMPILED", Cache(4))
+    monkeypatch.setattr(kernels, "COMPILED", Cache(4))
+    arrays = inputs(3, 300, 41)
+    w = np.random.default_rng(0).standard_normal((3, 300, 41)).astype(np.float32)
+    found = gradients(lambda *xs: (scanned(*xs) * mx.array(w)).sum(), [mx.array(x) for x in arrays])
+    with pytest.raises(AssertionError):
+        close(found, expected(arrays, w)[0])
 
 
 CAPTURED = [0.3, -0.7]

@@ -38,6 +38,7 @@ typedef struct {
   ms_int has_init;          // inits are valid
   ms_int want_carry;        // carries are valid
   ms_int last_level_cache;  // bytes: outputs beyond it are stored past the caches
+  ms_int threads;           // how many tasks run at a time: for what they need meanwhile, and nothing else
   ms_int window;            // how many steps a window holds; 0: a scan
   const ms_array* inputs;   // element leaves, then captures (axis stride 0)
   const ms_array* inits;    // one per state leaf, accumulation dtype

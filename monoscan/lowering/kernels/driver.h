@@ -116,3 +116,4 @@ void run_back(const ms_launch* g, ms_int task);
 // The tasks of an adjoint that sums what columns, steps and rows share: `facts.out` lists these sums.
 void schedule_summed(const ms_launch* g, struct ms_schedule* s);
 void run_summed(const ms_launch* g, ms_int phase, ms_int task);
+ms_int room_for_tile(const ms_launch* g);  // bytes that the buffer of a task may take

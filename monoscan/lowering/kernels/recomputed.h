@@ -213,21 +213,22 @@ struct tiles_of {
   state *before, *states;
   kept* values;
 };
-static constexpr ms_int TILE_BYTES = 3 << 16;
 static constexpr ms_int STEP_BYTES = sizeof(state) + sizeof(kept);
-INLINE ms_int tile_for(ms_int n) {
+INLINE ms_int tile_for(const ms_launch* g) {
+  const ms_int n = g->n, room = room_for_tile(g);
   ms_int steps = 16;
-  while (steps < 512 && 2 * steps * STEP_BYTES <= TILE_BYTES) steps *= 2;
+  while (steps < n && 2 * steps * STEP_BYTES <= room) steps *= 2;
   while (steps * steps < n) steps *= 2;
   return least(steps, n);
 }
-INLINE ms_int tile_bytes(ms_int n) {
-  const ms_int steps = tile_for(n);
+INLINE ms_int tile_bytes(const ms_launch* g) {
+  const ms_int n = g->n, steps = tile_for(g);
   return 128 + ((n + steps - 1) / steps + steps + 1) * (ms_int)sizeof(state) + steps * (ms_int)sizeof(kept);
 }
-INLINE tiles_of tiles_in(u8* memory, ms_int n) {
+INLINE tiles_of tiles_in(u8* memory, const ms_launch* g) {
+  const ms_int n = g->n;
   tiles_of t;
-  t.steps = tile_for(n), t.count = (n + t.steps - 1) / t.steps;
+  t.steps = tile_for(g), t.count = (n + t.steps - 1) / t.steps;
   t.before = (state*)(((u64)memory + 127) / 128 * 128);
   t.states = t.before + t.count, t.values = (kept*)(t.states + t.steps + 1);
   return t;
@@ -254,7 +255,7 @@ INLINE void note_tiles(const piece& p, const tiles_of& tiles, ms_int j, int m, c
 }
 // `ready`: all columns of a vector, which lie as they are read.
 template <bool ready> NOINLINE void walk_block(const piece& p, ms_int j, int m) {
-  const tiles_of tiles = tiles_in(p.buffer, p.g->n);
+  const tiles_of tiles = tiles_in(p.buffer, p.g);
   captures k;
   held_numbers::read(p.g, k);
   read_inputs<false>(p, 0, j, m, k, captured_arrays());
@@ -288,7 +289,7 @@ void span(const piece& given, bool) {
     else walk_block<false>(p, j, (int)least(W, p.c1 - j));
 }
 bool fits(const ms_launch*) { return true; }
-ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g->n); }
+ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g); }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
 template <class... L> struct sums_list {
@@ -299,11 +300,28 @@ template <class... A, class... B, class... C, class... D>
 constexpr leaf_list all_sums(arrays<A...>, arrays<B...>, arrays<C...>, arrays<D...>) {
   return sums_list<A..., B..., C..., D...>::list;
 }
-extern const kernel_facts facts = {
-    reverse, true,        false,   false,  false,   W,
-    0,       inputs,      outputs, inits,  carries, 0,
-    0,       nanoseconds, 0,       0,      {},      all_sums(added(), summed(), totals_of_columns(), totals_of_all()),
-    {},      nullptr,     0,       nullptr};
+extern const kernel_facts facts = {reverse,
+                                   true,
+                                   false,
+                                   false,
+                                   false,
+                                   W,
+                                   0,
+                                   inputs,
+                                   outputs,
+                                   inits,
+                                   carries,
+                                   0,
+                                   position_bytes,
+                                   nanoseconds,
+                                   0,
+                                   0,
+                                   {},
+                                   all_sums(added(), summed(), totals_of_columns(), totals_of_all()),
+                                   {},
+                                   nullptr,
+                                   0,
+                                   nullptr};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_summed(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

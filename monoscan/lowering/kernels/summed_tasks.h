@@ -51,6 +51,23 @@ static ms_int all_copies(const ms_launch* g, shares s) {
     bytes += copies_of_sum(g, facts.out.at[i], s).count * lines_of(bytes_of(g, facts.out.at[i]));
   return bytes;
 }
+// Buffers, for as many tasks as run at a time: a sixteenth of what is read and written, as far as caches hold it. What
+// a buffer holds changes no bits.
+static ms_int slots_of(const ms_launch* g) {
+  const shares s = shares_of(g);
+  return least(s.rows * s.parts, g->threads < 1 ? 1 : g->threads);
+}
+ms_int room_for_tile(const ms_launch* g) {
+  const ms_int share = facts.result_bytes * g->n * g->inner * g->outer_size / 16 / slots_of(g);
+  return least(share < (1 << 17) ? 1 << 17 : share, 1 << 19);
+}
+static ms_int take_slot(u32* taken, ms_int slots) {
+  for (ms_int i = 0;; i = i + 1 < slots ? i + 1 : 0) {
+    const u32 bit = 1u << i;
+    if (!(__atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)) return i;
+  }
+}
+static void give_slot(u32* taken, ms_int slot) { __atomic_fetch_and(taken, ~(1u << slot), __ATOMIC_RELEASE); }
 static ms_int summed_bytes() { return lines_of(walk_bytes()) + lines_of(facts.outputs * (ms_int)sizeof(ms_array)); }
 static ms_int summing_task_bytes(const ms_launch* g) { return summed_bytes() + lines_of(buffer_bytes(g)); }
 void schedule_summed(const ms_launch* g, struct ms_schedule* s) {
@@ -58,10 +75,10 @@ void schedule_summed(const ms_launch* g, struct ms_schedule* s) {
   s->phases = 3;
   s->tasks[0] = s->tasks[2] = 1;
   s->tasks[1] = cut.rows * cut.parts;
-  s->scratch_bytes = all_copies(g, cut) + s->tasks[1] * summing_task_bytes(g);
+  s->scratch_bytes = 64 + all_copies(g, cut) + slots_of(g) * summing_task_bytes(g);
 }
 static void clear_sums(const ms_launch* g, shares s) {
-  __builtin_memset(g->scratch, 0, (unsigned long)all_copies(g, s));
+  __builtin_memset(g->scratch, 0, 64 + (unsigned long)all_copies(g, s));
   for (int i = 0; i < facts.out.count; ++i) {
     const leaf_facts& f = facts.out.at[i];
     __builtin_memset(g->outputs[f.index].data, 0, (unsigned long)bytes_of(g, f));
@@ -71,7 +88,7 @@ template <class T> static void add_items(T* to, const T* from, ms_int count) {
   for (ms_int i = 0; i < count; ++i) to[i] += from[i];
 }
 static void join_sums(const ms_launch* g, shares s) {
-  const u8* from = (const u8*)g->scratch;
+  const u8* from = (const u8*)g->scratch + 64;
   for (int i = 0; i < facts.out.count; ++i) {
     const leaf_facts& f = facts.out.at[i];
     const ms_int bytes = bytes_of(g, f), count = copies_of_sum(g, f, s).count;
@@ -84,7 +101,7 @@ static void join_sums(const ms_launch* g, shares s) {
 }
 // The launch as a task sees it, with its own copies of sums.
 static ms_launch with_copies(const ms_launch* g, shares s, ms_int row, ms_int part, ms_array* outputs) {
-  u8* at = (u8*)g->scratch;
+  u8* at = (u8*)g->scratch + 64;
   for (int i = 0; i < facts.outputs; ++i) outputs[i] = g->outputs[i];
   for (int i = 0; i < facts.out.count; ++i) {
     const leaf_facts& f = facts.out.at[i];
@@ -99,7 +116,9 @@ static ms_launch with_copies(const ms_launch* g, shares s, ms_int row, ms_int pa
 }
 static void walk_rows(const ms_launch* g, shares s, ms_int task) {
   const ms_int row = task / s.parts, part = task % s.parts, blocks = (g->inner + facts.width - 1) / facts.width;
-  u8* const memory = (u8*)g->scratch + all_copies(g, s) + task * summing_task_bytes(g);
+  u32* const taken = (u32*)g->scratch;
+  const ms_int slot = take_slot(taken, slots_of(g));
+  u8* const memory = (u8*)g->scratch + 64 + all_copies(g, s) + slot * summing_task_bytes(g);
   const ms_launch mine = with_copies(g, s, row, part, (ms_array*)(memory + lines_of(walk_bytes())));
   const ms_int first = g->outer_size * row / s.rows, last = g->outer_size * (row + 1) / s.rows;
   walk w = walk_to(&mine, first, memory);
@@ -108,6 +127,7 @@ static void walk_rows(const ms_launch* g, shares s, ms_int task) {
   p.c0 = blocks * part / s.parts * facts.width;
   p.c1 = least(g->inner, blocks * (part + 1) / s.parts * facts.width), p.buffer = memory + summed_bytes();
   for (ms_int o = first; o < last; ++o, advance(&mine, w)) span(p, true);
+  give_slot(taken, slot);
 }
 void run_summed(const ms_launch* g, ms_int phase, ms_int task) {
   const shares s = shares_of(g);

@@ -10,7 +10,7 @@ from monoscan.lowering.render.estimates import backward_nanoseconds
 from monoscan.lowering.render.kernel import declare, tag, wrapped
 from monoscan.lowering.render.operator import members
 from monoscan.lowering.render.recomputed_spec import RecomputedSpec
-from monoscan.lowering.render.spec import mask_bytes
+from monoscan.lowering.render.spec import SIZES, mask_bytes
 
 Lanes = list[tuple[str, str]]
 
@@ -72,8 +72,17 @@ class _Walk:
         inits = len(walk.live) + len(walk.states) * walk.seeded
         yield from (("inputs", arrays), ("outputs", len(walk.outputs)), ("inits", inits))
         yield "carries", len(walk.live) if walk.seeded else 0
+        yield "position_bytes", self._position_bytes()
         operations = sum(len(program.code) for program in walk.programs[:2]) + len(walk.programs[0].code)
         yield "nanoseconds", float(f"{backward_nanoseconds(operations, arrays, False):.3g}")
+
+    def _position_bytes(self) -> int:
+        """The bytes that are read and written for each position of each column."""
+        walk, spec, program = self.walk, self.spec, self.program
+        own = [i for i in range(len(walk.stored)) if not (spec.alike[i] or spec.spread[i])]
+        moved = [(walk.stored[i], program.elements[i]) for i in (*own, *(i for i in walk.gradients if i in own))]
+        moved += [(name, program.outputs[i]) for i, name in zip(walk.weights, spec.weights, strict=True)]
+        return sum(SIZES[name] * leaf.lanes for name, leaf in moved)
 
     def _operation(self, used: set[str]) -> str:
         structs = {

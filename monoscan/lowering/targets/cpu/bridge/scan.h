@@ -34,6 +34,7 @@ class Run {
     launch_.has_init = config_->inits > 0;
     launch_.want_carry = !config_->carries.empty();
     launch_.last_level_cache = last_level_cache();
+    launch_.threads = pool().threads();
     launch_.window = config_->window;
     launch_.inputs = arrays_.data();
     launch_.numbers = config_->numbers.data();
