@@ -101,7 +101,7 @@ def test_gradients_are_those_of_the_fold_in_order(batch: int, time: int, channel
     assert launches == [True]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]))
 def test_first_and_last_states_have_gradients(reverse: bool, launches: list[bool]) -> None:
     arrays = inputs(2, 300, 17)
     rng = np.random.default_rng(1)
@@ -118,17 +118,16 @@ def test_first_and_last_states_have_gradients(reverse: bool, launches: list[bool
     assert launches == [True]
 
 
-def test_what_is_not_asked_for_is_not_in_the_way() -> None:
+@pytest.mark.parametrize("leaf", thinned(range(5), [1]))
+def test_what_is_not_asked_for_is_not_in_the_way(leaf: int) -> None:
     arrays = inputs(2, 20, 16)
     w = np.ones((2, 20, 16), np.float32)
     given = [mx.array(x) for x in arrays]
-    wanted = expected(arrays, w)[0]
-    for i in range(5):
-        d = mx.grad(lambda *xs: scanned(*xs).sum(), argnums=i)(*given)
-        close([d], [wanted[i]])
+    d = mx.grad(lambda *xs: scanned(*xs).sum(), argnums=leaf)(*given)
+    close([d], [expected(arrays, w)[0][leaf]])
 
 
-@pytest.mark.parametrize("dtype", thinned(["float16", "bfloat16", "float64"], ["float16", "float64"]))
+@pytest.mark.parametrize("dtype", thinned(["float16", "bfloat16", "float64"], ["float16"]))
 def test_other_dtypes(dtype: str) -> None:
     with mx.stream(mx.cpu):
         arrays = [mx.array(x).astype(getattr(mx, dtype)) for x in inputs(2, 40, 24, dtype="float64")]
@@ -142,7 +141,7 @@ def test_other_dtypes(dtype: str) -> None:
 
 
 def test_bits_do_not_depend_on_threads() -> None:
-    given = [mx.array(x) for x in inputs(5, 80, 40, 16)]
+    given = [mx.array(x) for x in inputs(5, 300, 40)]
     threads, found = build.load().threads(), []
     try:
         for n in (1, 2):
@@ -151,6 +150,17 @@ def test_bits_do_not_depend_on_threads() -> None:
     finally:
         build.load().set_threads(threads)
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_no_array_holds_states() -> None:
+    given = [mx.array(x) for x in inputs(2, 300, 32)]
+    grad = mx.grad(lambda *xs: scanned(*xs).sum(), argnums=tuple(range(5)))
+    mx.eval(given, grad(*given))
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    found = grad(*given)
+    mx.eval(found)
+    assert mx.get_peak_memory() - before <= 1.02 * sum(d.nbytes for d in found) + 4096
 
 
 def test_inputs_that_lie_otherwise() -> None:
@@ -268,7 +278,7 @@ def test_captured_arrays_of_loops(channels: int, launches: list[bool]) -> None:
     assert launches == [True]
 
 
-@pytest.mark.parametrize("state", thinned([False, True], [False]))
+@pytest.mark.parametrize("state", thinned([False, True], []))
 def test_the_loop_compiles_without_warnings(state: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     plain = recomputed.render_recomputed
