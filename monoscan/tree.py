@@ -7,6 +7,7 @@ keys in front of a dict's children. It takes part in cache keys, so it is cheap 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Number
 from typing import Any
 
 Tree = Any
@@ -116,7 +117,7 @@ def paths(structure: Structure) -> list[str]:
 
 def shown(value: Any) -> str:
     """What was given in place of something else, in a few words."""
-    return repr(value) if isinstance(value, (str, bool, int, float, complex)) else describe(value)
+    return repr(value) if isinstance(value, (str, bool, Number)) else describe(value)
 
 
 def describe(tree: Tree) -> str:

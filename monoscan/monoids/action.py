@@ -8,6 +8,7 @@ from typing import Any, final
 import attrs
 
 from monoscan import errors, tree
+from monoscan.monoids import domain
 
 State = Any
 """One state: an array, or a tree of arrays."""
@@ -58,7 +59,7 @@ class Action:
 
     act: Callable[[State, Element], State] = attrs.field(validator=_function)
     begin: Callable[[Element], State] | None = attrs.field(default=None, validator=attrs.validators.optional(_function))
-    event: int | tuple[int, ...] | Events = 0
+    event: int | tuple[int, ...] | Events = attrs.field(default=0, converter=domain.trailing)
     template: Any = None
     states: Callable[[Element], State] | None = attrs.field(
         default=None, validator=attrs.validators.optional(_function)

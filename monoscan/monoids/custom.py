@@ -22,7 +22,9 @@ class _Functions(Semigroup):
     """What an operator made of functions shares, with or without an identity."""
 
     function: Callable[[Element, Element], Element]
-    event: int | tuple[int, ...] = 0  # type: ignore[misc]  # a field here, a class attribute elsewhere
+    event: int | tuple[int, ...] = attrs.field(  # type: ignore[misc]  # a field here, a class attribute elsewhere
+        default=0, converter=domain.trailing
+    )
     embedding: Callable[..., Element] | None = None
     projection: Callable[[Element], Any] | None = None
     inversion: Callable[[Element], Element] | None = None

@@ -8,6 +8,7 @@ from typing import Any, final
 import attrs
 
 from monoscan import errors, tree
+from monoscan.monoids import domain
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.product import Struct
@@ -21,7 +22,7 @@ class CustomAggregator(Aggregator):
     preparing: Callable[..., Any]
     operator: Semigroup = attrs.field()  # type: ignore[misc]  # a field here, a class attribute elsewhere
     presenting: Callable[..., Any]
-    event: int | tuple[int, ...] = 0  # type: ignore[misc]
+    event: int | tuple[int, ...] = attrs.field(default=0, converter=domain.trailing)  # type: ignore[misc]
 
     def prepare(self, *inputs: Any) -> Any:
         return self.preparing(*inputs)

@@ -154,6 +154,11 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
+def trailing(event: Any) -> Any:
+    """Numbers of trailing axes, NumPy's as Python's; anything else as it is, for who reads them to look at."""
+    return tuple(map(whole, event)) if type(event) is tuple else whole(event)
+
+
 def fill(like: mx.array, value: complex) -> mx.array:
     """An array like another with one number throughout."""
     return mx.broadcast_to(dtypes.constant(value, dtypes.name_of(like.dtype)), like.shape)

@@ -58,6 +58,11 @@ class Question:
         return f"[{self.asked.call}] {self.operator.name}"
 
     @property
+    def verb(self) -> str:
+        """What the axis is called after: "the loop axis", "the scan axis"."""
+        return "loop" if self.asked.call == "loop" else "scan"
+
+    @property
     def names(self) -> list[str]:
         """What messages call each leaf: the template's name, else the path."""
         template = self.operator.template
@@ -146,8 +151,8 @@ def event_shapes(question: Question, shapes: Sequence[Shape], axis: int) -> tupl
             others = list(zip(shapes, events, strict=True))
             one_for_all = isinstance(operator.event, int) and bool(event) and len(events) > 1
             each = " `event` may be a tuple with a number for each leaf." if one_for_all else ""
-            raise errors.ScanError(_no_axis(where, name, shape, event, others, axis) + each)
-    position = _axis(where, axis, called, shapes, events)
+            raise errors.ScanError(_no_axis(question, name, shape, event, others, axis) + each)
+    position = _axis(question, axis, shapes, events)
     _check_lengths(where, called, shapes, position)
     return position, tuple(shape[len(shape) - event :] for shape, event in zip(shapes, events, strict=True))
 
@@ -181,18 +186,18 @@ def lay_out(
     return Layout(shapes[0][axis], axis, batch, init, events, depends)
 
 
-def _no_axis(where: str, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int) -> str:
+def _no_axis(
+    question: Question, name: str, shape: Shape, event: int, others: Sequence[tuple[Shape, int]], axis: int
+) -> str:
+    lacks = f"{question.where} leaf {name} has shape {shape} and no {question.verb} axis"
     behind = f" in front of its {event} event axes" if event else ""
     leaf = name if name.isidentifier() else "leaf"
     if all(len(other) <= own for other, own in others):
-        return (
-            f"{where} leaf {name} has shape {shape} and no scan axis{behind}: that is one element, and a scan takes a "
-            f"sequence. mx.stack makes one of several elements, {leaf}[None] of one."
-        )
+        return f"{lacks}{behind}: that is one element, and a {question.verb} takes a sequence. mx.stack makes one of several elements, {leaf}[None] of one."
     lengths = [other[axis] for other, own in others if len(other) - own > max(axis, 0)]
     wanted = ", ".join(map(str, (lengths[0] if lengths else "n", *shape))) + ("" if shape else ",")
     return (
-        f"{where} leaf {name} has shape {shape} and no scan axis{behind}. An element that is the same at each step is spread "
+        f"{lacks}{behind}. An element that is the same at each step is spread "
         f"along the axis: mx.broadcast_to({leaf}, ({wanted}))."
     )
 
@@ -201,7 +206,8 @@ def _batch(shape: Shape, axis: int, event: int) -> Shape:
     return shape[:axis] + shape[axis + 1 : len(shape) - event]
 
 
-def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], events: Sequence[int]) -> int:
+def _axis(question: Question, axis: int, shapes: Sequence[Shape], events: Sequence[int]) -> int:
+    where, called = question.where, question.names
     ranks = [len(shape) for shape in shapes]
     if axis < 0 and len(set(ranks)) > 1:
         given = ", ".join(f"{name} {shape}" for name, shape in zip(called, shapes, strict=True))
@@ -217,7 +223,7 @@ def _axis(where: str, axis: int, called: list[str], shapes: Sequence[Shape], eve
         if free <= position < len(shape):
             raise errors.ScanError(
                 f"{where} axis {axis} is an event axis of leaf {name} with shape {shape}: its last {event} belong to one "
-                f"element. The scan axis is {'0' if free == 1 else f'one of 0 to {free - 1}'}."
+                f"element. The {question.verb} axis is {'0' if free == 1 else f'one of 0 to {free - 1}'}."
             )
         raise errors.ScanError(
             f"{where} axis {axis} is out of bounds for leaf {name} with shape {shape}"
@@ -232,8 +238,8 @@ def slice_axis(question: Question, shapes: Sequence[Shape], axis: int) -> int:
     where, called = question.where, question.names
     for name, shape in zip(called, shapes, strict=True):
         if not shape:
-            raise errors.ScanError(_no_axis(where, name, shape, 0, [(each, 0) for each in shapes], axis))
-    position = _axis(where, axis, called, shapes, [0] * len(shapes))
+            raise errors.ScanError(_no_axis(question, name, shape, 0, [(each, 0) for each in shapes], axis))
+    position = _axis(question, axis, shapes, [0] * len(shapes))
     _check_lengths(where, called, shapes, position)
     return position
 
@@ -283,7 +289,7 @@ def _check_broadcast(question: Question, batch: Sequence[Shape], init: Sequence[
             given = ", ".join(f"{name} {shape}" for name, shape in named)
             raise errors.ScanError(
                 f"{question.where} batch shapes of {what}{'' if what == 'leaves' else ' and elements'} must broadcast (the "
-                f"scan axis and event axes removed); got {given}.{hint}"
+                f"{question.verb} axis and event axes removed); got {given}.{hint}"
             ) from error
 
 

@@ -21,6 +21,7 @@ from monoscan.lowering.trace.acts import Moves
 from monoscan.lowering.trace.combine import Traced
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.roles import Role
+from monoscan.monoids import domain
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
@@ -55,6 +56,7 @@ def steps_of(
 
 def _positions(length: int | None, axis: int) -> mx.array:
     """Something that has so many positions and nothing in them."""
+    length, axis = domain.whole(length), domain.whole(axis)
     if type(length) is not int or length < 0:
         raise errors.ScanError(f"[loop] without xs needs length, the number of steps; got {tree.shown(length)}.")
     if type(axis) is not int or axis < 0:
@@ -85,8 +87,10 @@ class Steps(Semigroup):
     """
 
     step: Step
-    event: Events = 0  # type: ignore[misc]  # a field here, a class attribute elsewhere
-    state_event: Events = 0
+    event: Events = attrs.field(  # type: ignore[misc]  # a field here, a class attribute elsewhere
+        default=0, converter=domain.trailing
+    )
+    state_event: Events = attrs.field(default=0, converter=domain.trailing)
     bare: bool = False
 
     def combine(self, left: Element, right: Element) -> Element:
@@ -160,7 +164,7 @@ def _outputs(
     ]
     x = None if operator.bare else zeros[1]
     seen = f"a state, {tree.describe(zeros[0])}, and {'None' if operator.bare else tree.describe(x)}"
-    with Role(where, "step", seen):
+    with Role(where, "step", seen, form="It is step(state, x) and returns a pair (state, output)."):
         pair = operator.step(zeros[0], x)
     if type(pair) is not tuple or len(pair) != 2:
         raise errors.TreeError(f"{where}: step must return a pair (state, output); it returned {tree.describe(pair)}.")

@@ -209,6 +209,6 @@ def _check_batches(question: Question, acts: Acts) -> None:
         own = ", ".join(f"{name} {shape}" for name, shape in zip(question.names, acts.elements.batch, strict=True))
         given = ", ".join(map(str, acts.given or ()))
         raise errors.ScanError(
-            f"{question.where} batch shapes of the state and of elements must broadcast (the scan axis and event axes "
+            f"{question.where} batch shapes of the state and of elements must broadcast (the {question.verb} axis and event axes "
             f"removed); got a state of {given}, and {own}."
         ) from error

@@ -108,3 +108,61 @@ def test_a_scan_within_a_function_is_named() -> None:
     plan = ms.explain(inner, x)
     assert ("it runs a scan of its own" in str(plan)) or plan.device != "cpu"
     np.testing.assert_allclose(np.array(ms.scan(inner, x)), np.cumsum(np.ones((6, 4)), 0))
+
+
+ARITIES: dict[str, tuple[str, Callable[[], Any]]] = {
+    "loop": (
+        "[loop] <lambda>: step is called with a state, float32(), and float32(), but | takes 1 positional argument but 2 "
+        "were given. It is step(state, x) and returns a pair (state, output).",
+        lambda: ms.loop(lambda s: (s, s), X, mx.array(0.0)),
+    ),
+    "more": (
+        "missing 1 required positional argument: 'y'. It is",
+        lambda: ms.loop(lambda s, x, y: (s, y), X, mx.array(0.0)),
+    ),
+    "combine": (
+        "[scan] mine: combine is called with one element, float32(), but | It is combine(left, right), each of them one element.",
+        lambda: ms.scan(monoid(lambda a: a), X),
+    ),
+    "slices": (
+        "[associative_scan] <lambda>: combine is called with slices",
+        lambda: ms.associative_scan(lambda a: a, X),
+    ),
+    "prepare": (
+        "[scan] <lambda>: prepare is called with float32(), but",
+        lambda: ms.scan(ms.aggregator(lambda: 1, ms.Sum(), lambda s, x: s), X),
+    ),
+    "present": (
+        "[scan] <lambda>: present is called with a state float32() and float32(), but",
+        lambda: ms.scan(ms.aggregator(lambda x: x, ms.Sum(), lambda s: s), X),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARITIES)
+def test_a_function_of_the_wrong_arity_is_told_what_it_gets(name: str) -> None:
+    wrong_message(ms.ScanTypeError, *ARITIES[name])
+
+
+def test_a_call_of_the_wrong_arity_inside_a_function_passes_unchanged() -> None:
+    def step(state: Any, x: Any) -> Any:
+        return state, plus(x)  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError, match=r"^plus\(\) missing 1 required"):
+        ms.loop(step, X, mx.array(0.0))
+    with pytest.raises(TypeError, match=r"^plus\(\) missing 1 required"):
+        ms.scan(monoid(lambda a, b: plus(a)), X)  # type: ignore[call-arg]
+
+
+def test_messages_of_loop_speak_of_its_own_axis() -> None:
+    def step(state: Any, x: Any) -> Any:
+        return state + x, state
+
+    def both(state: Any, x: Any) -> Any:
+        return state + x[0] + x[1], state
+
+    zero = mx.array(0.0)
+    wrong_message(ms.ScanError, "no loop axis: | a loop takes", lambda: ms.loop(step, zero, zero))
+    wrong_message(ms.ScanError, "(the loop axis and", lambda: ms.loop(both, (mx.ones((4, 3)), mx.ones((4, 2))), zero))
+    wrong_message(ms.ScanError, "(the loop axis and", lambda: ms.loop(step, mx.ones((4, 3)), mx.ones((2,))))
+    wrong_message(ms.ScanError, "The loop axis is 0.", lambda: ms.loop(step, mx.ones((4, 3)), zero, 1, event=1))

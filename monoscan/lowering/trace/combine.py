@@ -79,7 +79,8 @@ def trace_combine(
     """
     element = tree.describe(tree.unflatten(structure, leaves))
     hint = "`event` says how many trailing axes belong to an element."
-    role = Role(f"[{call}] {operator.name}", "combine", f"one element, {element}", hint)
+    form = "It is combine(left, right), each of them one element."
+    role = Role(f"[{call}] {operator.name}", "combine", f"one element, {element}", hint, form=form)
     records = record_combine(role, structure, leaves, captures)
     if isinstance(records, str):
         return Traced(None, records)

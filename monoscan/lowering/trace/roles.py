@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dis import opmap
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -23,6 +25,7 @@ class Role:
         given: What it gets.
         hint: What its writer may have missed.
         slices: Whether that is whole slices, and not one element.
+        form: A sentence on how it is called, for a function that takes something else.
     """
 
     where: str
@@ -30,14 +33,22 @@ class Role:
     given: str
     hint: str = ""
     slices: bool = False
+    form: str = ""
 
     def __enter__(self) -> None:
         return
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if error is None or isinstance(error, errors.ScanError) or not _raised_by_mlx(error):
+        if error is None or isinstance(error, errors.ScanError):
             return
         text = str(error)
+        if _miscalled(error):
+            form = self.form and f" {self.form}"
+            raise errors.ScanTypeError(
+                f"{self.where}: {self.part} is called with {self.given}, but {text}.{form}"
+            ) from error
+        if not _raised_by_mlx(error):
+            return
         if text == "std::bad_cast":
             raise errors.ScanTypeError(
                 f"{self.where} uses a Python integer that MLX does not take: those from 2**63 on are written as arrays, "
@@ -64,6 +75,18 @@ _WORDS = (
     "only length-1 arrays",
 )
 """How MLX's messages begin: with the name of an operation, or, of Python's operators and indices, so."""
+
+
+_PACKAGE = str(Path(errors.__file__).parent)
+
+
+def _miscalled(error: BaseException) -> bool:
+    """Whether the function takes another number of arguments than it gets here."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    arity = isinstance(error, TypeError) and re.search(r"\) (takes|missing) .* argument", str(error))
+    return bool(arity) and trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE)
 
 
 def _raised_by_mlx(error: BaseException) -> bool:
