@@ -27,6 +27,7 @@ class Checked:
         reverse: As of ``scan``.
         inclusive: As of ``scan``.
         init: Whether there is an ``init``, and the carry is compared too.
+        gradient: Whether the cotangents of the elements are compared in place of results.
     """
 
     operator: str
@@ -36,11 +37,17 @@ class Checked:
     reverse: bool = False
     inclusive: bool = True
     init: bool = False
+    gradient: bool = False
 
     @property
     def name(self) -> str:
         """All of it in words."""
-        words = [self.operator, str(self.shape), f"axis {self.axis}", self.dtype or ""]
+        words = ["gradient of"] * self.gradient + [
+            self.operator,
+            str(self.shape),
+            f"axis {self.axis}",
+            self.dtype or "",
+        ]
         words += ["reverse"] * self.reverse + ["exclusive"] * (not self.inclusive) + ["init"] * self.init
         return " ".join(word for word in words if word)
 
@@ -70,7 +77,7 @@ class Checked:
     @property
     def tolerance(self) -> float:
         """How far results may be off, relative to their size."""
-        return {"float16": 2e-3, "bfloat16": 1e-2}.get(self.dtype or "", 1e-4)
+        return 1e-3 if self.gradient else {"float16": 2e-3, "bfloat16": 1e-2}.get(self.dtype or "", 1e-4)
 
 
 def leaves_of(found: Any, carried: bool) -> list[mx.array]:
@@ -151,11 +158,17 @@ def checked() -> list[Checked]:
     ]
     floats = ("Affine", "LogSumExp", "OnlineSoftmax", "Mean", "Segmented(Sum())", "ArgMax", "MaxSubarray")
     long = [Checked(name, shape, 1) for name in floats for shape in ((2, 10_000), (1, 100_000))]
-    return [*integers, *options, *kinds, *few, *long]
+    gradients = [Checked(name, shape, axis, gradient=True) for name, shape, axis in GRADIENTS]
+    return [*integers, *options, *kinds, *few, *long, *gradients]
 
 
 CATALOGUE_ROWS, CATALOGUE_COLUMNS = (3, 4), (4, 33)
 """So short that kernels combine in order, where a state is small: then bits are the CPU's."""
+
+GRADIENTS = (
+    ("Affine", (3, 100), 1), ("Affine", (2, 3000), 1), ("Affine", (1, 100_000), 1), ("Affine", (300, 40), 0),
+    ("Affine", (5000, 3), 0), ("LogSumExp", (2, 3000), 1), ("OnlineSoftmax", (300, 40), 0), ("MatMul", (2, 130), 1),
+)  # fmt: skip
 
 MAMBA = tuple(Timed("affine", (1, length, 256, 16), 1) for length in (128, 512, 1024, 2048))
 """The Mamba table of mlx-scan's README."""

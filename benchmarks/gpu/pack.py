@@ -17,7 +17,7 @@ from benchmarks.gpu.carried import package
 from benchmarks.gpu.carried.package import Buffer, Case, Expected, Kernel, Launch, Manifest
 from benchmarks.gpu.carried.peers import CUB
 from benchmarks.gpu.cases import Checked, Timed
-from benchmarks.gpu.record import Found, as_numpy, record
+from benchmarks.gpu.record import Found, as_numpy, record, record_gradient
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import GpuSpec
 from monoscan.lowering.targets.cpu import build
@@ -62,11 +62,16 @@ class Package:
     def check(self, case: Checked) -> None:
         """Adds a case that is compared."""
         elems = case.elements()
-        found = record(case.made(), elems, case.axis, **case.options(elems))
-        exact = found.in_order and build.status().available
+        exact = False
+        if case.gradient:
+            found, right = record_gradient(case.made(), elems, case.axis)
+        else:
+            found = record(case.made(), elems, case.axis, **case.options(elems))
+            exact = found.in_order and build.status().available
+            right = case.expected(elems, in_order=exact)
         number = len(self.cases)
         expected = []
-        for output, x in zip(found.outputs, case.expected(elems, in_order=exact), strict=True):
+        for output, x in zip(found.outputs, right, strict=True):
             values = as_numpy(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
             name = f"{number} expected {output}"
             self.arrays[name] = values

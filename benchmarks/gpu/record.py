@@ -13,13 +13,19 @@ from attrs import define, field, frozen
 import monoscan as ms
 from benchmarks.gpu.carried.package import Buffer
 from monoscan import dtypes, tree
+from monoscan.lowering.gradient import transforms
+from monoscan.lowering.gradient.adjoint import Adjoint, Ran
+from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.gpu import GpuKernel, launches
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
-from monoscan.lowering.targets.gpu.launch import Output, forward, grid
+from monoscan.lowering.targets.gpu.derivatives import Derivatives
+from monoscan.lowering.targets.gpu.launch import Output, backward, forward, grid
 from monoscan.lowering.targets.graph import aligned_arrays
 from monoscan.lowering.targets.kernels import arrays_of
 from monoscan.lowering.trace.reads.captures import Captures, capture
+
+FOR_CUDA = partial(launches, target="cuda")
 
 
 @frozen
@@ -35,6 +41,25 @@ class Recorded:
     spec: GpuSpec
     grid: tuple[int, int]
     arguments: tuple[int, ...]
+
+
+@frozen
+class Found:
+    """What was recorded of a scan.
+
+    Args:
+        buffers: The memory.
+        held: The arrays of inputs and sizes, by buffer.
+        launches: The launches, in order.
+        outputs: For each result, then for each carry, its buffer.
+        in_order: Whether elements are combined from first to last, so that bits are those of the CPU.
+    """
+
+    buffers: list[Buffer]
+    held: list[mx.array | None]
+    launches: list[Recorded]
+    outputs: list[int]
+    in_order: bool
 
 
 @define
@@ -69,29 +94,22 @@ class Recorder:
         found = next((number for number, other in enumerate(self.held) if other is x), None)
         return self._new("input", x) if found is None else found
 
+    def found(self, outputs: list[int], length: int) -> Found:
+        """All of it.
+
+        Args:
+            outputs: The buffers that are looked at.
+            length: The length of the scan axis.
+        """
+        for number in outputs:
+            self.buffers[number] = Buffer("output", self.buffers[number].shape, self.buffers[number].dtype)
+        whole = all(launch.spec.run >= length for launch in self.launches)
+        return Found(self.buffers, self.held, self.launches, outputs, whole)
+
     def _new(self, role: str, x: mx.array) -> int:
         self.buffers.append(Buffer(role, list(x.shape), dtypes.name_of(x.dtype)))
         self.held.append(x)
         return len(self.buffers) - 1
-
-
-@frozen
-class Found:
-    """What was recorded of a scan.
-
-    Args:
-        buffers: The memory.
-        held: The arrays of inputs and sizes, by buffer.
-        launches: The launches, in order.
-        outputs: For each result, then for each carry, its buffer.
-        in_order: Whether elements are combined from first to last, so that bits are those of the CPU.
-    """
-
-    buffers: list[Buffer]
-    held: list[mx.array | None]
-    launches: list[Recorded]
-    outputs: list[int]
-    in_order: bool
 
 
 def record(operator: ms.Semigroup, elems: Any, axis: int, **options: Any) -> Found:
@@ -107,11 +125,38 @@ def record(operator: ms.Semigroup, elems: Any, axis: int, **options: Any) -> Fou
     init = None if options.get("init") is None else tree.flatten(options["init"])[0]
     recorder = Recorder()
     results, carries = _record(recorder, plan, capture(operator), tree.flatten(elems)[0], init)
-    outputs = [recorder.number(x) for x in (*results, *carries)]
-    for number in outputs:
-        recorder.buffers[number] = Buffer("output", recorder.buffers[number].shape, recorder.buffers[number].dtype)
-    whole = all(launch.spec.run >= plan.problem.layout.length for launch in recorder.launches)
-    return Found(recorder.buffers, recorder.held, recorder.launches, outputs, whole)
+    return recorder.found([recorder.number(x) for x in (*results, *carries)], plan.problem.layout.length)
+
+
+def record_gradient(operator: ms.Semigroup, elems: Any, axis: int) -> tuple[Found, list[mx.array]]:
+    """Records the adjoint of a scan, and what it yields by array operations.
+
+    Args:
+        operator: The operator.
+        elems: The elements.
+        axis: The scan axis.
+    """
+    plan = ms.explain(operator, elems, axis, strategy="kernel", stream=mx.gpu)
+    (kernel,), recorder = plan.kernels, Recorder()
+    assert isinstance(kernel, GpuKernel)
+    made: list[mx.array] = []
+    expected: list[mx.array] = []
+    ways = Derivatives(recorder, FOR_CUDA, "cuda")
+
+    def pull(adjoint: Adjoint, arrays: Sequence[mx.array], axis: int, rank: int) -> list[mx.array]:
+        found = ways.adjoint(adjoint, arrays)
+        assert not isinstance(found, str), found
+        made.extend(backward(recorder, FOR_CUDA, *found, axis, rank))
+        expected.extend(transforms.by_operations(adjoint, arrays, axis, rank))
+        return expected
+
+    arrays = aligned_arrays(plan.problem, tree.flatten(elems)[0], capture(operator), None)
+    at = plan.problem.layout.axis, plan.problem.layout.rank + 1
+    outputs = aligned.run(kernel.scan, arrays, *at)
+    random = np.random.default_rng(1)
+    cotangents = [mx.array(random.uniform(-1, 1, y.shape).astype(np.float32)).astype(y.dtype) for y in outputs]
+    transforms.vjp(Ran(kernel.scan, arrays, outputs, *at), cotangents, pull)
+    return recorder.found([recorder.number(x) for x in made], plan.problem.layout.length), expected
 
 
 def _record(
@@ -140,8 +185,7 @@ def _of_kernels(recorder: Recorder, plan: Plan, arrays: list[mx.array]) -> tuple
     for kernel in plan.kernels:
         assert isinstance(kernel, GpuKernel)
         given = [arrays[i] for i in arrays_of(plan.problem, kernel)]
-        for_cuda = partial(launches, target="cuda")
-        made = forward(recorder, for_cuda, kernel.spec, kernel.scan, given, layout.axis, layout.rank + 1)
+        made = forward(recorder, FOR_CUDA, kernel.spec, kernel.scan, given, layout.axis, layout.rank + 1)
         results |= zip(kernel.shown, made, strict=False)
         ends = zip(kernel.states, made[len(kernel.shown) :], strict=False)
         carries |= {leaf: end for leaf, end in ends if leaf in kernel.emit}

@@ -36,6 +36,7 @@ from monoscan.lowering.targets.cuda.nvrtc import Cubin
 FEW = [
     Checked("Affine", (2, 300), 1, "int32", True, False, True),
     Checked("Affine", (7, 33), 0, "bfloat16"),
+    Checked("Affine", (3, 100), 1, gradient=True),
     Checked("LogSumExp", (3, 4), 1),
 ]
 TIMED = [Timed("affine", (1, 1 << 15), 1), Timed("affine", (1, 40, 33), 1)]
@@ -71,7 +72,7 @@ def test_a_package_runs_and_reports(
     report = capsys.readouterr().out
     assert "- GPU: a machine of fibres (sm_90)" in report
     assert "- driver: CUDA 13.0" in report
-    assert "All 4 cases are right." in report
+    assert "All 5 cases are right." in report
     columns = "| jax associative_scan | jax lax.scan " if jax else ""
     assert f"| case | monoscan, ms | GB/s | a copy of as many bytes {columns}|" in report
     assert re.search(r"\| Affine \(1, 40, 33\) axis 1 \| [\d.]+ \| \d+ \| [\d.]+ \([\de.+-]+\) \|", report)
@@ -139,7 +140,7 @@ def test_a_package_stands_alone(emulated: Any) -> None:
 
 def test_real_code_is_packed(tmp_path: Path) -> None:
     pytest.importorskip("nvidia", reason="no NVRTC")
-    manifest = pack(tmp_path, FEW[2:], [])
+    manifest = pack(tmp_path, FEW[3:], [])
     (kernel,) = manifest.kernels
     assert manifest == package.read(tmp_path)
     assert manifest.made_by["NVRTC"] == nvrtc.version()
@@ -161,7 +162,7 @@ def test_cub_is_compiled(tmp_path: Path) -> None:
 
 @needs_shim
 def test_mlx_runs_and_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_mlx, "TRANSFORMED", {"gradient": on_mlx.TRANSFORMED["gradient of Affine"]})
+    monkeypatch.setattr(on_mlx, "TRANSFORMED", {})
     report = on_mlx.run(FEW, TIMED[1:], {"GPU": "a machine of fibres"}, scan, budget=0)
     assert not report.wrong
     text = report.text()
@@ -189,7 +190,7 @@ def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing() -> None:
         raise Unavailable("no NVIDIA driver: libcuda.so.1 was not found")
 
-    for name, found in {"checked": lambda: FEW[2:], "timed": lambda: TIMED[1:], "Cuda": nothing}.items():
+    for name, found in {"checked": lambda: FEW[3:], "timed": lambda: TIMED[1:], "Cuda": nothing}.items():
         monkeypatch.setattr(command, name, found)
     monkeypatch.setattr(on_mlx, "missing", lambda: "MLX has no GPU here")
     monkeypatch.setattr(command, "pack_cub", lambda *_: "nvcc is not there")

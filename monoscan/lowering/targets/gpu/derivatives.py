@@ -43,19 +43,26 @@ class Derivatives:
 
     def backward(self, adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
         """Runs an adjoint."""
-        names = tuple([dtypes.name_of(x.dtype) for x in arrays])
-        pulled = adjoint_kernel(adjoint, names, self.target)
-        if isinstance(pulled, str):
+        found = self.adjoint(adjoint, arrays)
+        if isinstance(found, str):
             return transforms.by_operations(adjoint, arrays, axis, rank)
-        first = len(names) - len(adjoint.live) - len(adjoint.lefts) * adjoint.seeded
-        states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-        held = [dtypes.by_name(adjoint.program.outputs[i].dtype) for i in states]
-        typed = [*arrays[:first], *(x.astype(dtype) for x, dtype in zip(arrays[first:], held, strict=True))]
+        pulled, typed = found
         run = partial(backward, self.start, self.plan, pulled)
         try:
             return transforms.backward(adjoint, typed, axis, rank, run)
         except BridgeUnavailable:  # said and remembered where it failed
             return transforms.by_operations(adjoint, arrays, axis, rank)
+
+    def adjoint(self, adjoint: Adjoint, arrays: Arrays) -> tuple[Pulled, Leaves] | str:
+        """The kernel of an adjoint and its arrays, ends and ``init`` in the dtypes of states; or why there is none."""
+        names = tuple([dtypes.name_of(x.dtype) for x in arrays])
+        pulled = adjoint_kernel(adjoint, names, self.target)
+        if isinstance(pulled, str):
+            return pulled
+        first = len(names) - len(adjoint.live) - len(adjoint.lefts) * adjoint.seeded
+        states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
+        held = [dtypes.by_name(adjoint.program.outputs[i].dtype) for i in states]
+        return pulled, [*arrays[:first], *(x.astype(dtype) for x, dtype in zip(arrays[first:], held, strict=True))]
 
     def rescan(self, scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
         """Runs a scan that derivatives ask for."""
