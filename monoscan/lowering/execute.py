@@ -49,7 +49,7 @@ def prepare(plan: Plan) -> Executable:
 
 
 def _of_way(plan: Plan) -> Executable:
-    if plan.problem.acts is not None and not isinstance(plan.way, Kernels):
+    if plan.problem.acts is not None and not isinstance(plan.way, (Kernels, GpuKernels)):
         return partial(states.run, plan.problem, plan.problem.acts, plan.way)
     match plan.way:
         case Kernels(kernels):

@@ -27,8 +27,8 @@ Planned = Callable[..., Sequence[GpuLaunch]]
 def scan(
     operator: Any, elems: Any, axis: int = 0, *, start: Start | None = None, plan: Planned | None = None, **options: Any
 ) -> Any:
-    """As ``ms.scan`` with ``stream=mx.gpu``, but for what starts kernels, and how scans are launched if it is given."""
-    init, carried = options.get("init"), options.get("return_carry", False)
+    """As ``ms.scan``, or with ``act=True`` as ``ms.act``, with ``stream=mx.gpu``, but for what starts kernels, and how scans are launched if it is given."""
+    init, carried = options.get("init", options.get("state")), options.get("return_carry", False)
     planned = ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
     for each in planned.parts or (planned,):
         each.executable = None  # plans are kept, with what ran them before
@@ -40,6 +40,8 @@ def scan(
         results, carry = execute(planned, leaves, capture(operator), starts)
     finally:
         target.prepare = before
+    acts = planned.problem.acts
+    structure = structure if acts is None else acts.structure
     found = tree.unflatten(structure, results)
     return (found, tree.unflatten(structure, carry)) if carried else found
 

@@ -51,6 +51,50 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
     return missing or reading_real(problem, kernels)
 
 
+@attrs.frozen
+class Products:
+    """An act that is a part of the products of elements, so that a scan of these yields the states.
+
+    Args:
+        leaves: The leaves of the elements that it reads, ascending.
+        states: The leaves of the state that it holds, ascending.
+        emit: The leaves of the state that it yields.
+        spec: The scan.
+        scan: The act, for gradients.
+        leads: The batch shapes of what it reads and of what it yields.
+        bytes: What it reads and writes, each once.
+    """
+
+    leaves: tuple[int, ...]
+    states: tuple[int, ...]
+    emit: tuple[int, ...]
+    spec: KernelSpec
+    scan: AlignedScan
+    leads: tuple[Shape, ...]
+    bytes: int
+
+
+def products(problem: Problem, acts: Acts) -> tuple[Products, ...] | str:
+    """An act by scans of products, one for each shape of states; or why there are none."""
+    scans = [each for each in _scans(problem, acts) if isinstance(each.program, Program)]
+    if not scans:
+        return "the act is not traceable to few lanes"
+    found = [_products(problem, acts, scans[0], emit) for emit in _alike(problem, acts, scans[0])]
+    made = tuple(each for each in found if each is not None)
+    return made if len(made) == len(found) else "its states are no part of products of elements"
+
+
+def _products(problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...]) -> Products | None:
+    leaves, states, own = on_what_it_reads(scan, emit)
+    known = {"elements": tuple(element_dtype(problem, i) for i in leaves), "inclusive": own.inclusive}
+    straight = straight_act(own, known)
+    assert straight is not None, "made of a scalar program"
+    spec = regrouped(straight, own, tuple(problem.ordinary[i] for i in leaves))
+    leads = (*_shapes(acts, leaves, states), _lead(acts, emit[0]))
+    moved = _bytes(problem, acts, leaves, emit)
+    return None if spec is None else Products(leaves, states, emit, spec, own, leads, moved)
+
+
 def _scans(problem: Problem, acts: Acts) -> list[AlignedScan]:
     """What may run: straight-line code, and loops over arrays for states of many lanes."""
     scalar, wide = aligned_scan(problem, "sequential"), array_act(problem, acts)

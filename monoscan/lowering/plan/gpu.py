@@ -9,6 +9,7 @@ import attrs
 
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
+from monoscan.lowering.plan.fused_act import Products, products
 from monoscan.lowering.plan.geometry import Geometry, geometry
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.gpu import unsupported as not_rendered
@@ -54,6 +55,7 @@ class GpuKernel:
 
     Args:
         leaves: The leaves of the elements that they read, ascending.
+        states: The leaves of the state that they hold, ascending; of a scan the same.
         emit: The leaves among all that they yield.
         spec: What is computed.
         scan: The same, for gradients.
@@ -65,6 +67,7 @@ class GpuKernel:
     """
 
     leaves: tuple[int, ...]
+    states: tuple[int, ...]
     emit: tuple[int, ...]
     spec: KernelSpec
     scan: AlignedScan
@@ -93,11 +96,6 @@ class GpuKernel:
         """The leaves of the elements that they read without the imaginary parts: none."""
         return ()
 
-    @property
-    def states(self) -> tuple[int, ...]:
-        """The leaves of the state that they hold: those of the elements."""
-        return self.leaves
-
 
 def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     """The kernels of a scan on a GPU; or why there are none.
@@ -106,35 +104,45 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
         problem: What was asked.
         target: ``metal`` or ``cuda``.
     """
-    if problem.acts is not None:
-        return "there are no GPU kernels of acts"
     if problem.options.shapeless:
         return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
-    found = computed(problem, 16, [] if problem.program is None else [problem.program])
+    found = products(problem, problem.acts) if problem.acts is not None else _scans(problem)
     if isinstance(found, str):
         return found
-    missing = [too_many_registers(each.straight) or not_rendered(each.straight, target) for each in found]
+    missing = [too_many_registers(each.spec) or not_rendered(each.spec, target) for each in found]
     return next(filter(None, missing), None) or tuple(_kernel(problem, each, target) for each in found)
 
 
-def _kernel(problem: Problem, part: Fused, target: str) -> GpuKernel:
-    layout, options = problem.layout, problem.options
+def _scans(problem: Problem) -> tuple[Products, ...] | str:
+    """The scans of a problem, likewise."""
+    found = computed(problem, 16, [] if problem.program is None else [problem.program])
+    return found if isinstance(found, str) else tuple(_scan(problem, each) for each in found)
+
+
+def _scan(problem: Problem, part: Fused) -> Products:
+    layout = problem.layout
     leads = [padded(problem, leaf) for leaf in part.leaves]
     leads += [layout.aligned_batch(layout.init[leaf], 1) for leaf in part.leaves if layout.init is not None]
     leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
+    return Products(part.leaves, part.states, part.emit, part.straight, part.scan, tuple(leads), part.bytes)
+
+
+def _kernel(problem: Problem, part: Products, target: str) -> GpuKernel:
+    layout, options = problem.joint, problem.options
     made = GpuKernel(
         part.leaves,
+        part.states,
         part.emit,
-        part.straight,
+        part.spec,
         part.scan,
-        geometry(leads, layout.axis, layout.length),
+        geometry(part.leads, layout.axis, layout.length),
         initial=layout.init is not None,
         carry=options.return_carry or not options.results,
         target=target,
         bytes=part.bytes,
     )
     read = sum(SIZES[dtype] * prod((*lead, *leaf.shape)) for dtype, lead, leaf in
-               zip(part.spec.elements, leads, part.spec.state, strict=False))  # fmt: skip
+               zip(part.spec.elements, part.leads, part.spec.element, strict=False))  # fmt: skip
     again = any(each.spec.part is Part.SEEDED for each in made.launches)
     return attrs.evolve(made, bytes=part.bytes + again * read)
 

@@ -180,7 +180,7 @@ typedef adjoint_of<scalars> operation;
         """Where no state comes before: the first element is the first state."""
         adjoint = self.adjoint
         yield "pulled y = pulled();"
-        for n, i in enumerate(adjoint.gradients):
+        for n, i in enumerate(() if adjoint.seeded else adjoint.gradients):
             if i in adjoint.live:
                 pairs = zip(members(f"d{n}", self.state[i]), self._cotangent(i), strict=True)
                 yield from (f"y.{target} = g.{name};" for target, name in pairs)

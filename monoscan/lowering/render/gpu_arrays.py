@@ -57,6 +57,14 @@ def members(prefix: str, leaf: Leaf) -> tuple[str, ...]:
     return tuple(f"{prefix}_{lane}" for lane in range(leaf.lanes))
 
 
+def given(kernel: KernelSpec, group: str) -> Iterator[Array]:
+    """Arrays of the leaves that a first state and the last one have, of an act those of its states."""
+    for number, leaf in enumerate(kernel.given):
+        if leaf in kernel.tree:
+            own = kernel.state[leaf]
+            yield array(group, number, own.dtype, own, state_members(kernel, leaf))
+
+
 def states(kernel: KernelSpec, group: str, dtypes: tuple[str, ...] | None = None) -> Iterator[Array]:
     """Arrays of the leaves that a kernel holds, in their own dtypes or in these."""
     for leaf in kernel.tree:

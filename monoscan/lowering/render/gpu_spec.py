@@ -92,7 +92,7 @@ class GpuSpec:
         kernel, pulled, found = self.kernel, self.pulled, list[Array]()
         if pulled is None:
             found += [*gpu_arrays.states(kernel, "elements", kernel.elements), *gpu_arrays.captures(kernel)]
-            found += gpu_arrays.states(kernel, "init") if self.initial else ()
+            found += gpu_arrays.given(kernel, "init") if self.initial else ()
         else:
             found += pulled.inputs
         found += gpu_arrays.states(kernel, "seeds") if self.part is Part.SEEDED else ()
@@ -101,7 +101,7 @@ class GpuSpec:
         found += gpu_arrays.states(kernel, "totals") if self.part is Part.TOTALS else ()
         found += gpu_arrays.states(kernel, "published") if self.body is Body.LOOK_BACK else ()
         if self.carry and self.part is not Part.TOTALS:
-            found += gpu_arrays.states(kernel, "carry") if pulled is None else pulled.starts
+            found += gpu_arrays.given(kernel, "carry") if pulled is None else pulled.starts
         return tuple(found)
 
     @cached_property

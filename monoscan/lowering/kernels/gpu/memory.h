@@ -111,7 +111,7 @@ template <class A> INLINE prefix start(A a, places at, chunk c) {
 #endif
 #ifdef INITS
   if (c.number == 0) {
-    state x;
+    state x = state();  // of an act some lanes are not given, nor do any depend on them
     const i32 i = 0;
     INITS(READ)
     before = just(x);

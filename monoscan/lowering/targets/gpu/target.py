@@ -59,5 +59,5 @@ def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start, pla
 
 
 def _launch(problem: Problem, kernel: GpuKernel, ways: Derivatives) -> Callable[[Arrays], Leaves]:
-    layout = problem.layout
+    layout = problem.joint
     return lambda arrays: ways.run(kernel.scan, kernel.spec, arrays, layout.axis, layout.rank + 1)
