@@ -29,7 +29,7 @@ def plan(problem: Problem) -> Plan:
     |---|---|---|
     | 1 | ``strategy`` is forced | that, or an error that names the missing fact |
     | 2 | length 0 or 1, or an empty batch | at most one combine |
-    | 3 | a ``Tuple`` or ``Struct`` | one fused kernel if each part would be a kernel, else each part by its own row |
+    | 3 | a ``Tuple`` or ``Struct`` | fused if each part would be a kernel, up to `TOGETHER` numbers an element in one loop; else each part by its own row |
     | 4 | a primitive with a native MLX scan, commutative, dtype right | that scan; row 5, if it can, for floats that are folded or summed or multiplied after an ``init``, and where a kernel is faster |
     | 5 | ``combine`` traces to a scalar program and the device has a kernel for it | ``kernel`` |
     | 6 | a true identity | Blelloch, with the identity placed |
@@ -86,7 +86,9 @@ def _row_parts(case: Case) -> Answer:
         return "not a Tuple or Struct"
     parts = tuple(plan(part) for part in case.problem.parts)
     if all(part.kernels for part in parts) and not isinstance(case.kernels, str):
-        return Choice("kernel", "each part would be a kernel: one loop for all", case.kernels)
+        loops = len(case.kernels.fused)
+        served = "one loop for all" if loops == 1 else f"{loops} loops for all"
+        return Choice("kernel", f"each part would be a kernel: {served}", case.kernels)
     return Choice("parts", "each part by its own row", EachPart(parts))
 
 

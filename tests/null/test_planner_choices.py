@@ -234,6 +234,30 @@ def test_parts_are_one_loop_where_each_would_be_one() -> None:
     assert [part.strategy for part in apart.parts] == ["kernel", "native"]
 
 
+def test_no_more_share_a_loop_than_registers_hold() -> None:
+    """Sixteen maxima in one loop took six to twenty times as long as one after the other."""
+    x = mx.zeros((9000, 3))
+    found = ms.explain(ms.Tuple(*[ms.Max()] * 16), (x,) * 16)
+    assert [kernel.emit for kernel in found.kernels] == [tuple(range(6)), tuple(range(6, 12)), tuple(range(12, 16))]
+    assert reason(found, 3) == "each part would be a kernel: 3 loops for all"
+    ten = ms.monoid(lambda left, right: tuple(map(mx.maximum, left, right)))
+    assert [len(kernel.emit) for kernel in ms.explain(ten, (x,) * 10).kernels] == [6, 4]
+
+
+def test_what_depends_on_something_in_common_stays_in_one_loop() -> None:
+    def combine(left: tuple[mx.array, ...], right: tuple[mx.array, ...]) -> tuple[mx.array, ...]:
+        sums = tuple(map(mx.add, left, right))
+        return (*sums[:3], sums[3] + left[9] * right[0], *sums[4:9], sums[9])
+
+    found = ms.explain(ms.monoid(combine), (mx.zeros((9000,)),) * 10)
+    assert [kernel.emit for kernel in found.kernels] == [(1, 2, 4, 5, 6, 7), (0, 3, 8, 9)]
+
+
+def test_complex_numbers_count_twice_where_loops_are_shared() -> None:
+    x = mx.zeros((9000,), mx.complex64)
+    assert [len(each.emit) for each in ms.explain(ms.Tuple(*[ms.Sum()] * 5), (x,) * 5).kernels] == [3, 2]
+
+
 def test_the_rows_after_the_one_that_was_taken_say_so() -> None:
     found = ms.explain(ms.Sum(), mx.zeros((9,), mx.int32))
     assert reason(found, 3) == "not a Tuple or Struct"

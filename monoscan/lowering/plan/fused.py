@@ -1,4 +1,4 @@
-"""Which kernels a scan needs: one for each shape of results, each on the leaves that it reads."""
+"""Which kernels a scan needs: for each shape of results one or more, each on the leaves that it reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.apart import apart
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.loops import Estimates, candidates, fastest, quick_to_build, rolled
@@ -104,7 +105,9 @@ def computed(
         return f"not traceable: {problem.traced.reason}"
     if problem.needs_identity() and problem.neutral is None:
         return "the identity is not a constant"
-    return tuple(_kernel(problem, forms, emit, vector_bytes, flush) for emit in _alike(problem))
+    return tuple(
+        _kernel(problem, forms, emit, vector_bytes, flush) for alike in _alike(problem) for emit in _apart(problem, alike)
+    )
 
 
 def _forms(problem: Problem) -> list[Program | ArrayProgram]:
@@ -128,6 +131,17 @@ def _alike(problem: Problem) -> list[tuple[int, ...]]:
         key = problem.layout.depends[leaf] if problem.options.shapeless else _lead(problem.layout, leaf)
         alike.setdefault(key, []).append(leaf)
     return [tuple(emit) for emit in alike.values()]
+
+
+def _apart(problem: Problem, emit: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The leaves, those together that share a kernel."""
+    layout = problem.layout
+
+    def lanes(leaf: int) -> int:
+        return prod(layout.event[leaf]) * (2 if problem.accumulators[leaf] in dtypes.COMPLEX else 1)
+
+    on_cpu = problem.options.device == "cpu"  # where it was measured
+    return apart(emit, layout.depends.__getitem__, lanes) if on_cpu else [emit]
 
 
 def _lead(layout: Layout, leaf: int) -> Shape:

@@ -50,7 +50,7 @@ class Native:
 
 @attrs.frozen
 class Kernels:
-    """Fused loops: one for each shape of results."""
+    """Fused loops: one or more for each shape of results."""
 
     fused: tuple[Fused, ...]
     combine = "kernel"
