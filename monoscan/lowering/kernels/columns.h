@@ -2,20 +2,21 @@
 #pragma once
 #include "guard.h"
 
-INLINE ms_int row_of(const piece& p, ms_int t) { return reverse ? p.g->n - 1 - t : t; }
-
 INLINE void load_captures(const piece& p, const elements& e, ms_int j, captures& k) {
   captured_arrays::load(p, e, j, padded(p.g->inner), k);
 }
-// One row of each leaf.
-INLINE elements row_at(const piece& p, ms_int t, elements e) {
-  point_into_columns(p, t, e.x);
-  return e;
-}
-INLINE results out_at(const piece& p, ms_int t) {
-  results r = {};
-  point_results_into_columns(p, t, r.y);
-  return r;
+// Some rows, from the first in fold order on; the bytes from each to the next.
+struct rows {
+  elements e;
+  results r;
+  ms_int x_step[arity], y_step[outputs + 1];
+};
+INLINE void move(rows& at) { in::move(at.e.x, at.x_step), out::move(at.r.y, at.y_step); }
+// So many rows from step t on; what is not laid out so is copied, at most COPIED rows at a time.
+static constexpr ms_int COPIED = 16;
+INLINE void rows_from(const piece& p, ms_int t, ms_int count, ms_int room, rows& at) {
+  const strip_of_rows s = {at.e.x, at.x_step, at.r.y, at.y_step};
+  tile_at(p, t, count, room, s);
 }
 // The first row, where nothing comes before.
 NOINLINE void first_row(const piece& p, const elements& e, const results& r, bool scanned) {

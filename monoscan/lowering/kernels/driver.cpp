@@ -113,23 +113,6 @@ bool columns_lie_ready(const ms_launch* g) {
   for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_columns(g->outputs[i], facts.out.at[i]);
   return all;
 }
-void point_into_columns(const piece& p, ms_int t, const u8** x) {
-  const ms_int width = padded_to(p.g->inner, facts.width);
-  u8* b = p.buffer + width * facts.captured.bytes;
-  for (int i = 0; i < facts.in.count; ++i) {
-    const leaf_facts& f = facts.in.at[i];
-    const ms_array& a = p.g->inputs[f.index];
-    x[f.index] = input_of(p, f) + (t * a.axis + p.c0 * a.inner) * f.size;
-    if (!lies_in_columns(a, f)) gather(f, b, x[f.index], a.inner, a.lane, f.alike ? 1 : p.c1 - p.c0), x[f.index] = b;
-    b += width * f.bytes();
-  }
-}
-void point_results_into_columns(const piece& p, ms_int t, u8** y) {
-  for (int i = 0; i < facts.out.count; ++i) {
-    const leaf_facts& f = facts.out.at[i];
-    y[i] = output_of(p, f) + (t * p.g->outputs[i].axis + p.c0 * f.lanes) * f.size;
-  }
-}
 void pack_captures(const piece& p, const u8** c) {
   u8* b = p.buffer;
   for (int i = 0; i < facts.captured.count; ++i) {

@@ -73,8 +73,6 @@ bool at_cache_lines(u8* const* y, ms_int end);
 
 // Rows of columns.
 bool columns_lie_ready(const ms_launch* g);
-void point_into_columns(const piece& p, ms_int t, const u8** x);  // copied where they must be
-void point_results_into_columns(const piece& p, ms_int t, u8** y);
 // Some rows of columns: where each leaf has the first of them in fold order, and how many bytes on the next one.
 struct strip_of_rows {
   const u8** x;

@@ -17,14 +17,6 @@ INLINE void step(const elements& e, const results& r, ms_int j, int m, state& s,
   const state& y = inclusive ? s : before;
   if (scanned) whole || m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
 }
-// Some rows, from the first in fold order on; the bytes from each to the next.
-struct rows {
-  elements e;
-  results r;
-  ms_int x_step[arity], y_step[outputs + 1];
-};
-INLINE void move(rows& at) { in::move(at.e.x, at.x_step), out::move(at.r.y, at.y_step); }
-
 // Some steps of a few vectors of columns, or of at most one, from column j of the piece on.
 template <bool scanned, int... v>
 NOINLINE void panel(const piece& p, const rows& from, ms_int steps, ms_int j, int m, seq<v...>) {
@@ -46,9 +38,8 @@ INLINE void panels(const piece& p, const rows& from, ms_int steps, ms_int j, int
     if (scanned) return panel<true>(p, from, steps, j, m, upto<vectors>());
   panel<false>(p, from, steps, j, m, upto<vectors>());
 }
-// How many rows a panel goes down before the next one follows: less than the caches hold. What is not laid out so is
-// copied, fewer rows at a time.
-static constexpr ms_int ROWS = 64, COPIED = 16;
+// How many rows a panel goes down before the next one follows: less than the caches hold.
+static constexpr ms_int ROWS = 64;
 void span(const piece& p, bool scanned) {
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
@@ -57,8 +48,7 @@ void span(const piece& p, bool scanned) {
     const bool starts = t == p.t0 && !p.seeded;
     const ms_int steps = least(tile, p.t1 - t);
     rows at = {captured_rows, {}, {}, {}};
-    const strip_of_rows s = {at.e.x, at.x_step, at.r.y, at.y_step};
-    tile_at(p, t, steps, tile, s);
+    rows_from(p, t, steps, tile, at);
     const rows first = at;
     if (starts) first_row(p, at.e, at.r, scanned), move(at);
     ms_int j = 0;

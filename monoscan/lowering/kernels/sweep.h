@@ -53,11 +53,11 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   if (keep) registers::put_carry<!scanned>(p.carry, p.pitch, p.c0 + j, y);
   return inclusive ? y : l;
 }
-// Whether whole cache lines can be written: leaves of one lane begin at them.
-INLINE bool aligned(const results& r) {
+// Whether whole cache lines of this row and of the next one can be written: leaves of one lane begin at them.
+INLINE bool aligned(const rows& at) {
   bool all = true, any_one = false;
   for (int i = 0; i < out::count; ++i)
-    if (out::facts[i].lanes == 1) any_one = true, all = all && (u64)r.y[i] % 64 == 0;
+    if (out::facts[i].lanes == 1) any_one = true, all = all && ((u64)at.r.y[i] | (u64)at.y_step[i]) % 64 == 0;
   return any_one && all;
 }
 template <bool scanned, bool keep, int... i>
@@ -65,53 +65,62 @@ INLINE void line(const piece& p, const elements& e, const results& r, const abov
   const state y[] = {columns<scanned, keep, false>(p, e, a, j + i * W, W)...};
   out::stream(r, j, y, group);
 }
-// Rows t to p.t1.
-template <bool scanned, bool keep>
-NOINLINE void sweep(const piece& p, const elements& captured_rows, ms_int t, bool past) {
-  const ms_int count = p.c1 - p.c0, down = reverse ? -1 : 1;
-  const bool ready = columns_lie_ready(p.g);
-  elements e = row_at(p, row_of(p, t), captured_rows);
-  results r = out_at(p, row_of(p, t));
+// So many rows, of which the first follows on the row of carries.
+template <bool scanned, bool keep> NOINLINE void sweep(const piece& p, rows at, ms_int steps, bool past) {
+  const ms_int count = p.c1 - p.c0;
   above a = carries_of(p, registers());
-  while (t < p.t1) {
+  for (; steps > 0; --steps, move(at)) {
     ms_int j = 0;
     if (scanned && keep && past)
-      for (; j + cache_line * W <= count; j += cache_line * W) line<scanned, keep>(p, e, r, a, j, upto<cache_line>());
+      for (; j + cache_line * W <= count; j += cache_line * W)
+        line<scanned, keep>(p, at.e, at.r, a, j, upto<cache_line>());
     for (; j + W <= count; j += W) {
-      const state y = columns<scanned, keep, false>(p, e, a, j, W);
-      if (scanned) out::store(r, j, y);
+      const state y = columns<scanned, keep, false>(p, at.e, a, j, W);
+      if (scanned) out::store(at.r, j, y);
     }
     if (j < count) {
-      const state y = columns<scanned, keep, true>(p, e, a, j, (int)(count - j));
-      if (scanned) out::store_part(r, j, (int)(count - j), y);
+      const state y = columns<scanned, keep, true>(p, at.e, a, j, (int)(count - j));
+      if (scanned) out::store_part(at.r, j, (int)(count - j), y);
     }
-    if (!keep) a = results_of(r, registers());
-    ms_int down_in[arity], down_out[outputs + 1];
-    in::strides(p.g->inputs, down, down_in), out::strides(p.g->outputs, down, down_out);
-    in::move(e.x, down_in), out::move(r.y, down_out);
-    if (++t < p.t1 && !ready) e = row_at(p, row_of(p, t), captured_rows);
+    if (!keep) a = results_of(at.r, registers());
   }
   if (!keep) keep_carries(p, a, registers());
 }
-void span(const piece& p, bool scanned) {
-  if (p.t0 >= p.t1) return;
-  elements captured_rows = {};
-  pack_captures(p, captured_rows.c);
-  ms_int t = p.t0;
-  if (!p.seeded) first_row(p, row_at(p, row_of(p, t), captured_rows), out_at(p, row_of(p, t)), scanned), ++t;
-  if (t == p.t1) return;
+INLINE void sweep_rows(const piece& p, const rows& at, ms_int steps, bool scanned) {
+  if (steps == 0) return;
   if constexpr (want_results) {
-    const ms_int at = row_of(p, p.t0), next = reverse ? at - 1 : at + 1;
-    const bool past = scanned && p.stream && aligned(out_at(p, at)) && aligned(out_at(p, next));
+    const bool past = scanned && p.stream && aligned(at);
     // What a tail writes in pieces cannot be read back in one load at once: short rows keep their carries.
     const ms_int count = p.c1 - p.c0;
     if constexpr (chains)
-      if (scanned && !past && (count % W == 0 || count >= 16 * W))
-        return sweep<true, false>(p, captured_rows, t, false);
-    (scanned ? sweep<true, true> : sweep<false, true>)(p, captured_rows, t, past);
+      if (scanned && !past && (count % W == 0 || count >= 16 * W)) return sweep<true, false>(p, at, steps, false);
+    (scanned ? sweep<true, true> : sweep<false, true>)(p, at, steps, past);
     if (past) stream_fence();
   } else {
-    sweep<false, true>(p, captured_rows, t, false);
+    sweep<false, true>(p, at, steps, false);
+  }
+}
+// How many columns go down together where rows are copied: a tile of theirs stays in the caches.
+static constexpr ms_int TOGETHER = 512;
+static void some_columns(const piece& p, ms_int tile, bool scanned) {
+  elements captured_rows = {};
+  pack_captures(p, captured_rows.c);
+  for (ms_int t = p.t0; t < p.t1; t += tile) {
+    const bool starts = t == p.t0 && !p.seeded;
+    const ms_int steps = least(tile, p.t1 - t);
+    rows at = {captured_rows, {}, {}, {}};
+    rows_from(p, t, steps, tile, at);
+    if (starts) first_row(p, at.e, at.r, scanned), move(at);
+    sweep_rows(p, at, steps - starts, scanned);
+  }
+}
+void span(const piece& p, bool scanned) {
+  if (p.t0 >= p.t1) return;
+  if (columns_lie_ready(p.g)) return some_columns(p, p.t1 - p.t0, scanned);
+  piece q = p;
+  for (q.c0 = p.c0; q.c0 < p.c1; q.c0 = q.c1) {
+    q.c1 = least(p.c1, q.c0 + TOGETHER);
+    some_columns(q, COPIED, scanned);
   }
 }
 bool fits(const ms_launch* g) {
@@ -120,6 +129,8 @@ bool fits(const ms_launch* g) {
     all = all && (!in::facts[i].alike || g->inner == 1 || g->inputs[in::facts[i].index].inner == 0);
   return all;
 }
-ms_int buffer_bytes(const ms_launch* g) { return padded(g->inner) * (in::bytes + captured_arrays::bytes); }
+ms_int buffer_bytes(const ms_launch* g) {
+  return padded(g->inner) * captured_arrays::bytes + COPIED * padded(least(g->inner, TOGETHER)) * in::bytes;
+}
 #include "parts.h"
 #include "launch.h"

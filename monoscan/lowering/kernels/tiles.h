@@ -7,13 +7,13 @@ struct tile_of_rows {
   ms_int at, count, columns, pitch;
   u8* b;
 };
-// Items of four bytes that lie beside each other along the scan axis are transposed four by four, or four by as many as
-// there are: short rows hold few blocks of eight by eight, which took 1.2 to 2 times as long up to 20 steps.
+// Items that lie beside each other along the scan axis are transposed four by four, those of four bytes also four by as
+// many as there are: short rows hold few blocks of eight by eight, which took 1.2 to 2 times as long up to 20 steps.
 typedef u32 four_items __attribute__((vector_size(16)));
 #if __has_builtin(__builtin_shufflevector)
 #define MS_FOUR(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define MS_FOUR(a, b, ...) __builtin_shuffle(a, b, four_items{__VA_ARGS__})
+#define MS_FOUR(a, b, ...) __builtin_shuffle(a, b, decltype(a + b){__VA_ARGS__})
 #endif
 // Two to four items; by words, for a load of a vector would wait for what was stored in pieces.
 typedef u64 two_words __attribute__((vector_size(16)));
@@ -32,53 +32,90 @@ template <int items> INLINE void put_items(u8* to, four_items x) {
   const u32 third = x[2];
   if constexpr (items == 3) __builtin_memcpy(to + 8, &third, 4);
 }
-// `rows` of `items` items become as many columns.
-template <int rows, int items> INLINE void copy_block(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
-  const four_items a = take_items<items>(from), b = take_items<items>(from + from_step);
-  const four_items c = rows > 2 ? take_items<items>(from + 2 * from_step) : a;
-  const four_items d = rows > 3 ? take_items<items>(from + 3 * from_step) : b;
-  const four_items ab = MS_FOUR(a, b, 0, 4, 1, 5), AB = MS_FOUR(a, b, 2, 6, 3, 7);
-  const four_items cd = MS_FOUR(c, d, 0, 4, 1, 5), CD = MS_FOUR(c, d, 2, 6, 3, 7);
-  put_items<rows>(to, MS_FOUR(ab, cd, 0, 1, 4, 5)), put_items<rows>(to + to_step, MS_FOUR(ab, cd, 2, 3, 6, 7));
-  if constexpr (items > 2) put_items<rows>(to + 2 * to_step, MS_FOUR(AB, CD, 0, 1, 4, 5));
-  if constexpr (items > 3) put_items<rows>(to + 3 * to_step, MS_FOUR(AB, CD, 2, 3, 6, 7));
-}
-// `columns` by `rows` items, of `wide` and `high` in a block; the last blocks overlap those before them.
-template <int wide, int high>
+// `rows` of `items` items of four bytes become as many columns.
+template <int rows, int items> struct words {
+  static constexpr int wide = rows, high = items, size = 4;
+  INLINE static void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
+    const four_items a = take_items<items>(from), b = take_items<items>(from + from_step);
+    const four_items c = rows > 2 ? take_items<items>(from + 2 * from_step) : a;
+    const four_items d = rows > 3 ? take_items<items>(from + 3 * from_step) : b;
+    const four_items ab = MS_FOUR(a, b, 0, 4, 1, 5), AB = MS_FOUR(a, b, 2, 6, 3, 7);
+    const four_items cd = MS_FOUR(c, d, 0, 4, 1, 5), CD = MS_FOUR(c, d, 2, 6, 3, 7);
+    put_items<rows>(to, MS_FOUR(ab, cd, 0, 1, 4, 5)), put_items<rows>(to + to_step, MS_FOUR(ab, cd, 2, 3, 6, 7));
+    if constexpr (items > 2) put_items<rows>(to + 2 * to_step, MS_FOUR(AB, CD, 0, 1, 4, 5));
+    if constexpr (items > 3) put_items<rows>(to + 3 * to_step, MS_FOUR(AB, CD, 2, 3, 6, 7));
+  }
+};
+// Four rows of four items of any size.
+template <class T> struct fours {
+  typedef T four __attribute__((vector_size(4 * sizeof(T))));
+  static constexpr int wide = 4, high = 4, size = sizeof(T);
+  INLINE static void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
+    const four a = take_word<four>(from), b = take_word<four>(from + from_step);
+    const four c = take_word<four>(from + 2 * from_step), d = take_word<four>(from + 3 * from_step);
+    const four ab = MS_FOUR(a, b, 0, 4, 1, 5), AB = MS_FOUR(a, b, 2, 6, 3, 7);
+    const four cd = MS_FOUR(c, d, 0, 4, 1, 5), CD = MS_FOUR(c, d, 2, 6, 3, 7);
+    const four w = MS_FOUR(ab, cd, 0, 1, 4, 5), x = MS_FOUR(ab, cd, 2, 3, 6, 7);
+    const four y = MS_FOUR(AB, CD, 0, 1, 4, 5), z = MS_FOUR(AB, CD, 2, 3, 6, 7);
+    __builtin_memcpy(to, &w, sizeof w), __builtin_memcpy(to + to_step, &x, sizeof w);
+    __builtin_memcpy(to + 2 * to_step, &y, sizeof w), __builtin_memcpy(to + 3 * to_step, &z, sizeof w);
+  }
+};
+// `columns` by `rows` items, block by block; the last blocks overlap those before them.
+template <class Block>
 static void transpose_all(const u8* from, ms_int from_step, u8* to, ms_int to_step, ms_int columns, ms_int rows) {
+  constexpr ms_int wide = Block::wide, high = Block::high, size = Block::size;
   for (ms_int c = 0; c < columns; c += wide) {
     const ms_int column = least(c, columns - wide);
     const u8* const x = from + column * from_step;
-    u8* const y = to + column * 4;
+    u8* const y = to + column * size;
     ms_int r = 0;
-    for (; r + high <= rows; r += high) copy_block<wide, high>(x + r * 4, from_step, y + r * to_step, to_step);
-    if (r < rows) copy_block<wide, high>(x + (rows - high) * 4, from_step, y + (rows - high) * to_step, to_step);
+    for (; r + high <= rows; r += high) Block::copy(x + r * size, from_step, y + r * to_step, to_step);
+    if (r < rows) Block::copy(x + (rows - high) * size, from_step, y + (rows - high) * to_step, to_step);
   }
 }
 static bool lies_in_fours(const ms_array& a, const leaf_facts& f, const tile_of_rows& t) {
-  return f.bytes() == 4 && a.axis == 1 && t.count >= 2 && t.columns >= 4;
+  return f.lanes == 1 && a.axis == 1 && t.count >= (f.size == 4 ? 2 : 4) && t.columns >= 4;
+}
+typedef void (*transposition)(const u8*, ms_int, u8*, ms_int, ms_int, ms_int);
+// Of a tile of so many rows, in or out.
+static transposition transposition_of(int size, ms_int rows, bool in) {
+  if (size == 1) return transpose_all<fours<u8>>;
+  if (size == 2) return transpose_all<fours<u16>>;
+  if (size == 8) return transpose_all<fours<u64>>;
+  if (rows == 2) return in ? transpose_all<words<4, 2>> : transpose_all<words<2, 4>>;
+  if (rows == 3) return in ? transpose_all<words<4, 3>> : transpose_all<words<3, 4>>;
+  return transpose_all<words<4, 4>>;
+}
+// The steps of a column lie closer to one another than the columns do: then each line of memory is read once.
+static ms_int distance(ms_int stride) { return stride < 0 ? -stride : stride; }
+static bool lies_by_columns(const ms_array& a, const tile_of_rows& t) {
+  return t.count > 1 && distance(a.axis) < distance(a.inner);
 }
 static void take_tile(const leaf_facts& f, const ms_array& a, const u8* x, const tile_of_rows& t) {
   if (lies_in_fours(a, f, t))
-    return (t.count == 2   ? transpose_all<4, 2>
-            : t.count == 3 ? transpose_all<4, 3>
-                           : transpose_all<4, 4>)(x, a.inner * 4, t.b, t.pitch, t.columns, t.count);
-  for (ms_int r = 0; r < t.count; ++r)
-    gather(f, t.b + r * t.pitch, x + r * a.axis * f.size, a.inner, a.lane, t.columns);
+    return transposition_of(f.size, t.count, true)(x, a.inner * f.size, t.b, t.pitch, t.columns, t.count);
+  if (!lies_by_columns(a, t)) {
+    for (ms_int r = 0; r < t.count; ++r)
+      gather(f, t.b + r * t.pitch, x + r * a.axis * f.size, a.inner, a.lane, t.columns);
+    return;
+  }
+  for (ms_int c = 0; c < t.columns; ++c)
+    for (int k = 0; k < f.lanes; ++k)
+      copy_items(f.size, t.b + (c * f.lanes + k) * f.size, t.pitch / f.size, x + (c * a.inner + k * a.lane) * f.size,
+                 a.axis, t.count);
 }
 static void give_tile(const leaf_facts& f, const ms_array& a, u8* y, const tile_of_rows& t) {
   if (lies_in_fours(a, f, t))
-    return (t.count == 2   ? transpose_all<2, 4>
-            : t.count == 3 ? transpose_all<3, 4>
-                           : transpose_all<4, 4>)(t.b, t.pitch, y, a.inner * 4, t.count, t.columns);
+    return transposition_of(f.size, t.count, false)(t.b, t.pitch, y, a.inner * f.size, t.count, t.columns);
   for (ms_int r = 0; r < t.count; ++r) scatter(f, y + r * a.axis * f.size, a.inner, t.b + r * t.pitch, t.columns);
 }
 static u8* first_of(const tile_of_rows& t) { return t.b + (facts.reverse ? (t.count - 1) * t.pitch : 0); }
 
 void tile_at(const piece& p, ms_int t, ms_int count, ms_int room, const strip_of_rows& w) {
-  const ms_int width = padded_to(p.g->inner, facts.width), down = facts.reverse ? -1 : 1;
+  const ms_int width = padded_to(p.c1 - p.c0, facts.width), down = facts.reverse ? -1 : 1;
   tile_of_rows b = {facts.reverse ? p.g->n - t - count : t, count, p.c1 - p.c0, 0,
-                    p.buffer + width * facts.captured.bytes};
+                    p.buffer + padded_to(p.g->inner, facts.width) * facts.captured.bytes};
   for (int i = 0; i < facts.in.count; ++i, b.b += room * b.pitch) {
     const leaf_facts& f = facts.in.at[i];
     const ms_array& a = p.g->inputs[f.index];
