@@ -8,10 +8,10 @@
 // with an event shape has `lanes` items an element, `lane` apart from one another.
 //
 // What the bridge promises: `n`, `inner` and every outer_shape are at least 1, and
-// outer_shape holds no 1; the inner stride is 0 or `lanes` (0 when inner is 1), for every
-// array; lane is 1 in outputs and carries and may be anything in inputs. The axis and
-// outer strides are free: negative ones and gaps occur. An output's buffer may be that of
-// the input it was declared donatable from, with the same strides.
+// outer_shape holds no 1; the inner stride is 0 or `lanes` (0 when inner is 1), but anything in
+// inputs of a launch that was made `strided`; lane is 1 in outputs and carries and may be anything
+// in inputs. The axis and outer strides are free: negative ones and gaps occur. An output's buffer
+// may be that of the input it was declared donatable from, with the same strides.
 //
 // What a kernel checks: that it has a loop for this `inner`. If not, its schedule has no phases.
 #pragma once

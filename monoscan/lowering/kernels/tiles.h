@@ -35,7 +35,7 @@ template <int items> INLINE void put_items(u8* to, four_items x) {
 // `rows` of `items` items of four bytes become as many columns.
 template <int rows, int items> struct words {
   static constexpr int wide = rows, high = items, size = 4;
-  INLINE static void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
+  INLINE void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
     const four_items a = take_items<items>(from), b = take_items<items>(from + from_step);
     const four_items c = rows > 2 ? take_items<items>(from + 2 * from_step) : a;
     const four_items d = rows > 3 ? take_items<items>(from + 3 * from_step) : b;
@@ -50,7 +50,7 @@ template <int rows, int items> struct words {
 template <class T> struct fours {
   typedef T four __attribute__((vector_size(4 * sizeof(T))));
   static constexpr int wide = 4, high = 4, size = sizeof(T);
-  INLINE static void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
+  INLINE void copy(const u8* from, ms_int from_step, u8* to, ms_int to_step) {
     const four a = take_word<four>(from), b = take_word<four>(from + from_step);
     const four c = take_word<four>(from + 2 * from_step), d = take_word<four>(from + 3 * from_step);
     const four ab = MS_FOUR(a, b, 0, 4, 1, 5), AB = MS_FOUR(a, b, 2, 6, 3, 7);

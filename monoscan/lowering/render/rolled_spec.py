@@ -26,6 +26,8 @@ class RolledSpec(ScanSpec[ArrayProgram]):
     shared: tuple[int, ...] = ()
     columns = 0
     """Any number of columns beside each other."""
+    strided = False
+    """Columns that stand apart are copied first."""
 
     @cached_property
     def read(self) -> tuple[int, ...]:

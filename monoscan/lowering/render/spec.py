@@ -263,6 +263,11 @@ class KernelSpec(ScanSpec[Program]):
         """The most columns that the loop takes beside each other; 0 for any number."""
         return {Loop.ROWS: 1, Loop.SHORT: 1, Loop.RUNS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
 
+    @property
+    def strided(self) -> bool:
+        """Whether the loop reads columns that stand any distance apart."""
+        return self.loop in (Loop.SWEEP, Loop.PANELS, Loop.NARROW, Loop.SEQUENTIAL)
+
 
 def _lanes(leaves: Iterable[Leaf]) -> tuple[range, ...]:
     ends = [0]

@@ -133,6 +133,7 @@ def launch_of(
         captures=len(captures),
         inits=len(inits),
         columns=spec.columns,
+        strided=spec.strided,
         events=elements + captures + inits,
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],

@@ -7,7 +7,8 @@
 //    others, collapsed where possible, become `outer`. Axes of size 1 are dropped. A kernel for
 //    few columns gets no more: inputs that are views may collapse further than their shapes say.
 // 3. An input is copied only if its stride along the innermost axis is neither 0 nor one
-//    element, or if its event has no single lane stride. Along the scan axis any stride will do.
+//    element and the kernel does not copy tiles of it, or if its event has no single lane stride.
+//    Along the scan axis any stride will do.
 #pragma once
 
 #include <algorithm>
@@ -42,6 +43,7 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 class Geometry {
  public:
   // The first `elements` inputs have the scan axis, the others do not. `inner` gets as many `columns` at most, 0: any.
+<<<<<<< HEAD
   // `sums`: the batch axes of outputs that have not all of them.
   Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
            std::vector<mx::Shape> sums)
@@ -50,11 +52,17 @@ class Geometry {
         rank_(static_cast<int>(sizes_.size())),
         columns_(columns),
         sums_(std::move(sums)) {
+=======
+  // `strided`: the kernel reads columns any distance apart.
+  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
+           bool strided)
+      : sizes_(std::move(sizes)), axis_(axis), rank_(static_cast<int>(sizes_.size())), columns_(columns) {
+>>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
     operands_.reserve(2 * inputs.size() + 4);
     for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
     order_ = best_order();
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (across(operands_[i], order_) || !uniform(inputs[i])) copy(inputs[i], operands_[i]);
+      if ((!strided && across(operands_[i], order_)) || !uniform(inputs[i])) copy(inputs[i], operands_[i]);
     }
     cut();
   }
