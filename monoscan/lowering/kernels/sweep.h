@@ -110,8 +110,10 @@ static void some_columns(const piece& p, ms_int tile, bool scanned) {
     const ms_int steps = least(tile, p.t1 - t);
     rows at = {captured_rows, {}, {}, {}};
     rows_from(p, t, steps, tile, at);
+    const rows first = at;
     if (starts) first_row(p, at.e, at.r, scanned), move(at);
     sweep_rows(p, at, steps - starts, scanned);
+    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
   }
 }
 void span(const piece& p, bool scanned) {
@@ -130,7 +132,8 @@ bool fits(const ms_launch* g) {
   return all;
 }
 ms_int buffer_bytes(const ms_launch* g) {
-  return padded(g->inner) * captured_arrays::bytes + COPIED * padded(least(g->inner, TOGETHER)) * in::bytes;
+  return padded(g->inner) * captured_arrays::bytes +
+         COPIED * padded(least(g->inner, TOGETHER)) * (in::bytes + out::bytes);
 }
 #include "parts.h"
 #include "launch.h"

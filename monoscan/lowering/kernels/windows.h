@@ -8,8 +8,8 @@
 #pragma once
 #include "columns.h"
 
-// How many rows are copied at a time that are not laid out so.
-static constexpr ms_int COPIED = 16, ROWS = 64;
+// How many rows that lie ready are walked at a time.
+static constexpr ms_int ROWS = 64;
 
 INLINE ms_int whole(ms_int columns) { return (columns + W - 1) / W * W; }
 // Rows of carries, for columns from `first` on.

@@ -88,11 +88,8 @@ struct Config {
   int inits;
   bool whole;
   int columns;                    // the most that the kernel takes beside each other; 0: any number
-<<<<<<< HEAD
+  bool strided;                   // it reads columns any distance apart
   int window;                     // steps that a window holds; 0: a scan
-=======
-  bool strided;  // it reads columns any distance apart
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;

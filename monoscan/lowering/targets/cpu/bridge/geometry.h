@@ -43,21 +43,15 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 class Geometry {
  public:
   // The first `elements` inputs have the scan axis, the others do not. `inner` gets as many `columns` at most, 0: any.
-<<<<<<< HEAD
-  // `sums`: the batch axes of outputs that have not all of them.
+  // `strided`: the kernel reads columns any distance apart. `sums`: the batch axes of outputs that have not all of
+  // them.
   Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
-           std::vector<mx::Shape> sums)
+           bool strided, std::vector<mx::Shape> sums)
       : sizes_(std::move(sizes)),
         axis_(axis),
         rank_(static_cast<int>(sizes_.size())),
         columns_(columns),
         sums_(std::move(sums)) {
-=======
-  // `strided`: the kernel reads columns any distance apart.
-  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
-           bool strided)
-      : sizes_(std::move(sizes)), axis_(axis), rank_(static_cast<int>(sizes_.size())), columns_(columns) {
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
     operands_.reserve(2 * inputs.size() + 4);
     for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
     order_ = best_order();

@@ -24,16 +24,10 @@ using LeafSpec = std::pair<mx::Dtype, std::vector<int>>;
 class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
-<<<<<<< HEAD
-         int inits, bool whole, int columns, int window, const std::vector<std::vector<int>>& events,
+         int inits, bool whole, int columns, bool strided, int window, const std::vector<std::vector<int>>& events,
          const std::vector<LeafSpec>& outputs, const std::vector<LeafSpec>& carries, std::vector<int> donors,
          std::vector<int> likes, const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules,
          std::string label)
-=======
-         int inits, bool whole, int columns, bool strided, const std::vector<std::vector<int>>& events,
-         const std::vector<LeafSpec>& outputs, const std::vector<LeafSpec>& carries, std::vector<int> donors,
-         const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
       : config_(std::make_shared<Config>()) {
     graveyard().clear();
     Config& c = *config_;
@@ -48,11 +42,8 @@ class Launch {
     c.inits = inits;
     c.whole = whole;
     c.columns = columns;
-<<<<<<< HEAD
-    c.window = window;
-=======
     c.strided = strided;
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
+    c.window = window;
     for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
@@ -154,26 +145,15 @@ PyType_Slot launch_slots[] = {
 NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
-<<<<<<< HEAD
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, int,
-=======
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool,
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
+      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
-<<<<<<< HEAD
-           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "window"_a = 0, "events"_a, "outputs"_a,
-           "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
+           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "window"_a = 0, "events"_a,
+           "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
            "likes"_a = std::vector<int>(), "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(),
            "rules"_a = nb::none(), "label"_a = "")
-=======
-           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "events"_a,
-           "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
-           "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(), "rules"_a = nb::none(),
-           "label"_a = "")
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())
       .def_prop_ro("name", [](const Launch& l) { return l.config().name; })
       .def_prop_ro("axis", [](const Launch& l) { return l.config().axis; })

@@ -54,11 +54,8 @@ class Bridge(Protocol):
         inits: int = 0,
         whole: bool = True,
         columns: int = 0,
-<<<<<<< HEAD
-        window: int = 0,
-=======
         strided: bool = False,
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
+        window: int = 0,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -83,11 +80,8 @@ class Bridge(Protocol):
             whole: Every element leaf has the scan axis in full; else some may have size 1 there,
                 for the same value at every step.
             columns: The most columns that the kernel takes beside each other; 0 for any number.
-<<<<<<< HEAD
-            window: How many steps a window holds; 0 for a scan.
-=======
             strided: It reads columns that stand any distance apart; else they are copied first.
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
+            window: How many steps a window holds; 0 for a scan.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.

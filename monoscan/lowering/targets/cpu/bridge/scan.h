@@ -20,11 +20,8 @@ class Run {
   Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs,
       const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
-<<<<<<< HEAD
-    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns, sums(batch, inputs));
-=======
-    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns, config_->strided);
->>>>>>> 9988785 (Kernels read columns that stand apart tile by tile, not from a copy of all; short rows of one, two and eight bytes are transposed in blocks)
+    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns, config_->strided,
+                      sums(batch, inputs));
     if (geometry.beyond())
       throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
