@@ -15,7 +15,8 @@ from benchmarks.cliffs import CLIFFS
 from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
-from benchmarks.report import Row, judge, load_average, to_json, to_markdown
+from benchmarks.page import read, rewrite
+from benchmarks.report import Row, environment, judge, load_average, section, to_json, to_markdown
 from benchmarks.steps import STEPWISE
 from benchmarks.sweep import SWEEP
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
@@ -39,6 +40,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page of tables to FILE too")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="run nothing: take the measurements from such a FILE")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write the sections of these suites on the page FILE anew, no others"
+    )
     parser.add_argument(
         "--budget", type=float, default=4.0, metavar="SECONDS", help="time for each case, shared by its peers (4)"
     )
@@ -63,9 +68,22 @@ def run(suites: list[Suite], budget: float, text: str) -> Results:
     return results
 
 
+def reread(options: argparse.Namespace) -> int:
+    """The sections or the tables of a run that was kept."""
+    content, results = read(options.read)
+    for name in options.suites or content["settings"]["suites"]:
+        if options.page:
+            rewrite(options.page, content, SUITES[name], results)
+        else:
+            print("\n\n".join(section(SUITES[name], results, judge(SUITES[name], results))))
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 if any peer gave wrong answers or broke; missed bars are reported, not fatal."""
     options = parse(arguments)
+    if options.read:
+        return reread(options)
     if options.device == "cpu":
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     mx.set_default_device(mx.cpu if options.device == "cpu" else mx.gpu)
@@ -78,6 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(tables)
     if options.markdown:
         options.markdown.write_text(tables)
+    if options.page:
+        content = {"environment": environment(), "settings": {"load": load}}
+        for suite in suites:
+            rewrite(options.page, content, suite, results)
     if options.json:
         settings = {
             "suites": [suite.name for suite in suites],

@@ -212,4 +212,14 @@ def _bars() -> tuple[Bar, ...]:
     return (*bars, *(bar for other, required in over for bar in _over(other, required)))
 
 
-CLIFFS = Suite("cliffs", "Cliffs", CASES, _bars(), ranked=True)
+ABOUT = """\
+Where a plan may fall off (`python -m benchmarks cliffs`): underflowing gates, complex numbers, few rows, wide elements,
+gradients of composites, tangents, and operators by dtype and size. Each row is a case; the ranking is by how far `auto`
+is from the better of our best other strategy and the best alternative, so that 1 is the best that is known. "jax
+lax.scan" is jitted and starts from the identity; "NumPy" is `np.cumsum` and `np.maximum.accumulate`; "SciPy" is
+`scipy.signal.lfilter`. JAX adds halves up in float32 here, as we do; MLX's buffer cache is raised, so that faults of
+fresh memory do not count; scans of MLX whose rounding errors are too large to pass the check are not timed. Where `auto`
+and `kernel` are the same plan, as `explain` shows, the ratio of the two is noise. `python -m benchmarks sweep` runs some
+260 cases more: dtypes, inner axes, options, layouts of memory and numbers of leaves, one changed at a time."""
+
+CLIFFS = Suite("cliffs", "Cliffs", CASES, _bars(), ranked=True, about=ABOUT)

@@ -144,7 +144,8 @@ class Bar:
 class Suite:
     """Cases that run together, and the bars that their results must pass.
 
-    A `ranked` one is shown as one table, worst case first, and runs only if it is named.
+    A `ranked` one is shown as one table, worst case first, and runs only if it is named. What it is `about`
+    stands below its title.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Suite:
     cases: tuple[Case, ...]
     bars: tuple[Bar, ...] = ()
     ranked: bool = False
+    about: str = ""
 
 
 def mean_of(values: list[float], expected: int) -> float | None:

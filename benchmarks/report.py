@@ -99,18 +99,29 @@ def to_json(settings: dict[str, Any], results: Results, rows: list[Row]) -> str:
 
 def to_markdown(suites: list[Suite], results: Results, rows: list[Row], load: str) -> str:
     """All tables of a run."""
-    facts = environment()
-    machine = f"{facts.pop('cpu')}; " + ", ".join(f"{name} {value}" for name, value in facts.items())
-    parts = [METHOD, f"{machine}. {load}."]
-    measured = {timing.case for timing in results.timings}
+    parts = [METHOD, machine_line(environment(), load)]
     for suite in suites:
-        parts.append(f"## {suite.title}")
-        cases = [case for case in suite.cases if case.key in measured]
-        parts += ranked_tables(cases, results) if suite.ranked else _all_tables(cases, results)
-        if suite.bars:
-            parts.append(_bars_table([row for row in rows if row.suite == suite.name]))
-    notes = _failures(results)
-    return "\n\n".join(parts + ([notes] if notes else [])) + "\n"
+        parts += section(suite, results, rows)
+    return "\n\n".join(parts) + "\n"
+
+
+def machine_line(facts: dict[str, str], load: str) -> str:
+    """What a run ran on."""
+    versions = ", ".join(f"{name} {value}" for name, value in facts.items() if name != "cpu")
+    return f"{facts['cpu']}; {versions}. {load}."
+
+
+def section(suite: Suite, results: Results, rows: list[Row]) -> list[str]:
+    """The title of a suite, what it is about, its tables, its bars and what was not timed."""
+    measured = {timing.case for timing in results.timings}
+    cases = [case for case in suite.cases if case.key in measured]
+    parts = [f"## {suite.title}", *([suite.about] if suite.about else [])]
+    parts += ranked_tables(cases, results) if suite.ranked else _all_tables(cases, results)
+    if suite.bars:
+        parts.append(_bars_table([row for row in rows if row.suite == suite.name]))
+    keys = {case.key for case in suite.cases}
+    notes = _failures(Results([timing for timing in results.timings if timing.case in keys]))
+    return [*parts, notes] if notes else parts
 
 
 def _all_tables(cases: list[Case], results: Results) -> list[str]:
