@@ -50,7 +50,8 @@ def _subnormals() -> list[Case]:
             easy = rivals.other_inputs(racers[0], "gates near 1", _near_one)
             made.append(_case("subnormals", problem, shape, 0, (*racers, easy), what))
     fading = problems.FADING
-    made.append(_case("subnormals", fading, (10_000, 8), 0, (*_ours(fading), rivals.jax_loop(fading, (np.eye(2), 0)))))
+    others = (rivals.jax_loop(fading, (np.eye(2), 0)), rivals.scipy_filter(fading))
+    made.append(_case("subnormals", fading, (10_000, 8), 0, (*_ours(fading), *others)))
     return made
 
 
@@ -99,7 +100,8 @@ def _few_rows() -> list[Case]:
         _case("few rows", problem, shape, axis, (*_ours(problem), rivals.jax_loop(problem, identities[problem])))
         for problem, shape, axis in shapes
     ]
-    return [*made, _case("few rows", SOFTMAX, (50_000, 20), 1, _ours(SOFTMAX))]
+    filters = (evolve(case, peers=(*case.peers, rivals.scipy_filter(case.problem))) for case in made[:2])
+    return [*filters, *made[2:], _case("few rows", SOFTMAX, (50_000, 20), 1, _ours(SOFTMAX))]
 
 
 def _wide() -> list[Case]:

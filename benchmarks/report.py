@@ -19,7 +19,7 @@ from benchmarks.model import Case, Results, Suite, Timing
 from benchmarks.ranked import ranked_tables
 from benchmarks.text import markdown_table, milliseconds
 
-PACKAGES = ("mlx", "mlx-scan", "jax", "numpy")
+PACKAGES = ("mlx", "mlx-scan", "jax", "numpy", "scipy")
 MISSING = "-"
 METHOD = """\
 # Benchmarks

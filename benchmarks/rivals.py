@@ -1,4 +1,4 @@
-"""The obvious alternatives to a scan of monoscan's: a loop of JAX's with the same formula, and scans of NumPy and MLX."""
+"""The obvious alternatives to a scan of monoscan's: a loop of JAX's, scans of NumPy and MLX, a filter of SciPy's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from benchmarks.model import Arrays, Call, Peer, Problem
+from benchmarks.model import Arrays, Call, Peer, Problem, Reference
 from benchmarks.options import FORWARD, Options
 from benchmarks.peers import AUTO, Compute, as_mlx, jax_call, mlx_call
 from benchmarks.problems import scan_reference
@@ -66,6 +66,20 @@ def numpy_scan(problem: Problem, scan: Callable[..., np.ndarray]) -> Peer:
         return lambda: (scan(x, axis=axis, dtype=x.dtype),)
 
     return Peer("NumPy", "numpy", "every leaf", build, scan_reference(problem.combine))
+
+
+def scipy_filter(problem: Problem) -> Peer:
+    """`scipy.signal.lfilter`, for filters that stay the same: all gates are the first one."""
+    plain = scan_reference(problem.combine)
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        lfilter = import_module("scipy.signal").lfilter
+        (first, second), _ = arrays[0].reshape(-1, 2, 2)[0]
+        x, taps = np.ascontiguousarray(arrays[1][..., 0]), np.array([1, -first, -second], np.float32)
+        return lambda: (lfilter(np.float32([1]), taps, x, axis=axis),)
+
+    reference = Reference(lambda arrays, axis: (plain.whole(arrays, axis)[1][..., 0],))
+    return Peer("SciPy lfilter", "scipy", "h alone", build, reference)
 
 
 def mlx_own(problem: Problem, name: str, place: Compute = as_mlx, options: Options = FORWARD) -> Peer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -20,12 +20,13 @@ from benchmarks.problems import MAX_SUBARRAY, MOMENTS, SOFTMAX, add
 
 @frozen
 class Kind:
-    """An operator to sweep: its problem for a dtype, its identity, and the scan of MLX's that does the same."""
+    """An operator to sweep: its problem for a dtype, its identity, and the scans of MLX's and NumPy's that do the same."""
 
     operator: str
     combine: Combine
     identity: tuple[Any, ...]
     own: str | None = None
+    numpy: Callable[..., np.ndarray] | None = None
     problem: Problem | None = None
 
     def of(self, dtype: str) -> Problem:
@@ -35,8 +36,8 @@ class Kind:
         return self.problem or problems.single(self.operator, self.combine, dtype)
 
 
-SUM = Kind("Sum", add, (0,), "cumsum")
-MAX = Kind("Max", problems.maximum, (-np.inf,), "cummax")
+SUM = Kind("Sum", add, (0,), "cumsum", np.cumsum)
+MAX = Kind("Max", problems.maximum, (-np.inf,), "cummax", np.maximum.accumulate)
 WHOLE_MAX = evolve(MAX, identity=(-128,))  # of int8; larger integers are drawn above it too
 ANY = Kind("Any", problems.either, (False,), "cummax")
 LOG_SUM = Kind("LogSumExp", problems.logaddexp, (-np.inf,), "logcumsumexp")
@@ -94,6 +95,8 @@ def _case(
         peers.monoscan(problem, strategy, place=place, options=options) for strategy in ("auto", "kernel", "sequential")
     ]
     others = [rivals.jax_loop(problem, kind.identity, options)]
+    if kind.numpy is not None and options == FORWARD and dtype != "float16":
+        others.append(rivals.numpy_scan(problem, kind.numpy))
     if kind.own is not None:
         others.append(rivals.mlx_own(problem, kind.own, place, options))
         ours.append(peers.monoscan(problem, "native", place=place, options=options))
