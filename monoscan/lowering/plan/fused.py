@@ -106,7 +106,9 @@ def computed(
     if problem.needs_identity() and problem.neutral is None:
         return "the identity is not a constant"
     return tuple(
-        _kernel(problem, forms, emit, vector_bytes, flush) for alike in _alike(problem) for emit in _apart(problem, alike)
+        _kernel(problem, forms, emit, vector_bytes, flush)
+        for alike in _alike(problem)
+        for emit in _apart(problem, alike)
     )
 
 
