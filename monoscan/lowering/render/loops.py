@@ -12,37 +12,21 @@ from collections.abc import Collection, Iterator, Sequence
 import attrs
 
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major, steady_first
-from monoscan.lowering.program.ir import Instr, Leaf, Op, Shape
+from monoscan.lowering.program.ir import Leaf, Op, Shape
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.groups import Groups
 from monoscan.lowering.render.memory import Memory, Operand
 from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
-
-EXTREMES = (Op.MAX, Op.MIN, Op.OR, Op.AND)
-"""What yields the same bits wherever brackets stand."""
-
-
-IN_ORDER = 32
-"""The most terms of a sum that are added one after another; more wait too long for each other, and go in halves."""
-
-
-@attrs.frozen
-class Index:
-    """The index of a statement in a loop.
-
-    Args:
-        names: One for each axis; the last is where vectors go along.
-        count: How many lanes there are from there on.
-    """
-
-    names: list[str]
-    count: str
-
-    def load(self, operand: Operand, *more: str) -> str:
-        """The next lanes of an operand, which may have more axes."""
-        stride = operand.strides[len(self.names) - 1] if self.names else 0
-        return f"get<{operand.kind}, {stride}>({operand.at([*self.names, *more])}, {self.count})"
+from monoscan.lowering.render.statements import (
+    Index,
+    expression,
+    items_of,
+    long_axes,
+    start_of,
+    strides_of_matrix,
+    sums_struct,
+)
 
 
 class Loops:
@@ -198,7 +182,7 @@ struct {name} {{
     def _own(self, value: int) -> Operand:
         """Where a value is written."""
         shape = self.memory.places[value].leaf.shape
-        return self._operand(View(value, 0, row_major(shape)), shape, _axes(shape))
+        return self._operand(View(value, 0, row_major(shape)), shape, long_axes(shape))
 
     def _each(self, group: Sequence[int]) -> None:
         """One loop of operations on every lane."""
@@ -211,14 +195,14 @@ struct {name} {{
             for view in instr.args:
                 text = f"v{view.value}" if view.value in group else self.memory.literal(view)
                 if text is None:
-                    operand = self._operand(view, instr.shape, _axes(instr.shape))
+                    operand = self._operand(view, instr.shape, long_axes(instr.shape))
                     if operand not in loaded:
                         loaded[operand] = f"x{len(loaded)}"
                         body.append(f"const {operand.kind} x{len(loaded) - 1} = {index.load(operand)};")
                     text = loaded[operand]
                 args.append(text)
             operands = [self.program.values[view.value].dtype for view in instr.args]
-            body.append(f"const {emit.TYPES[instr.dtype]} v{value} = {_expression(instr, args, operands)};")
+            body.append(f"const {emit.TYPES[instr.dtype]} v{value} = {expression(instr, args, operands)};")
             if value in self.groups.kept:
                 body.append(f"put<{emit.TYPES[instr.dtype]}>({self._own(value).at(index.names)}, v{value});")
         self._loop(sizes, body)
@@ -244,9 +228,9 @@ struct {name} {{
         """Lanes combined along an axis, in order."""
         sizes = without_ones(instr.shape)
         index = self._index(sizes)
-        source = self._operand(instr.args[0], (*instr.shape, instr.count), (*_axes(instr.shape), len(instr.shape)))
+        source = self._operand(instr.args[0], (*instr.shape, instr.count), (*long_axes(instr.shape), len(instr.shape)))
         (first, later), kind = (index.load(source, k) for k in "0k"), source.kind
-        step = _expression(instr, [f"v{value}", later], [instr.dtype] * 2)
+        step = expression(instr, [f"v{value}", later], [instr.dtype] * 2)
         body = [f"{kind} v{value} = {first};", f"for (int k = 1; k < {instr.count}; ++k) v{value} = {step};"]
         self._loop(sizes, [*body, f"put<{kind}>({self._own(value).at(index.names)}, v{value});"])
 
@@ -255,11 +239,11 @@ struct {name} {{
         sizes = without_ones(instr.shape)
         outer, rows, columns = sizes[:-2], ([1, 1, *sizes])[-2], ([1, *sizes])[-1]
         names = [f"i{k}" for k in range(len(outer))]
-        axes = (*_axes(instr.shape), len(instr.shape))
+        axes = (*long_axes(instr.shape), len(instr.shape))
         sides = [self._operand(view, (*instr.shape, instr.count), axes) for view in instr.args]
-        matrices = [_matrix(side, len(sizes)) for side in sides]
+        matrices = [strides_of_matrix(side, len(sizes)) for side in sides]
         texts = [
-            f"operand<{side.kind}, {', '.join(map(str, matrix))}{_items(side)}>{{{_from(side, names)}}}"
+            f"operand<{side.kind}, {', '.join(map(str, matrix))}{items_of(side)}>{{{start_of(side, names)}}}"
             for side, matrix in zip(sides, matrices, strict=True)
         ]
         to = self._own(value)
@@ -273,7 +257,7 @@ struct {name} {{
                 call, more = "log_sums_of_factor<", self._factor(texts[1], sides[1].kind, instr, columns)
         else:
             call = f"sums_of_products<{self._sums(value, instr)}, "
-        sized = f"{call}{sizes_of}({texts[0]}, {texts[1]}, {more}{_from(to, names)}, {pitch});"
+        sized = f"{call}{sizes_of}({texts[0]}, {texts[1]}, {more}{start_of(to, names)}, {pitch});"
         heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(outer)]
         self.lines += [*heads, ("  " if heads else "") + sized]
 
@@ -294,20 +278,12 @@ struct {name} {{
 
     def _sums(self, value: int, instr: ArrayInstr) -> str:
         """The struct of the two operations of a contraction."""
-        kind = emit.TYPES[instr.dtype]
-        pair = (("plus", instr.op), ("times", instr.multiply))
-        free = str(instr.op in EXTREMES or (instr.op is Op.ADD and instr.count > IN_ORDER)).lower()
-        lines = [f"    static constexpr bool brackets = {free};\n"]
-        for name, op in pair:
-            assert op is not None
-            text = emit.expression(Instr(op, (), instr.dtype), ["x", "y"], [instr.dtype] * 2)
-            lines.append(f"    INLINE {kind} {name}({kind} x, {kind} y) {{ return {text}; }}\n")
-        self.structs.append(f"  struct sums{value} {{\n{''.join(lines)}  }};\n")
+        self.structs.append(sums_struct(f"sums{value}", instr))
         return f"sums{value}"
 
     def _view(self, value: int, instr: ArrayInstr) -> None:
         """Pieces put beside each other, those further right later: vectors reach beyond the end of a piece."""
-        axes, to = _axes(instr.shape), self._own(value)
+        axes, to = long_axes(instr.shape), self._own(value)
         last = axes[-1] if axes else 0
         for place in sorted(range(len(instr.args)), key=lambda i: instr.pieces[i].start[last : last + 1]):
             view, piece = instr.args[place], instr.pieces[place]
@@ -339,7 +315,7 @@ struct {name} {{
         moves = [m for m in moves if self.in_place.get(m[0].value) != m[2]]
         sources = []
         for view, leaf, _ in moves:
-            axes = _axes(leaf.shape)
+            axes = long_axes(leaf.shape)
             if view.value in carried:
                 lines, number = self.memory.repacked(view, leaf.shape)
                 self.lines += lines
@@ -352,30 +328,3 @@ struct {name} {{
             to = self._own(target)
             text = f"{index.load(to)} + {text}" if target in sums else text
             self._loop(sizes, [f"put<{to.kind}>({to.at(index.names)}, {text});"])
-
-
-def _axes(shape: Shape) -> tuple[int, ...]:
-    """The axes that are longer than 1."""
-    return tuple(i for i, size in enumerate(shape) if size > 1)
-
-
-def _matrix(operand: Operand, rank: int) -> tuple[int, int, int]:
-    """The strides along rows, columns and terms."""
-    own = operand.strides[:rank]
-    return ([0, 0, *own])[-2], ([0, *own])[-1], operand.strides[-1]
-
-
-def _items(operand: Operand) -> str:
-    return f", item_of<{operand.kind}>" if operand.shared else ""
-
-
-def _from(operand: Operand, names: Sequence[str]) -> str:
-    """Where a matrix begins."""
-    return operand.at([*names, *["0"] * (len(operand.strides) - len(names))])
-
-
-def _expression(instr: ArrayInstr, args: Sequence[str], operands: Sequence[str]) -> str:
-    assert instr.op is not None
-    if instr.op is Op.LOOKUP:
-        return f"lookup(table_of({', '.join(args[1:])}), {args[0]})"
-    return emit.expression(Instr(instr.op, (), instr.dtype), args, operands)
