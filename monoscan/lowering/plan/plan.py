@@ -241,10 +241,21 @@ class Plan:
             )
         if self.problem.acts is not None:
             lines.append(f"  states    {self._states(self.problem.acts)}")
+        if options.fixed:
+            lines.append(
+                f"  fixed     leaves {', '.join(map(str, options.fixed))}: the same at every step{self._steady()}"
+            )
         if self.problem.captures.arrays:
             captured = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.problem.captures.leaves)
             lines.append(f"  captured  {captured}")
         return lines
+
+    def _steady(self) -> str:
+        """What loops over runs gain from it."""
+        specs = [
+            kernel.straight for kernel in self.kernels if isinstance(kernel, Fused) and kernel.spec.loop is Loop.RUNS
+        ]
+        return ", multiplied once for all runs" if any(spec.parts and spec.parts.steady for spec in specs) else ""
 
     def _states(self, acts: Acts) -> str:
         leaves = ", ".join(
