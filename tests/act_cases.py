@@ -112,7 +112,8 @@ def fold(
     leaves, structure = tree.flatten(tree.map_leaves(wide, elems))
     state = None if state is None else tree.map_leaves(wide, state)
     found = []
-    for t in range(N)[::-1] if reverse else range(N):
+    steps = range(len(leaves[0]))
+    for t in steps[::-1] if reverse else steps:
         x = tree.unflatten(structure, [leaf[t] for leaf in leaves])
         before = state
         state = begin(x) if state is None else step(state, x)

@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
+from act_cases import CASES, N, arrays, fold
 from broken_headers import break_header
 from loop_driver import Call
 from selection import thinned
@@ -16,6 +17,8 @@ from test_act_kernels import loop_of
 from test_loops_order import SWITCHES, check, intervals, witness
 
 import monoscan as ms
+from monoscan import tree
+from monoscan.lowering.plan import fused_act
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render import KernelSpec, Loop
 from monoscan.lowering.render.spec import Parts
@@ -201,3 +204,27 @@ def test_gradients_are_those_of_the_walk() -> None:
     for x, y in zip(found, expected, strict=True):
         assert x.shape == y.shape
         np.testing.assert_allclose(np.array(x), np.array(y), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", thinned([case[0] for case in CASES], ["KalmanFilter", "Maybe"]))
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]))
+def test_every_action_by_runs_is_the_fold_in_order(name: str, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = fused_act.fastest
+    asked: list[bool] = []
+
+    def by_runs(kernels: Any, *shape: int) -> Any:
+        runs = [kernel for kernel in kernels if kernel.loop is Loop.RUNS]
+        asked.append(bool(runs))
+        return (runs[0], ()) if runs else chosen(kernels, *shape)
+
+    monkeypatch.setattr(fused_act, "fastest", by_runs)
+    _, operator, elems, state, step, begin = next(case for case in CASES if case[0] == name)
+    picked = np.random.default_rng(1).integers(0, N, 901)
+    xs = tree.map_leaves(lambda x: np.asarray(x)[picked], elems)
+    found, last = ms.act(operator, arrays(xs), arrays(state), reverse=reverse, return_carry=True)
+    if not any(asked):
+        pytest.skip("its products do not tell when they are broken, or it has no kernel of its own")
+    expected = fold(step, begin, xs, state, reverse, True)
+    for got, want in zip((found, last), expected, strict=True):
+        for x, y in zip(tree.flatten(got)[0], tree.flatten(want)[0], strict=True):
+            np.testing.assert_allclose(np.array(x), y, rtol=3e-3, atol=1e-3)
