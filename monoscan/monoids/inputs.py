@@ -8,6 +8,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
 
 
 @final
@@ -56,7 +57,7 @@ def fixed(x: Any) -> Fixed:
         >>> ms.act(ms.Affine(), (ms.fixed(0.5), mx.ones((3,))), mx.array(2.0))
         array([2, 2, 2], dtype=float32)
     """
-    x = dtypes.number(x)
+    x = dtypes.number(to_mlx("[fixed] x", x))
     if isinstance(x, (bool, int, float, complex)):
         x = mx.array(x)
     if not isinstance(x, mx.array):

@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options
@@ -48,7 +49,7 @@ def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tupl
         TreeError: It is no tree of arrays.
     """
     given, structure = tree.flatten(state)
-    leaves = [_array(x, elems) for x in given]
+    leaves = [_array(to_mlx(f"{question.where} state", x), elems) for x in given]
     for path, x in zip(tree.paths(structure), leaves, strict=True):
         if not isinstance(x, mx.array):
             raise errors.TreeError(

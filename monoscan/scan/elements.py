@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Options, accumulators
 from monoscan.lowering.program.ir import Shape
@@ -78,6 +79,19 @@ class Question:
     def state_alone(self) -> bool:
         """Whether ``init`` is the state alone, which its caller knows as ``h0``."""
         return self.asked.call == "linear_recurrence"
+
+
+def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any]) -> list[mx.array]:
+    """The leaves of elements as arrays of MLX.
+
+    Raises:
+        TreeError: They do not form the operator's tree, or one is no array.
+        ScanTypeError: One is an array that MLX cannot hold.
+    """
+    names = [f"{question.where} leaf {name}" for name in question.names]
+    arrays = [to_mlx(name, x) for name, x in zip(names, leaves, strict=True)] if leaves else []
+    check_leaves(question, elems, arrays)
+    return arrays
 
 
 def check_leaves(question: Question, elems: tree.Tree, leaves: list[Any]) -> None:
@@ -318,7 +332,7 @@ def init_leaves(question: Question, init: tree.Tree, stored: tuple[str, ...]) ->
 
 
 def _init_leaf(label: str, x: Any, exact: str, rounded: str) -> mx.array:
-    x = dtypes.number(x)
+    x = dtypes.number(to_mlx(label, x))
     if isinstance(x, (bool, int, float, complex)):
         if not dtypes.holds(exact, x):
             raise errors.ScanTypeError(f"{label} is {x!r:.40}, which {exact} does not hold. Cast the elements first.")

@@ -41,8 +41,7 @@ def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[
         return asked, elems, axis
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
-    arrays = [given(leaf) for leaf in leaves]
-    elements.check_leaves(question, elems, arrays)
+    arrays = elements.arrays_of(question, elems, [given(leaf) for leaf in leaves])
     timed = [i for i in range(len(leaves)) if i not in fixed]
     if not timed:
         raise errors.ScanError(

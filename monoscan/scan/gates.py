@@ -7,6 +7,7 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.held import to_mlx
 from monoscan.lowering.plan import shapeless
 from monoscan.monoids import domain
 
@@ -14,6 +15,7 @@ from monoscan.monoids import domain
 def everywhere(gate: Any, b: Any, axis: Any) -> Any:
     """A number as gates of one row along the axis; anything else as it is: what is wrong with it is said later."""
     gate, axis = dtypes.number(gate), domain.whole(axis)
+    b = to_mlx("[linear_recurrence] Affine leaf b", b)
     fits = isinstance(gate, (int, float, complex)) and isinstance(b, mx.array) and type(axis) is int
     if not fits or not -b.ndim <= axis < b.ndim or not dtypes.holds(dtypes.name_of(b.dtype), gate):
         return gate

@@ -10,6 +10,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.ir import Leaf, Shape
 from monoscan.monoids.aggregator import Aggregator
@@ -78,6 +79,7 @@ def listed(aggregator: Aggregator, inputs: Tree, call: str) -> list[Any]:
     """
     where = f"[{call}] {aggregator.name}"
     found = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    found = [to_mlx(f"{where} input {i}", x) for i, x in enumerate(found)]
     names = _names(aggregator, found)
     for i, x in enumerate(found):
         if not isinstance(x, (mx.array, Fixed, Position)):

@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
+from monoscan.held import to_mlx
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
@@ -209,6 +210,7 @@ def pass_over(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | Non
 
 def _state(state: Tree, where: str) -> tuple[list[mx.array], tree.Structure]:
     leaves, form = tree.flatten(state)
+    leaves = [to_mlx(f"{where} state", x) for x in leaves]
     leaves = [mx.array(x) if isinstance(dtypes.number(x), (bool, int, float, complex)) else x for x in leaves]
     if not leaves or not all(isinstance(x, mx.array) for x in leaves):
         raise errors.TreeError(f"{where} expects a state of arrays; got {tree.describe(state)}.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, final
 
 import mlx.core as mx
 
 from monoscan import errors, tree
+from monoscan.held import to_mlx
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.inputs import Position
@@ -100,6 +102,7 @@ class Stream:
         Raises:
             ScanError: As in `scan`; or this is a function that MLX compiles or maps.
         """
+        chunk = tree.map_leaves(partial(to_mlx, "[Stream] chunk"), chunk)
         length = self._length(chunk)
         if isinstance(self._operator, Aggregator):
             start: dict[str, Any] = {"state": self._carry}

@@ -1,0 +1,42 @@
+"""Arrays that are held elsewhere, by NumPy, pandas, torch or JAX, as arrays of MLX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan import dtypes, errors
+
+
+def to_mlx(label: str, x: Any) -> Any:
+    """An array of MLX with the same values in the same dtype; numbers, and what is no array, as they are.
+
+    Args:
+        label: What messages call it.
+        x: What has ``__array__`` or ``__dlpack__``.
+
+    Raises:
+        ScanTypeError: It is masked, cannot be read here, or has a dtype that MLX has not.
+    """
+    if isinstance(x, (mx.array, type)) or not (hasattr(x, "__array__") or hasattr(x, "__dlpack__")):
+        return x
+    import numpy as np
+
+    if isinstance(x, np.generic):
+        return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise errors.ScanTypeError(
+            f"{label} is a masked array, and MLX has none: its mask would be lost. ms.Maybe(operator) leaves elements out: its "
+            "own are (valid, x), with valid = ~np.ma.getmaskarray(x) and x = x.filled(0)."
+        )
+    try:
+        array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise errors.ScanTypeError(f"{label}, {type(x).__name__}, cannot be read as an array: {error}") from error
+    name = array.dtype.name
+    if name not in dtypes.NAMES:
+        example = "complex64" if array.dtype.kind == "c" else "float32"
+        raise errors.ScanTypeError(f"{label} is {name}, which MLX has not. Cast it first, as in x.astype({example!r}).")
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return mx.array(np.asarray(native, order="C"), dtypes.by_name(name))  # MLX itself makes float32 of float64
