@@ -88,8 +88,10 @@ def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any]) -> li
         TreeError: They do not form the operator's tree, or one is no array.
         ScanTypeError: One is an array that MLX cannot hold.
     """
-    names = [f"{question.where} leaf {name}" for name in question.names]
-    arrays = [to_mlx(name, x) for name, x in zip(names, leaves, strict=True)] if leaves else []
+    arrays = list(leaves)
+    if not all(isinstance(x, mx.array) for x in leaves):
+        pairs = zip(question.names, leaves, strict=True)
+        arrays = [to_mlx(f"{question.where} leaf {name}", x) for name, x in pairs]
     check_leaves(question, elems, arrays)
     return arrays
 
