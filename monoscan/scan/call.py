@@ -152,7 +152,7 @@ def prepare(
     if init is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
         question = Question(asked, captures, structure)
         axis = elements.axis_number(question, axis)
-        leaves = elements.arrays_of(question, elems, leaves)
+        leaves = elements.arrays_of(question, elems, leaves, axis)
         if init is not None:
             start, starts = start_of(question, init, leaves)
     shapes = tuple([x.shape for x in leaves])

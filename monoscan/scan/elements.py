@@ -81,8 +81,8 @@ class Question:
         return self.asked.call == "linear_recurrence"
 
 
-def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any]) -> list[mx.array]:
-    """The leaves of elements as arrays of MLX.
+def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any], axis: int | None) -> list[mx.array]:
+    """The leaves of elements as arrays of MLX; numbers beside arrays are spread along the axis, if there is one.
 
     Raises:
         TreeError: They do not form the operator's tree, or one is no array.
@@ -91,9 +91,49 @@ def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any]) -> li
     arrays = list(leaves)
     if not all(isinstance(x, mx.array) for x in leaves):
         pairs = zip(question.names, leaves, strict=True)
-        arrays = [to_mlx(f"{question.where} leaf {name}", x) for name, x in pairs]
+        arrays = _spread(question, [to_mlx(f"{question.where} leaf {name}", x) for name, x in pairs], axis)
     check_leaves(question, elems, arrays)
     return arrays
+
+
+def _spread(question: Question, leaves: list[Any], axis: int | None) -> list[Any]:
+    """Numbers as arrays that hold them at each step, without memory; of Python's the dtype is that of the others."""
+    others = [x for x in leaves if isinstance(x, mx.array)]
+    if (
+        not others
+        or axis is None
+        or not all(x.ndim and -x.ndim <= axis < x.ndim for x in others)
+        or any(_events(question))
+    ):
+        return leaves
+    position = axis if axis >= 0 else axis + others[0].ndim
+    shape = (1,) * position + (others[0].shape[axis],) + (1,) * (others[0].ndim - 1 - position if axis < 0 else 0)
+    spread = []
+    for name, x in zip(question.names, leaves, strict=True):
+        value = dtypes.number(x)
+        if isinstance(value, (bool, int, float, complex)):
+            x = mx.broadcast_to(_constant(question, name, x, [dtypes.name_of(y.dtype) for y in others]), shape)
+        spread.append(x)
+    return spread
+
+
+def _events(question: Question) -> Sequence[Any]:
+    """How many axes of each leaf belong to an element; anything where that is no matter of numbers."""
+    event = question.operator.event
+    return (event,) if isinstance(event, int) else tuple(event) if isinstance(event, tuple) else (1,)
+
+
+def _constant(question: Question, name: str, x: Any, others: Sequence[str]) -> mx.array:
+    """A number of the dtype that it has, or of the first one that holds it."""
+    own = getattr(getattr(x, "dtype", None), "name", None)
+    for dtype in (own,) if own in dtypes.NAMES else others:
+        value = dtypes.number(x)
+        if (dtype == "bool") == isinstance(value, bool) and dtypes.holds(dtype, value):
+            return dtypes.constant(value, dtype)
+    raise errors.ScanTypeError(
+        f"{question.where} leaf {name} is the number {x!r:.40}, which {' and '.join(dict.fromkeys(others))} cannot hold. Cast the "
+        "other leaves, or give an array."
+    )
 
 
 def check_leaves(question: Question, elems: tree.Tree, leaves: list[Any]) -> None:

@@ -41,7 +41,7 @@ def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[
         return asked, elems, axis
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
-    arrays = elements.arrays_of(question, elems, [given(leaf) for leaf in leaves])
+    arrays = elements.arrays_of(question, elems, [given(leaf) for leaf in leaves], None)
     timed = [i for i in range(len(leaves)) if i not in fixed]
     if not timed:
         raise errors.ScanError(

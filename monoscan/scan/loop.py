@@ -117,7 +117,7 @@ def prepare(
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
-    leaves = elements.arrays_of(question, elems, leaves)
+    leaves = elements.arrays_of(question, elems, leaves, axis)
     start, given = start_of(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
     key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)

@@ -88,5 +88,5 @@ def test_the_order_of_keys_does_not_matter_to_flatten_like() -> None:
 
 def test_descriptions_read_as_python() -> None:
     value = {"x": (mx.zeros((2, 3)), [mx.array(1)]), "y": Pair(mx.array(True), (None,))}
-    assert tree.describe(value) == "{'x': (float32(2, 3), [int32()]), 'y': Pair(a=bool(), b=(NoneType None,))}"
+    assert tree.describe(value) == "{'x': (float32(2, 3), [int32()]), 'y': Pair(a=bool(), b=(None,))}"
     assert tree.show(tree.flatten((1, [2]))[1]) == "(array, [array])"
