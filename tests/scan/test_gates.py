@@ -27,7 +27,7 @@ def test_a_number_takes_the_dtype_of_the_inputs() -> None:
     assert ms.linear_recurrence(2, mx.ones((3,), mx.int32)).tolist() == [1, 3, 7]
     assert ms.linear_recurrence(0.5, x.astype(mx.float16)).dtype == mx.float16
     assert ms.linear_recurrence(1j, x.astype(mx.complex64)).tolist() == [1, 1 + 1j, 1j]
-    with pytest.raises(ms.TreeError, match=r"leaf a is float 0.5. Spread a scalar along the axis"):
+    with pytest.raises(ms.ScanTypeError, match=r"leaf a is the number 0.5, which int32 cannot hold"):
         ms.linear_recurrence(0.5, mx.ones((3,), mx.int32))
 
 

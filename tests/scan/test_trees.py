@@ -114,3 +114,9 @@ def test_numbers_alone_say_no_length() -> None:
 def test_gradients_flow_past_a_number() -> None:
     gradient = mx.grad(lambda b: ms.scan(ms.Affine(), (0.5, b))[1][-1])(mx.ones((4,)))
     assert gradient.tolist() == [0.125, 0.25, 0.5, 1]
+
+
+def test_a_number_has_no_length_in_a_shapeless_compile() -> None:
+    run = mx.compile(lambda b: ms.scan(ms.Affine(), (0.5, b))[1], shapeless=True)
+    with pytest.raises(ms.TreeError, match=r"leaf a is float 0\.5"):
+        run(mx.ones((4,)))
