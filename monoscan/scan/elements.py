@@ -11,6 +11,7 @@ import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.held import to_mlx
+from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.problem import Options, accumulators
 from monoscan.lowering.program.ir import Shape
@@ -99,12 +100,8 @@ def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any], axis:
 def _spread(question: Question, leaves: list[Any], axis: int | None) -> list[Any]:
     """Numbers as arrays that hold them at each step, without memory; of Python's the dtype is that of the others."""
     others = [x for x in leaves if isinstance(x, mx.array)]
-    if (
-        not others
-        or axis is None
-        or not all(x.ndim and -x.ndim <= axis < x.ndim for x in others)
-        or any(_events(question))
-    ):
+    fits = axis is not None and all(x.ndim and -x.ndim <= axis < x.ndim for x in others)
+    if axis is None or not others or not fits or any(_events(question)) or shapeless.tracing():
         return leaves
     position = axis if axis >= 0 else axis + others[0].ndim
     shape = (1,) * position + (others[0].shape[axis],) + (1,) * (others[0].ndim - 1 - position if axis < 0 else 0)
