@@ -142,3 +142,37 @@ def array_step_of(operator: ms.Monoid, x: mx.array) -> bool:
     """Whether its gradient has a loop."""
     (kernel,) = ms.explain(operator, x).way.fused
     return differentiates(kernel.scan.program)
+
+
+def test_more_captured_arrays_than_leaves_of_the_state() -> None:
+    """Their sums stand behind the state's own cotangents, and are zero where there are no steps."""
+    x, given = matrices((5, 9)), [matrices((9,), i) for i in range(4)]
+
+    def loss(x: mx.array, *arrays: mx.array) -> mx.array:
+        a, b, c, first = arrays
+
+        def step(h: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:
+            h = a * h + mx.tanh(b) * x
+            return h, (h * c).sum()
+
+        y, last = ms.loop(step, x, first, event=1, state_event=1, return_carry=True)
+        return y.sum() + last.sum()
+
+    def exact(arrays: list[np.ndarray]) -> float:
+        a, b, c, h = arrays
+        total = 0.0
+        for each in x:
+            h = a * h + np.tanh(b) * each
+            total += float((h * c).sum())
+        return total + float(h.sum())
+
+    grad = mx.grad(loss, argnums=(1, 2, 3, 4))
+    found = grad(mx.array(x), *map(mx.array, given))
+    for place in range(4):
+        for at, expected in numeric(exact, given, place, 4):
+            assert abs(float(found[place][at]) - expected) <= 1e-3 * max(1.0, abs(expected)), (place, at)
+    for compiled in (grad, mx.compile(grad, shapeless=True)):
+        mx.eval(compiled(mx.array(x), *map(mx.array, given)))
+        *sums, first = compiled(mx.zeros((0, 9)), *map(mx.array, given))
+        assert not any(np.array(each).any() for each in sums)
+        np.testing.assert_array_equal(np.array(first), 1)

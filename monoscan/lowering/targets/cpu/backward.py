@@ -159,6 +159,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
         elements=len(elements),
         captures=len(captures),
         inits=len(inits),
+        sums=len(adjoint.totals),
         events=events,
         outputs=outputs,
         carries=carries,

@@ -90,6 +90,7 @@ struct Config {
   int columns;                    // the most that the kernel takes beside each other; 0: any number
   bool strided;                   // it reads columns any distance apart
   int window;                     // steps that a window holds; 0: a scan
+  int sums;                       // how many carries, the last, are sums over the steps
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
@@ -99,6 +100,9 @@ struct Config {
   std::vector<ms_int> numbers;  // the table that the kernel reads, 8 bytes an entry
   std::vector<std::string> identity;  // the bytes of one element, one per carry; none if there is no identity
   std::shared_ptr<Rules> rules;
+
+  // How many carries hold the last state.
+  size_t states() const { return carries.size() - static_cast<size_t>(sums); }
 
   // The same scan with one more batch axis in front.
   std::shared_ptr<Config> batched() {
@@ -136,7 +140,7 @@ struct Config {
         if (size != 1) shape[d] = size;
       }
     }
-    if (shape[axis] == 0 && !carries.empty() && inits == 0 && identity.empty()) {
+    if (shape[axis] == 0 && states() > 0 && inits == 0 && identity.empty()) {
       throw fail("has no identity, and the fold of an empty axis is the identity. Give init=");
     }
     return shape;

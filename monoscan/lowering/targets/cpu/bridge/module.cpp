@@ -24,10 +24,10 @@ using LeafSpec = std::pair<mx::Dtype, std::vector<int>>;
 class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
-         int inits, bool whole, int columns, bool strided, int window, const std::vector<std::vector<int>>& events,
-         const std::vector<LeafSpec>& outputs, const std::vector<LeafSpec>& carries, std::vector<int> donors,
-         std::vector<int> likes, const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules,
-         std::string label)
+         int inits, bool whole, int columns, bool strided, int window, int sums,
+         const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
+         const std::vector<LeafSpec>& carries, std::vector<int> donors, std::vector<int> likes,
+         const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
       : config_(std::make_shared<Config>()) {
     graveyard().clear();
     Config& c = *config_;
@@ -44,6 +44,7 @@ class Launch {
     c.columns = columns;
     c.strided = strided;
     c.window = window;
+    c.sums = sums;
     for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
@@ -88,7 +89,8 @@ class Launch {
     }
     if (c.outputs.empty() && c.carries.empty()) throw c.fail("needs at least one output or carry");
     if (!c.identity.empty() && c.identity.size() != c.carries.size()) throw c.fail("needs an identity for each carry");
-    if (c.inits > 0 && static_cast<size_t>(c.inits) < c.carries.size()) throw c.fail("needs an init for each carry");
+    if (c.sums < 0 || static_cast<size_t>(c.sums) > c.carries.size()) throw c.fail("has no more sums than carries");
+    if (c.inits > 0 && static_cast<size_t>(c.inits) < c.states()) throw c.fail("needs an init for each carry");
     if (c.donors.size() != c.outputs.size()) throw c.fail("needs one donor (or -1) for each output");
     if (c.likes.size() != c.outputs.size()) throw c.fail("needs one input (or -1) whose axes each output has");
     for (int like : c.likes) {
@@ -145,13 +147,13 @@ PyType_Slot launch_slots[] = {
 NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int,
+      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int, int,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
-           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "window"_a = 0, "events"_a,
-           "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
+           "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "window"_a = 0, "sums"_a = 0,
+           "events"_a, "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
            "likes"_a = std::vector<int>(), "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(),
            "rules"_a = nb::none(), "label"_a = "")
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())

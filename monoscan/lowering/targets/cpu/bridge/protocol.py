@@ -56,6 +56,7 @@ class Bridge(Protocol):
         columns: int = 0,
         strided: bool = False,
         window: int = 0,
+        sums: int = 0,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -82,6 +83,7 @@ class Bridge(Protocol):
             columns: The most columns that the kernel takes beside each other; 0 for any number.
             strided: It reads columns that stand any distance apart; else they are copied first.
             window: How many steps a window holds; 0 for a scan.
+            sums: How many of the carries, the last ones, are sums over the steps, which have no init.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.

@@ -1,6 +1,7 @@
 // One evaluation of a fused scan.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -135,12 +136,16 @@ class Run {
   ms_schedule plan_{};
 };
 
-// A scan of no steps has no results, and its carry is the init, else the identity. No kernel runs.
+// A scan of no steps has no results, its carry is the init, else the identity, and its sums are zero. No kernel runs.
 class Nothing {
  public:
   Nothing(std::shared_ptr<const Config> config, const Arrays& inputs, Arrays& outputs) : config_(std::move(config)) {
     for (mx::array& out : outputs) out.set_data(mx::allocator::malloc(out.nbytes()));
-    for (size_t c = 0; c < config_->carries.size(); ++c) carry(c, inputs, outputs[config_->outputs.size() + c]);
+    for (size_t c = 0; c < config_->carries.size(); ++c) {
+      mx::array& out = outputs[config_->outputs.size() + c];
+      if (c < config_->states()) carry(c, inputs, out);
+      else std::memset(out.data<char>(), 0, out.nbytes());
+    }
   }
 
   void operator()() const {
