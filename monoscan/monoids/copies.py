@@ -12,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import errors, mapped, tree
+from monoscan.monoids.shapes import insert_axes
 from monoscan.tree import Structure, Tree
 
 Shape = tuple[int, ...]
@@ -111,7 +112,7 @@ def _on_copies(
 def with_axes(x: mx.array, event: int, rank: int, number: int) -> mx.array:
     """An array with this many axes of copies, those that it has not of size 1."""
     missing = rank + number + event - x.ndim
-    return mx.expand_dims(x, list(range(rank, rank + missing))) if missing else x
+    return insert_axes(x, rank, missing)
 
 
 def entries(given: Tree) -> list[Any]:

@@ -1,8 +1,18 @@
-"""Shapes of raw input: how arrays of different rank share the axis of a scan."""
+"""How arrays of different rank share axes, that of a scan among them."""
 
 from __future__ import annotations
 
 import mlx.core as mx
+
+
+def insert_axes(array: mx.array, at: int, number: int) -> mx.array:
+    """So many axes of size 1, from this one on.
+
+    They come one by one: of several at once ``mx.vmap`` loses sight of an axis that it maps behind the first one.
+    """
+    for _ in range(number):
+        array = mx.expand_dims(array, at)
+    return array
 
 
 def align(array: mx.array, axis: int, rank: int, event: int = 0) -> mx.array:
@@ -15,12 +25,12 @@ def align(array: mx.array, axis: int, rank: int, event: int = 0) -> mx.array:
     if batch in (0, rank):
         return array
     front = mx.moveaxis(array, axis if batch > 1 else 0, 0)
-    return mx.moveaxis(mx.expand_dims(front, list(range(1, 1 + rank - batch))), 0, axis)
+    return mx.moveaxis(insert_axes(front, 1, rank - batch), 0, axis)
 
 
 def along(array: mx.array, axis: int, rank: int) -> mx.array:
     """A vector, laid along one of ``rank`` axes."""
-    return mx.expand_dims(array, [*range(axis), *range(axis + 1, rank)])
+    return insert_axes(insert_axes(array, 0, axis), axis + 1, rank - axis - 1)
 
 
 def positions(like: mx.array, axis: int) -> mx.array:

@@ -13,6 +13,7 @@ from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.inputs import Fixed, given
+from monoscan.monoids.shapes import insert_axes
 from monoscan.scan import elements
 from monoscan.scan.elements import Question
 from monoscan.tree import Tree
@@ -70,7 +71,7 @@ def _aligned(question: Question, leaf: int, x: mx.array, event: int, rank: int, 
             f"{question.where} fixed leaf {question.names[leaf]} has shape {x.shape}: of {rank} batch axes at most, and then "
             f"{event} of an element; it has no scan axis."
         )
-    return mx.expand_dims(mx.expand_dims(x, list(range(missing))) if missing else x, at)
+    return mx.expand_dims(insert_axes(x, 0, missing), at)
 
 
 def _along(steps: mx.array, event: int, at: int, x: mx.array, own: int) -> mx.array:
@@ -79,5 +80,4 @@ def _along(steps: mx.array, event: int, at: int, x: mx.array, own: int) -> mx.ar
         return mx.broadcast_to(x, (*x.shape[:at], steps.shape[at], *x.shape[at + 1 :]))
     others = [axis for axis in range(steps.ndim - event) if axis != at]  # a size must not enter
     zeros = mx.zeros_like(steps).sum(axis=others, keepdims=True).sum(axis=[-1 - axis for axis in range(event)])
-    zeros = mx.expand_dims(zeros, [-1 - axis for axis in range(own)])
-    return mx.where(zeros == 0, x, x)
+    return mx.where(insert_axes(zeros, -1, own) == 0, x, x)

@@ -27,6 +27,7 @@ from monoscan.lowering.trace.combine import Traced, step_size, trace_step
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
+from monoscan.monoids.shapes import insert_axes
 from monoscan.scan import act
 from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
@@ -90,7 +91,7 @@ class Fusion:
         inputs = over.geometry.align(over.inputs)
         timed = [x for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind != FIXED]
         fixed = [exact(x) for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind == FIXED]
-        held = [mx.expand_dims(c, list(range(over.rank))) for c in over.captures.operands]
+        held = [insert_axes(c, 0, over.rank) for c in over.captures.operands]
         first = []
         if over.leaves:
             unread = [

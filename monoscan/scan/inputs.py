@@ -15,6 +15,7 @@ from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.ir import Leaf, Shape
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.inputs import Fixed, Position, given
+from monoscan.monoids.shapes import insert_axes
 from monoscan.scan import elements
 from monoscan.tree import Tree
 
@@ -56,7 +57,7 @@ class Inputs:
     def without_time(self, x: mx.array, i: int) -> mx.array:
         """A fixed input with all axes of the batch."""
         missing = self.layout.rank + len(self.one[i].shape) - x.ndim
-        return mx.expand_dims(x, list(range(missing))) if missing else x
+        return insert_axes(x, 0, missing)
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
 from monoscan.monoids.inputs import given
+from monoscan.monoids.shapes import insert_axes
 from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed
 from monoscan.scan.positions import Types, analyse
 from monoscan.tree import Tree
@@ -93,13 +94,11 @@ class Pass:
         first = []
         for s, held in zip(self.leaves, self.types.states, strict=True):
             missing = self.rank - 1 + len(held.copies) + len(held.event) - s.ndim
-            padded = mx.expand_dims(s, list(range(missing))) if missing else s
-            first.append(mx.expand_dims(padded, self.axis).astype(dtypes.by_name(held.dtype)))
+            first.append(mx.expand_dims(insert_axes(s, 0, missing), self.axis).astype(dtypes.by_name(held.dtype)))
         return first
 
     def _first(self, s: mx.array, number: int, event: int) -> mx.array:
-        if s.ndim < number + event:
-            s = mx.expand_dims(s, list(range(number + event - s.ndim)))
+        s = insert_axes(s, 0, number + event - s.ndim)
         return copies.with_axes(s, event, s.ndim - number - event, self.types.copies)
 
     def states(self, found: Tree) -> Tree:
@@ -170,7 +169,7 @@ class Pass:
         """A function of the aggregator and one position on all positions."""
         number, held = len(arrays), list[mx.array]()
         if self.types.ruled:  # whose rules see nothing but arguments
-            held = [mx.expand_dims(c, list(range(rank))) for c in self.captures.operands]
+            held = [insert_axes(c, 0, rank) for c in self.captures.operands]
 
         def one(*xs: mx.array) -> Tree:
             return function(self.captures.rebuild(xs[number:]) if held else self.aggregator, *xs[:number])

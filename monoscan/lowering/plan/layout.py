@@ -15,6 +15,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan.lowering.program.ir import Shape
+from monoscan.monoids.shapes import insert_axes
 
 
 @attrs.frozen
@@ -99,14 +100,13 @@ class Layout:
         if not missing:
             return x
         front = mx.moveaxis(x, self.axis, 0)
-        return mx.moveaxis(mx.expand_dims(front, list(range(1, 1 + missing))), 0, self.axis)
+        return mx.moveaxis(insert_axes(front, 1, missing), 0, self.axis)
 
     def align_init(self, x: mx.array, leaf: int) -> mx.array:
         """A leaf of ``init``, padded to the common rank, with a scan axis of length 1."""
         assert self.init is not None
         missing = self.rank - len(self.init[leaf])
-        padded = mx.expand_dims(x, list(range(missing))) if missing else x
-        return mx.expand_dims(padded, self.axis)
+        return mx.expand_dims(insert_axes(x, 0, missing), self.axis)
 
     def restore(self, y: mx.array, leaf: int) -> mx.array:
         """A result leaf, from aligned to the shape that the caller sees."""

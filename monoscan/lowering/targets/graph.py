@@ -22,6 +22,7 @@ from monoscan.lowering.strategies.run import run_strategy
 from monoscan.lowering.strategies.slices import Combine, Leaves, flip
 from monoscan.lowering.targets.pairs import from_pairs, of_pairs, pairs
 from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.monoids.shapes import insert_axes
 
 
 def run(
@@ -63,7 +64,7 @@ def aligned_arrays(
     layout = problem.joint
     aligned = [layout.align(x, i) for i, x in enumerate(leaves)]
     elements = [x.astype(mx.float32) if i in real else pairs(promoted(problem, x, i)) for i, x in enumerate(aligned)]
-    captured = [pairs(mx.expand_dims(c, list(range(layout.rank + 1)))) for c in captures.operands]
+    captured = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands]
     names = problem.carried
     starts = [pairs(layout.align_init(x, i).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())]
     return [*elements, *captured, *starts]

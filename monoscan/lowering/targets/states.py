@@ -20,6 +20,7 @@ from monoscan.lowering.targets import graph
 from monoscan.lowering.targets.pairs import from_pairs, pairs
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.action import Action, State
+from monoscan.monoids.shapes import insert_axes
 
 
 @attrs.frozen(eq=False)
@@ -50,7 +51,7 @@ class Walk:
 
     def captured(self) -> Leaves:
         """The captured arrays, aligned."""
-        return [mx.expand_dims(c, list(range(self.rank))) for c in self.captures.operands]
+        return [insert_axes(c, 0, self.rank) for c in self.captures.operands]
 
     def act(self, operator: object, *arrays: mx.array) -> Sequence[mx.array]:
         """``act`` of one state and one element as a function of arrays."""
