@@ -50,12 +50,11 @@ def test_gradients_are_those_of_the_fold_in_order(number: int, begun: bool, stra
     _, operator, elems, state, step, begin = CASES[number]
     if begun and begin is None:
         pytest.skip("no element begins a state")
-    leaves, structure = tree.flatten((elems, None) if begun else (elems, state))
-    leaves = leaves[:-1] if begun else leaves
+    leaves, structure = tree.flatten((elems, None if begun else state))
     rng = np.random.default_rng(number)
 
     def given(values: list[Any]) -> tuple[Any, Any]:
-        xs, start = tree.unflatten(structure, [*values, None] if begun else values)
+        xs, start = tree.unflatten(structure, values)
         return xs, start
 
     states, last = fold(step, begin, *given(leaves), reverse=begun)
