@@ -30,6 +30,10 @@ class StrategyError(ScanError):
     """A forced strategy cannot run this scan; the message names the missing fact."""
 
 
+class DistributedError(ScanError, RuntimeError):
+    """Ranks do not make the same call, one of them failed, or one does not answer."""
+
+
 def called(function: Any) -> str:
     """What messages call a function; another callable by its class, lest a ``__getattr__`` of the user's be run."""
     kind = type(function)

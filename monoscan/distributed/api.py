@@ -1,0 +1,307 @@
+"""The public calls, with the signatures of those on one machine and the group in addition."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan.distributed import gradient
+from monoscan.distributed.exchange import Link
+from monoscan.distributed.gradient import Call
+from monoscan.distributed.group import DEFAULT_TIMEOUT, group_of, seconds
+from monoscan.distributed.part import Leaves, Part, part_of
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.linear import Affine, LogAffine
+from monoscan.scan import api, api_states, call, gates
+from monoscan.tree import Tree, unflatten
+
+Stream = Any
+Group = Any
+
+
+def scan(
+    monoid: Semigroup,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    init: Tree | None = None,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+    group: Group = None,
+    timeout: float | None = None,
+) -> Any:
+    """All running totals of a sequence that is split over ranks: rank r holds what comes after that of rank r - 1.
+
+    Every rank makes the call, with its own part, which may be empty, and gets the results of its part. They tell one
+    another their totals in the call, by one all-gather (two where a total takes more than 4032 bytes), and the
+    gradient takes as many again. Without a launcher there is one rank, and it is `monoscan.scan`.
+
+    Args:
+        monoid (Semigroup): What to combine with, the same on every rank.
+        elems (array or tree): This rank's elements; shapes differ between ranks in the length alone.
+        axis (int, optional): The axis along which the sequence is split. Default: ``0``.
+        reverse (bool, optional): Fold from the last element of the last rank back. Default: ``False``.
+        inclusive (bool, optional): As in `monoscan.scan`. Default: ``True``.
+        init (array or tree, optional): What stands in front of the whole sequence; every rank gives the same.
+            Default: ``None``.
+        return_carry (bool, optional): Return ``(result, carry)``, the carry that of the whole sequence, on every rank.
+            Default: ``False``.
+        strategy (str, optional): As in `monoscan.scan`, for what runs on each rank. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+        group (Group, optional): The ranks. Default: ``None``, which is the default group.
+        timeout (float, optional): Seconds to wait for the other ranks. Default: ``None``, which is the environment's
+            ``MONOSCAN_DISTRIBUTED_TIMEOUT``, else 600.
+
+    Returns:
+        array or tree: The results of this rank's elements; with ``return_carry`` a pair.
+
+    Raises:
+        DistributedError: Ranks do not make the same call, another one failed, or one does not answer.
+        ScanError: As in `monoscan.scan`; the other ranks then raise a `DistributedError` that says so.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> import monoscan.distributed
+        >>> ms.distributed.scan(ms.Sum(), mx.array([1, 2, 3]))      # of one rank
+        array([1, 3, 6], dtype=int32)
+    """
+
+    def alone() -> Any:
+        return api.scan(
+            monoid, elems, axis, reverse=reverse, inclusive=inclusive, init=init, return_carry=return_carry,
+            strategy=strategy, stream=stream,
+        )  # fmt: skip
+
+    def part() -> Part:
+        asked = call.options(
+            "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+        )
+        return part_of(asked, monoid, elems, axis, init, False)
+
+    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
+        found = unflatten(held.structure, results)
+        return (found, unflatten(held.structure, carry)) if return_carry else found
+
+    return _run("scan", alone, part, outcome, group, timeout, stream)
+
+
+def fold(
+    monoid: Semigroup,
+    elems: Tree,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    init: Tree | None = None,
+    strategy: str = "auto",
+    stream: Stream = None,
+    group: Group = None,
+    timeout: float | None = None,
+) -> Any:
+    """The total of a sequence that is split over ranks, on every rank.
+
+    Args:
+        monoid (Semigroup): What to combine with.
+        elems (array or tree): This rank's elements, as in `scan`.
+        axis (int, optional): The axis along which the sequence is split. Default: ``0``.
+        reverse (bool, optional): As in `scan`. Default: ``False``.
+        init (array or tree, optional): As in `scan`. Default: ``None``.
+        strategy (str, optional): As in `scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+        group (Group, optional): The ranks. Default: ``None``, which is the default group.
+        timeout (float, optional): As in `scan`. Default: ``None``.
+
+    Returns:
+        array or tree: The total, without the axis.
+
+    Raises:
+        DistributedError: As in `scan`.
+        ScanError: As in `monoscan.fold`; the fold of what is empty on all ranks needs an identity or ``init``.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> import monoscan.distributed
+        >>> ms.distributed.fold(ms.Max(), mx.array([3.0, 7.0, 5.0]))
+        array(7, dtype=float32)
+    """
+
+    def alone() -> Any:
+        return api.fold(monoid, elems, axis, reverse=reverse, init=init, strategy=strategy, stream=stream)
+
+    def part() -> Part:
+        asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
+        return part_of(asked, monoid, elems, axis, init, False)
+
+    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
+        return unflatten(held.structure, held.rounded(carry))
+
+    return _run("fold", alone, part, outcome, group, timeout, stream)
+
+
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: Tree | None = None,
+    /,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    inclusive: bool = True,
+    return_carry: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+    group: Group = None,
+    timeout: float | None = None,
+) -> Any:
+    """The states that a sequence drives which is split over ranks.
+
+    Ranks tell one another the products of their elements, which may be larger than states are: of matrices of size k,
+    that takes k times the work of their states.
+
+    Args:
+        operator (Semigroup): What acts, as in `monoscan.act`.
+        elems (array or tree): This rank's elements, as in `scan`.
+        state (array or tree, optional): The state before the whole sequence; every rank gives the same.
+            Default: ``None``, where the first element begins it.
+        axis (int, optional): The axis along which the sequence is split. Default: ``0``.
+        reverse (bool, optional): Start at the last element of the last rank. Default: ``False``.
+        inclusive (bool, optional): As in `monoscan.act`. Default: ``True``.
+        return_carry (bool, optional): Return ``(states, last)``, the last that of the whole sequence, on every rank.
+            Default: ``False``.
+        strategy (str, optional): As in `monoscan.act`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+        group (Group, optional): The ranks. Default: ``None``, which is the default group.
+        timeout (float, optional): As in `scan`. Default: ``None``.
+
+    Returns:
+        array or tree: The states after this rank's elements; with ``return_carry`` a pair.
+
+    Raises:
+        DistributedError: As in `scan`.
+        ScanError: As in `monoscan.act`.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> import monoscan.distributed
+        >>> ms.distributed.act(ms.Affine(), (mx.full((3,), 0.5), mx.ones((3,))), mx.array(2.0))
+        array([2, 2, 2], dtype=float32)
+    """
+
+    def alone() -> Any:
+        return api_states.act(
+            operator, elems, state, axis, reverse=reverse, inclusive=inclusive, return_carry=return_carry,
+            strategy=strategy, stream=stream,
+        )  # fmt: skip
+
+    def part() -> Part:
+        asked = call.options(
+            "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
+        )
+        return part_of(asked, operator, elems, axis, state, True)
+
+    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
+        found = unflatten(held.structure, results)
+        return (found, unflatten(held.structure, carry)) if return_carry else found
+
+    return _run("act", alone, part, outcome, group, timeout, stream)
+
+
+def linear_recurrence(
+    a: mx.array | complex,
+    b: mx.array,
+    /,
+    h0: mx.array | None = None,
+    axis: int = 0,
+    *,
+    reverse: bool = False,
+    return_carry: bool = False,
+    log_gates: bool = False,
+    strategy: str = "auto",
+    stream: Stream = None,
+    group: Group = None,
+    timeout: float | None = None,
+) -> Any:
+    r"""The states :math:`h_t = a_t h_{t-1} + b_t` of a sequence that is split over ranks.
+
+    Args:
+        a (array or number): This rank's gates, or one for all steps.
+        b (array): This rank's inputs.
+        h0 (array, optional): The state before the whole sequence; every rank gives the same. Default: ``None``,
+            which is 0.
+        axis (int, optional): The time axis, along which the sequence is split. Default: ``0``.
+        reverse (bool, optional): Run from the last step of the last rank back. Default: ``False``.
+        return_carry (bool, optional): Return ``(h, last)``, the last state of the whole sequence on every rank.
+            Default: ``False``.
+        log_gates (bool, optional): ``a`` holds the logarithms of the gates. Default: ``False``.
+        strategy (str, optional): As in `monoscan.scan`. Default: ``"auto"``.
+        stream (Stream or Device, optional): Where to run. Default: ``None``.
+        group (Group, optional): The ranks. Default: ``None``, which is the default group.
+        timeout (float, optional): As in `scan`. Default: ``None``.
+
+    Returns:
+        array: The states of this rank's steps; with ``return_carry`` a pair.
+
+    Raises:
+        DistributedError: As in `scan`.
+        ScanError: As in `monoscan.linear_recurrence`.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> import monoscan as ms
+        >>> import monoscan.distributed
+        >>> ms.distributed.linear_recurrence(0.5, mx.ones((3,)), mx.array(2.0))
+        array([2, 2, 2], dtype=float32)
+    """
+
+    def alone() -> Any:
+        return api.linear_recurrence(
+            a, b, h0, axis, reverse=reverse, return_carry=return_carry, log_gates=log_gates, strategy=strategy,
+            stream=stream,
+        )  # fmt: skip
+
+    def part() -> Part:
+        name = "linear_recurrence"
+        asked = call.options(
+            name, reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
+        )
+        operator, one = (LogAffine(), 0) if call.flag(name, "log_gates", log_gates) else (Affine(), 1)
+        given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
+        return part_of(asked, operator, (given, b), axis, None if h0 is None else (one, h0), False)
+
+    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
+        return (results[0], carry[1]) if return_carry else results[0]
+
+    return _run("linear_recurrence", alone, part, outcome, group, timeout, stream)
+
+
+def _run(
+    name: str, alone: Callable[[], Any], part: Callable[[], Part], outcome: Callable[[Part, Leaves, Leaves], Any],
+    group: Group, timeout: float | None, stream: Stream,
+) -> Any:  # fmt: skip
+    """A call on all ranks; one that has no second rank, or no elements on any, is that of one machine."""
+    name = f"distributed.{name}"
+    ranks = group_of(name, group, timeout)
+    if ranks.size() == 1:
+        return alone()
+    link = Link(ranks, name, DEFAULT_TIMEOUT)
+    try:
+        link = Link(ranks, name, seconds(name, timeout))
+        with contextlib.nullcontext() if stream is None else mx.stream(stream):
+            held = part()
+    except Exception as error:
+        link.report(error)
+        raise
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        running = Call(held, link, held.asked.return_carry or not held.asked.results)
+        results, carry = gradient.run(running)
+        return outcome(held, results, carry) if running.ranks.holding else alone()
