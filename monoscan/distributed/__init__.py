@@ -6,5 +6,6 @@ Nothing of it is loaded by ``import monoscan``.
 from monoscan.distributed.api import act as act
 from monoscan.distributed.api import fold as fold
 from monoscan.distributed.api import linear_recurrence as linear_recurrence
+from monoscan.distributed.api import loop as loop
 from monoscan.distributed.api import scan as scan
 from monoscan.errors import DistributedError as DistributedError

@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from monoscan import errors
 from monoscan.distributed import gradient
 from monoscan.distributed.exchange import Link
 from monoscan.distributed.gradient import Call
@@ -284,8 +285,38 @@ def linear_recurrence(
     return _run("linear_recurrence", alone, part, outcome, group, timeout, stream)
 
 
+def loop(*given: Any, group: Group = None, timeout: float | None = None, **options: Any) -> Any:
+    """Refuses: the steps of a loop follow one another, and a rank cannot start before the one in front of it ends.
+
+    Args:
+        given: What `monoscan.loop` takes.
+        group (Group, optional): The ranks. Default: ``None``, which is the default group.
+        timeout (float, optional): As in `scan`. Default: ``None``.
+        options: What `monoscan.loop` takes.
+
+    Raises:
+        ScanError: Always, on every rank.
+
+    Example:
+        >>> import monoscan.distributed
+        >>> monoscan.distributed.loop(lambda s, x: (s, x), None, None)
+        Traceback (most recent call last):
+        ...
+        monoscan.errors.ScanError: [distributed.loop] a loop claims nothing of its steps, so ranks could only run one after
+        another. Make the step an operator with ms.monoid and call act, or run ms.loop on one rank.
+    """
+
+    def refuse() -> Any:
+        raise errors.ScanError(
+            "[distributed.loop] a loop claims nothing of its steps, so ranks could only run one after another. Make the step "
+            "an operator with ms.monoid and call act, or run ms.loop on one rank."
+        )
+
+    return _run("loop", refuse, refuse, refuse, group, timeout, None)
+
+
 def _run(
-    name: str, alone: Callable[[], Any], part: Callable[[], Part], outcome: Callable[[Part, Leaves, Leaves], Any],
+    name: str, alone: Callable[[], Any], part: Callable[[], Part], outcome: Callable[..., Any],
     group: Group, timeout: float | None, stream: Stream,
 ) -> Any:  # fmt: skip
     """A call on all ranks; one that has no second rank, or no elements on any, is that of one machine."""

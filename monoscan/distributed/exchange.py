@@ -6,7 +6,6 @@ they agree on what is wrong, and the group can be used afterwards.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,20 @@ from monoscan.distributed.guard import GUARD
 from monoscan.errors import DistributedError
 
 _LOCK = threading.RLock()
-_NUMBERS = itertools.count()
+
+
+class _Count:
+    """The calls of this process."""
+
+    number = 0
+
+    def next(self) -> int:
+        """The number of a call."""
+        self.number += 1
+        return self.number - 1
+
+
+_CALLS = _Count()
 
 
 @attrs.frozen(eq=False)
@@ -45,7 +57,7 @@ class Link:
     def report(self, error: Exception) -> None:
         """Tells the other ranks that this one failed, in the place of what they wait for."""
         with _LOCK:
-            self._gather(failure(next(_NUMBERS), f"{type(error).__name__}: {error}").pack())
+            self._gather(failure(_CALLS.next(), f"{type(error).__name__}: {error}").pack())
 
     def swap(self, leaves: Sequence[mx.array], what: str, length: int = 0) -> tuple[list[mx.array], list[int]]:
         """The leaves of all ranks, each with an axis of ranks in front, and the lengths of all.
@@ -65,7 +77,7 @@ class Link:
             self.report(error)
             raise
         with _LOCK:
-            frame = Frame(next(_NUMBERS), False, length, len(own), digest(what), own)
+            frame = Frame(_CALLS.next(), False, length, len(own), digest(what), own)
             frames = self._agreed(self._gather(frame.pack()), what)
             size = len(own)
             bodies = [each.body for each in frames] if size <= ROOM else self._gather(own)
@@ -109,7 +121,8 @@ class Link:
         return known
 
     def _differing(self, frames: Sequence[Frame], what: str) -> DistributedError:
-        """All ranks know that they differ, so each says once more what it does."""
+        """All ranks know that they differ, so each says once more what it does; they count alike from here on."""
+        _CALLS.number = max(frame.number for frame in frames) + 1
         own = f"call {frames[self.rank].number}, {what}".encode()[:FRAME]
         said = [data.rstrip(b"\0").decode(errors="replace") for data in self._gather(own + bytes(FRAME - len(own)))]
         sides = {text: [rank for rank, each in enumerate(said) if each == text] for text in said}

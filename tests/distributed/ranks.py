@@ -18,7 +18,14 @@ SECONDS = 120
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run(name: str, ranks: int, *given: Any, codes: Sequence[int] | None = None, timeout: float = 60) -> list[Any]:
+def run(
+    name: str,
+    ranks: int,
+    *given: Any,
+    codes: Sequence[int] | None = None,
+    timeout: float = 60,
+    stopped: Sequence[int] = (),
+) -> list[Any]:
     """What a function of ``worker.py`` returns on each rank; ``None`` of one that ends in another way.
 
     Args:
@@ -27,6 +34,7 @@ def run(name: str, ranks: int, *given: Any, codes: Sequence[int] | None = None, 
         given: What it is called with.
         codes: The exit codes that are expected. Default: 0 of all.
         timeout: The library's timeout in the ranks.
+        stopped: Ranks that do not end by themselves; they are killed once the others have ended.
     """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -34,10 +42,12 @@ def run(name: str, ranks: int, *given: Any, codes: Sequence[int] | None = None, 
         (folder / "given").write_bytes(pickle.dumps((name, given)))
         started = [_start(folder, rank, timeout) for rank in range(ranks)]
         try:
-            said = [process.communicate(timeout=SECONDS + 10)[0] for process in started]
+            ending = [process for rank, process in enumerate(started) if rank not in stopped]
+            said = [process.communicate(timeout=SECONDS + 10)[0] for process in ending]
         finally:
             for process in started:
                 process.kill()
+                process.wait()
         found = [process.returncode for process in started]
         assert found == list(codes or [0] * ranks), "\n".join(said)
         answers = [folder / f"answer{rank}" for rank in range(ranks)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import numpy as np
@@ -48,38 +49,70 @@ def _gradient(loss: Callable[[Whole], float], given: Whole) -> Whole:
     return found
 
 
-def _check(name: str, lengths: list[int], reverse: bool, given: bool) -> None:
-    case, rng = CASES[name], np.random.default_rng(7)
+@attrs.frozen
+class Asked:
+    """One gradient to find."""
+
+    name: str
+    lengths: list[int]
+    reverse: bool
+    xs: Whole
+    init: Whole
+    weights: Whole
+    carries: Whole
+    along: Whole
+
+    @property
+    def given(self) -> tuple[object, ...]:
+        """What a rank is told."""
+        loss = self.weights, self.carries
+        return self.name, tuple(self.xs), self.lengths, self.reverse, self.init or None, loss, self.along
+
+
+def _asked(name: str, reverse: bool, given: bool) -> Asked:
+    case, rng, lengths = CASES[name], np.random.default_rng(7), [2, 1, 3] if given else [2, 0, 3]
     xs, total = case.elements(sum(lengths), 8), sum(lengths)
-    init = tuple(x[0] for x in case.elements(1, 9)) if given else None
-    broadcast = [
-        tuple(np.broadcast_shapes(*case.batches)) if name == "Affine" and i else b for i, b in enumerate(case.batches)
-    ]
-    ends = [batch + event for batch, event in zip(broadcast, case.events, strict=True)]
+    init = [x[0] for x in case.elements(1, 9)] if given else []
+    batches = [case.batches[0], np.broadcast_shapes(*case.batches)][: len(xs)]
+    ends = [batch + event for batch, event in zip(batches, case.events, strict=True)]
     weights = [rng.normal(size=(total, *end)).astype(np.float32) for end in ends]
     carries = [rng.normal(size=(len(lengths), *end)).astype(np.float32) for end in ends]
     along = [rng.normal(size=x.shape).astype(np.float32) for x in xs]
-    answers = ranks.run("gradients", len(lengths), name, xs, lengths, reverse, init, (weights, carries), along)
+    return Asked(name, lengths, reverse, list(xs), init, weights, carries, along)
 
-    loss = Loss(case, reverse, len(xs), weights, [w.sum(axis=0) for w in carries])
-    point = [x.astype(np.float64) for x in (*xs, *(init or ()), np.array(0.5))]
-    first = _gradient(loss, point)
-    moved = [[x + side * u for x, u in zip(point, along, strict=False)] + point[len(xs) :] for side in (STEP, -STEP)]
-    sides = [_gradient(loss, each) for each in moved]
-    second = [(a - b) / (2 * STEP) for a, b in zip(*sides, strict=True)]
-    for leaf in range(len(xs)):
-        for order, right in ((0, first), (1, second)):
-            found = np.concatenate([answer[order][leaf] for answer in answers])
-            np.testing.assert_allclose(found, right[leaf], rtol=2e-3, atol=2e-3)
-    for leaf in range(len(xs), len(point)):
-        shares = sum(answer[0][leaf] for answer in answers)
-        np.testing.assert_allclose(shares, first[leaf], rtol=2e-3, atol=2e-3)
-    assert {answer[2] for answer in answers} == {2}  # one collective there, one back
+
+ASKED = {
+    (name, reverse, given): _asked(name, reverse, given)
+    for name in NAMES
+    for reverse in (False, True)
+    for given in (False, True)
+}
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[list[Any]]:
+    """What three ranks find of all of them."""
+    return ranks.run("gradients", 3, [asked.given for asked in ASKED.values()])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_of_both_orders(name: str, given: bool, reverse: bool) -> None:
-    _check(name, [2, 3] if given else [2, 0, 3], reverse, given)
+@pytest.mark.parametrize("which", ASKED)
+def test_gradients_of_both_orders(which: tuple[str, bool, bool], answers: list[list[Any]]) -> None:
+    asked, found = ASKED[which], [answer[list(ASKED).index(which)] for answer in answers]
+    number = len(asked.xs)
+    loss = Loss(CASES[asked.name], asked.reverse, number, asked.weights, [w.sum(axis=0) for w in asked.carries])
+    point = [x.astype(np.float64) for x in (*asked.xs, *asked.init, np.array(0.5))]
+    first = _gradient(loss, point)
+    moved = [
+        [x + side * u for x, u in zip(point, asked.along, strict=False)] + point[number:] for side in (STEP, -STEP)
+    ]
+    sides = [_gradient(loss, each) for each in moved]
+    second = [(a - b) / (2 * STEP) for a, b in zip(*sides, strict=True)]
+    for leaf in range(number):
+        for order, right in ((0, first), (1, second)):
+            whole = np.concatenate([rank[order][leaf] for rank in found])
+            np.testing.assert_allclose(whole, right[leaf], rtol=2e-3, atol=2e-3)
+    for leaf in range(number, len(point)):
+        shares = sum(rank[0][leaf] for rank in found)
+        np.testing.assert_allclose(shares, first[leaf], rtol=2e-3, atol=2e-3)
+    assert {rank[2] for rank in found} == {2}  # one collective there, one back
