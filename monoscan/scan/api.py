@@ -238,7 +238,8 @@ def window(
 
     The sequence is cut into blocks of ``size``, each is scanned from either end, and one combine joins the end of a
     block to the start of the next: three combines an element whatever the size, no inverse, and a NaN or an infinity
-    is gone once it has left the window.
+    is gone once it has left the window. As in trees of combines, products of parts may overflow where the fold in order
+    does not: a window of gates above 1, whose product is infinite, over inputs of zero holds NaN.
 
     Source: van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*
     (Pattern Recognition Letters 13, 1992); Gil and Werman, *Computing 2-D min, median, and max filters* (IEEE PAMI 15,
