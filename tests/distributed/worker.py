@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import io
 import os
 import pickle
+import runpy
 import signal
 import sys
 import time
@@ -233,6 +236,13 @@ def printing() -> Any:
     if RANK == 0:
         print(b, a)
     return np.array(a), np.array(b)
+
+
+def example(path: str) -> str:
+    """What an example prints here."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        runpy.run_path(path, run_name="__main__")
+    return printed.getvalue()
 
 
 def main() -> None:

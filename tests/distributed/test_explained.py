@@ -1,0 +1,65 @@
+"""What ``explain`` says of a split call, and what a call of one rank is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+import ranks
+
+import monoscan as ms
+import monoscan.distributed as md
+
+
+@pytest.mark.parametrize(
+    ("width", "counts"), [(3, (1, 1, 4096, 4096)), (900, (1, 2, 4096, 4096 + 7200)), (1200, (2, 2, 8896, 13696))]
+)
+def test_collectives_and_bytes_are_counted(width: int, counts: tuple[int, ...]) -> None:
+    plan = md.explain(ms.Sum(), mx.ones((5, width)), group=2)
+    assert (plan.collectives, plan.gradient_collectives, plan.bytes, plan.gradient_bytes) == counts
+    assert f"sent      {plan.collectives} all-gather" in str(plan)
+
+
+def test_a_rank_alone_sends_nothing_and_its_call_is_that_of_one_machine() -> None:
+    x = mx.array([3.0, 1.0, 2.0])
+    plan = md.explain(ms.Sum(), x)
+    assert (plan.ranks, plan.collectives, plan.bytes, plan.speedup) == (1, 0, 0, 1.0)
+    np.testing.assert_array_equal(md.scan(ms.Sum(), x), ms.scan(ms.Sum(), x))
+
+
+def test_states_gain_less_than_their_products_cost() -> None:
+    turns, state = mx.ones((1 << 14, 8, 8)), mx.ones((8,))
+    assert md.explain(ms.MatMul(), turns, act=True, state=state, group=4).speedup < 1.5
+    assert "relay" in str(md.explain(ms.MatMul(), turns, act=True, state=state, group=4))
+    assert 1.5 < md.explain(ms.Affine(), (mx.ones((1 << 20,)),) * 2, group=4).speedup < 4
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    x = mx.ones((3,))
+    with pytest.raises(ms.ScanError, match="at least one rank; got 0"):
+        md.explain(ms.Sum(), x, group=0)
+    with pytest.raises(ms.ScanError, match="from init, an act from state"):
+        md.explain(ms.Sum(), x, state=x[0])
+    with pytest.raises(TypeError, match=r"\[distributed.scan\] group must be a group of mx.distributed"):
+        md.scan(ms.Sum(), x, group="all")
+    with pytest.raises(ms.ScanError, match=r"\[distributed.loop\] a loop claims nothing"):
+        md.loop(lambda s, x: (s, x), x, x[0])
+
+
+def test_import_monoscan_loads_none_of_it() -> None:
+    code = "import sys, monoscan; print('monoscan.distributed' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.long
+def test_the_example_learns_the_same_on_three_ranks() -> None:
+    path = Path(__file__).parents[2] / "examples" / "sequence_parallel.py"
+    first, *others = ranks.run("example", 3, str(path))
+    assert first.splitlines()[0] == "step   1: loss 17"
+    assert first.splitlines()[-1] == "gates found: 0.50, 0.63, 0.77, 0.90"
+    assert others == ["", ""]
