@@ -39,8 +39,8 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     axes = [axis for axis in range(rank) if lead[axis] != 1]
     for axis in reversed(axes):
         function = mx.vmap(function, in_axes=tuple(None if own[axis] == 1 else 0 for own in leads))
-    narrow = [
-        x.squeeze([axis for axis, size in enumerate(own) if size == 1]) for x, own in zip(arrays, leads, strict=True)
+    narrow = [  # no squeeze of several axes: mx.vmap of its gradient loses the axis that it maps
+        x.reshape([*(size for size in own if size != 1), *x.shape[rank:]]) for x, own in zip(arrays, leads, strict=True)
     ]
     return [y.reshape((*lead, *y.shape[len(axes) :])) for y in function(*narrow)]
 

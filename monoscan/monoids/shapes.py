@@ -15,6 +15,13 @@ def insert_axes(array: mx.array, at: int, number: int) -> mx.array:
     return array
 
 
+def remove_axes(array: mx.array, at: int, number: int) -> mx.array:
+    """The same without so many axes of size 1, from this one on; its gradient is `insert_axes`."""
+    for _ in range(number):
+        array = array.squeeze(at)
+    return array
+
+
 def align(array: mx.array, axis: int, rank: int, event: int = 0) -> mx.array:
     """Pads the batch axes on the left, the scan axis set aside, until there are ``rank`` with it.
 

@@ -43,3 +43,13 @@ def test_maps_along_the_last_axis_of_what_has_fewer_axes(name: str) -> None:
     found = mx.vmap(NARROW[name], in_axes=(2, None))(w, x)
     expected = mx.stack([NARROW[name](w[..., i], x) for i in range(2)])
     np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_of_gradients_along_the_last_axis_of_one_position() -> None:
+    """Axes of size 1 that are taken away come back in the gradient."""
+    x = mx.random.normal((1, 1, 4))
+    grad = mx.grad(lambda w: ms.window(Leak(), (w, x), 5, 1).sum())
+    w = mx.random.normal((1, 1, 4, 3))
+    found = mx.vmap(grad, in_axes=3)(w)
+    expected = mx.stack([grad(w[..., i]) for i in range(3)])
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-5, atol=1e-6)

@@ -15,7 +15,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan.lowering.program.ir import Shape
-from monoscan.monoids.shapes import insert_axes
+from monoscan.monoids.shapes import insert_axes, remove_axes
 
 
 @attrs.frozen
@@ -114,9 +114,9 @@ class Layout:
         if not missing:
             return y
         front = mx.moveaxis(y, self.axis, 0)
-        return mx.moveaxis(front.squeeze(list(range(1, 1 + missing))), 0, self.axis)
+        return mx.moveaxis(remove_axes(front, 1, missing), 0, self.axis)
 
     def restore_carry(self, y: mx.array, leaf: int) -> mx.array:
         """A carry leaf, from aligned without the scan axis to the shape that the caller sees."""
         missing = y.ndim - len(self.result_batches[leaf]) - len(self.event[leaf])
-        return y.squeeze(list(range(missing))) if missing else y
+        return remove_axes(y, 0, missing)
