@@ -32,6 +32,7 @@ class Guard:
         self._deadline: float | None = None
         self._seconds = 0.0
         self._watching = False
+        self._addresses: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raises if the group is broken.
@@ -68,6 +69,7 @@ class Guard:
     def _watch(self) -> None:
         if not self._watching:
             self._watching = True
+            self._addresses = ring_addresses()  # while the file that names them is there
             threading.Thread(target=self._look, name="monoscan-distributed", daemon=True).start()
 
     def _look(self) -> None:
@@ -79,7 +81,7 @@ class Guard:
 
     def _break(self, why: str) -> None:
         self.broken = self.broken or why
-        sockets = ring_sockets()
+        sockets = ring_sockets(self._addresses)
         if not sockets and self._deadline is not None and "did not answer" in why:
             sys.stderr.write(f"[distributed] {why}, and its wait cannot be ended: this process stops.\n")
             sys.stderr.flush()
@@ -89,17 +91,21 @@ class Guard:
                 each.shutdown(socket.SHUT_RDWR)
 
 
-def ring_sockets() -> list[int]:
-    """The sockets of this process whose own or other end is an address of the ring."""
-    path = os.environ.get("MLX_HOSTFILE")
-    if path is None:
-        return []
+def ring_addresses() -> frozenset[str]:
+    """The addresses of the ring's ranks; none where another engine runs, or nothing says them."""
+    path = os.environ.get("MLX_HOSTFILE", "")
+    if not os.path.isfile(path):
+        return frozenset()
     with open(path) as file:
-        hosts = {address for addresses in json.load(file) for address in addresses}
+        return frozenset(address for addresses in json.load(file) for address in addresses)
+
+
+def ring_sockets(addresses: frozenset[str]) -> list[int]:
+    """The sockets of this process whose own or other end is one of these."""
     found = []
     for number in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as each:  # no socket, or not connected
-            if {_text(each.getsockname()), _text(each.getpeername())} & hosts:
+            if {_text(each.getsockname()), _text(each.getpeername())} & addresses:
                 found.append(number)
     return found
 

@@ -116,3 +116,14 @@ def test_gradients_of_both_orders(which: tuple[str, bool, bool], answers: list[l
         shares = sum(rank[0][leaf] for rank in found)
         np.testing.assert_allclose(shares, first[leaf], rtol=2e-3, atol=2e-3)
     assert {rank[2] for rank in found} == {2}  # one collective there, one back
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_of_states_and_of_halves_are_those_of_one_machine(reverse: bool) -> None:
+    for answer in ranks.run("slopes_as_one", 2, reverse):
+        for name, here, whole in answer:
+            for x, y in zip(here, whole, strict=True):
+                assert (x.shape, x.dtype) == (y.shape, y.dtype), name
+                limit = 2e-3 if name == "halves" else 2e-5
+                np.testing.assert_allclose(x, y, rtol=limit, atol=limit, err_msg=name)

@@ -116,6 +116,18 @@ def test_linear_recurrences_are_those_of_the_whole_sequence(reverse: bool) -> No
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("cut", [4, 7])
+def test_a_split_call_has_the_shapes_dtypes_and_values_of_the_whole_one(cut: int) -> None:
+    for answer in ranks.run("as_one", 2, cut):
+        assert len(answer) > 20
+        for name, here, whole in answer:
+            for x, y in zip(here, whole, strict=True):
+                assert (x.shape, x.dtype) == (y.shape, y.dtype), name
+                limit = 1e-3 if x.dtype == np.float16 else 1e-5 if x.dtype != np.float64 else 1e-12
+                np.testing.assert_allclose(x, y, rtol=limit, atol=limit, err_msg=name)
+
+
+@pytest.mark.long
 def test_a_call_takes_one_collective_and_its_gradient_one_more_where_a_total_fits_the_frame() -> None:
     for counts in ranks.run("collectives", 2):
         assert counts == {
