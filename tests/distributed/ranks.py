@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SECONDS = 120
+SECONDS = 300
 """A rank that runs longer ends itself, with a traceback."""
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -23,7 +23,7 @@ def run(
     ranks: int,
     *given: Any,
     codes: Sequence[int] | None = None,
-    timeout: float = 60,
+    timeout: float = 240,
     stopped: Sequence[int] = (),
 ) -> list[Any]:
     """What a function of ``worker.py`` returns on each rank; ``None`` of one that ends in another way.
