@@ -51,7 +51,7 @@ def _template(found: Any) -> Tree:
     if isinstance(found, (Dual, Via)):
         return _template(found.inner)
     neutral = getattr(found, "neutral", None)  # of monoid(..., identity=(0, 1))
-    return "x" if callable(neutral) else tree.map_leaves(lambda _: "x", neutral)
+    return "x" if neutral is None or callable(neutral) else tree.map_leaves(lambda _: "x", neutral)
 
 
 def _kinds(found: Semigroup, names: list[str], dtype: str | None) -> tuple[str, ...]:

@@ -132,6 +132,7 @@ for loop, inner in ((Loop.SWEEP, 17), (Loop.PANELS, 17), (Loop.NARROW, 3)):
 """
 
 
+@pytest.mark.long
 def test_rows_of_a_buffer_stand_where_their_items_may_stand() -> None:
     folders = os.pathsep.join([ROOT, str(Path(__file__).parent)])
     env = {**os.environ, "PYTHONPATH": folders, "MONOSCAN_SANITIZE": "alignment"}

@@ -121,7 +121,7 @@ def check_values(got: np.ndarray, want: np.ndarray) -> None:
 PLAIN, REVERSE, EXCLUSIVE, BOTH = (False, True, False), (True, True, True), (False, False, True), (True, False, False)
 CASES = [(name, *PLAIN) for name in PROGRAMS]  # each other case is a compilation, so few have them
 CASES += [(name, *options) for name in ("affine", "segmented", "softmax") for options in (REVERSE, EXCLUSIVE, BOTH)]
-SOME_CASES = [(name, *PLAIN) for name in ("affine64", "product", "segmented")] + [("softmax", *BOTH)]
+SOME_CASES = [(name, *PLAIN) for name in ("affine64", "segmented")] + [("softmax", *BOTH)]
 
 
 @pytest.mark.parametrize(("name", "reverse", "inclusive", "with_init"), thinned(CASES, SOME_CASES), ids=str)
@@ -145,7 +145,7 @@ def test_blocks_are_finite_where_the_fold_in_order_is(
 
 
 @pytest.mark.parametrize("loop", LONG)
-@pytest.mark.parametrize("name", thinned(["affine", "product", "sum", "segmented"], ["affine", "segmented"]))
+@pytest.mark.parametrize("name", thinned(["affine", "product", "sum", "segmented"], ["affine"]))
 def test_parts_are_finite_where_the_fold_in_order_is(name: str, loop: Loop) -> None:
     elements = shaped(name, LONG[loop], INNER[loop], False)
     if name == "affine":  # no block overflows, only parts do
@@ -190,7 +190,7 @@ def test_parts_in_place(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
-@pytest.mark.parametrize("name", thinned(PROGRAMS, list(PROGRAMS)[::4]))
+@pytest.mark.parametrize("name", thinned(PROGRAMS, ["matmul2"]))
 def test_random_magnitudes(name: str, loop: Loop) -> None:
     """Finiteness alone. Products have one sign: what is left of a cancellation may overflow in one order only."""
     rng = np.random.default_rng(7)

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import pytest
 import ranks
-from cases import CASES, Case, in_order
+from split_cases import CASES, Case, in_order
 
 STEP = 1e-4
 NAMES = ["Sum", "Max", "Affine", "MatMul", "no identity", "captures"]

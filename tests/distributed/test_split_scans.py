@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
-from cases import CASES, Case, driven, in_order
+from split_cases import CASES, Case, driven, in_order
 
 TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "int32": 0.0}
 

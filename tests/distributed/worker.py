@@ -13,9 +13,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from beside import as_one, slopes_as_one  # noqa: F401  # called by name
-from cases import CASES
 from faulty import faults, silent  # noqa: F401
 from rank import GATHERS, RANK, arrays, share, whole
+from split_cases import CASES
 
 import monoscan as ms
 import monoscan.distributed as md

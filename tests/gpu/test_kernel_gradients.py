@@ -163,7 +163,8 @@ def test_bits_do_not_depend_on_the_schedule() -> None:
         assert all(mx.array_equal(x, y) for x, y in zip(first, gradient(shim), strict=True))
 
 
-@pytest.mark.parametrize("target", thinned(["metal", "cuda"], ["cuda"]))
+@pytest.mark.long
+@pytest.mark.parametrize("target", ["metal", "cuda"])
 def test_the_planned_launches(target: str) -> None:
     """Captured arrays, leaves that broadcast, halves, the carry alone, in the shapes that plans choose."""
     plan = partial(launches, target=target)

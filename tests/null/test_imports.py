@@ -124,3 +124,9 @@ print(*sorted(map(str, found)))
 
 def test_first_calls_may_come_from_many_threads_at_once() -> None:
     assert ran(FIRST_CALLS).split() == ["4.0", "4.0", "4.0", "4.0", "Plan", "native"]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Python would load one of them in the place of the other."""
+    names = [path.name for path in Path(__file__).parents[1].rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(set(names)) == sorted(names)

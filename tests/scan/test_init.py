@@ -187,7 +187,7 @@ def test_chained_calls_in_order_have_the_bits_of_one_call(
 
 @pytest.mark.parametrize("operator", thinned(CHAINED, CHAINED[-2:-1]), ids=lambda m: m.name)
 @pytest.mark.parametrize("dtype", thinned([mx.float32, mx.float16], [mx.float16]))
-@pytest.mark.parametrize(("shape", "axis"), SHAPES_TO_CHAIN)
+@pytest.mark.parametrize(("shape", "axis"), thinned(SHAPES_TO_CHAIN, SHAPES_TO_CHAIN[1:2]))
 def test_chained_calls_equal_one_call_to_the_rounding_of_the_carry(
     operator: ms.Monoid, dtype: mx.Dtype, shape: tuple[int, ...], axis: int
 ) -> None:
