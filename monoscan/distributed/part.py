@@ -19,9 +19,10 @@ from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
-from monoscan.scan import call, elements, states
+from monoscan.scan import call, states
 from monoscan.scan.act import start_of
 from monoscan.scan.fixed_leaves import spread
+from monoscan.scan.question import not_an_operator
 from monoscan.tree import Tree
 
 Leaves = list[mx.array]
@@ -179,7 +180,7 @@ def part_of(asked: Options, operator: Any, elems: Tree, axis: Any, start: Tree |
         ScanError: As in `scan` and `act`.
     """
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
     local = _asking(asked, True, False)
     if acting:

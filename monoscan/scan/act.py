@@ -14,9 +14,9 @@ from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
-from monoscan.scan import call, elements
-from monoscan.scan.elements import Question
+from monoscan.scan import call
 from monoscan.scan.fixed_leaves import spread
+from monoscan.scan.question import Question, not_an_operator
 from monoscan.scan.states import Start, pose
 from monoscan.tree import Tree
 
@@ -35,7 +35,7 @@ def prepare(
 ) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
     """The plan of an act, and the arrays to run it on."""
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
     asked, elems, axis = spread(asked, captures, elems, axis)
     plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of)

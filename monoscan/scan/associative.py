@@ -18,7 +18,7 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.slices import trace_slices
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import call, elements
-from monoscan.scan.elements import Question
+from monoscan.scan.question import Question
 from monoscan.tree import Tree
 
 

@@ -22,7 +22,8 @@ from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import elements
-from monoscan.scan.elements import Question
+from monoscan.scan.leaves import arrays_of, check_leaves
+from monoscan.scan.question import Question, not_an_operator
 from monoscan.tree import Tree
 
 Shapes = tuple[Shape, ...]
@@ -94,7 +95,7 @@ def run(
         with mx.stream(stream):
             return run(asked, operator, elems, axis, init, None)
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
     plan, leaves, start = prepare(asked, captures, elems, axis, init)
     results, carry = execute(plan, leaves, captures, start)
@@ -108,7 +109,7 @@ def run(
 def planned(asked: Options, operator: Any, elems: Tree, axis: int, init: Tree | None) -> Plan:
     """The plan alone, as of a call that is not made."""
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator(asked.call, operator))
+        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     return prepare(asked, capture(operator, asked.call), elems, axis, init)[0]
 
 
@@ -152,7 +153,7 @@ def prepare(
     if init is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
         question = Question(asked, captures, structure)
         axis = elements.axis_number(question, axis)
-        leaves = elements.arrays_of(question, elems, leaves, axis)
+        leaves = arrays_of(question, elems, leaves, axis)
         if init is not None:
             start, starts = start_of(question, init, leaves)
     shapes = tuple([x.shape for x in leaves])
@@ -161,7 +162,7 @@ def prepare(
     plan: Plan | None = PLANS.find(key)
     if plan is None:
         question = Question(asked, captures, structure)
-        elements.check_leaves(question, elems, leaves)
+        check_leaves(question, elems, leaves)
         names = tuple([dtypes.name_of(dtype) for dtype in stored])
         plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, starts)))
     if plan.sized and shapeless.tracing():

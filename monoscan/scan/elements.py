@@ -1,173 +1,19 @@
-"""Checks what the caller gave: the tree, its leaves, their shapes, the axis, ``init``."""
+"""Checks how the elements lie: the axis, their shapes, and ``init``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.held import to_mlx
-from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.problem import Options, accumulators
+from monoscan.lowering.plan.problem import accumulators
 from monoscan.lowering.program.ir import Shape
-from monoscan.lowering.trace.reads.captures import Captures
-from monoscan.monoids.aggregator import Aggregator
-from monoscan.monoids.base import Semigroup
-
-
-def not_an_operator(call: str, given: Any) -> str:
-    """What is said of another thing in the place of an operator."""
-    if isinstance(given, Aggregator):
-        return f"[{call}] expects an operator; got the aggregator {given.name}, which ms.scan and ms.fold take."
-    if isinstance(given, type) and issubclass(given, (Semigroup, Aggregator)):
-        return f"[{call}] expects an operator; got the class {given.__name__}. Call it: {given.__name__}()."
-    if callable(given):
-        return (
-            f"[{call}] expects an operator; got the function {errors.called(given)!r}. Make it one with "
-            "ms.monoid(function, identity=...), or call ms.associative_scan(function, elems)."
-        )
-    return f"[{call}] expects an operator first, then the elements; got {type(given).__name__} {given!r:.40}."
-
-
-@attrs.frozen
-class Question:
-    """Who asks for what, for messages: their words are put together where something is wrong.
-
-    Args:
-        asked: The options.
-        captures: The operator.
-        structure: The tree of the elements.
-    """
-
-    asked: Options
-    captures: Captures
-    structure: tree.Structure
-
-    @property
-    def operator(self) -> Semigroup:
-        """The operator."""
-        operator: Semigroup = self.captures.root
-        return operator
-
-    @property
-    def where(self) -> str:
-        """What every message begins with."""
-        return f"[{self.asked.call}] {self.operator.name}"
-
-    @property
-    def verb(self) -> str:
-        """What the axis is called after: "the loop axis", "the scan axis"."""
-        return "loop" if self.asked.call == "loop" else "scan"
-
-    @property
-    def names(self) -> list[str]:
-        """What messages call each leaf: the template's name, else the path."""
-        template = self.operator.template
-        named = None if template is None else tree.flatten_like(template, self.structure)
-        return named or [path or "x" for path in tree.paths(self.structure)]
-
-    @property
-    def starts(self) -> list[str]:
-        """What messages call each leaf of ``init``."""
-        return ["h0" if self.state_alone else f"init leaf {name}" for name in self.names]
-
-    @property
-    def state_alone(self) -> bool:
-        """Whether ``init`` is the state alone, which its caller knows as ``h0``."""
-        return self.asked.call == "linear_recurrence"
-
-
-def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any], axis: int | None) -> list[mx.array]:
-    """The leaves of elements as arrays of MLX; numbers beside arrays are spread along the axis, if there is one.
-
-    Raises:
-        TreeError: They do not form the operator's tree, or one is no array.
-        ScanTypeError: One is an array that MLX cannot hold.
-    """
-    arrays = list(leaves)
-    if not all(isinstance(x, mx.array) for x in leaves):
-        pairs = zip(question.names, leaves, strict=True)
-        arrays = _spread(question, [to_mlx(f"{question.where} leaf {name}", x) for name, x in pairs], axis)
-    check_leaves(question, elems, arrays)
-    return arrays
-
-
-def _spread(question: Question, leaves: list[Any], axis: int | None) -> list[Any]:
-    """Numbers as arrays that hold them at each step, without memory; of Python's the dtype is that of the others."""
-    others = [x for x in leaves if isinstance(x, mx.array)]
-    fits = axis is not None and all(x.ndim and -x.ndim <= axis < x.ndim for x in others)
-    if axis is None or not others or not fits or any(_events(question)) or shapeless.tracing():
-        return leaves
-    position = axis if axis >= 0 else axis + others[0].ndim
-    shape = (1,) * position + (others[0].shape[axis],) + (1,) * (others[0].ndim - 1 - position if axis < 0 else 0)
-    spread = []
-    for name, x in zip(question.names, leaves, strict=True):
-        value = dtypes.number(x)
-        if isinstance(value, (bool, int, float, complex)):
-            x = mx.broadcast_to(_constant(question, name, x, [dtypes.name_of(y.dtype) for y in others]), shape)
-        spread.append(x)
-    return spread
-
-
-def _events(question: Question) -> Sequence[Any]:
-    """How many axes of each leaf belong to an element; anything where that is no matter of numbers."""
-    event = question.operator.event
-    return (event,) if isinstance(event, int) else tuple(event) if isinstance(event, tuple) else (1,)
-
-
-def _constant(question: Question, name: str, x: Any, others: Sequence[str]) -> mx.array:
-    """A number of the dtype that it has, or of the first one that holds it."""
-    own = getattr(getattr(x, "dtype", None), "name", None)
-    for dtype in (own,) if own in dtypes.NAMES else others:
-        value = dtypes.number(x)
-        if (dtype == "bool") == isinstance(value, bool) and dtypes.holds(dtype, value):
-            return dtypes.constant(value, dtype)
-    raise errors.ScanTypeError(
-        f"{question.where} leaf {name} is the number {x!r:.40}, which {' and '.join(dict.fromkeys(others))} cannot hold. Cast the "
-        "other leaves, or give an array."
-    )
-
-
-def check_leaves(question: Question, elems: tree.Tree, leaves: list[Any]) -> None:
-    """The elements form the operator's tree, and each leaf is an array."""
-    where, operator, structure = question.where, question.operator, question.structure
-    if not leaves:
-        raise errors.TreeError(f"{where} expects at least one array; got the empty tree {tree.describe(elems)}.")
-    template = operator.template
-    if template is not None and tree.flatten_like(template, structure) is None:
-        got = f"a single array of shape {tuple(elems.shape)}" if isinstance(elems, mx.array) else tree.describe(elems)
-        kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else f"a tree {tree.describe(template)}"
-        raise errors.TreeError(f"{where} expects {kind}; got {got}. {_builder(operator, template, elems)}")
-    for name, leaf in zip(question.names, leaves, strict=True):
-        if not isinstance(leaf, mx.array):
-            raise errors.TreeError(
-                f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
-            )
-
-
-def _builder(operator: Semigroup, template: tree.Tree, given: Any) -> str:
-    """How to make elements of what was given."""
-    if type(operator).embed is not Semigroup.embed:
-        return f"{operator.name}.embed builds elements from raw input."
-    number = len(tree.flatten(template)[0])
-    if number == 1:
-        return "Tuple scans several arrays side by side; mx.stack and mx.array make one of several values."
-    if not isinstance(given, mx.array) or number not in (given.shape[:1] + given.shape[-1:]):
-        return f"Each leaf is an array of its own: {tree.describe(template)}."
-    parts = [f"x[{i}]" if given.shape[0] == number else f"x[..., {i}]" for i in range(number)]
-    return f"Take a stacked array apart: ({', '.join(parts)})."
-
-
-def _remedy(leaf: Any, leaves: list[Any]) -> str:
-    other = next((x for x in leaves if isinstance(x, mx.array)), None)
-    if isinstance(leaf, (bool, int, float)) and other is not None:
-        return f"Spread a scalar along the axis: mx.broadcast_to(mx.array({leaf!r}), {tuple(other.shape)})."
-    return "Convert it with mx.array(...)."
+from monoscan.scan.question import Question
 
 
 def axis_number(question: Question, axis: Any) -> int:

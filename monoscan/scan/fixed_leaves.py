@@ -15,7 +15,8 @@ from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.inputs import Fixed, given
 from monoscan.monoids.shapes import insert_axes
 from monoscan.scan import elements
-from monoscan.scan.elements import Question
+from monoscan.scan.leaves import arrays_of
+from monoscan.scan.question import Question
 from monoscan.tree import Tree
 
 
@@ -42,7 +43,7 @@ def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[
         return asked, elems, axis
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
-    arrays = elements.arrays_of(question, elems, [given(leaf) for leaf in leaves], None)
+    arrays = arrays_of(question, elems, [given(leaf) for leaf in leaves], None)
     timed = [i for i in range(len(leaves)) if i not in fixed]
     if not timed:
         raise errors.ScanError(

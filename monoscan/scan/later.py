@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from monoscan.scan import associative as associative
     from monoscan.scan import call as call
     from monoscan.scan import chunks as chunks
-    from monoscan.scan import elements as elements
     from monoscan.scan import gates as gates
     from monoscan.scan import loop as loop
+    from monoscan.scan import question as question
     from monoscan.scan import stream_state as stream_state
     from monoscan.scan import window as window
 else:
@@ -41,6 +41,6 @@ else:
     gates = Later("monoscan.scan.gates")
     loop = Later("monoscan.scan.loop")
     chunks = Later("monoscan.scan.chunks")
-    elements = Later("monoscan.scan.elements")
+    question = Later("monoscan.scan.question")
     stream_state = Later("monoscan.scan.stream_state")
     window = Later("monoscan.scan.window")

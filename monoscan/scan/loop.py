@@ -26,7 +26,8 @@ from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Semigroup
 from monoscan.scan import elements
 from monoscan.scan.act import start_of
-from monoscan.scan.elements import Question
+from monoscan.scan.leaves import arrays_of
+from monoscan.scan.question import Question
 from monoscan.scan.states import Form, Start, acting, exact, opened, parted
 from monoscan.tree import Tree
 
@@ -117,7 +118,7 @@ def prepare(
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
-    leaves = elements.arrays_of(question, elems, leaves, axis)
+    leaves = arrays_of(question, elems, leaves, axis)
     start, given = start_of(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
     key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)

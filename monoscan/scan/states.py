@@ -17,7 +17,7 @@ from monoscan.lowering.trace.combine import Traced
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import elements
-from monoscan.scan.elements import Question
+from monoscan.scan.question import Question
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.inputs import Position
 from monoscan.scan import api
-from monoscan.scan.later import aggregate, elements, stream_state
+from monoscan.scan.later import aggregate, question, stream_state
 from monoscan.scan.later import chunks as reading
 from monoscan.tree import Tree
 
@@ -69,7 +69,7 @@ class Stream:
         stream: Any = None,
     ) -> None:
         if not isinstance(operator, (Semigroup, Aggregator)):
-            raise errors.ScanTypeError(elements.not_an_operator("Stream", operator))
+            raise errors.ScanTypeError(question.not_an_operator("Stream", operator))
         aggregate.check_start("Stream", operator, init, state)
         self._operator, self._axis = operator, axis
         self._options: dict[str, Any] = {"inclusive": inclusive, "strategy": strategy, "stream": stream}

@@ -26,8 +26,9 @@ from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.order import Dual
-from monoscan.scan import call, elements
+from monoscan.scan import call
 from monoscan.scan.passes import pass_over
+from monoscan.scan.question import not_an_operator
 from monoscan.tree import Tree
 
 
@@ -60,7 +61,7 @@ def _size(size: Any) -> int:
 def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) -> tuple[Tree, int]:
     """The windows of elements, partial ones first, and the axis from the front."""
     if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(elements.not_an_operator("window", operator))
+        raise errors.ScanTypeError(not_an_operator("window", operator))
     if shapeless.tracing():
         raise errors.StrategyError(
             f"[window] {operator.name} has no plan that fits every size, as mx.compile(..., shapeless=True) asks. Compile "

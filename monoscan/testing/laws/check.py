@@ -15,7 +15,7 @@ from monoscan import errors, tree
 from monoscan.monoids import named
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Element, Semigroup
-from monoscan.scan.elements import not_an_operator
+from monoscan.scan.question import not_an_operator
 from monoscan.testing.arithmetic.levels import carriers
 from monoscan.testing.arithmetic.machine_levels import MACHINE
 from monoscan.testing.arithmetic.subject import Subject, subject_of
