@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import sys
 from typing import Any
 
 import mlx.core as mx
@@ -37,11 +38,23 @@ def group_of(call: str, given: Any, timeout: Any) -> Any:
 
 def _connected(limit: float) -> Any:
     """The default group. MLX waits for neighbours with Python's lock held, so a timer in C ends a wait that is too long."""
-    faulthandler.dump_traceback_later(limit, exit=True)
-    try:
+    if "MLX_RANK" not in os.environ:  # nobody to wait for
         return mx.distributed.init()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(limit, exit=True, file=_written(sys.stderr) or nowhere)
+        try:
+            return mx.distributed.init()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _written(stream: Any) -> Any:
+    """A stream, if it is a file of the system: not so in notebooks, and where output is caught."""
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+    return stream
 
 
 def seconds(call: str, timeout: Any) -> float:

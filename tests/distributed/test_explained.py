@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,13 @@ def test_the_example_learns_the_same_on_three_ranks() -> None:
     assert first.splitlines()[0] == "step   1: loss 17"
     assert first.splitlines()[-1] == "gates found: 0.50, 0.63, 0.77, 0.90"
     assert others == ["", ""]
+
+
+@pytest.mark.parametrize("rank", [None, "0"])
+def test_a_standard_error_that_is_no_file_is_no_matter(rank: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monoscan.distributed.group._DEFAULT", [])
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    monkeypatch.delenv("MLX_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("MLX_RANK", rank)
+    assert md.fold(ms.Sum(), mx.array([1, 2, 3])).item() == 6

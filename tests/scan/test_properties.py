@@ -124,7 +124,7 @@ def problems(
     return {"model": model, "leaves": leaves, "axis": axis, **options}
 
 
-@settings(max_examples=600)
+@settings(max_examples=900)
 @given(problems(MODELS, (*SCALARS, *FLOATS), GRAPH))
 def test_every_operator_in_every_dtype(problem: dict[str, Any]) -> None:
     check_scan(**problem)
@@ -190,7 +190,7 @@ def trees() -> st.SearchStrategy[Any]:
     return st.recursive(leaf, branch, max_leaves=5)
 
 
-@settings(max_examples=150)
+@settings(max_examples=250)
 @given(st.data())
 def test_random_trees_of_random_dtypes(data: st.DataObject) -> None:
     structure = tree.flatten(data.draw(trees()))[1]
