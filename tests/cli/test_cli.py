@@ -80,6 +80,7 @@ def test_wrong_shapes(capsys: Captured, shape: str) -> None:
     assert "a shape is sizes with commas, as 64,1024; got" in err
 
 
+@pytest.mark.long
 def test_a_reader_that_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*values: object, **options: object) -> None:
         raise BrokenPipeError

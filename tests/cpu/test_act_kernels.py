@@ -175,6 +175,7 @@ def test_an_array_is_read_where_it_stands_whatever_its_strides() -> None:
         _close((ordered, reverse), (np.array(expected),) * 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("given", [False, True])
 def test_an_act_that_is_a_part_of_the_products_has_the_kernel_of_their_scan(given: bool, reverse: bool) -> None:

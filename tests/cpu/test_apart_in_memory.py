@@ -21,6 +21,7 @@ def backwards(x: np.ndarray) -> mx.array:
     return mx.array(x[..., ::-1].copy())[..., ::-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.int8, marks=pytest.mark.long), np.float16])
 @pytest.mark.parametrize("columns", [3, 40, 600])
 def test_columns_apart(columns: int, dtype: type) -> None:

@@ -284,6 +284,7 @@ def test_the_adjoint_of_any_fold(leaves: int, columns: int) -> None:
     check()
 
 
+@pytest.mark.long
 @settings(max_examples=3)
 @given(combines(2), st.integers(0, 2**16), st.booleans(), st.booleans())
 def test_the_adjoint_of_any_fold_over_several_panels(combine: Combine, seed: int, seeded: bool, reverse: bool) -> None:
@@ -348,6 +349,7 @@ def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         by(typed(SHAPES["columns"], mx.float32), "sequential").check(SINGLE)
 
 
+@pytest.mark.long
 def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
     """Operator by operator the same adjoint, once fused and once as a graph."""
     rng = np.random.default_rng(7)

@@ -28,6 +28,7 @@ def test_the_gradient_by_inputs_alone_reads_no_states() -> None:
     assert (names.count("monoscan"), names.count("monoscan_adjoint")) == (0, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "array operations"])
 @pytest.mark.parametrize("carry", thinned([True, False], [False]), ids=["carry", "results"])
 def test_gradients_by_some_arrays_are_those_by_all(carry: bool, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ def wide(rate: float) -> ms.Semigroup:
     return ms.monoid(lambda l, r: (rate * l) @ mx.full((9, 9), rate) + mx.eye(9) * rate * r + (r * r) ** 1.5, event=2)
 
 
+@pytest.mark.long
 def test_another_number_in_a_wide_element_takes_no_compiler(folder: Path) -> None:
     x = RNG.uniform(0.1, 0.3, size=(5, 9, 9)).astype(np.float32)
 

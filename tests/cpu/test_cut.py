@@ -25,6 +25,7 @@ SHAPES = [
 """Steps, columns and rows: of each loop some that are cut and some that are not."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("steps", "inner", "rows"), thinned(SHAPES, [SHAPES[0], *SHAPES[3:5]]))
 @pytest.mark.parametrize("fold", thinned([False, True], [False]), ids=["scan", "fold"])
 def test_a_kernel_is_cut_as_its_plan_says(steps: int, inner: int, rows: int, fold: bool) -> None:

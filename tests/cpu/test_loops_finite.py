@@ -189,6 +189,7 @@ def test_parts_in_place(loop: Loop) -> None:
     assert not there.results[0][:, :, ::2].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 @pytest.mark.parametrize("name", thinned(PROGRAMS, ["matmul2"]))
 def test_random_magnitudes(name: str, loop: Loop) -> None:

@@ -62,6 +62,7 @@ def test_source_depends_on_nothing_but_the_spec() -> None:
         assert found.stdout == render(CASES["matmul2_rows"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
 def test_widths_compile_without_warnings(vector_bytes: int) -> None:
     for name in ("affine_rows", "affine_sweep", "affine_narrow"):
@@ -76,6 +77,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", thinned(["float32", "float64"], ["float32"]))
 @pytest.mark.parametrize(
     ("operator", "ordinary", "watched"),

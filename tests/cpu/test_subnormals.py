@@ -117,6 +117,7 @@ print([line.strip() for line in info.lines() if "subnormal" in line])
 """
 
 
+@pytest.mark.long
 def test_the_environment_may_ask_to_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONOSCAN_SUBNORMALS", "keep")
     assert python(KEPT).stdout == "['subnormals     kept, as MONOSCAN_SUBNORMALS asks']\n"

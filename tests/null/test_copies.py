@@ -50,6 +50,7 @@ def test_a_copy_is_equal_and_of_equal_hash(name: str, how: str) -> None:
     assert hash(again) == hash(operator)
 
 
+@pytest.mark.long
 def test_a_copy_computes_the_same() -> None:
     elems = (mx.array([0.5, 0.5, 2.0]), mx.array([1.0, 2.0, 3.0]))
     for how in COPIES.values():

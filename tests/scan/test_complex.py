@@ -109,6 +109,7 @@ def test_running_means(strategy: str) -> None:
     close(total, np.average(np.array(x).astype(np.complex128), 0, np.array(weights)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_sums_products_and_folds_with_a_carry(strategy: str) -> None:
     x = complexes(37, 5, size=1)
@@ -139,6 +140,7 @@ def turned(left: Any, right: Any) -> Any:
     return p * q, mx.where(mx.real(q) > 0, x, mx.conj(x)) * mx.exp(1j * mx.imag(q)) + y / (1 + mx.abs(q))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "sequential", "brent_kung"])
 def test_captured_arrays_and_constants_may_be_complex(strategy: str) -> None:
     factor, x = mx.array(0.6 + 0.7j), complexes(31, size=1)
