@@ -287,6 +287,7 @@ def test_a_python_that_does_not_know_its_headers(monkeypatch: pytest.MonkeyPatch
         recipe.find_recipe()
 
 
+@pytest.mark.long
 def test_another_module_called_nanobind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("raise RuntimeError('mine')", "pass", "__version__ = '1'"):
         (tmp_path / "nanobind.py").write_text(text)

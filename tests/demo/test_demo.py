@@ -47,6 +47,7 @@ def test_maximum_likelihood_is_the_published_one(fit: nile.Fit) -> None:
     assert fit.log_likelihood == pytest.approx(nile.PUBLISHED["log_likelihood"], abs=0.01)
 
 
+@pytest.mark.long
 def test_log_likelihood_is_that_of_statsmodels(flows: np.ndarray, fit: nile.Fit) -> None:
     model = _statsmodels(flows)
     first = 0.5 * np.log(2 * np.pi)  # statsmodels counts the first observation, of which nothing is predicted

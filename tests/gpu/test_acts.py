@@ -31,6 +31,7 @@ def arrays(shape: tuple[int, ...], axis: int) -> tuple[mx.array, mx.array, mx.ar
     return a, b, mx.random.normal((*shape[:axis], *shape[axis + 1 :]), key=mx.random.key(2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned([(False, True), (True, False)], [(True, False)]))
 @pytest.mark.parametrize("body", thinned(BODIES, ["rows", "looking back"]))
 def test_states_of_a_recurrence(body: str, reverse: bool, inclusive: bool) -> None:

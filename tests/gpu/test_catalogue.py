@@ -115,6 +115,7 @@ def test_many_chunks_of_few_columns_are_three_launches_still() -> None:
     assert len(shim.started) == 3
 
 
+@pytest.mark.long
 def test_folds() -> None:
     traced = ms.explain(ms.Sum(), mx.ones((4,), mx.int32)).problem.program
     assert traced is not None

@@ -117,6 +117,7 @@ def test_a_cache_never_holds_more_than_its_size_whatever_threads_do() -> None:
 # ---------------------------------------------------------------------------------------- memory
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "blelloch", "native"])
 def test_thousands_of_calls_leave_no_memory_behind(strategy: str) -> None:
     x = mx.ones((256,))
@@ -134,6 +135,7 @@ def test_thousands_of_calls_leave_no_memory_behind(strategy: str) -> None:
     assert resident() - held < 32 * KILOBYTE * KILOBYTE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", thinned([800, 5_000], [800]))
 def test_thousands_of_operators_leave_no_memory_behind(number: int) -> None:
     """Each is new by the scalar that it holds, so that each is traced and planned anew."""
