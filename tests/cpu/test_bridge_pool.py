@@ -72,7 +72,6 @@ int main() {
 """
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("sanitize", thinned(["", "thread", "address,undefined"], ["thread"]))
 def test_pool(tmp_path: Path, sanitize: str) -> None:
     found = compiler.Compiler(compiler.find_compiler().command, sanitize)

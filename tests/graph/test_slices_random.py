@@ -91,7 +91,6 @@ STEPS: dict[str, Callable[[int], Step]] = {
 SHAPES = [(2, 2, 2), (3, 3, 3), (4, 2, 3), (4, 2, 2), (1, 3, 3), (2, 1, 2), (3, 2, 1), (2, 2, 2, 2), (6, 6), (2, 6)]
 
 
-@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(SHAPES),
