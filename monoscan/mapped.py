@@ -131,6 +131,11 @@ def listed(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
+def tangents_of(primals: Sequence[mx.array], tangents: Any) -> list[mx.array]:
+    """A tangent for each primal, zeros where MLX hands over none."""
+    return [mx.zeros_like(x) if t is None else t for x, t in zip(primals, listed(tangents), strict=True)]
+
+
 def to_front(arrays: Sequence[mx.array], axes: Sequence[int | None]) -> list[mx.array]:
     """Mapped axes in front; an axis of size 1 where an array is not mapped."""
     pairs = zip(arrays, axes, strict=True)

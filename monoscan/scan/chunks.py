@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any, TypeVar
 
 import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
+from monoscan.monoids import domain
 
 Item = TypeVar("Item")
 
@@ -29,11 +31,12 @@ def run(source: Any, size: int, axis: int, progress: bool) -> Iterator[mx.array]
     array = _mapped(source) if isinstance(source, (str, Path)) else source
     if not isinstance(array, (np.ndarray, mx.array)):
         raise errors.ScanTypeError(f"[chunks] expects a file or an array; got {tree.shown(source)}.")
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+    size = domain.whole(size)
+    if type(size) is not int or size < 1:
         raise errors.ScanError(f"[chunks] size must be an int of at least 1; got {tree.shown(size)}.")
     if not -array.ndim <= axis < array.ndim:
         raise errors.ScanError(f"[chunks] axis {axis} is out of bounds for an array of shape {tuple(array.shape)}.")
-    return _cut(array, int(size), axis % array.ndim, _progress(array.shape[axis]) if progress else None)
+    return _cut(array, size, axis % array.ndim, _progress(array.shape[axis]) if progress else None)
 
 
 def _cut(array: Any, size: int, axis: int, bar: Any) -> Iterator[mx.array]:
@@ -48,10 +51,10 @@ def _cut(array: Any, size: int, axis: int, bar: Any) -> Iterator[mx.array]:
 
 def _copied(part: np.ndarray[Any, Any]) -> mx.array:
     """In the dtype that it has, where MLX has it."""
-    native = part.astype(part.dtype.newbyteorder("="), copy=False)
-    if native.dtype.name not in dtypes.NAMES:
-        raise errors.ScanTypeError(f"[chunks] there are no arrays of {native.dtype.name} in MLX. Cast it with .astype.")
-    return mx.array(np.ascontiguousarray(native), dtypes.by_name(native.dtype.name))
+    if part.dtype.name not in dtypes.NAMES:
+        raise errors.ScanTypeError(f"[chunks] there are no arrays of {part.dtype.name} in MLX. Cast it with .astype.")
+    copied: mx.array = to_mlx("[chunks] the source", part)
+    return copied
 
 
 def _mapped(path: str | Path) -> np.ndarray[Any, Any]:
@@ -100,7 +103,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield item
     finally:
         stop.set()
-        with suppress(Exception):
+        with suppress(Empty):
             fetched.get_nowait()
 
 

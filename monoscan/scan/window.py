@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import COMPILED
@@ -21,8 +20,8 @@ from monoscan.lowering.targets.cpu.windows import Windows, prepare
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import whole_combine
 from monoscan.lowering.trace.reads.captures import Captures, capture
-from monoscan.mapped import listed
-from monoscan.monoids import copies
+from monoscan.mapped import listed, tangents_of
+from monoscan.monoids import copies, domain
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.order import Dual
@@ -51,11 +50,12 @@ def _size(size: Any) -> int:
     Raises:
         ScanError: It is no whole number of at least 1.
     """
-    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
+    size = domain.whole(size)
+    if type(size) is not int:
         raise errors.ScanTypeError(f"[window] size must be an int; got {tree.shown(size)}.")
     if size < 1:
         raise errors.ScanError(f"[window] size must be at least 1, which is each element alone; got {size}.")
-    return int(size)
+    return size
 
 
 def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) -> tuple[Tree, int]:
@@ -124,8 +124,7 @@ def _differentiable(
     @run.jvp
     def run_jvp(primals: Any, tangents: Any) -> list[mx.array]:
         inputs = listed(primals)
-        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(inputs, listed(tangents), strict=True)]
-        return list(mx.jvp(composed, inputs, moved)[1])
+        return list(mx.jvp(composed, inputs, tangents_of(inputs, tangents))[1])
 
     @run.vmap
     def run_vmap(inputs: Any, axes: Any) -> tuple[list[mx.array], list[int]]:

@@ -259,6 +259,7 @@ def test_an_error_of_a_reader_comes_in_its_turn() -> None:
         ((np.arange(3), 1, 1), r"\[chunks\] axis 1 is out of bounds for an array of shape \(3,\)"),
         (("there_is_none.npy", 1), r"\[chunks\] there_is_none\.npy is no file \.npy"),
         ((np.array(["a"]), 1), r"\[chunks\] there are no arrays of str"),
+        ((np.ma.masked_equal(np.arange(3), 1), 1), r"\[chunks\] the source is a masked array"),
     ],
 )
 def test_what_is_not_cut(arguments: Any, words: str) -> None:

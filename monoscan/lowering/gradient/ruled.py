@@ -18,7 +18,7 @@ from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.strategies.combine import trim
 from monoscan.lowering.strategies.slices import Combine, Leaves
-from monoscan.mapped import listed, to_front
+from monoscan.mapped import listed, tangents_of, to_front
 
 _transposed = PROGRAMS.memoised(transposed)
 _forward = PROGRAMS.memoised(forward)
@@ -81,7 +81,7 @@ def _same_shapes(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
     @call.jvp
     def call_jvp(primals: Any, tangents: Any) -> list[mx.array]:
         xs = listed(primals)
-        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(xs, listed(tangents), strict=True)]
+        moved = tangents_of(xs, tangents)
         found = run(_forward(program), [*xs, *_kept(moved, inputs)])
         number = len(outputs)
         rest = iter(found[number:])

@@ -14,7 +14,7 @@ from monoscan.lowering.gradient.tangents import dual
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.mapped import listed, to_front
+from monoscan.mapped import listed, tangents_of, to_front
 
 Forward = Callable[[Arrays, int, int], Leaves]
 """Runs a scan: ``forward(arrays, axis, rank)`` returns results and carries."""
@@ -101,7 +101,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: Forwar
     @call.jvp
     def call_jvp(primals: Arrays, tangents: Sequence[mx.array | None]) -> list[mx.array]:
         inputs = listed(primals)
-        moved = [mx.zeros_like(x) if t is None else t for x, t in zip(inputs, listed(tangents), strict=True)]
+        moved = tangents_of(inputs, tangents)
         return list(mx.jvp(ruled_call, inputs, moved)[1])
 
     @call.vmap

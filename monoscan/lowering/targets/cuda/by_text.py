@@ -7,13 +7,12 @@ from typing import cast
 
 import mlx.core as mx
 
-from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.targets.gpu.launch import Output, grid
+from monoscan.lowering.targets.gpu.launch import Output, start_text
 
 CLEARING = 256
 """The threads of a group that makes flags zero."""
@@ -27,19 +26,10 @@ CLEAR = """\
 def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int) -> Leaves:
     """Starts a kernel."""
     kernel = COMPILED.get(("cuda text", spec), lambda: _kernel(spec))
-    across, down = grid(groups)
     inputs = list(arrays)
     if spec.body is Body.LOOK_BACK:
         inputs.insert(1, _flags(groups + 1, inputs[1]))
-    made: Leaves = kernel(
-        inputs=inputs,
-        output_shapes=[output.shape for output in outputs],
-        output_dtypes=[dtypes.by_name(output.dtype) for output in outputs],
-        grid=(across * spec.threads, down, 1),
-        threadgroup=(spec.threads, 1, 1),
-        stream=mx.gpu,
-    )
-    return made
+    return start_text(kernel, inputs, outputs, spec.threads, groups)
 
 
 def _kernel(spec: GpuSpec) -> Callable[..., Leaves]:

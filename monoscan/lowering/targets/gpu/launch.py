@@ -176,3 +176,18 @@ def grid(groups: int) -> tuple[int, int]:
     """How groups are laid out, in two axes; a few more may start than there is work for."""
     down = -(-groups // WIDEST)
     return -(-groups // down), down
+
+
+def start_text(
+    kernel: Callable[..., Leaves], inputs: Arrays, outputs: Sequence[Output], threads: int, groups: int
+) -> Leaves:
+    """Starts a kernel that MLX makes of text, as ``mx.fast.metal_kernel`` and ``mx.fast.cuda_kernel`` return it."""
+    across, down = grid(groups)
+    return kernel(
+        inputs=list(inputs),
+        output_shapes=[output.shape for output in outputs],
+        output_dtypes=[dtypes.by_name(output.dtype) for output in outputs],
+        grid=(across * threads, down, 1),
+        threadgroup=(threads, 1, 1),
+        stream=mx.gpu,
+    )

@@ -7,28 +7,18 @@ from typing import cast
 
 import mlx.core as mx
 
-from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.render import metal
 from monoscan.lowering.render.gpu_spec import GpuSpec
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.targets.gpu.launch import Output, grid
+from monoscan.lowering.targets.gpu.launch import Output, start_text
 
 
 def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int) -> Leaves:
     """Starts a kernel."""
     kernel = COMPILED.get(("metal", spec), lambda: _kernel(spec))
-    across, down = grid(groups)
-    made: Leaves = kernel(
-        inputs=list(arrays),
-        output_shapes=[output.shape for output in outputs],
-        output_dtypes=[dtypes.by_name(output.dtype) for output in outputs],
-        grid=(across * spec.threads, down, 1),
-        threadgroup=(spec.threads, 1, 1),
-        stream=mx.gpu,
-    )
-    return made
+    return start_text(kernel, arrays, outputs, spec.threads, groups)
 
 
 def _kernel(spec: GpuSpec) -> Callable[..., Leaves]:
