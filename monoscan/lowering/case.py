@@ -37,6 +37,8 @@ class Case:
     @cached_property
     def fused(self) -> Kernels | GpuKernels | str:
         """The kernels that can be written for this scan, or why there are none."""
+        if self.problem.bounds is not None:
+            return "no kernel knows lengths and offsets"
         if self.on_cpu:
             acts = self.problem.acts
             if acts is None:

@@ -19,7 +19,9 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 Outputs = tuple[Sequence[mx.array | None], Sequence[mx.array | None]]
 
 
-def execute(plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None) -> Outputs:
+def execute(
+    plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None, *bounds: mx.array
+) -> Outputs:
     """The result leaves and the carry leaves; ``None`` in place of one that nobody wants.
 
     Args:
@@ -27,15 +29,21 @@ def execute(plan: Plan, leaves: Sequence[mx.array], captures: Captures, init: Se
         leaves: The leaves of the elements, as given.
         captures: The operator with the arrays that it captures.
         init: The leaves of ``init``, or ``None``.
+        bounds: The lengths and the offsets of sequences, those that the plan's `Bounds` names.
+
+    Raises:
+        BridgeUnavailable: There are bounds, and no kernel that could be built.
     """
     run = plan.executable
     if run is None:
         try:
             run = plan.executable = prepare(plan)
         except BridgeUnavailable:  # remembered, so that no new plan holds this kernel
+            if bounds:
+                raise
             again = make_plan(attrs.evolve(plan.problem, captures=captures))
             return execute(again, leaves, captures, init)
-    return run(leaves, captures, init)
+    return run(leaves, captures, init, *bounds)
 
 
 def prepare(plan: Plan) -> Executable:

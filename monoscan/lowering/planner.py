@@ -68,6 +68,19 @@ def plan(problem: Problem) -> Plan:
     return make(case, taken, row, tuple(reasons))
 
 
+def plan_bounded(problem: Problem) -> Plan | str:
+    """Plans a scan of sequences that have bounds, which kernels alone know; or why there is none for it."""
+    if problem.options.strategy not in ("auto", "kernel", "sequential"):
+        return f"strategy is {problem.options.strategy}"
+    if problem.trivial:
+        return "no elements"
+    case = Case(problem)
+    if isinstance(case.kernels, str):
+        return case.kernels
+    reasons = (Reason(5, TITLES[5], "one fused loop"),)
+    return make(case, Choice("kernel", "one fused loop", case.kernels), 5, reasons)
+
+
 Answer = str | Choice
 """A choice, or why a row does not match."""
 

@@ -9,10 +9,11 @@ from monoscan.lowering.program.ir import Shape
 
 @attrs.frozen
 class Bounds:
-    """The shapes of ``lengths`` and ``offsets``, whose values no plan knows. (A mask is a leaf of the elements.)
+    """The shapes of ``lengths`` and ``offsets``, whose values no plan knows.
 
-    Both are int32 arrays of any values. Offsets are read as their running maximum, clipped to the length of the scan axis,
-    lengths clipped to the size of their sequence, or to the scan axis where there are no offsets.
+    A mask is a leaf of the elements. Both arrays are int32, of any values. Offsets are read as their running maximum,
+    clipped to the length of the scan axis; lengths clipped to the size of their sequence, or to that of the scan axis where
+    there are no offsets.
 
     Args:
         sequences: How many sequences the scan axis holds, one fewer than there are offsets; ``None`` without offsets. The

@@ -10,6 +10,7 @@ import attrs
 from monoscan import dtypes, tree
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -104,6 +105,7 @@ class Problem:
         options: The options.
         slices: ``combine`` takes whole slices along the axis, as JAX's does.
         acts: The states, where elements act on some.
+        bounds: Where sequences begin and end, if they are not the whole axis.
     """
 
     captures: Captures
@@ -114,6 +116,7 @@ class Problem:
     options: Options
     slices: bool = False
     acts: Acts | None = None
+    bounds: Bounds | None = None
 
     @property
     def trivial(self) -> bool:
@@ -205,8 +208,10 @@ class Problem:
 
     def needs_identity(self, strategy: str = "kernel") -> bool:
         """Whether the identity stands in the results, or in the tree that the strategy walks."""
+        if self.layout.init is not None:
+            return False
         placed = not self.options.inclusive or strategy == "blelloch"
-        return self.options.results and placed and self.layout.init is None
+        return self.bounds is not None or (self.options.results and placed)
 
     @cached_property
     def neutral(self) -> tuple[Scalars, ...] | None:
