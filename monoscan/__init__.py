@@ -1,4 +1,33 @@
-"""monoscan: a composable monoid algebra for parallel scans on MLX."""
+"""monoscan: a composable monoid algebra for parallel scans on MLX.
+
+calls
+    scan, fold                  running totals and the total, of an operator or an aggregator
+    linear_recurrence           h[t] = a[t] * h[t-1] + b[t], the states alone
+    act                         the states that elements drive
+    loop                        steps in order, as lax.scan
+    window                      the fold of the last few elements
+    associative_scan            as jax.lax.associative_scan
+    Stream, chunks              a sequence in chunks, from memory or from a file
+    explain, Plan               what a call would run, and why
+
+operators
+    arithmetic, order, logic    Sum Product Max Min MinMax ArgMax ArgMin First Last All Any Xor
+    statistics, log space       Mean Moments LogSumExp OnlineSoftmax
+    linear recurrences          Affine MatMul MatrixAffine ScaledMatMul KalmanFilter KalmanSmoother
+    best paths, runs            SemiringMatMul (of MaxPlus, MinPlus, Log, Boolean) MaxPlusAffine MaxSubarray
+    geometry                    Quaternion Rigid3
+    text, automata              FiniteMap Bracket
+    combinators                 Tuple Struct Dual Maybe Segmented Semidirect Via
+
+of your own
+    monoid, Monoid, Semigroup, CustomMonoid, CustomSemigroup, Semiring, Facts, Action
+    aggregator, Aggregator, join, fixed, position; ready ones are in monoscan.aggregators
+
+errors
+    ScanError, and of it IdentityError ScanTypeError StrategyError TraceError TreeError
+
+Modules to import by name: monoscan.testing (laws), monoscan.distributed (one sequence on many machines).
+"""
 
 from __future__ import annotations
 
@@ -12,28 +41,38 @@ except ImportError as _error:
         '"monoscan[cuda]" for an NVIDIA GPU.'
     ) from _error
 
-from monoscan.errors import IdentityError as IdentityError
-from monoscan.errors import ScanError as ScanError
-from monoscan.errors import ScanTypeError as ScanTypeError
-from monoscan.errors import StrategyError as StrategyError
-from monoscan.errors import TraceError as TraceError
-from monoscan.errors import TreeError as TreeError
+from monoscan import monoids
+from monoscan.errors import IdentityError, ScanError, ScanTypeError, StrategyError, TraceError, TreeError
 from monoscan.monoids import *  # noqa: F403  # the catalogue, named one by one in monoscan.monoids
-from monoscan.scan.api import associative_scan as associative_scan
-from monoscan.scan.api import fold as fold
-from monoscan.scan.api import linear_recurrence as linear_recurrence
-from monoscan.scan.api import scan as scan
-from monoscan.scan.api import window as window
-from monoscan.scan.api_explain import explain as explain
-from monoscan.scan.api_states import act as act
-from monoscan.scan.api_states import loop as loop
-from monoscan.scan.stream import Stream as Stream
-from monoscan.scan.stream import chunks as chunks
+from monoscan.scan.api import associative_scan, fold, linear_recurrence, scan, window
+from monoscan.scan.api_explain import explain
+from monoscan.scan.api_states import act, loop
+from monoscan.scan.stream import Stream, chunks
 
 __version__ = "0.1.0"
+__all__ = [
+    "IdentityError",
+    "Plan",
+    "ScanError",
+    "ScanTypeError",
+    "StrategyError",
+    "Stream",
+    "TraceError",
+    "TreeError",
+    "act",
+    "associative_scan",
+    "chunks",
+    "explain",
+    "fold",
+    "linear_recurrence",
+    "loop",
+    "scan",
+    "window",
+]
+__all__ += monoids.__all__
 
 if TYPE_CHECKING:
-    from monoscan.lowering.plan.plan import Plan as Plan
+    from monoscan.lowering.plan.plan import Plan
 else:
 
     def __getattr__(name: str) -> object:
@@ -43,3 +82,7 @@ else:
         from monoscan.lowering.plan.plan import Plan
 
         return Plan
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

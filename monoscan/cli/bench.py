@@ -45,8 +45,23 @@ class Entry:
     times: list[float] = attrs.field(factory=list)
 
 
-def lines(operator: Semigroup, elems: Tree, seconds: float, **options: Any) -> Iterator[str]:
-    """The table, line by line.
+@attrs.frozen
+class Race:
+    """What was timed.
+
+    Args:
+        title: What is scanned.
+        entries: The rows; ``mx.cumsum`` is the last.
+        items: Those of the largest leaf.
+    """
+
+    title: str
+    entries: tuple[Entry, ...]
+    items: int
+
+
+def race(operator: Semigroup, elems: Tree, seconds: float, **options: Any) -> Race:
+    """Times a scan and its rivals.
 
     Args:
         operator: The operator.
@@ -56,10 +71,20 @@ def lines(operator: Semigroup, elems: Tree, seconds: float, **options: Any) -> I
     """
     scan(operator, elems, **options)  # builds its kernel: the plan says what is timed, also where that failed
     plan = explain(operator, elems, **options)
-    yield plan.summary()[0]
     entries = list(_entries(operator, elems, plan, options))
     _race(entries, seconds)
-    yield from _table(entries, tree.flatten(elems)[0])
+    return Race(plan.summary()[0], tuple(entries), max(leaf.size for leaf in tree.flatten(elems)[0]))
+
+
+def as_data(race: Race) -> dict[str, Any]:
+    """The same for programs: times in seconds, `None` where something cannot run."""
+    return {"scan": race.title, "items": race.items, "entries": [_as_data(entry) for entry in race.entries]}
+
+
+def _as_data(entry: Entry) -> dict[str, Any]:
+    low, median, high = _quartiles(entry.times) if entry.times else (None, None, None)
+    times = {"median": median, "first_quartile": low, "third_quartile": high, "runs": len(entry.times)}
+    return {"name": entry.name, **times, "note": entry.note}
 
 
 def _entries(operator: Semigroup, elems: Tree, plan: Plan, options: dict[str, Any]) -> Iterator[Entry]:
@@ -129,8 +154,10 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _table(entries: list[Entry], leaves: list[mx.array]) -> Iterator[str]:
-    items = max(leaf.size for leaf in leaves)
+def lines(race: Race) -> Iterator[str]:
+    """The table, line by line."""
+    entries, items = race.entries, race.items
+    yield race.title
     yield f"  {'':24}{'median':>12}{'quartiles':>24}{'an item':>12}{'to cumsum':>12}"
     unit = _quartiles(entries[-1].times)[1]
     for entry in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
@@ -13,19 +14,48 @@ from monoscan.lowering.targets.cpu import build, folders, kernels, pruning, regi
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.failures import FAILURES
 
+PACKAGES = ("mlx", "numpy", "attrs", "nanobind", "hypothesis", "matplotlib")
+Report = dict[str, Any]
 
-def lines() -> list[str]:
+
+def report() -> Report:
+    """What there is here: strings, by name and by group."""
+    return {
+        "monoscan": monoscan.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+        "devices": _devices(),
+        "strategies": _strategies(),
+        "compiled code": _cache(),
+    }
+
+
+def lines(report: Report) -> list[str]:
     """The report, line by line."""
-    return [*_versions(), "", *_devices(), "", *_strategies(), "", *_cache()]
-
-
-def _versions() -> list[str]:
-    packages = ("mlx", "numpy", "attrs", "nanobind", "hypothesis", "matplotlib")
-    machine = f"{platform.system()} {platform.machine()}"
+    packages = ", ".join(f"{name} {version}" for name, version in report["packages"].items())
     return [
-        f"monoscan {monoscan.__version__}, Python {platform.python_version()}, {machine}",
-        "  " + ", ".join(f"{name} {_version(name)}" for name in packages),
+        f"monoscan {report['monoscan']}, Python {report['python']}, {report['system']}",
+        f"  {packages}",
+        "",
+        *_group("devices", report["devices"], 9),
+        "",
+        *_group("strategies", report["strategies"], 15),
+        "",
+        *_kept(report["compiled code"]),
     ]
+
+
+def _group(title: str, entries: dict[str, str], width: int) -> list[str]:
+    return [title, *(f"  {name:<{width}}{text}" for name, text in entries.items())]
+
+
+def _kept(cache: Report) -> list[str]:
+    unused = [f"  {folder}, not used: {why}" for folder, why in cache["unused"].items()]
+    if cache["folder"] is None:
+        return ["compiled code", *unused, "  kept for one process alone"]
+    limits = f"at most {cache['limits']}; monoscan cache clear empties it"
+    return ["compiled code", *unused, f"  {cache['folder']}", f"  {cache['held']} ({limits})"]
 
 
 def _version(package: str) -> str:
@@ -35,14 +65,9 @@ def _version(package: str) -> str:
         return "absent"
 
 
-def _devices() -> list[str]:
+def _devices() -> dict[str, str]:
     default = "gpu" if mx.default_device() == mx.Device(mx.gpu) else "cpu"
-    return [
-        "devices",
-        f"  cpu      {_cpu_model()}",
-        f"  gpu      {_gpu() or 'none that MLX can use'}",
-        f"  default  {default}",
-    ]
+    return {"cpu": _cpu_model(), "gpu": _gpu() or "none that MLX can use", "default": default}
 
 
 def _cpu_model() -> str:
@@ -54,16 +79,15 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _strategies() -> list[str]:
-    lines = [
-        "strategies",
-        "  native         yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
-        f"  kernel (cpu)   {kernels_here()}",
-        f"  subnormals     {_subnormals()}",
-        f"  kernel (gpu)   {_gpu_kernels()}",
-    ]
+def _strategies() -> dict[str, str]:
     portable = ("blelloch", "hillis_steele", "brent_kung", "sequential")
-    return lines + [f"  {name:<14} yes: MLX array operations, on any device" for name in portable]
+    return {
+        "native": "yes: mx.cumsum, cumprod, cummax, cummin, logcumsumexp",
+        "kernel (cpu)": kernels_here(),
+        "subnormals": _subnormals(),
+        "kernel (gpu)": _gpu_kernels(),
+        **dict.fromkeys(portable, "yes: MLX array operations, on any device"),
+    }
 
 
 def _subnormals() -> str:
@@ -96,13 +120,14 @@ def kernels_here() -> str:
     return f"yes, but {len(failed)} failed in this process, the first so: {failed[0]}" if failed else "yes"
 
 
-def _cache() -> list[str]:
-    """Where compiled code is kept: the first place that will do."""
-    lines = ["compiled code"]
+def _cache() -> Report:
+    """Where compiled code is kept: the first place that will do, and why not in those before it."""
+    unused = {}
     for place in folders.places_to_keep():
-        lines.append(f"  {place.folder}{f', not used: {place.unsafe}' if place.unsafe else ''}")
-        if place.unsafe is None:
-            held = pruning.size_of(pruning.entries(place.folder))
-            limits = f"{pruning.MAX_BYTES >> 20} MiB, {pruning.MAX_DAYS} days without use"
-            return [*lines, f"  {held} (at most {limits}; monoscan cache clear empties it)"]
-    return [*lines, "  kept for one process alone"]
+        if place.unsafe is not None:
+            unused[str(place.folder)] = place.unsafe
+            continue
+        held = pruning.size_of(pruning.entries(place.folder))
+        limits = f"{pruning.MAX_BYTES >> 20} MiB, {pruning.MAX_DAYS} days without use"
+        return {"unused": unused, "folder": str(place.folder), "held": str(held), "limits": limits}
+    return {"unused": unused, "folder": None}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,17 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments without the program's name; those of the process by default.
 
     Returns:
-        int: 0 on success, 1 where laws fail, 2 on wrong input.
+        int: 0 on success, 1 where laws fail, 2 on wrong input, 130 where it was interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        arguments.command.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except errors.ScanError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of a pipe has seen enough; Python would flush what is left, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,13 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"monoscan {__version__}")
     commands = parser.add_subparsers(required=True)
     demo = _command(commands, "demo", _demo, "the main job: the Nile, a linear recurrence, a monoid of your own")
-    demo.add_argument(
-        "--out", type=Path, metavar="PNG", help="where the plot goes (default: nile.png here, if matplotlib is there)"
-    )
-    _command(commands, "info", _info, "versions, devices, and which strategies work here")
+    demo.add_argument("--out", type=Path, metavar="PNG", help="also draw the Nile into this file, with matplotlib")
+    _add_json(_command(commands, "info", _info, "versions, devices, and which strategies work here"))
     explain = _command(commands, "explain", _explain, "what would run, and why")
     _add_problem(explain)
     explain.add_argument("--svg", type=Path, metavar="FILE", help=_SVG)
+    _add_json(explain)
     source = _command(commands, "source", _source, "the program that combine is traced to")
     _add_problem(source)
     source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
@@ -62,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = _command(commands, "bench", _bench, "time one scan here, against mx.cumsum and the portable strategies")
     _add_problem(bench, (1_000_000,))
     bench.add_argument("--seconds", type=float, default=2.0, help="about how long to measure, in all (default: 2)")
+    _add_json(bench)
     laws = _command(
         commands, "laws", _laws, "check an operator's laws; exits with 1 and the counterexample if one fails"
     )
@@ -79,8 +89,12 @@ def _command(commands: argparse._SubParsersAction, name: str, run: object, text:
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, command=command)
     return command
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print it as JSON, for programs to read")
 
 
 def _add_problem(command: argparse.ArgumentParser, shape: tuple[int, ...] = (1024,)) -> None:
@@ -129,7 +143,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from monoscan.cli import info
 
-    print("\n".join(info.lines()))
+    report = info.report()
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(info.lines(report)))
     return 0
 
 
@@ -142,7 +157,7 @@ def _cache(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from monoscan.cli import files, info
+    from monoscan.cli import as_json, files, info
     from monoscan.lowering.pictures import svg
     from monoscan.lowering.pictures.network import TREES
 
@@ -153,6 +168,9 @@ def _explain(arguments: argparse.Namespace) -> int:
     drawn = None if arguments.svg is None else plan.network()
     if drawn is not None:
         files.write("explain", arguments.svg, svg.draw(drawn))
+    if arguments.json:
+        print(json.dumps(as_json.of(plan), indent=2))
+        return 0
     print(plan)
     if drawn is not None:
         whole = f", drawn down to single elements: {drawn.work:,} combines, depth {drawn.depth}"
@@ -183,8 +201,8 @@ def _bench(arguments: argparse.Namespace) -> int:
         raise errors.ScanError(f"[bench] --seconds is a positive number; got {arguments.seconds:g}.")
     operator = named.operator(arguments.operator)
     elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
-    for line in bench.lines(operator, elems, arguments.seconds, **_options(arguments)):
-        print(line, flush=True)
+    race = bench.race(operator, elems, arguments.seconds, **_options(arguments))
+    print(json.dumps(bench.as_data(race), indent=2) if arguments.json else "\n".join(bench.lines(race)), flush=True)
     return 0
 
 

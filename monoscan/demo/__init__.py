@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monoscan.demo import custom, nile, plot, recurrence
+from monoscan.errors import ScanError
 
-PICTURE = Path("nile.png")
 DAM = 1899
 
 
@@ -17,11 +17,16 @@ def run(out: Path | None = None) -> None:
     """Shows the Nile, a long recurrence and a custom operator.
 
     Args:
-        out (Path, optional): Where the picture goes, if matplotlib is there. Default:
-            ``nile.png`` in the working directory.
+        out (Path, optional): A PNG file for the picture, which needs matplotlib. Default: ``None``, where it is
+            drawn in characters.
+
+    Raises:
+        ScanError: There is to be a file, and no matplotlib.
     """
+    if out is not None and not plot.has_matplotlib():
+        raise ScanError('[demo] --out needs matplotlib: pip install "monoscan[docs]", or leave it out.')
     start = time.perf_counter()
-    _nile(out or PICTURE)
+    _nile(out)
     _recurrence()
     _custom()
     print(f"\nAll of it took {time.perf_counter() - start:.1f} s.")
@@ -40,7 +45,7 @@ def _doing(what: str) -> Iterator[None]:
     print(f"{time.perf_counter() - start:.2f} s", flush=True)
 
 
-def _nile(picture: Path) -> None:
+def _nile(picture: Path | None) -> None:
     _title("1. The Nile at Aswan, 1871 to 1970: Kalman filter and smoother as parallel scans")
     years, flows = nile.load()
     with _doing(f"Maximum likelihood: {nile.ROUNDS} scans, each of {nile.CANDIDATES} filters at once"):
@@ -53,7 +58,7 @@ def _nile(picture: Path) -> None:
     print(f"{'  variance of a step of the level':34}{found.process:12.1f}{known['process']:12.1f}")
     print(f"{'  diffuse log-likelihood':34}{found.log_likelihood:12.3f}{known['log_likelihood']:12.2f}")
     print("  published: Durbin & Koopman, Time Series Analysis by State Space Methods\n")
-    if plot.has_matplotlib():
+    if picture is not None:
         with _doing(f"Drawing {picture}"):
             plot.png(picture, years, flows, levels)
     else:
@@ -66,14 +71,13 @@ def _recurrence() -> None:
     with _doing("Scan and loops"):
         race = recurrence.race()
     print(f"\n{race.plan}\n")
-    print(f"  scan                                     {race.scan * 1e3:10.2f} ms")
-    print(f"  Python loop over MLX arrays              {race.arrays * 1e3:10.2f} ms  ({_scaled()})")
-    print(f"  Python loop over Python floats           {race.floats * 1e3:10.2f} ms")
-    print(f"  greatest difference to the float64 loop  {race.error:10.1e}     of the largest state")
-
-
-def _scaled() -> str:
-    return f"{recurrence.LOOP_STEPS:,} steps, times {recurrence.STEPS // recurrence.LOOP_STEPS}"
+    for name, seconds, steps in (
+        ("scan", race.scan, recurrence.STEPS),
+        ("Python loop over Python floats", race.floats, recurrence.STEPS),
+        ("Python loop over MLX arrays", race.arrays, recurrence.LOOP_STEPS),
+    ):
+        print(f"  {name:<41}{seconds * 1e3:10.2f} ms for {steps:6,} steps")
+    print(f"  greatest difference to the float64 loop  {race.error:10.1e}    of the largest state")
 
 
 def _custom() -> None:

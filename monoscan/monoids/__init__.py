@@ -1,59 +1,87 @@
 """What to combine: operators, combinators, and the bases to write new ones."""
 
-from monoscan.monoids import aggregators as aggregators
+from monoscan.monoids import aggregators
 from monoscan.monoids import by_name as _by_name
-from monoscan.monoids.action import Action as Action
-from monoscan.monoids.aggregator import Aggregator as Aggregator
-from monoscan.monoids.arithmetic import Product as Product
-from monoscan.monoids.arithmetic import Sum as Sum
-from monoscan.monoids.base import Monoid as Monoid
-from monoscan.monoids.base import Semigroup as Semigroup
-from monoscan.monoids.combinators.flagged import Maybe as Maybe
-from monoscan.monoids.combinators.flagged import Segmented as Segmented
-from monoscan.monoids.combinators.order import Dual as Dual
-from monoscan.monoids.combinators.product import Struct as Struct
-from monoscan.monoids.combinators.product import Tuple as Tuple
-from monoscan.monoids.combinators.semidirect import Semidirect as Semidirect
-from monoscan.monoids.combinators.via import Via as Via
-from monoscan.monoids.custom import CustomMonoid as CustomMonoid
-from monoscan.monoids.custom import CustomSemigroup as CustomSemigroup
-from monoscan.monoids.custom import monoid as monoid
-from monoscan.monoids.custom_aggregator import aggregator as aggregator
-from monoscan.monoids.custom_aggregator import join as join
-from monoscan.monoids.facts import Facts as Facts
-from monoscan.monoids.filtering import KalmanFilter as KalmanFilter
-from monoscan.monoids.filtering import KalmanSmoother as KalmanSmoother
-from monoscan.monoids.geometry import Quaternion as Quaternion
-from monoscan.monoids.geometry import Rigid3 as Rigid3
-from monoscan.monoids.inputs import fixed as fixed
-from monoscan.monoids.inputs import position as position
-from monoscan.monoids.linear import Affine as Affine
-from monoscan.monoids.linear import MatMul as MatMul
-from monoscan.monoids.linear import MatrixAffine as MatrixAffine
-from monoscan.monoids.logic import All as All
-from monoscan.monoids.logic import Any as Any
-from monoscan.monoids.logic import Xor as Xor
-from monoscan.monoids.logspace import LogSumExp as LogSumExp
-from monoscan.monoids.logspace import OnlineSoftmax as OnlineSoftmax
-from monoscan.monoids.order import ArgMax as ArgMax
-from monoscan.monoids.order import ArgMin as ArgMin
-from monoscan.monoids.order import First as First
-from monoscan.monoids.order import Last as Last
-from monoscan.monoids.order import Max as Max
-from monoscan.monoids.order import Min as Min
-from monoscan.monoids.order import MinMax as MinMax
-from monoscan.monoids.piecewise import MaxPlusAffine as MaxPlusAffine
-from monoscan.monoids.piecewise import MaxSubarray as MaxSubarray
-from monoscan.monoids.scaled import ScaledMatMul as ScaledMatMul
-from monoscan.monoids.semirings import Boolean as Boolean
-from monoscan.monoids.semirings import Log as Log
-from monoscan.monoids.semirings import MaxPlus as MaxPlus
-from monoscan.monoids.semirings import MinPlus as MinPlus
-from monoscan.monoids.semirings import Semiring as Semiring
-from monoscan.monoids.semirings import SemiringMatMul as SemiringMatMul
-from monoscan.monoids.sequences import Bracket as Bracket
-from monoscan.monoids.sequences import FiniteMap as FiniteMap
-from monoscan.monoids.statistics import Mean as Mean
-from monoscan.monoids.statistics import Moments as Moments
+from monoscan.monoids.action import Action
+from monoscan.monoids.aggregator import Aggregator
+from monoscan.monoids.arithmetic import Product, Sum
+from monoscan.monoids.base import Monoid, Semigroup
+from monoscan.monoids.combinators.flagged import Maybe, Segmented
+from monoscan.monoids.combinators.order import Dual
+from monoscan.monoids.combinators.product import Struct, Tuple
+from monoscan.monoids.combinators.semidirect import Semidirect
+from monoscan.monoids.combinators.via import Via
+from monoscan.monoids.custom import CustomMonoid, CustomSemigroup, monoid
+from monoscan.monoids.custom_aggregator import aggregator, join
+from monoscan.monoids.facts import Facts
+from monoscan.monoids.filtering import KalmanFilter, KalmanSmoother
+from monoscan.monoids.geometry import Quaternion, Rigid3
+from monoscan.monoids.inputs import fixed, position
+from monoscan.monoids.linear import Affine, MatMul, MatrixAffine
+from monoscan.monoids.logic import All, Any, Xor
+from monoscan.monoids.logspace import LogSumExp, OnlineSoftmax
+from monoscan.monoids.order import ArgMax, ArgMin, First, Last, Max, Min, MinMax
+from monoscan.monoids.piecewise import MaxPlusAffine, MaxSubarray
+from monoscan.monoids.scaled import ScaledMatMul
+from monoscan.monoids.semirings import Boolean, Log, MaxPlus, MinPlus, Semiring, SemiringMatMul
+from monoscan.monoids.sequences import Bracket, FiniteMap
+from monoscan.monoids.statistics import Mean, Moments
+
+__all__ = [
+    "Action",
+    "Affine",
+    "Aggregator",
+    "All",
+    "Any",
+    "ArgMax",
+    "ArgMin",
+    "Boolean",
+    "Bracket",
+    "CustomMonoid",
+    "CustomSemigroup",
+    "Dual",
+    "Facts",
+    "FiniteMap",
+    "First",
+    "KalmanFilter",
+    "KalmanSmoother",
+    "Last",
+    "Log",
+    "LogSumExp",
+    "MatMul",
+    "MatrixAffine",
+    "Max",
+    "MaxPlus",
+    "MaxPlusAffine",
+    "MaxSubarray",
+    "Maybe",
+    "Mean",
+    "Min",
+    "MinMax",
+    "MinPlus",
+    "Moments",
+    "Monoid",
+    "OnlineSoftmax",
+    "Product",
+    "Quaternion",
+    "Rigid3",
+    "ScaledMatMul",
+    "Segmented",
+    "Semidirect",
+    "Semigroup",
+    "Semiring",
+    "SemiringMatMul",
+    "Struct",
+    "Sum",
+    "Tuple",
+    "Via",
+    "Xor",
+    "aggregator",
+    "aggregators",
+    "fixed",
+    "join",
+    "monoid",
+    "position",
+]
 
 _by_name.register()

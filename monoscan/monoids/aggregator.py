@@ -206,6 +206,9 @@ class OfOperator(Aggregator):
 
     operator: Any = attrs.field()  # type: ignore[misc]  # a field here, a class attribute elsewhere
 
+    def __repr__(self) -> str:
+        return f"{self.operator!r}.aggregator()"
+
     def prepare(self, *inputs: Any) -> Any:
         return self.operator.embed(*inputs)
 

@@ -9,15 +9,26 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.monoids import domain
+from monoscan.monoids import domain, written
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Monoid, Semigroup
 from monoscan.monoids.facts import Facts, associativity
 
 _NUMBERS = (bool, int, float, complex)
+_KEYWORDS = {
+    "function": "",
+    "embedding": "embed",
+    "projection": "project",
+    "inversion": "inverse",
+    "label": "name",
+    "right_action": "right",
+    "left_action": "left",
+    "neutral": "identity",
+}
+"""The arguments of `monoid` that fields hold, where the names differ."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _Functions(Semigroup):
     """What an operator made of functions shares, with or without an identity."""
 
@@ -33,6 +44,11 @@ class _Functions(Semigroup):
     label: str | None = None
     right_action: Action | None = None
     left_action: Action | None = None
+
+    def __repr__(self) -> str:
+        keywords = ((_KEYWORDS.get(field.name, field.name), field) for field in attrs.fields(type(self)))
+        given = ((keyword, getattr(self, field.name), field.default) for keyword, field in keywords)
+        return written.call("monoid", ((keyword, each) for keyword, each, default in given if each is not default))
 
     def combine(self, left: Element, right: Element) -> Element:
         return self.function(left, right)
@@ -66,13 +82,13 @@ class _Functions(Semigroup):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CustomSemigroup(_Functions):
     """A semigroup of functions: what `monoid` returns without an identity."""
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CustomMonoid(_Functions, Monoid):
     """A monoid of functions: what `monoid` returns with an identity."""
 

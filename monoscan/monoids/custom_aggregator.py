@@ -8,7 +8,7 @@ from typing import Any, final
 import attrs
 
 from monoscan import errors, tree
-from monoscan.monoids import domain
+from monoscan.monoids import domain, written
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.product import Struct
@@ -23,6 +23,10 @@ class CustomAggregator(Aggregator):
     operator: Semigroup = attrs.field()  # type: ignore[misc]  # a field here, a class attribute elsewhere
     presenting: Callable[..., Any]
     event: int | tuple[int, ...] = attrs.field(default=0, converter=domain.trailing)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        functions = [("", self.preparing), ("", self.operator), ("", self.presenting)]
+        return written.call("aggregator", functions + ([("event", self.event)] if self.event else []))
 
     def prepare(self, *inputs: Any) -> Any:
         return self.preparing(*inputs)
@@ -79,6 +83,9 @@ class Joined(Aggregator):
     """Several aggregators of the same inputs, by name: what `join` returns."""
 
     items: tuple[tuple[str, Aggregator], ...]
+
+    def __repr__(self) -> str:
+        return written.call("join", self.items)
 
     @property
     def operator(self) -> Struct:

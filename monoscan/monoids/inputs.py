@@ -18,6 +18,9 @@ class Fixed:
 
     array: mx.array
 
+    def __repr__(self) -> str:
+        return f"fixed({self.array!r})"
+
 
 @final
 @attrs.frozen
@@ -29,6 +32,9 @@ class Position:
     """
 
     start: int = 0
+
+    def __repr__(self) -> str:
+        return f"Position({self.start})" if self.start else "position"
 
 
 position = Position()

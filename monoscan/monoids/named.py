@@ -6,6 +6,7 @@ import ast
 import importlib
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def _evaluate(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Name):
         found = getattr(library, node.id, None)
         if found is None:
-            raise errors.ScanError(f"[operator] there is no operator {node.id}; known are {', '.join(catalogue())}.")
+            raise errors.ScanError(_unknown(node.id))
         return found
     if isinstance(node, ast.Attribute):
         module, _, name = ast.unparse(node).rpartition(".")
@@ -154,6 +155,14 @@ def _evaluate(node: ast.expr, text: str) -> Any:
         return ast.literal_eval(node)
     except ValueError as error:
         raise errors.ScanError(f"[operator] {text!r} may hold operators and literals only.") from error
+
+
+def _unknown(name: str) -> str:
+    """What to say of a name that no operator has."""
+    folded = {known.casefold(): known for known in catalogue()}
+    close = [folded[found] for found in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    guess = f" Did you mean {' or '.join(close)}?" if close else ""
+    return f"[operator] there is no operator {name}.{guess} Known are {', '.join(catalogue())}."
 
 
 def catalogue() -> list[str]:

@@ -98,8 +98,12 @@ def test_png(tmp_path: Path, flows: np.ndarray, levels: nile.Levels) -> None:
     assert (tmp_path / "new" / "nile.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_all_of_it_reads_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    demo.run(tmp_path / "nile.png")
+def test_all_of_it_reads_well_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo.run()
+    assert list(tmp_path.iterdir()) == []
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 120
     for words in ("15099", "1469.1", "-632.5", "65,536", "Drawdown"):

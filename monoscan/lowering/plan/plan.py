@@ -139,6 +139,10 @@ class Plan:
     sized: bool = True
     executable: Executable | None = attrs.field(default=None, init=False, on_setattr=attrs.setters.NO_OP)
 
+    def __reduce__(self) -> tuple[type[Plan], tuple[Any, ...]]:
+        """A copy, or one that travels, holds no executable and makes its own when it runs."""
+        return Plan, tuple(getattr(self, field.name) for field in attrs.fields(Plan) if field.init)
+
     @property
     def device(self) -> str:
         """The device type, ``"cpu"`` or ``"gpu"``."""

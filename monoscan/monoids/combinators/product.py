@@ -8,6 +8,7 @@ from typing import Any, final
 import attrs
 
 from monoscan import errors, tree
+from monoscan.monoids import written
 from monoscan.monoids.action import Action, State
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
@@ -99,6 +100,9 @@ class Tuple(Monoid):
         if not operators:
             raise errors.ScanError("[Tuple] expects at least one operator; got none.")
         self.__attrs_init__(tuple(parts.operator("Tuple", each) for each in operators))
+
+    def __repr__(self) -> str:
+        return written.call("Tuple", (("", part) for part in self.parts))
 
     @property
     def template(self) -> Any:
@@ -218,6 +222,9 @@ class Struct(Monoid):
             raise errors.ScanError("[Struct] expects at least one operator; got none.")
         items = tuple((key, parts.operator("Struct", each)) for key, each in operators.items())
         self.__attrs_init__(items)
+
+    def __repr__(self) -> str:
+        return written.call("Struct", self.items)
 
     @property
     def parts(self) -> tuple[Semigroup, ...]:

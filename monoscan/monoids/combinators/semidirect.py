@@ -9,7 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import tree
-from monoscan.monoids import facts
+from monoscan.monoids import facts, written
 from monoscan.monoids.action import Action, Events, State
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
@@ -53,6 +53,9 @@ class Semidirect(Monoid):
     acted: Semigroup = attrs.field(validator=parts.is_operator)
     act: Callable[[Element, Element], Element] = attrs.field(default=mx.multiply, validator=parts.is_function)
     event: parts.Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
+
+    def __repr__(self) -> str:
+        return written.fields(self)
 
     @property
     def template(self) -> Any:

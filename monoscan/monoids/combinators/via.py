@@ -8,7 +8,7 @@ from typing import final
 import attrs
 
 from monoscan import tree
-from monoscan.monoids import facts
+from monoscan.monoids import facts, written
 from monoscan.monoids.action import Action, State
 from monoscan.monoids.base import Element, Monoid, Semigroup, inverse_of
 from monoscan.monoids.combinators import parts
@@ -49,6 +49,9 @@ class Via(Monoid):
     to: Callable[[Element], Element] = attrs.field(validator=parts.is_function)
     back: Callable[[Element], Element] = attrs.field(validator=parts.is_function)
     event: parts.Event = None  # type: ignore[assignment, misc]  # a field here, a class attribute elsewhere
+
+    def __repr__(self) -> str:
+        return written.fields(self)
 
     @property
     def name(self) -> str:

@@ -33,6 +33,13 @@ class Key:
     parts: Hashable
     names: Names
 
+    def __reduce__(self) -> tuple[type[Key], tuple[Hashable, Names]]:
+        """What travels is a key of its own: identities mean nothing in another process."""
+        return Key, ((), self.names)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Key:
+        return self
+
 
 def key_of(root: Any, call: str) -> tuple[tuple[Any, ...], Key]:
     """The arrays that a root leads to, each once, and the key of the rest.
