@@ -11,6 +11,7 @@ from backward_support import primitives, random, without_loops
 from selection import thinned
 
 import monoscan as ms
+from monoscan.lowering.gradient.adjoint import heard_leaves
 from monoscan.lowering.targets.cpu import build
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
@@ -26,6 +27,18 @@ def test_the_gradient_by_inputs_alone_reads_no_states() -> None:
     a = mx.ones((6, 8))
     names = primitives(mx.grad(lambda b: ms.fold(ms.Affine(), (a, b), strategy="sequential")[1].sum())(a))
     assert (names.count("monoscan"), names.count("monoscan_adjoint")) == (0, 1)
+
+
+def test_a_cotangent_that_reaches_nothing_that_is_asked_for_is_not_carried() -> None:
+    """Counts move the means that come later, but what a value does to a mean asks for no cotangent of a count."""
+    x = mx.zeros((8,))
+    step = ms.explain(ms.Mean(), (x, x)).kernels[0].straight.combine
+    assert heard_leaves(step, (0, 1), (1,), (), ()) == (1,)
+    assert heard_leaves(step, (0, 1), (0,), (), ()) == (0, 1)
+    assert heard_leaves(step, (0, 1), (1,), (), (0,)) == (0, 1)
+    n, y, w = (random(np.random.default_rng(3), 50) ** 2 for _ in range(3))
+    loss = lambda n, y: (ms.scan(ms.Mean(), (n, y))[1] * w).sum()  # noqa: E731
+    np.testing.assert_array_equal(np.array(mx.grad(loss, 1)(n, y)), np.array(mx.grad(loss, (0, 1))(n, y)[1]))
 
 
 @pytest.mark.long

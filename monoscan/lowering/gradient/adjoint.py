@@ -26,7 +26,7 @@ from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.array_derivative import reverse_arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.derivative import differentiable, reverse
-from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.ir import Leaf, Program, closure
 from monoscan.lowering.strategies.slices import Leaves
 
 
@@ -213,6 +213,41 @@ def live_leaves(program: Program | ArrayProgram, emit: tuple[int, ...]) -> tuple
     return tuple(i for i in differentiable(program.outputs) if i in reached)
 
 
+@PROGRAMS.memoised
+def heard_leaves(
+    program: Program | ArrayProgram,
+    live: tuple[int, ...],
+    gradients: tuple[int, ...],
+    captured: tuple[int, ...],
+    starts: tuple[int, ...],
+    begin: Program | None = None,
+) -> tuple[int, ...]:
+    """Those of the live leaves whose cotangents reach what is asked for, as those of a count do not reach a mean's values.
+
+    Args:
+        program: The step.
+        live: The leaves of the state whose cotangents are not zero throughout.
+        gradients: The leaves of the elements that get a cotangent.
+        captured: The captured arrays that get one.
+        starts: The leaves of the first state that get one.
+        begin: Of an act, the program of the state that the first element begins.
+    """
+    programs = [stepped(program, live, gradients, captured)]
+    programs += [] if begin is None else [started(begin, live, gradients, captured)]
+    reads = [[_cotangents_read(leaves, each, len(live)) for leaves in each.depends] for each in programs]
+    asked = [*reads[0][len(live) :], *(each for more in reads[1:] for each in more)]
+    asked.append(frozenset(n for n, i in enumerate(live) if i in starts or i in gradients))
+    carried = closure(reads[0][: len(live)])
+    heard = {k for each in asked for n in each for k in carried[n]}
+    return tuple(i for n, i in enumerate(live) if n in heard)
+
+
+def _cotangents_read(leaves: frozenset[int], step: Program | ArrayProgram, live: int) -> frozenset[int]:
+    """Which of so many cotangents, the last inputs of a step, are among these leaves."""
+    first = len(step.inputs) - live
+    return frozenset(i - first for i in leaves if i >= first)
+
+
 def vjp(
     ran: Ran,
     cotangents: Cotangents,
@@ -238,7 +273,8 @@ def vjp(
     gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
     captured = tuple(i for i in differentiable(scan.program.captures) if len(elements) + i in wanted)
     starts = tuple(i for i in live if first + i in wanted) if init else ()
-    if not live or not (gradients or captured or starts):
+    live = heard_leaves(scan.program, live, gradients, captured, starts, scan.begun)
+    if not live:
         return result
     start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
     lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)

@@ -16,7 +16,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
-from monoscan.lowering.gradient.adjoint import Cotangents, Ran, live_leaves, started, stepped
+from monoscan.lowering.gradient.adjoint import Cotangents, Ran, heard_leaves, live_leaves, started, stepped
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
@@ -119,6 +119,8 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
     k, first = len(elements), len(elements) + len(captures)
     gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
     captured = tuple(i for i in differentiable(scan.program.captures) if k + i in wanted)
+    starts = tuple(i for i in live if first + i in wanted) if init else ()
+    live = heard_leaves(scan.program, live, gradients, captured, starts, scan.begun)
     if not live or not (gradients or captured):
         return None
     lead = aligned.full_lead(ran.arrays, ran.rank)
@@ -127,9 +129,9 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
     found = Recomputed(scan, live, gradients, captured, tuple(weights), stored, bool(init))
     ends = adjoint.ends(ran, live, cotangents, lead)
-    starts = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
+    states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
     targets = [*gradients, *(k + i for i in captured), *(first + i for i in live if init)]
-    return found, [*elements, *weights.values(), *captures, *ends, *starts], targets
+    return found, [*elements, *weights.values(), *captures, *ends, *states], targets
 
 
 def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, mapped: int) -> Leaves:
