@@ -66,7 +66,7 @@ def moved(operator: Any, state: Tree, element: Tree, rank: int, call: str) -> Tr
     """The states after elements, by the operator's action on the right."""
     if operator.parts:
         rows = zip(operator.parts, entries(state), entries(element), strict=True)
-        return _like(state, [moved(part, s, x, rank, call) for part, s, x in rows])
+        return like(state, [moved(part, s, x, rank, call) for part, s, x in rows])
     states, form = tree.flatten(state)
     elements, structure = tree.flatten(element)
     events = [*operator.right.events(form), *operator.events(structure)]
@@ -89,7 +89,7 @@ def begun(operator: Any, element: Tree, rank: int, call: str) -> Tree:
         ScanError: There is no ``begin``.
     """
     if operator.parts:
-        return _like(element, [begun(p, x, rank, call) for p, x in zip(operator.parts, entries(element), strict=True)])
+        return like(element, [begun(p, x, rank, call) for p, x in zip(operator.parts, entries(element), strict=True)])
     begin = operator.right.begin
     if begin is None:
         raise errors.ScanError(f"{call}: no element begins a state of {operator.name}; give state=.")
@@ -120,5 +120,6 @@ def entries(given: Tree) -> list[Any]:
     return list(given.values()) if isinstance(given, dict) else list(given)
 
 
-def _like(given: Tree, children: Sequence[Any]) -> Tree:
+def like(given: Tree, children: Sequence[Any]) -> Tree:
+    """A tuple, or a dict with the same keys, of these."""
     return dict(zip(given, children, strict=True)) if isinstance(given, dict) else tuple(children)

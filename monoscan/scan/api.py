@@ -8,10 +8,12 @@ from typing import Any
 
 import mlx.core as mx
 
+from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan.later import aggregate, associative, call, gates
+from monoscan.scan.later import scans as ragged
 from monoscan.scan.later import window as windows
 from monoscan.tree import Tree
 
@@ -29,6 +31,9 @@ def scan(
     init: Tree | None = None,
     state: Tree | None = None,
     return_carry: bool = False,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
@@ -56,6 +61,14 @@ def scan(
             Default: ``None``, where the first element begins it.
         return_carry (bool, optional): Return ``(result, carry)``; the carry is the last
             inclusive value, or the last state, in the accumulation dtype (float32 for halves). Default: ``False``.
+        lengths (array, optional): Integers: the first so many positions of each row count. Of the shape of the batch (the
+            scan axis taken out), aligned with it from the left; with ``offsets``, of that with the sequences in the place of
+            the scan axis. Clipped to what there is. Default: ``None``, which is all.
+        mask (array, optional): Truth values: the positions that count. Of the shape of the batch with the scan axis,
+            aligned with it from the left. Default: ``None``, which is all.
+        offsets (array, optional): N + 1 integers ``[0, ..., n]``, between which N sequences lie one after another on the
+            scan axis, in all rows alike. What they start from, the carry and the folds then have the N sequences in the
+            place of the scan axis. Default: ``None``.
         strategy (str, optional): ``"auto"``, or one of ``"native"``, ``"kernel"``,
             ``"blelloch"``, ``"hillis_steele"``, ``"brent_kung"``, ``"sequential"``.
             Default: ``"auto"``.
@@ -84,8 +97,13 @@ def scan(
     )
     if state is not None or isinstance(monoid, Aggregator):
         aggregate.check_start("scan", monoid, init, state)
+    if isinstance(monoid, Aggregator) and not (lengths is None and mask is None and offsets is None):
+        raise errors.ScanError("[scan] an aggregator takes no lengths, mask or offsets.")
     if isinstance(monoid, Aggregator):
         results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
+    elif lengths is not None or mask is not None or offsets is not None:
+        with contextlib.nullcontext() if stream is None else mx.stream(stream):
+            results, carry = ragged.run(asked, monoid, elems, axis, init, (lengths, mask, offsets))
     else:
         results, carry = call.run(asked, monoid, elems, axis, init, stream)
     return (results, carry) if return_carry else results
@@ -100,6 +118,9 @@ def fold(
     reverse: bool = False,
     init: Tree | None = None,
     state: Tree | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
@@ -112,6 +133,14 @@ def fold(
         reverse (bool, optional): Fold from the last element back. Default: ``False``.
         init (array or tree, optional): An element, combined in front. Default: ``None``.
         state (array or tree, optional): Of an aggregator, the state before the first position. Default: ``None``.
+        lengths (array, optional): Integers: the first so many positions of each row count. Of the shape of the batch (the
+            scan axis taken out), aligned with it from the left; with ``offsets``, of that with the sequences in the place of
+            the scan axis. Clipped to what there is. Default: ``None``, which is all.
+        mask (array, optional): Truth values: the positions that count. Of the shape of the batch with the scan axis,
+            aligned with it from the left. Default: ``None``, which is all.
+        offsets (array, optional): N + 1 integers ``[0, ..., n]``, between which N sequences lie one after another on the
+            scan axis, in all rows alike. What they start from, the carry and the folds then have the N sequences in the
+            place of the scan axis. Default: ``None``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
 
@@ -130,8 +159,13 @@ def fold(
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
     if state is not None or isinstance(monoid, Aggregator):
         aggregate.check_start("fold", monoid, init, state)
+    if isinstance(monoid, Aggregator) and not (lengths is None and mask is None and offsets is None):
+        raise errors.ScanError("[fold] an aggregator takes no lengths, mask or offsets.")
     if isinstance(monoid, Aggregator):
         return aggregate.fold(monoid, elems, axis, state, asked, stream)
+    if lengths is not None or mask is not None or offsets is not None:
+        with contextlib.nullcontext() if stream is None else mx.stream(stream):
+            return ragged.run(asked, monoid, elems, axis, init, (lengths, mask, offsets))[1]
     return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
@@ -145,6 +179,9 @@ def linear_recurrence(
     reverse: bool = False,
     return_carry: bool = False,
     log_gates: bool = False,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
@@ -162,6 +199,14 @@ def linear_recurrence(
             accumulation dtype. Default: ``False``.
         log_gates (bool, optional): ``a`` holds the logarithms of the gates: :math:`h_t = e^{a_t} h_{t-1} + b_t`,
             with the exponential inside the kernel. Default: ``False``.
+        lengths (array, optional): Integers: the first so many positions of each row count. Of the shape of the batch (the
+            scan axis taken out), aligned with it from the left; with ``offsets``, of that with the sequences in the place of
+            the scan axis. Clipped to what there is. Default: ``None``, which is all.
+        mask (array, optional): Truth values: the positions that count. Of the shape of the batch with the scan axis,
+            aligned with it from the left. Default: ``None``, which is all.
+        offsets (array, optional): N + 1 integers ``[0, ..., n]``, between which N sequences lie one after another on the
+            scan axis, in all rows alike. What they start from, the carry and the folds then have the N sequences in the
+            place of the scan axis. Default: ``None``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
 
@@ -184,7 +229,10 @@ def linear_recurrence(
     init = None if h0 is None else (one, h0)
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
-        results, carry = call.run(asked, operator, (given, b), axis, init, None)
+        if lengths is not None or mask is not None or offsets is not None:
+            results, carry = ragged.run(asked, operator, (given, b), axis, init, (lengths, mask, offsets))
+        else:
+            results, carry = call.run(asked, operator, (given, b), axis, init, None)
     return (results[1], carry[1]) if return_carry else results[1]
 
 

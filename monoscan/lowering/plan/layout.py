@@ -31,6 +31,7 @@ class Layout:
         depends: For each result leaf, the leaves that it depends on; itself among them.
         joint: Whether the batch axes of the leaves are the same, up to sizes of 1. Those of
             whole slices need not be.
+        bounds: The batch axes on which it depends which positions are valid; all results have them.
     """
 
     length: int
@@ -40,6 +41,7 @@ class Layout:
     event: tuple[Shape, ...]
     depends: tuple[tuple[int, ...], ...]
     joint: bool = True
+    bounds: Shape = ()
 
     @cached_property
     def rank(self) -> int:
@@ -52,7 +54,7 @@ class Layout:
         return tuple(self._result_batch(leaf) for leaf in range(len(self.batch)))
 
     def _result_batch(self, leaf: int) -> Shape:
-        shapes = [self.batch[j] for j in self.depends[leaf]]
+        shapes = [self.batch[j] for j in self.depends[leaf]] + ([self.bounds] if self.bounds else [])
         if self.init is not None:
             shapes += [self.init[j] for j in self.depends[leaf]]
         return tuple(mx.broadcast_shapes(*shapes)) if len(shapes) > 1 else shapes[0]

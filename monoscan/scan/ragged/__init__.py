@@ -1,0 +1,1 @@
+"""Sequences as they come: ``lengths``, ``mask`` and ``offsets`` of the public calls."""
