@@ -157,7 +157,7 @@ def linear_recurrence(
     group: Group = None,
     timeout: float | None = None,
 ) -> Any:
-    r"""The states :math:`h_t = a_t h_{t-1} + b_t` of a sequence that is split over ranks.
+    """The states ``h[t] = a[t] * h[t-1] + b[t]`` of a sequence that is split over ranks.
 
     Args:
         a (array or number): This rank's gates, or one for all steps.

@@ -15,6 +15,31 @@ from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.attention import SoftmaxAverage
 from monoscan.monoids.combinators.product import Tuple
 
+__all__ = [
+    "EMA",
+    "All",
+    "Any",
+    "ArgMax",
+    "ArgMin",
+    "Attention",
+    "Count",
+    "First",
+    "Kurtosis",
+    "Last",
+    "LogSumExp",
+    "Max",
+    "Mean",
+    "Min",
+    "MinMax",
+    "Moments",
+    "Product",
+    "SelectiveScan",
+    "Skewness",
+    "Std",
+    "Sum",
+    "Variance",
+]
+
 
 @attrs.frozen
 class _Answer(Aggregator):
@@ -318,3 +343,7 @@ class SelectiveScan(Aggregator):
 
     def present(self, h: mx.array, delta: mx.array, A: mx.array, B: mx.array, C: mx.array, x: mx.array) -> mx.array:
         return (h * C).sum()
+
+
+def __dir__() -> list[str]:
+    return __all__

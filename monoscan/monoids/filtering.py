@@ -23,11 +23,11 @@ _WHY = "it solves linear systems"
 @final
 @attrs.frozen
 class KalmanFilter(Monoid):
-    r"""The Kalman filter: what the observations so far say of the state.
+    """The Kalman filter: what the observations so far say of the state.
 
     Elements are ``(A, b, C, eta, J)`` (events 2, 1, 2, 1, 2): given the state before, the
     state is Gaussian with mean ``A x + b`` and covariance ``C``, and the observations say
-    ``exp(eta x - x J x / 2)`` of the state before. With :math:`G = (I + C_l J_r)^{-1}`,
+    ``exp(eta x - x J x / 2)`` of the state before. With ``G = inverse(I + C_l J_r)``,
     ``combine`` is ``(A_r G A_l, A_r G (b_l + C_l eta_r) + b_r, A_r G C_l A_r' + C_r,
     A_l' G' (eta_r - J_r b_l) + eta_l, A_l' G' J_r A_l + J_l)``. Identity (I, 0, 0, 0, 0).
     On finite values only: NaN and infinities give NaN from there on.
@@ -143,7 +143,7 @@ class KalmanFilter(Monoid):
 @final
 @attrs.frozen
 class KalmanSmoother(Monoid):
-    r"""The Rauch-Tung-Striebel smoother: what all observations say of each state.
+    """The Rauch-Tung-Striebel smoother: what all observations say of each state.
 
     Used with ``reverse=True``, on elements ``(E, g, L)`` (events 2, 1, 2): given the state
     after, the state is Gaussian with mean ``E x + g`` and covariance ``L``. ``combine``

@@ -26,7 +26,7 @@ def _promoted(dtypes: tuple[str, ...]) -> tuple[str, ...]:
 @final
 @attrs.frozen
 class Affine(Monoid):
-    r"""Composition of affine maps ``h -> a * h + b``: the recurrence :math:`h_t = a_t h_{t-1} + b_t`.
+    """Composition of affine maps ``h -> a * h + b``: the recurrence ``h[t] = a[t] * h[t-1] + b[t]``.
 
     Elements are pairs ``(a, b)`` of scalars; ``combine`` applies the left map first:
     ``(a_r a_l, a_r b_l + b_r)``. Identity (1, 0). On finite values only: 0 * inf is NaN.
@@ -134,7 +134,7 @@ class MatMul(Monoid):
 @final
 @attrs.frozen
 class MatrixAffine(Monoid):
-    r"""Composition of affine maps of vectors: the recurrence :math:`h_t = A_t h_{t-1} + b_t`.
+    """Composition of affine maps of vectors: the recurrence ``h[t] = A[t] @ h[t-1] + b[t]``.
 
     Elements are a matrix ``A`` (event 2) and a vector ``b`` (event 1); ``combine``
     applies the left map first: ``(A_r A_l, A_r b_l + b_r)``. Identity (I, 0). On finite

@@ -185,7 +185,7 @@ def linear_recurrence(
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
-    r"""The states :math:`h_t = a_t h_{t-1} + b_t` alone, without the products of the gates.
+    """The states ``h[t] = a[t] * h[t-1] + b[t]`` alone, without the products of the gates.
 
     Args:
         a (array or number): The gates; a number is the same at every step.
@@ -193,11 +193,11 @@ def linear_recurrence(
         h0 (array, optional): The state before the first step, without the scan axis and with
             no more axes than the inputs have without it. Default: ``None``, which is 0.
         axis (int, optional): The time axis. Default: ``0``.
-        reverse (bool, optional): Run from the last step back: :math:`h_t = a_t h_{t+1} + b_t`.
+        reverse (bool, optional): Run from the last step back: ``h[t] = a[t] * h[t+1] + b[t]``.
             Default: ``False``.
         return_carry (bool, optional): Return ``(h, last)``, the last state in the
             accumulation dtype. Default: ``False``.
-        log_gates (bool, optional): ``a`` holds the logarithms of the gates: :math:`h_t = e^{a_t} h_{t-1} + b_t`,
+        log_gates (bool, optional): ``a`` holds the logarithms of the gates: ``h[t] = exp(a[t]) * h[t-1] + b[t]``,
             with the exponential inside the kernel. Default: ``False``.
         lengths (array, optional): Integers: the first so many positions of each row count. Of the shape of the batch (the
             scan axis taken out), aligned with it from the left; with ``offsets``, of that with the sequences in the place of

@@ -1,0 +1,37 @@
+"""The page of the API names everything public, at the place where it is."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import monoscan as ms
+from monoscan import aggregators, distributed, testing
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+PATHS = re.findall(r"^::: (\S+)$", PAGE.read_text(), re.MULTILINE)
+
+
+def at(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def public(module: Any) -> set[str]:
+    names = {name for name in getattr(module, "__all__", dir(module)) if not name.startswith("_")}
+    return {name for name in names if getattr(getattr(module, name), "__module__", "").startswith("monoscan.")}
+
+
+@pytest.mark.parametrize("module", [ms, aggregators, testing, distributed], ids=lambda m: m.__name__)
+def test_every_public_name_is_on_the_page(module: Any) -> None:
+    shown = [at(path) for path in PATHS]
+    missing = [name for name in public(module) if not any(getattr(module, name) is each for each in shown)]
+    assert missing == []
+
+
+def test_nothing_is_on_the_page_twice() -> None:
+    assert len(set(PATHS)) == len(PATHS)
