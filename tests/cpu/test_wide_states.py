@@ -318,3 +318,25 @@ def test_many_terms_are_summed_in_halves(terms: int) -> None:
     ys = ms.loop(lambda s, x: (s * 0.5, (s * x).sum()), mx.array(x), mx.ones((terms,)), event=1, state_event=1)
     want = [(x[t].astype(np.float64) * 0.5**t).sum() for t in range(4)]
     np.testing.assert_allclose(np.array(ys), want, rtol=4e-7)
+
+
+def corrected(s: Any, x: tuple[Any, Any]) -> tuple[Any, Any]:
+    """A matrix corrected where a key is, and read by another: sums along its rows and its columns as they are computed."""
+    key, value = x
+    s = s * 0.9
+    s = s + key[:, None] * (value - (s * key[:, None]).sum(0))
+    return s, ((s * s).sum(1), (s * s).max(0))
+
+
+@pytest.mark.parametrize("rows", [1, pytest.param(18, marks=pytest.mark.long)])
+@pytest.mark.parametrize("terms", thinned([40, 9], [40]))
+def test_terms_are_folded_as_they_are_computed(terms: int, rows: int) -> None:
+    keys, values, start = numbers((T, rows, terms), 1) / 4, numbers((T, rows, 20), 2), numbers((rows, terms, 20), 3)
+    given = (mx.array(keys), mx.array(values))
+    found = ms.loop(corrected, given, mx.array(start), event=(1, 1), state_event=2)
+    for r in range(rows):
+        s = start[r].astype(np.float64)
+        for t in range(T):
+            s, want = corrected(s, (keys[t, r].astype(np.float64), values[t, r].astype(np.float64)))
+            for y, expected in zip(found, want, strict=True):
+                np.testing.assert_allclose(np.array(y[t, r]), expected, rtol=2e-4, atol=1e-5)

@@ -7,6 +7,7 @@
 // Vectors must not be read from what was stored in scalars: the load would wait for the stores to leave.
 #pragma once
 #include "dtypes.h"
+#include "folds.h"
 #include "patterns.h"
 
 // What memory is an array of, and how many of them a vector holds: all lanes that are one element's.

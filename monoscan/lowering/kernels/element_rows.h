@@ -8,6 +8,10 @@ template <class item> struct element_items {
   ms_int lane;
 };
 
+template <bool written, class item, int size> INLINE void fetch_element(const item* at) {
+  for (int i = 0; i < size * (int)sizeof(item); i += 64) __builtin_prefetch((const u8*)at + i, written);
+}
+
 // `rows` rows of `columns` lanes, `pitch` apart.
 template <class D, class V, int rows, int columns, int pitch> struct element_rows {
   typedef typename D::item item;

@@ -95,8 +95,13 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece& p) {
     return {(item*)a.data + t * a.axis, first + number * W, a.lane, p.c1};
   }
-  template <bool>
-  INLINE void fetch(items) {}  // neighbouring rows are long enough, and more of them cost as much as they gain
+  // Elements of a few items lie beside each other, and one step far from the next; longer ones are walked in a row.
+  template <bool written> INLINE void fetch(const items& x) {
+    if constexpr (rows * columns * sizeof(item) < 64) {
+      __builtin_prefetch(items::of(x, 0), written);
+      __builtin_prefetch(items::of(x, W - 1), written);
+    }
+  }
   template <bool added> INLINE void take(u8* memory, const items& from) {
     take_lanes<added, D>(array_at<V>(memory, offset), rows * columns, from);
   }
@@ -113,7 +118,7 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece&) {
     return {(item*)a.data + first[number * W] + t * a.axis, a.lane};
   }
-  template <bool> INLINE void fetch(items) {}
+  template <bool written> INLINE void fetch(items x) { fetch_element<written, item, rows * columns>(x.at); }
   template <bool added> INLINE void take(u8* memory, items from) {
     element_rows<D, V, rows, columns, pitch>::template take<added>(items_at<V>(memory, offset), from);
   }

@@ -14,9 +14,7 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int j, const piece&) {
     return {(item*)a.data + first[number] + t * a.axis + j * a.inner, a.lane};
   }
-  template <bool written> INLINE void fetch(items x) {
-    for (int i = 0; i < rows * columns * (int)sizeof(item); i += 64) __builtin_prefetch((const u8*)x.at + i, written);
-  }
+  template <bool written> INLINE void fetch(items x) { fetch_element<written, item, rows * columns>(x.at); }
   template <bool added> INLINE void take(u8* memory, items from) {
     element_rows<D, V, rows, columns, pitch>::template take<added>(array_at<V>(memory, offset), from);
   }

@@ -14,13 +14,12 @@ import attrs
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, View, is_whole, row_major, steady_first
 from monoscan.lowering.program.ir import Leaf, Op, Shape
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.groups import Groups
+from monoscan.lowering.render.groups import Groups, Nest
 from monoscan.lowering.render.memory import Memory, Operand
+from monoscan.lowering.render.nests import NestWriter, index_of, looped
 from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
 from monoscan.lowering.render.statements import (
-    Index,
-    expression,
     items_of,
     long_axes,
     start_of,
@@ -47,7 +46,7 @@ class Loops:
         program, ahead = steady_first(program, self.steady)
         self.program, self.width = program, vectors.lanes
         self.memory = Memory(program, vectors, shared)
-        self.groups = Groups(program, ahead)
+        self.groups = Groups(program, ahead, self.width)
         self.before: list[str] = []  # statements that run once
         self.lines: list[str] = []
         self.structs: list[str] = []
@@ -66,10 +65,10 @@ class Loops:
             sums: Those of the arrays that results are added to; zero before all steps.
         """
         self.in_place = self._in_place(carried, sums)
-        for number, group in enumerate(self._held_groups()):
+        for number, nest in enumerate(self._held_groups()):
             if number == self.groups.before:
                 self.before, self.lines = self.lines, []
-            self._write(group)
+            self._write(nest)
         if self.groups.before == len(self.groups.loops):
             self.before, self.lines = self.lines, []
         self._carry(carried, sums)
@@ -133,30 +132,32 @@ struct {name} {{
                 kind = memory.kind(value)
                 yield f"const {kind} n{value} = splat<{kind}>(*(const item_of<{kind}>*)({memory.number(value)}));"
 
-    def _held_groups(self) -> Iterator[tuple[int, ...]]:
+    def _held_groups(self) -> Iterator[Nest]:
         """The loops in order, while what they write and what is still needed is held."""
-        for group, ends in zip(self.groups.loops, self.groups.ends, strict=True):
-            for value in sorted(self.groups.kept.intersection(group)):
+        for nest, ends in zip(self.groups.loops, self.groups.ends, strict=True):
+            for value in sorted(self.groups.kept.intersection(nest.values)):
                 if value in self.in_place:
                     self.memory.rooms[value] = self.memory.rooms[self.in_place[value]]
                 else:
                     self.memory.hold(value)
-            yield group
+            yield nest
             for value in [*ends, *self.repacked]:
                 self.memory.release(value)
             self.repacked = []
 
     # ---------------------------------------------------------------- loops
-    def _write(self, group: Sequence[int]) -> None:
-        instr = self.groups.instr(group[0])
+    def _write(self, nest: Nest) -> None:
+        if not nest.called:
+            lines, struct = NestWriter(nest, self.groups, self.memory, self._operand, self.width).text()
+            self.lines += lines
+            self.structs.append(struct)
+            return
+        (value,) = nest.values
+        instr = self.groups.instr(value)
         if instr.form is Form.VIEW:
-            self._view(group[0], instr)
-        elif instr.form is Form.CONTRACT:
-            self._contraction(group[0], instr)
-        elif instr.form is Form.REDUCE:
-            self._reduction(group[0], instr)
+            self._view(value, instr)
         else:
-            self._each(group)
+            self._contraction(value, instr)
 
     def _operand(self, view: View, shape: Shape, axes: Sequence[int]) -> Operand:
         """Where an operand is read along some of its axes, put in order first where it has to be."""
@@ -183,56 +184,6 @@ struct {name} {{
         """Where a value is written."""
         shape = self.memory.places[value].leaf.shape
         return self._operand(View(value, 0, row_major(shape)), shape, long_axes(shape))
-
-    def _each(self, group: Sequence[int]) -> None:
-        """One loop of operations on every lane."""
-        sizes = without_ones(self.groups.instr(group[0]).shape)
-        index = self._index(sizes)
-        loaded: dict[Operand, str] = {}
-        body: list[str] = []
-        for value in group:
-            instr, args = self.groups.instr(value), []
-            for view in instr.args:
-                text = f"v{view.value}" if view.value in group else self.memory.literal(view)
-                if text is None:
-                    operand = self._operand(view, instr.shape, long_axes(instr.shape))
-                    if operand not in loaded:
-                        loaded[operand] = f"x{len(loaded)}"
-                        body.append(f"const {operand.kind} x{len(loaded) - 1} = {index.load(operand)};")
-                    text = loaded[operand]
-                args.append(text)
-            operands = [self.program.values[view.value].dtype for view in instr.args]
-            body.append(f"const {emit.TYPES[instr.dtype]} v{value} = {expression(instr, args, operands)};")
-            if value in self.groups.kept:
-                body.append(f"put<{emit.TYPES[instr.dtype]}>({self._own(value).at(index.names)}, v{value});")
-        self._loop(sizes, body)
-
-    def _index(self, sizes: Shape) -> Index:
-        """The index in a loop over rows, and over the vectors of each where there are several."""
-        rows = [f"i{k}" for k in range(len(sizes) - 1)]
-        if not sizes:
-            return Index([], "1")
-        if sizes[-1] <= self.width:
-            return Index([*rows, "0"], str(sizes[-1]))
-        return Index([*rows, "j"], f"{sizes[-1]} - j")
-
-    def _loop(self, sizes: Shape, body: Sequence[str]) -> None:
-        """Statements for every row, and for the vectors of each."""
-        heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(sizes[:-1])]
-        if sizes and sizes[-1] > self.width:
-            heads.append(f"for (int j = 0; j < {sizes[-1]}; j += E)")
-        block = [*(f"  {line}" for line in body), "}"]
-        self.lines += [*heads[:-1], f"{heads[-1]} {{", *block] if heads else ["{", *block]
-
-    def _reduction(self, value: int, instr: ArrayInstr) -> None:
-        """Lanes combined along an axis, in order."""
-        sizes = without_ones(instr.shape)
-        index = self._index(sizes)
-        source = self._operand(instr.args[0], (*instr.shape, instr.count), (*long_axes(instr.shape), len(instr.shape)))
-        (first, later), kind = (index.load(source, k) for k in "0k"), source.kind
-        step = expression(instr, [f"v{value}", later], [instr.dtype] * 2)
-        body = [f"{kind} v{value} = {first};", f"for (int k = 1; k < {instr.count}; ++k) v{value} = {step};"]
-        self._loop(sizes, [*body, f"put<{kind}>({self._own(value).at(index.names)}, v{value});"])
 
     def _contraction(self, value: int, instr: ArrayInstr) -> None:
         """Sums of products, of a matrix at a time."""
@@ -288,22 +239,26 @@ struct {name} {{
         for place in sorted(range(len(instr.args)), key=lambda i: instr.pieces[i].start[last : last + 1]):
             view, piece = instr.args[place], instr.pieces[place]
             sizes = tuple(piece.shape[axis] for axis in axes)
-            index = self._index(sizes)
+            index = index_of(sizes, self.width)
             start = to.first + sum(piece.start[a] * s for a, s in zip(axes, to.strides, strict=True))
             literal = self.memory.literal(view)
             text = literal or index.load(self._operand(view, piece.shape, axes))
             body = [f"put<{to.kind}>({attrs.evolve(to, first=start).at(index.names)}, {text});"]
-            self._loop(sizes, body)
+            self.lines += looped(sizes, self.width, body)
 
     def _in_place(self, carried: Sequence[int], sums: Sequence[int]) -> dict[int, int]:
         """Results that may be written where the operand stands that they become, and that operand."""
         found: dict[int, int] = {}
         places, first = self.memory.places, len(self.program.inputs)
-        for view, leaf, target in zip(self.program.results, self.program.outputs, carried, strict=True):
+        moves = list(zip(self.program.results, self.program.outputs, carried, strict=True))
+        read = {view.value for instr in self.program.code for view in instr.args}
+        for view, leaf, target in sorted(moves, key=lambda move: move[2] not in read):  # which the next step waits for
             value = view.value
             fresh = value >= first > target and value not in found and target not in sums
-            if fresh and is_whole(view, leaf.shape, self.program.values[value].shape):
-                alike = (places[value].pitch, places[value].leaf) == (places[target].pitch, places[target].leaf)
+            if fresh and self.groups.is_whole(view, leaf.shape):
+                alike = all(
+                    getattr(places[value], x) == getattr(places[target], x) for x in ("pitch", "dtype", "shape")
+                )
                 if alike and self.groups.overwrites(value, target):
                     found[value] = target
         return found
@@ -323,8 +278,8 @@ struct {name} {{
             sources.append(self._operand(view, leaf.shape, axes) if self.memory.literal(view) is None else None)
         for (view, leaf, target), source in zip(moves, sources, strict=True):
             sizes = without_ones(leaf.shape)
-            index = self._index(sizes)
+            index = index_of(sizes, self.width)
             text = index.load(source) if source is not None else self.memory.literal(view)
             to = self._own(target)
             text = f"{index.load(to)} + {text}" if target in sums else text
-            self._loop(sizes, [f"put<{to.kind}>({to.at(index.names)}, {text});"])
+            self.lines += looped(sizes, self.width, [f"put<{to.kind}>({to.at(index.names)}, {text});"])

@@ -49,6 +49,11 @@ class Place:
     shared: bool = False
 
     @property
+    def dtype(self) -> str:
+        """The dtype of its lanes."""
+        return self.leaf.dtype
+
+    @property
     def shape(self) -> Shape:
         """The shape without axes of size 1."""
         return without_ones(self.leaf.shape)

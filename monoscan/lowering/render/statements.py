@@ -15,6 +15,9 @@ EXTREMES = (Op.MAX, Op.MIN, Op.OR, Op.AND)
 """What yields the same bits wherever brackets stand."""
 
 
+MOST_CHAINS = 8
+"""The most parts of a fold side by side: the latency of an addition, twice as many as it takes at two a cycle."""
+
 IN_ORDER = 32
 """The most terms of a sum that are added one after another; more wait too long for each other, and go in halves."""
 
@@ -24,17 +27,24 @@ class Index:
     """The index of a statement in a loop.
 
     Args:
-        names: One for each axis; the last is where vectors go along.
+        names: One for each axis.
         count: How many lanes there are from there on.
+        along: The axis that vectors go along, the last but for that of terms.
     """
 
     names: list[str]
     count: str
+    along: int = attrs.field(default=attrs.Factory(lambda self: len(self.names) - 1, takes_self=True))
 
-    def load(self, operand: Operand, *more: str) -> str:
-        """The next lanes of an operand, which may have more axes."""
-        stride = operand.strides[len(self.names) - 1] if self.names else 0
-        return f"get<{operand.kind}, {stride}>({operand.at([*self.names, *more])}, {self.count})"
+    def load(self, operand: Operand) -> str:
+        """The next lanes of an operand."""
+        stride = operand.strides[self.along] if self.along >= 0 else 0
+        return f"get<{operand.kind}, {stride}>({operand.at(self.names)}, {self.count if stride else '1'})"
+
+    def with_terms(self, name: str, axis: int) -> Index:
+        """The index with an axis of terms put in at this place."""
+        along = self.along + (axis <= self.along)
+        return Index([*self.names[:axis], name, *self.names[axis:]], self.count, along)
 
 
 def long_axes(shape: Shape) -> tuple[int, ...]:
@@ -66,13 +76,40 @@ def expression(instr: ArrayInstr, args: Sequence[str], operands: Sequence[str]) 
     return emit.expression(Instr(instr.op, (), instr.dtype), args, operands)
 
 
+def in_any_brackets(instr: ArrayInstr) -> bool:
+    """Whether terms may be combined in any brackets."""
+    return instr.op in EXTREMES or (instr.op is Op.ADD and instr.count > IN_ORDER)
+
+
+def combined(op: Op, dtype: str, x: str, y: str) -> str:
+    """The C++ of an operation between two lanes."""
+    return emit.expression(Instr(op, (), dtype), [x, y], [dtype] * 2)
+
+
 def sums_struct(name: str, instr: ArrayInstr) -> str:
     """The struct of the two operations of a contraction."""
     kind = emit.TYPES[instr.dtype]
-    free = str(instr.op in EXTREMES or (instr.op is Op.ADD and instr.count > IN_ORDER)).lower()
+    free = str(in_any_brackets(instr)).lower()
     lines = [f"    static constexpr bool brackets = {free};\n"]
     for member, op in (("plus", instr.op), ("times", instr.multiply)):
         assert op is not None
-        text = emit.expression(Instr(op, (), instr.dtype), ["x", "y"], [instr.dtype] * 2)
+        text = combined(op, instr.dtype, "x", "y")
         lines.append(f"    INLINE {kind} {member}({kind} x, {kind} y) {{ return {text}; }}\n")
     return f"  struct {name} {{\n{''.join(lines)}  }};\n"
+
+
+def terms_struct(name: str, folds: Sequence[tuple[int, ArrayInstr]]) -> str:
+    """The struct of a term of each of some folds, and of how two of them are combined."""
+    lines = [f"    {emit.TYPES[instr.dtype]} v{value};\n" for value, instr in folds]
+    sums = []
+    for value, instr in folds:
+        assert instr.op is not None
+        sums.append(combined(instr.op, instr.dtype, f"x.v{value}", f"y.v{value}"))
+    plus = f"    INLINE {name} plus(const {name}& x, const {name}& y) {{ return {{{', '.join(sums)}}}; }}\n"
+    return f"  struct {name} {{\n{''.join(lines)}{plus}  }};\n"
+
+
+def chains_of(folds: Sequence[ArrayInstr]) -> int:
+    """How many parts of the terms are folded side by side: one waits for itself at every term."""
+    free, count = all(map(in_any_brackets, folds)), folds[0].count
+    return max(1, min(MOST_CHAINS, count // 2)) if free else 1
