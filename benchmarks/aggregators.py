@@ -112,7 +112,7 @@ def _trained(name: str, function: Function) -> Peer:
     return Peer(name, "monoscan" if name == SCAN else "jax", "gradients", build, None)
 
 
-_BY_HAND = Peer(HAND, "C++", "outputs", selective_scan, Reference(_wanted))
+_BY_HAND = Peer(HAND, "monoscan", "outputs", selective_scan, Reference(_wanted))
 FORWARD = tuple(
     Case(problem.name, f"{shape}", shape, 1, problem,
          (_mlx(SCAN, _scan), _BY_HAND, _jax(LAX, _lax), _jax(ASSOCIATIVE, _associative)), LAX)

@@ -47,14 +47,23 @@ def _address(x: mx.array) -> int:
 
 
 def selective_scan(arrays: Arrays, axis: int) -> Call:
-    """A call on MLX's own arrays, by as many threads as monoscan's kernels have."""
+    """A call on MLX's own arrays, by as many threads as monoscan's kernels have.
+
+    The loop takes whole vectors of channels: others, as of the small check, are filled up with zeros.
+    """
     library, threads = _library(), min(build.load().threads(), MOST_THREADS)
-    held = [mx.array(x) for x in (*arrays, np.zeros_like(arrays[0]))]  # alive as long as the call is
+    delta, a, b, c, x = arrays
+    channels = x.shape[-1]
+    missing = -channels % (vector_bytes() // 4)
+    if missing:
+        delta, x = (np.pad(each, ((0, 0), (0, 0), (0, missing))) for each in (delta, x))
+        a = np.pad(a, ((0, missing), (0, 0)))
+    held = [mx.array(each) for each in (delta, a, b, c, x, np.zeros_like(x))]  # alive as long as the call is
     mx.eval(held)
-    given = _Arrays(*arrays[0].shape, *map(_address, held))
+    given = _Arrays(*x.shape, *map(_address, held))
 
     def call() -> Any:
         library.run(ctypes.byref(given), threads)
-        return held[-1]
+        return held[-1][..., :channels] if missing else held[-1]
 
     return call

@@ -230,7 +230,7 @@ def test_derivatives_of_gradients() -> None:
     thinned(
         [
             ("recomputed.h", "tiles.states[0] = tiles.before[tile];", "tiles.states[0] = tiles.before[0];"),
-            ("recomputed.h", "v[i] = first_lanes(v[i], m);", "v[i] = first_lanes(v[i], m - 1);"),
+            ("recomputed_memory.h", "v[i] = first_lanes(v[i], m);", "v[i] = first_lanes(v[i], m - 1);"),
             ("lane_sums.h", "v[i] = add_blocks<h>(v[i], v[i + h]);", "v[i] = add_blocks<h>(v[i + h], v[i]);"),
             ("summed_tasks.h", "outputs[f.index].data = at", "outputs[f.index].data = (u8*)g->scratch + 64"),
         ],

@@ -15,6 +15,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
 from monoscan.lowering.gradient.adjoint import Cotangents, Ran, heard_leaves, live_leaves, started, stepped
 from monoscan.lowering.gradient.transforms import portable
@@ -61,14 +62,11 @@ class Recomputed:
     @property
     def states(self) -> tuple[int, ...]:
         """The leaves of the state that are made again: those that derivatives read, and what these need."""
-        read = frozenset[int]().union(*(left for left, _ in self._back.reads))
-        return self.program.carried(read)
+        return _made_again(self.program, self.live, self.gradients, self.captured)
 
     @property
     def _back(self) -> Program:
-        step = stepped(self.program, self.live, self.gradients, self.captured)
-        assert isinstance(step, Program), "programs of scalars have no other"
-        return step
+        return _back(self.program, self.live, self.gradients, self.captured)
 
     @property
     def parts(self) -> Parts:
@@ -99,6 +97,20 @@ class Recomputed:
         """For each of them the array whose shape it has."""
         behind = len(self.stored) + len(self.weights)
         return [*self.gradients, *(behind + i for i in self.captured)]
+
+
+def _back(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
+    step = stepped(program, live, gradients, captured)
+    assert isinstance(step, Program), "programs of scalars have no other"
+    return step
+
+
+@PROGRAMS.memoised
+def _made_again(
+    program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
+) -> tuple[int, ...]:
+    back = _back(program, live, gradients, captured)
+    return program.carried(frozenset[int]().union(*(left for left, _ in back.reads)))
 
 
 Run = Callable[[Recomputed, Arrays, int, int], Leaves]

@@ -1,12 +1,12 @@
 // The adjoint of a fold as one loop that makes its states again.
 //
-// W columns at a time, all of time: a walk ahead notes the state before each tile of steps, then tile after tile is
-// walked ahead once more from there, into a buffer that caches hold, and back. What columns, steps or rows share gets
-// its cotangents summed here: over lanes by trees, over steps in registers, over blocks of columns in the array itself.
-// The generated text gives `operation`: `step` and `begin`, ahead, leave values for `step_back` and `begin_back`.
+// W columns at a time, or one in scalar code, all of time: a walk ahead notes the state before each tile of steps, then
+// tile after tile is walked ahead once more from there, into a buffer that caches hold, and back. What columns, steps
+// or rows share gets its cotangents summed here: over lanes by trees, over steps in registers, over blocks of columns
+// in the array itself. The generated text gives `operation`: `step` and `begin`, ahead, leave values for `step_back`
+// and `begin_back`.
 #pragma once
-#include "lane_sums.h"
-#include "pointed.h"
+#include "recomputed_memory.h"
 #include "subnormals.h"
 
 typedef operation::state state;
@@ -16,144 +16,6 @@ typedef operation::cotangents cotangents;
 typedef operation::kept kept;
 typedef operation::gradients gradients;
 typedef operation::totals totals;
-
-// ------------------------------------------------------------------ memory
-INLINE ms_int place_of(const piece& p, ms_int t) { return reverse ? p.g->n - 1 - t : t; }
-
-// Whether a leaf lies as it is read in registers: side by side, or once for all columns.
-template <class L> INLINE bool lies_ready(const ms_array& a) {
-  return a.inner == (is_alike<L> ? 0 : L::lanes) && (L::lanes == 1 || a.lane == 1);
-}
-template <class... L> INLINE bool all_ready([[maybe_unused]] const ms_array* a, arrays<L...>) {
-  return (... && lies_ready<L>(a[L::index]));
-}
-// Of other leaves W elements are brought side by side first, those behind the m-th empty.
-template <class L> NOINLINE void pack(const ms_array& a, const typename L::item* x, int m, typename L::item* b) {
-  for (int i = 0; i < W * L::lanes; ++i)
-    b[i] = i / L::lanes < m ? x[i / L::lanes * a.inner + i % L::lanes * a.lane] : typename L::item();
-}
-template <class L, bool ready, class S>
-INLINE void read_leaf(const ms_array& a, const typename L::item* x, [[maybe_unused]] int m, S& s) {
-  if constexpr (is_pointed<L>) {
-    s.*L::member = {x, ready ? 1 : a.lane};
-  } else if constexpr (is_alike<L>) {
-    if constexpr (ready) L::load_alike(x, s, typename L::each());
-    else L::spread(x, a.lane, s, typename L::each());
-  } else if constexpr (ready) {
-    L::load(x, s);
-  } else {
-    typename L::item b[W * L::lanes];
-    pack<L>(a, x, m, b);
-    L::load(b, s);
-  }
-}
-template <class L> INLINE const typename L::item* input_at(const piece& p, ms_int at, ms_int j) {
-  const ms_array& a = p.g->inputs[L::index];
-  return (const typename L::item*)a.data + p.in[L::index] + at * a.axis + j * a.inner;
-}
-template <class L> INLINE const typename L::item* init_at(const piece& p, ms_int j) {
-  const ms_array& a = p.g->inits[L::index];
-  return (const typename L::item*)a.data + p.init[L::index] + j * a.inner;
-}
-template <bool ready, class S, class... L>
-INLINE void read_inputs([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
-                        [[maybe_unused]] int m, [[maybe_unused]] S& s, arrays<L...>) {
-  (read_leaf<L, ready>(p.g->inputs[L::index], input_at<L>(p, at, j), m, s), ...);
-}
-template <class S, class... L>
-INLINE void read_inits([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] int m,
-                       [[maybe_unused]] S& s, arrays<L...>) {
-  (read_leaf<L, false>(p.g->inits[L::index], init_at<L>(p, j), m, s), ...);
-}
-template <class L, class S, int... k> INLINE void add_lanes(S& to, const S& from, seq<k...>) {
-  ((to.*L::template member<k> = to.*L::template member<k> + from.*L::template member<k>), ...);
-}
-template <class S, class... L> INLINE void add([[maybe_unused]] S& to, [[maybe_unused]] const S& from, arrays<L...>) {
-  (add_lanes<L>(to, from, typename L::each()), ...);
-}
-template <class L> INLINE typename L::item* result_at(const piece& p, ms_int at, ms_int j) {
-  const ms_array& a = p.g->outputs[L::index];
-  return (typename L::item*)a.data + p.out[L::index] + at * a.axis + j * a.inner;
-}
-// Of the rows to come, which lie too far apart for the processor to foresee them.
-template <class L> INLINE void fetch_input(const piece& p, ms_int at, ms_int j) {
-  if constexpr (!is_alike<L>) {
-    const u8* const x = (const u8*)input_at<L>(p, at, j);
-    __builtin_prefetch(x), __builtin_prefetch(x + W * L::lanes * sizeof(typename L::item) - 1);
-  }
-}
-template <class... L>
-INLINE void fetch([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
-                  arrays<L...>) {
-  (fetch_input<L>(p, at, j), ...);
-}
-template <class... L>
-INLINE void fetch_results([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
-                          arrays<L...>) {
-  (__builtin_prefetch(result_at<L>(p, at, j), 1), ...);
-  (__builtin_prefetch((const u8*)(result_at<L>(p, at, j) + W * L::lanes) - 1, 1), ...);
-}
-template <bool whole, class L, class S> INLINE void store_to(typename L::item* y, [[maybe_unused]] int m, const S& s) {
-  if (whole || m == W) L::store(y, s);
-  else L::store_part(y, m, s);
-}
-template <bool whole, class S, class... L>
-INLINE void store([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
-                  [[maybe_unused]] int m, [[maybe_unused]] const S& s, arrays<L...>) {
-  (store_to<whole, L>(result_at<L>(p, at, j), m, s), ...);
-}
-// Added to what other rows have put there.
-template <class L, class S> INLINE void add_to(typename L::item* y, int m, const S& s) {
-  typename L::item b[W * L::lanes];
-  L::store(b, s);
-  for (int i = 0; i < m * L::lanes; ++i) y[i] += b[i];
-}
-template <class S, class... L>
-INLINE void store_added([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] ms_int j,
-                        [[maybe_unused]] int m, [[maybe_unused]] const S& s, arrays<L...>) {
-  (add_to<L>(result_at<L>(p, at, j), m, s), ...);
-}
-// Of all columns.
-template <class V> INLINE V first_lanes(V v, int m) {
-  if constexpr (sizeof(V) / W == 4) return bit_cast<V>(bit_cast<i32v>(v) & (iota < m));
-  else return bit_cast<V>(bit_cast<i64v>(v) & (wide_iota < (i64)m));
-}
-template <class L, int k, class S> INLINE auto lane_in(const S& s) { return s.*L::template member<k>; }
-template <bool whole, class L, int from, class S, int... k>
-INLINE void sum_chunk(typename L::item* y, [[maybe_unused]] int m, const S& s, seq<k...>) {
-  typedef decltype(lane_in<L, from>(s)) V;
-  constexpr int count = sizeof...(k), n = power_from(count);
-  V v[n] = {lane_in<L, from + k>(s)...};
-  if constexpr (!whole)
-    for (int i = 0; i < count; ++i) v[i] = first_lanes(v[i], m);
-  const V sums = lane_sums<n>(v);
-  if constexpr (count == W) {
-    store_bits(y + from, load_bits<V>(y + from) + sums);
-  } else {
-    typename L::item b[W];
-    store_bits(b, sums);
-    for (int i = 0; i < count; ++i) y[from + i] += b[i];
-  }
-}
-template <bool whole, class L, int from = 0, class S> INLINE void sum_to(typename L::item* y, int m, const S& s) {
-  constexpr int left = L::lanes - from, count = left < W ? left : W;
-  sum_chunk<whole, L, from>(y, m, s, upto<count>());
-  if constexpr (left > W) sum_to<whole, L, from + W>(y, m, s);
-}
-template <bool whole, class S, class... L>
-INLINE void store_summed([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int at, [[maybe_unused]] int m,
-                         [[maybe_unused]] const S& s, arrays<L...>) {
-  (sum_to<whole, L>(result_at<L>(p, at, 0), m, s), ...);
-}
-
-// The cotangents of the first state.
-template <bool whole, class L, class S> INLINE void give_leaf(const piece& p, ms_int j, int m, const S& s) {
-  const ms_array& a = p.g->carries[L::index];
-  store_to<whole, L>((typename L::item*)a.data + p.carry_out[L::index] + j * a.inner, m, s);
-}
-template <bool whole, class S, class... L> INLINE void give(const piece& p, ms_int j, int m, const S& s, arrays<L...>) {
-  (give_leaf<whole, L>(p, j, m, s), ...);
-}
 
 // ------------------------------------------------------------------ steps
 // Where columns lie otherwise, and at the ends, code is shared and not fast.
@@ -284,9 +146,9 @@ void span(const piece& given, bool) {
   piece p = given;
   p.stream = all_ready(p.g->inputs, read_weights());
   const bool ready = all_ready(p.g->inputs, read_elements());
-  for (ms_int j = p.c0; j < p.c1; j += W)
-    if (ready && j + W <= p.c1) walk_block<true>(p, j, W);
-    else walk_block<false>(p, j, (int)least(W, p.c1 - j));
+  for (ms_int j = p.c0; j < p.c1; j += C)
+    if (ready && j + C <= p.c1) walk_block<true>(p, j, C);
+    else if constexpr (!scalar_code) walk_block<false>(p, j, (int)least(W, p.c1 - j));
 }
 bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g); }
@@ -305,7 +167,7 @@ extern const kernel_facts facts = {reverse,
                                    false,
                                    false,
                                    false,
-                                   W,
+                                   C,
                                    0,
                                    inputs,
                                    outputs,

@@ -52,7 +52,7 @@ class _Walk:
         used = {dtype for program in programs for dtype in program.dtypes}
         used |= {leaf.dtype for leaf in (*self.program.inputs, *self.program.outputs)}
         return f"""\
-#define MS_WIDTH {spec.width}
+#define MS_WIDTH {4 if spec.scalar else spec.width}
 #define MS_MASK i{8 * mask_bytes(used)}
 #define MS_FLUSH {spec.flushes:d}
 #include "{emit.header(*programs)}"
@@ -67,14 +67,14 @@ class _Walk:
     def _facts(self) -> Iterator[tuple[str, object]]:
         walk, scan = self.walk, self.walk.scan
         yield from (("reverse", scan.reverse), ("seeded", walk.seeded))
-        yield "from_end", False
+        yield from (("scalar_code", self.spec.scalar), ("from_end", False))
         arrays = len(walk.stored) + len(walk.weights) + len(self.spec.captures)
         inits = len(walk.live) + len(walk.states) * walk.seeded
         yield from (("inputs", arrays), ("outputs", len(walk.outputs)), ("inits", inits))
         yield "carries", len(walk.live) if walk.seeded else 0
         yield "position_bytes", self._position_bytes()
         operations = sum(len(program.code) for program in walk.programs[:2]) + len(walk.programs[0].code)
-        yield "nanoseconds", float(f"{backward_nanoseconds(operations, arrays, False):.3g}")
+        yield "nanoseconds", float(f"{backward_nanoseconds(operations, arrays, self.spec.scalar):.3g}")
 
     def _position_bytes(self) -> int:
         """The bytes that are read and written for each position of each column."""
@@ -100,7 +100,7 @@ class _Walk:
         lines += [f"  struct {name} {{\n{members(lanes)}\n  }};" for name, lanes in structs.items()]
         return "\n".join([
             "template <class V> struct adjoint {", emit.family_types(self.walk.programs, used), *lines,
-            *self._step(), *self._first(), "};", "typedef adjoint<vectors> operation;",
+            *self._step(), *self._first(), "};", f"typedef adjoint<{'scalars' if self.spec.scalar else 'vectors'}> operation;",
         ])  # fmt: skip
 
     def _element(self, leaf: int) -> list[str]:

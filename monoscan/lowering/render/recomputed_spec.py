@@ -27,7 +27,7 @@ class RecomputedSpec:
         captures: The storage dtype of each captured array.
         alike: For each element and then for each captured array whether all columns have the same.
         spread: For each of them whether rows share it.
-        vector_bytes: The width of the machine's registers.
+        vector_bytes: The width of the machine's registers; 0 for scalar code, a column at a time.
         flush: As of a `KernelSpec`.
     """
 
@@ -38,6 +38,11 @@ class RecomputedSpec:
     spread: tuple[bool, ...]
     vector_bytes: int
     flush: bool = True
+
+    @property
+    def scalar(self) -> bool:
+        """Whether there are too few columns for vectors."""
+        return self.vector_bytes == 0
 
     @cached_property
     def width(self) -> int:

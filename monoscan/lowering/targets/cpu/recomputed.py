@@ -71,16 +71,23 @@ def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array
     """
     if not _fits(ran):
         return None
+    rows = _rows(ran, asked)
+    return _vjp(ran, cotangents, asked) if rows is None else _by_columns(ran, cotangents, asked, rows)
+
+
+def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
     found = asked_of(ran, cotangents, asked)
     if found is None:
         return None
     walk, arrays, targets = found
     spec = _spec(walk, arrays, ran)
-    if not (any(spec.summed) or _wide_states(ran, walk)) or not can_recompute(spec):
+    if not _pays(ran, spec):
         return None
     try:
-        launch = COMPILED.get((spec, ran.axis, ran.rank), lambda: _launch(spec, ran.axis, ran.rank))
+        (launch,) = COMPILED.get((spec, ran.axis, ran.rank), lambda: (_launch(spec, ran.axis, ran.rank),))
     except BridgeUnavailable:  # said and remembered where it failed
+        return None
+    if launch is None:
         return None
     result: list[mx.array | None] = [None] * len(ran.arrays)
     first = ran.scan.program.rights + len(ran.scan.program.captures)
@@ -89,17 +96,49 @@ def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array
     return [d if d is None else d.astype(x.dtype) for d, x in zip(result, ran.arrays, strict=True)]
 
 
+def _by_columns(ran: Ran, cotangents: Cotangents, asked: Sequence[int], rows: int) -> list[mx.array | None] | None:
+    """The same where rows stand as columns: their axis comes last."""
+    last = ran.rank - 1
+    results = len(ran.scan.shown) if ran.scan.want_results else 0
+    ends = [last] * results + [last - 1] * (len(cotangents) - results)  # a carry has no scan axis
+    arrays = [mx.moveaxis(x, rows, last) for x in ran.arrays]
+    outputs = [mx.moveaxis(y, rows, end) for y, end in zip(ran.outputs, ends, strict=True)]
+    moved = attrs.evolve(ran, arrays=arrays, outputs=outputs, axis=ran.axis - 1)
+    rows_last = [w if w is None else mx.moveaxis(w, rows, end) for w, end in zip(cotangents, ends, strict=True)]
+    found = _vjp(moved, rows_last, asked)
+    return None if found is None else [d if d is None else mx.moveaxis(d, last, rows) for d in found]
+
+
 def _given(d: mx.array, ran: Ran, target: int) -> mx.array:
     return shapeless.sum_to(d, ran.arrays[target], ran.rank)
 
 
 def _fits(ran: Ran) -> bool:
-    """Whether vectors can hold columns of it."""
+    """Whether the loop computes anything of the kind."""
     scan = ran.scan
     if shapeless.tracing() or not isinstance(scan.program, Program) or not scan.inclusive:
         return False
-    lead = aligned.full_lead(ran.arrays, ran.rank)
-    return 0 not in lead and _columns(ran, lead) >= vector_bytes() // 8
+    return 0 not in aligned.full_lead(ran.arrays, ran.rank)
+
+
+def _pays(ran: Ran, spec: RecomputedSpec) -> bool:
+    """Whether the other loop would hold more than this one: what all steps share, or rows, or states."""
+    if spec.scalar:
+        return bool(spec.walk.captured)
+    return any(spec.summed) or _wide_states(ran, spec.walk)
+
+
+def _rows(ran: Ran, asked: Sequence[int]) -> int | None:
+    """The batch axis in front of the scan axis that had better be behind it; ``None`` if none had.
+
+    That copies elements, so it pays where cotangents of captured arrays would take more, a step of a row (measured).
+    """
+    program, axis = ran.scan.scalar, ran.axis
+    lead, few = aligned.full_lead(ran.arrays, ran.rank), vector_bytes() // 8
+    longest = max(range(axis), key=lambda i: lead[i], default=axis)
+    captured = sum(leaf.lanes for i, leaf in enumerate(program.captures, program.rights) if i in asked)
+    pays = captured > sum(leaf.lanes for leaf in program.elements)
+    return longest if pays and axis > 0 and lead[longest] >= few > _columns(ran, lead) else None
 
 
 def _columns(ran: Ran, lead: Shape) -> int:
@@ -124,22 +163,26 @@ def _wide_states(ran: Ran, walk: Recomputed) -> bool:
 def _spec(walk: Recomputed, arrays: Leaves, ran: Ran) -> RecomputedSpec:
     lead, axis = aligned.full_lead(ran.arrays, ran.rank), ran.axis
     elements, captures, _ = ran.scan.unpack(ran.arrays)
-    inner = max(i for i in range(axis + 1, len(lead)) if lead[i] != 1)
     shared = [tuple(x.shape[: ran.rank]) for x in (*elements, *captures)]
+    vectors = _columns(ran, lead) >= vector_bytes() // 8
+    inner = max((i for i in range(axis + 1, len(lead)) if lead[i] != 1), default=axis) if vectors else axis
     outer = [i for i in range(len(lead)) if i not in (inner, axis) and lead[i] != 1]
     k = len(elements)
     return RecomputedSpec(
         walk,
         weights=tuple(dtypes.name_of(x.dtype) for x in arrays[k : k + len(walk.weights)]),
         captures=tuple(dtypes.name_of(x.dtype) for x in captures),
-        alike=tuple(shape[inner] == 1 for shape in shared),
+        alike=tuple(vectors and shape[inner] == 1 for shape in shared),
         spread=tuple(any(shape[i] == 1 for i in outer) for shape in shared),
-        vector_bytes=vector_bytes(),
+        vector_bytes=vector_bytes() if vectors else 0,
         flush=flush(),
     )
 
 
-def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch:
+def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch | None:
+    """The launch of the loop; ``None`` where there can be none."""
+    if not can_recompute(spec):
+        return None
     walk = spec.walk
     with waiting("the kernel of a gradient"):
         kernel = compile_kernel(render_recomputed(spec))
