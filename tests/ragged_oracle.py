@@ -40,6 +40,7 @@ def row(
     begin: Callable[[Any], Any] = lambda x: x,
     starts: Sequence[Any] | None = None,
     blank: Any = NOTHING,
+    outside: Any = NOTHING,
     reverse: bool = False,
     inclusive: bool = True,
     lengths: Sequence[int] | None = None,
@@ -54,9 +55,10 @@ def row(
         begin: The state that a first element makes.
         starts: The state from which each sequence starts, if they are given.
         blank: What is shown where there is no state; `NOTHING` where that is an error.
+        outside: What is shown at positions of no sequence.
     """
     valid = valid_positions(len(xs), lengths, mask, offsets)
-    shown: list[Any] = [NOTHING] * len(xs)
+    shown: list[Any] = [outside] * len(xs)
     carries = []
     for k, (low, high) in enumerate(bounds_of(len(xs), offsets)):
         state = NOTHING if starts is None else starts[k]
@@ -84,6 +86,9 @@ def scan(
     rows = batch if offsets is None else (*batch[:axis], number, *batch[axis:])
     mask = None if mask is None else np.broadcast_to(from_left(mask, len(lead)), lead)
     lengths = None if lengths is None else np.broadcast_to(from_left(lengths, len(rows)), rows)
+    blank = options.get("blank", NOTHING)
+    outside = tuple(np.zeros_like(x[(0,) * len(lead)]) for x in leaves) if blank is NOTHING else blank
+    options = {"outside": outside, **options}
     ys: list[np.ndarray[Any, Any]] = []
     carries: list[np.ndarray[Any, Any]] = []
     for at in np.ndindex(*batch):
@@ -96,7 +101,13 @@ def scan(
         own = None if lengths is None else np.atleast_1d(lengths[each[0]])
         xs = [tuple(x[along][t] for x in leaves) for t in range(lead[axis])]
         found = row(
-            step, xs, starts=first, lengths=own, offsets=offsets, mask=None if mask is None else mask[along], **options
+            step,
+            xs,
+            starts=first,
+            lengths=own,
+            offsets=offsets,
+            mask=None if mask is None else mask[along],
+            **options,
         )
         _put(ys, lead, along, found[0])
         _put(carries, rows, each[0], found[1] if offsets is not None else found[1][0:1])

@@ -9,9 +9,10 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan.monoids.base import Semigroup
-from monoscan.scan.later import act as states
+from monoscan.scan.later import act as acts
 from monoscan.scan.later import call
 from monoscan.scan.later import loop as loops
+from monoscan.scan.later import states as ragged
 from monoscan.tree import Tree
 
 Stream = Any
@@ -27,6 +28,9 @@ def act(
     reverse: bool = False,
     inclusive: bool = True,
     return_carry: bool = False,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     strategy: str = "auto",
     stream: Stream = None,
 ) -> Any:
@@ -47,6 +51,11 @@ def act(
             before it, the first ``state``. Default: ``True``.
         return_carry (bool, optional): Return ``(states, last)``, the last state in the accumulation dtype (float32
             for halves). Default: ``False``.
+        lengths (array, optional): Integers: the first so many positions of each row count, as in `scan`.
+            Default: ``None``, which is all.
+        mask (array, optional): Truth values: the positions that count, as in `scan`. Default: ``None``, which is all.
+        offsets (array, optional): N + 1 integers ``[0, ..., n]``, between which N sequences lie, as in `scan`: the state
+            and the last one have the N sequences in the place of the axis. Default: ``None``.
         strategy (str, optional): As in `scan`; ``"sequential"`` is the fold in order, and the reference.
             Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
@@ -73,7 +82,10 @@ def act(
         "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
     )
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        results, last = states.run(asked, operator, elems, state, axis)
+        if lengths is not None or mask is not None or offsets is not None:
+            results, last = ragged.run_act(asked, operator, elems, state, axis, (lengths, mask, offsets))
+        else:
+            results, last = acts.run(asked, operator, elems, state, axis)
     return (results, last) if return_carry else results
 
 
@@ -89,6 +101,9 @@ def loop(
     length: int | None = None,
     reverse: bool = False,
     return_carry: bool = False,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     stream: Stream = None,
 ) -> Any:
     """Outputs of steps that follow one another: ``state, y[i] = step(state, x[i])``, as in ``lax.scan``.
@@ -109,6 +124,12 @@ def loop(
         reverse (bool, optional): Start at the last position. Default: ``False``.
         return_carry (bool, optional): Return ``(outputs, state)`` with the state after the last step, in the
             accumulation dtype (float32 for halves). Default: ``False``.
+        lengths (array, optional): Integers: the first so many positions of each row count, as in `scan`.
+            Default: ``None``, which is all.
+        mask (array, optional): Truth values: the positions that count, as in `scan`. Default: ``None``, which is all.
+        offsets (array, optional): N + 1 integers ``[0, ..., n]``, between which N sequences lie, as in `scan`: the state
+            and the last one have the N sequences in the place of the axis. Default: ``None``.
+            Outputs at positions that do not count are zero.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
 
     Returns:
@@ -131,5 +152,9 @@ def loop(
     """
     asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        outputs, last = loops.run(asked, *loops.steps_of(step, xs, axis, event, state_event, length), state, axis)
+        given = loops.steps_of(step, xs, axis, event, state_event, length)
+        if lengths is not None or mask is not None or offsets is not None:
+            outputs, last = ragged.run_loop(asked, *given, state, axis, (lengths, mask, offsets))
+        else:
+            outputs, last = loops.run(asked, *given, state, axis)
     return (outputs, last) if return_carry else outputs

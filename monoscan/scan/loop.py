@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any
 
 import attrs
 import mlx.core as mx
@@ -75,7 +75,6 @@ def run(asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int) ->
     return results, tree.unflatten(carried, last[tree.count(shown) :]) if asked.return_carry else None
 
 
-@final
 @attrs.frozen
 class Steps(Semigroup):
     """The step of a loop in an operator's place: elements act on pairs (output, state), and are never combined.
@@ -102,8 +101,12 @@ class Steps(Semigroup):
         return Action(self._moved)
 
     def _moved(self, state: Any, element: Element) -> Any:
-        after, output = self.step(state[1], None if self.bare else element)
+        after, output = self.taken(state[1], element)
         return output, after
+
+    def taken(self, state: Any, element: Element) -> Any:
+        """What a step returns."""
+        return self.step(state, None if self.bare else element)
 
     @property
     def name(self) -> str:
@@ -125,10 +128,14 @@ def prepare(
     plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
     if plan.sized and shapeless.tracing():
         return prepare(for_every_size(asked), operator, elems, state, axis)
-    assert plan.problem.acts is not None, "that is what it was made for"
-    shown = plan.problem.acts.leaves[: len(plan.problem.acts.leaves) - len(start)]
-    before = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in shown]  # which no step reads
-    return plan, leaves, captures, [*before, *start]
+    return plan, leaves, captures, with_outputs(plan.problem, start)
+
+
+def with_outputs(problem: Problem, start: Sequence[mx.array]) -> list[mx.array]:
+    """The state before the first step behind outputs there, which no step reads."""
+    assert problem.acts is not None, "of a loop"
+    shown = problem.acts.leaves[: len(problem.acts.leaves) - len(start)]
+    return [*(mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in shown), *start]
 
 
 def pose(question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start) -> Problem:
@@ -163,10 +170,9 @@ def _outputs(
         tree.unflatten(kind, [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in leaves])
         for kind, leaves in ((given.structure, state), (moves.structure, moves.element))
     ]
-    x = None if operator.bare else zeros[1]
-    seen = f"a state, {tree.describe(zeros[0])}, and {'None' if operator.bare else tree.describe(x)}"
+    seen = f"a state, {tree.describe(zeros[0])}, and {'None' if operator.bare else tree.describe(zeros[1])}"
     with Role(where, "step", seen, form="It is step(state, x) and returns a pair (state, output)."):
-        pair = operator.step(zeros[0], x)
+        pair = operator.taken(*zeros)
     if type(pair) is not tuple or len(pair) != 2:
         raise errors.TreeError(f"{where}: step must return a pair (state, output); it returned {tree.describe(pair)}.")
     after = tree.flatten_like(pair[0], given.structure)

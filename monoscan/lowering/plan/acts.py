@@ -89,7 +89,8 @@ class Acts:
     def _batches(self, leaf: int) -> list[Shape]:
         read, states = self.reads(leaf)
         given = [] if self.given is None else [self.given[i] for i in states]
-        return [self.elements.result_batches[i] for i in read] + given
+        bounds = [self.elements.bounds] if self.elements.bounds else []
+        return [self.elements.result_batches[i] for i in read] + given + bounds
 
     def reads(self, leaf: int) -> tuple[Iterable[int], Iterable[int]]:
         """The leaves of elements and of the first state that a leaf depends on; all, of what could not be traced."""

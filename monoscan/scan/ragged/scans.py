@@ -185,33 +185,39 @@ class RaggedScan:
 
     def run(self) -> Found:
         """The results and the carry, each where it is wanted, in the dtypes of the plain scan."""
-        return self._by_kernel() or Lifted.of(self).run()
+        found = by_kernel(self.problem, self.captures, self.leaves, self.start, self.aligned)
+        return Lifted.of(self).run() if found is None else found
 
     def plan(self) -> Plan:
         """What runs."""
-        found = self._kernel_plan()
-        return found[0] if found is not None else Lifted.of(self).plan()
+        plan = kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+        return Lifted.of(self).plan() if isinstance(plan, str) else plan
 
-    def _by_kernel(self) -> Found | None:
-        """The same by a kernel that knows lengths and offsets; ``None`` where there is none."""
-        found = self._kernel_plan()
-        if found is None:
-            return None
-        plan, captures, leaves, start = found
-        try:
-            return execute(plan, leaves, captures, start, *self.aligned.arrays)
-        except BridgeUnavailable:  # said and remembered where it failed
-            return None
 
-    def _kernel_plan(self) -> tuple[Plan, Captures, Leaves, Leaves | None] | None:
-        bounds = self.aligned.bounds
-        if bounds is None or self.aligned.mask is not None:
-            return None
-        problem = attrs.evolve(self.problem, bounds=bounds, captures=self.captures)
-        typed = tuple(dtypes.name_of(x.dtype) for x in self.leaves)
-        key = ("bounded", self.captures.key, problem.structure, problem.layout, typed, bounds, problem.options)
-        plan: Plan | str = PLANS.get((*key, FAILURES.generation), lambda: plan_bounded(problem))
-        return None if isinstance(plan, str) else (plan, self.captures, self.leaves, self.start)
+def by_kernel(
+    problem: Problem, captures: Captures, leaves: Leaves, start: Leaves | None, aligned: Aligned
+) -> Found | None:
+    """The results and the carry by a kernel that knows lengths and offsets; ``None`` where there is none."""
+    plan = kernel_plan(problem, captures, leaves, aligned)
+    if isinstance(plan, str):
+        return None
+    try:
+        return execute(plan, leaves, captures, start, *aligned.arrays)
+    except BridgeUnavailable:  # said and remembered where it failed
+        return None
+
+
+def kernel_plan(problem: Problem, captures: Captures, leaves: Leaves, aligned: Aligned) -> Plan | str:
+    """The plan by such a kernel, or why there is none."""
+    bounds = aligned.bounds
+    if bounds is None or aligned.mask is not None:
+        return "a mask is a leaf of the elements"
+    acts = None if problem.acts is None else (problem.acts.structure, problem.acts.leaves, problem.acts.given)
+    typed = tuple(x.dtype for x in leaves)
+    key = ("bounded", captures.key, problem.structure, problem.layout, acts, typed, bounds, problem.options)
+    asked = attrs.evolve(problem, bounds=bounds, captures=captures)
+    plan: Plan | str = PLANS.get((*key, FAILURES.generation), lambda: plan_bounded(asked))
+    return plan
 
 
 @attrs.frozen(eq=False)
@@ -337,12 +343,12 @@ class Lifted:
         leaves = self.leaves
         if self.problem.program is None and self.problem.arrays is None:  # MLX's derivatives let NaN pass a choice
             rows = zip(leaves, self._blank, self.problem.layout.event, strict=True)
-            leaves = [mx.where(_wide(valid, len(e)), x, blank.astype(x.dtype)) for x, blank, e in rows]
+            leaves = [mx.where(wide(valid, len(e)), x, blank.astype(x.dtype)) for x, blank, e in rows]
         if self.start is None or not places.packed:
             return leaves, valid
         heads = mx.logical_and(places.head, places.covered)
         rows = zip(leaves, self._first(inclusive=True), self.problem.layout.event, strict=True)
-        placed = [mx.where(_wide(heads, len(e)), places.each(first), x) for x, first, e in rows]
+        placed = [mx.where(wide(heads, len(e)), places.each(first), x) for x, first, e in rows]
         return placed, mx.logical_or(valid, heads)
 
     def _first(self, inclusive: bool) -> Leaves:
@@ -359,7 +365,7 @@ class Lifted:
         results, _ = execute(plan, leaves, self.captures, start)
         valid = places.first(places.valid)
         rows = zip(results, self.start, self.problem.layout.event, strict=True)
-        return [mx.where(_wide(valid, len(e)), y.squeeze(axis), first) for y, first, e in rows if y is not None]
+        return [mx.where(wide(valid, len(e)), y.squeeze(axis), first) for y, first, e in rows if y is not None]
 
     def _started(self, ys: Sequence[mx.array | None]) -> Sequence[mx.array | None]:
         """Exclusive results with ``init`` at the heads of sequences."""
@@ -367,13 +373,13 @@ class Lifted:
             return ys
         heads = mx.logical_and(self.places.head, self.places.covered)
         rows = zip(ys, self._first(inclusive=False), self.problem.layout.event, strict=True)
-        return [None if y is None else mx.where(_wide(heads, len(e)), self.places.each(s), y) for y, s, e in rows]
+        return [None if y is None else mx.where(wide(heads, len(e)), self.places.each(s), y) for y, s, e in rows]
 
     def _last(self, y: mx.array | None, leaf: int) -> mx.array | None:
         """The fold of each sequence."""
         if y is None:
             return None
-        empty = _wide(self.places.empty, len(self.problem.layout.event[leaf]))
+        empty = wide(self.places.empty, len(self.problem.layout.event[leaf]))
         nothing = self._blank[leaf] if self.start is None else self.start[leaf]
         return self.problem.layout.restore(mx.where(empty, nothing, self.places.last(y)), leaf)
 
@@ -402,6 +408,6 @@ def with_sequences(x: mx.array, event: int, axis: int, rank: int, packed: bool) 
     return mx.moveaxis(insert_axes(front, 1, rank + 1 - free), 0, axis)
 
 
-def _wide(condition: mx.array, event: int) -> mx.array:
+def wide(condition: mx.array, event: int) -> mx.array:
     """A condition with event axes."""
     return insert_axes(condition, condition.ndim, event)

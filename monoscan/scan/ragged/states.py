@@ -1,0 +1,358 @@
+"""How ``act`` and ``loop`` run on sequences as they come: as scans do in `monoscan.scan.ragged.scans`, on states."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, errors, tree
+from monoscan.cache import PLANS
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.monoids.action import Action
+from monoscan.monoids.base import Semigroup
+from monoscan.scan import call, elements, loop
+from monoscan.scan.act import start_of
+from monoscan.scan.fixed_leaves import spread
+from monoscan.scan.leaves import arrays_of
+from monoscan.scan.question import Question, not_an_operator
+from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
+from monoscan.scan.ragged.operator import flagged, lifted
+from monoscan.scan.ragged.places import Places
+from monoscan.scan.ragged.scans import (
+    Found,
+    Leaves,
+    Raw,
+    align_given,
+    bounds_batch,
+    by_kernel,
+    first_shapes,
+    kernel_plan,
+    options,
+    refuse_shapeless,
+    wide,
+    with_sequences,
+)  # fmt: skip
+from monoscan.scan.ragged.steps import RaggedSteps
+from monoscan.scan.states import pose
+from monoscan.tree import Tree
+
+Walked = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
+"""What is shown and the states, at all positions, and the last states, with all axes."""
+
+
+def run_act(
+    asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int, raw: Raw
+) -> tuple[Tree, Tree]:
+    """The states, and the last ones where they are wanted, as trees."""
+    found = opened_act(asked, operator, elems, state, axis, raw)
+    ys, last = found.run()
+    form = found.acts.structure
+    return tree.unflatten(form, ys), tree.unflatten(form, last) if asked.return_carry else None
+
+
+def run_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, axis: int, raw: Raw) -> tuple[Tree, Tree]:
+    """The outputs, and the last states where they are wanted, as trees."""
+    found = opened_loop(asked, operator, elems, state, axis, raw)
+    ys, last = found.run()
+    shown, carried = found.acts.structure[-1]
+    return tree.unflatten(shown, ys), tree.unflatten(carried, last) if asked.return_carry else None
+
+
+def opened_act(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int, raw: Raw) -> RaggedAct:
+    """An act on sequences, checked.
+
+    Raises:
+        ScanError: Something does not fit.
+    """
+    if not isinstance(operator, Semigroup):
+        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
+    captures = capture(operator, asked.call)
+    asked, elems, axis = spread(asked, captures, elems, axis)
+    return RaggedAct(*_opened(asked, captures, elems, state, axis, raw, pose, operator.right.events))
+
+
+def opened_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, axis: int, raw: Raw) -> RaggedLoop:
+    """A loop over sequences, checked.
+
+    Raises:
+        ScanError: Something does not fit.
+    """
+    events = Action(operator.step, event=operator.state_event).events
+    return RaggedLoop(*_opened(asked, capture(operator, asked.call), elems, state, axis, raw, loop.pose, events))
+
+
+def _opened(
+    asked: Options, captures: Captures, elems: Tree, state: Tree | None, axis: int, raw: Raw,
+    pose_of: Callable[..., Problem], state_events: Callable[[tree.Structure], tuple[int, ...]],
+) -> tuple[Problem, Captures, Leaves, Leaves | None, Aligned]:  # fmt: skip
+    leaves, structure = tree.flatten(elems)
+    question = Question(asked, captures, structure)
+    refuse_shapeless(question.where)
+    axis = elements.axis_number(question, axis)
+    leaves = arrays_of(question, elems, leaves, axis)
+    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
+    axis, _ = elements.event_shapes(question, shapes, axis)
+    found = given(question.where, *raw)
+    check_reach(question.where, raw[2], shapes[0][axis])
+    start = began = None
+    if state is not None:
+        start, began = start_of(question, state, leaves)
+        names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
+        own = first_shapes(question.where, names, start, state_events(began.structure), axis, found.sequences)
+        began = attrs.evolve(began, shapes=own)
+    key = ("ragged", pose_of, captures.key, structure, shapes, stored, axis, began, asked, found.typed)
+    posed = PLANS.get(
+        (*key, FAILURES.generation), lambda: _posed(question, found, pose_of(question, shapes, stored, axis, began))
+    )
+    problem: Problem = posed
+    return problem, captures, leaves, start, align_given(question.where, found, problem.joint)
+
+
+def _posed(question: Question, found: Given, problem: Problem) -> Problem:
+    """The problem of sequences, from that of the whole axis."""
+    acts = problem.acts
+    assert acts is not None, "of an act or a loop"
+    aligned = align_given(question.where, found, problem.joint)
+    layout = attrs.evolve(problem.layout, bounds=bounds_batch(aligned, problem.layout))
+    return attrs.evolve(problem, layout=layout, acts=attrs.evolve(acts, elements=layout)).kept()
+
+
+@attrs.frozen(eq=False)
+class RaggedStates:
+    """Sequences of elements that move states.
+
+    Args:
+        problem: What is asked; its layout tells nothing of the axis of sequences.
+        captures: The operator.
+        leaves: The leaves of the elements, as given.
+        start: Those of the state, as given, with the axis of sequences where there are several; ``None`` without.
+        aligned: Lengths, mask and offsets.
+    """
+
+    problem: Problem
+    captures: Captures
+    leaves: Leaves
+    start: Leaves | None
+    aligned: Aligned
+
+    @property
+    def acts(self) -> Acts:
+        """The states."""
+        assert self.problem.acts is not None, "of an act or a loop"
+        return self.problem.acts
+
+    @property
+    def asked(self) -> Options:
+        """The options."""
+        return self.problem.options
+
+    @property
+    def axis(self) -> int:
+        """The scan axis."""
+        return self.problem.layout.axis
+
+    @property
+    def places(self) -> Places:
+        """The positions."""
+        joint = self.problem.joint
+        return Places(self.aligned, joint.length, joint.axis, joint.rank + 1, self.asked.reverse)
+
+    @property
+    @abstractmethod
+    def held(self) -> int:
+        """How many leaves are shown in front of the state's own."""
+
+    @property
+    @abstractmethod
+    def kernel_start(self) -> Leaves | None:
+        """The leaves of the state that a kernel starts from."""
+
+    @abstractmethod
+    def _walk(self, places: Places, asked: Options) -> Walked:
+        """What is shown, all states where there are several sequences and the last ones else where they are wanted."""
+
+    @abstractmethod
+    def _scan(self, places: Places, asked: Options) -> tuple[Plan, Leaves, Captures, Leaves | None]:
+        """The act, or the loop, of elements with flags."""
+
+    def run(self) -> Found:
+        """What is shown, and the last states where they are wanted, as the caller sees them."""
+        found = by_kernel(self.problem, self.captures, self.leaves, self.kernel_start, self.aligned)
+        if found is not None:
+            return found[0], found[1][self.held :]
+        if not self.problem.layout.length:
+            return self._nothing()
+        places, carry = self.places, self.asked.return_carry
+        if not places.packed:
+            ys, _, last = self._walk(places, self.asked)
+            return self._shown(ys), self._carried(last) if carry else []
+        once = options(self.asked, return_carry=False)
+        ys, states, _ = self._walk(places, once)
+        shown = self._shown(ys if self.asked.inclusive else self._started(places, ys))
+        if not carry:
+            return shown, []
+        states = states if self.asked.inclusive else self._walk(places, options(once, inclusive=True))[1]
+        return shown, self._carried([self._last(places, s, i) for i, s in enumerate(states)])
+
+    def plan(self) -> Plan:
+        """What runs."""
+        plan = kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+        return self._scan(self.places, self.asked)[0] if isinstance(plan, str) else plan
+
+    def elements(self, places: Places) -> Leaves:
+        """The leaves of the elements with all axes, in the dtypes of the fold where states are read from what is shown."""
+        joint, problem = self.problem.joint, self.problem
+        leaves = [joint.align(x, i) for i, x in enumerate(self.leaves)]
+        if places.packed:
+            leaves = [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in zip(leaves, problem.element, strict=True)]
+        if not self.acts.traced and self.acts.arrays is None:  # MLX's derivatives let NaN pass a choice
+            rows = zip(leaves, problem.layout.event, strict=True)
+            leaves = [mx.where(wide(places.valid, len(e)), x, mx.zeros((), x.dtype)) for x, e in rows]
+        return leaves
+
+    def started(self, packed: bool) -> Leaves:
+        """The leaves of the state with all axes; the number of sequences, or 1, in the place of the scan axis."""
+        joint, exact = self.problem.joint, self.acts.leaves[self.held :]
+        leaves = [
+            with_sequences(x, len(leaf.shape), joint.axis, joint.rank, packed)
+            for x, leaf in zip(self.start or (), exact, strict=True)
+        ]
+        return [x.astype(dtypes.by_name(s.dtype)) for x, s in zip(leaves, exact, strict=True)] if packed else leaves
+
+    def starts(self, places: Places) -> Leaves:
+        """The state that the sequence of each position starts from, zeros in none."""
+        return [places.each(s, mx.zeros((), s.dtype)) for s in self.started(True)]
+
+    def zeros(self) -> Leaves:
+        """The leaves of a state of zeros."""
+        return [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self.acts.leaves[self.held :]]
+
+    def _started(self, places: Places, ys: Sequence[mx.array]) -> Leaves:
+        """Exclusive results with the states that sequences start from at their heads."""
+        rows = zip(ys, self.starts(places), self.acts.leaves, strict=True)
+        return [mx.where(wide(places.head, len(leaf.shape)), s, y) for y, s, leaf in rows]
+
+    def _last(self, places: Places, y: mx.array, leaf: int) -> mx.array:
+        """The last state of each sequence."""
+        event = len(self.acts.leaves[self.held + leaf].shape)
+        nothing = mx.zeros((), y.dtype) if self.start is None else self.started(True)[leaf]
+        return mx.where(wide(places.empty, event), nothing, places.last(y))
+
+    def _shown(self, ys: Sequence[mx.array]) -> Leaves:
+        rows = enumerate(zip(ys, self.acts.results, strict=True))
+        return [self.acts.layout.restore(y.astype(dtypes.by_name(name)), i) for i, (y, name) in rows]
+
+    def _carried(self, last: Sequence[mx.array]) -> Leaves:
+        layout, packed = self.acts.layout, self.aligned.offsets is not None
+        restored = []
+        for i, (y, leaf) in enumerate(zip(last, self.acts.leaves[self.held :], strict=True), self.held):
+            y = y.astype(dtypes.by_name(leaf.dtype))
+            restored.append(layout.restore(y, i) if packed else layout.restore_carry(y, i))
+        return restored
+
+    def _nothing(self) -> Found:
+        """No positions: nothing is shown, and the last states are what sequences start from."""
+        layout, offsets = self.acts.layout, self.aligned.offsets
+        ys = [mx.zeros(layout.result_shape(i), dtypes.by_name(name)) for i, name in enumerate(self.acts.results)]
+        if not self.asked.return_carry:
+            return ys, []
+        last = []
+        for i, x in enumerate(self.started(offsets is not None), self.held):
+            size = 1 if offsets is None else offsets.shape[0] - 1
+            full = mx.broadcast_to(x, layout.aligned_shape(i, size))
+            last.append(full if offsets is not None else full.squeeze(self.axis))
+        return ys, self._carried(last)
+
+
+@final
+@attrs.frozen(eq=False)
+class RaggedAct(RaggedStates):
+    """An act on sequences."""
+
+    @property
+    def held(self) -> int:
+        return 0
+
+    @property
+    def kernel_start(self) -> Leaves | None:
+        return self.start
+
+    def _walk(self, places: Places, asked: Options) -> Walked:
+        plan, leaves, captures, start = self._scan(places, asked)
+        ys, last = (self._values(found) for found in execute(plan, leaves, captures, start))
+        return ys, ys, last
+
+    def _values(self, found: Sequence[Any]) -> list[Any]:
+        """The leaves of states without the flags of those that nothing was given for."""
+        if self.start is not None or not found:
+            return list(found)
+        number = range(len(self.acts.leaves))
+        held = tree.flatten(flagged(self.problem.operator, [-1], tree.unflatten(self.acts.structure, number)))[0]
+        return [y for y, i in zip(found, held, strict=True) if i >= 0]
+
+    def _scan(self, places: Places, asked: Options) -> tuple[Plan, Leaves, Captures, Leaves | None]:
+        operator, form, packed = self.problem.operator, self.acts.structure, places.packed
+        begun = self.start is None
+        raised = lifted(self.captures.root, packed, form if packed and not begun else None, begun)
+        flags, leaves = [places.head, places.valid] if packed else [places.valid], self.elements(places)
+        starts = [tree.unflatten(form, self.starts(places))] if packed and not begun else []
+        elems = flagged(operator, flags, *starts, self._tree(leaves))
+        if begun:
+            first = flagged(operator, [mx.array(False)], tree.unflatten(form, self.zeros()))
+        else:
+            given_state = self.zeros() if packed else [x.squeeze(self.axis) for x in self.started(False)]
+            first = tree.unflatten(form, given_state)
+        if asked.fixed:
+            counted = [tree.unflatten(form, [-1] * len(self.acts.leaves))] if starts else []
+            held = tree.flatten(flagged(operator, [-1] * len(flags), *counted, self._tree(range(len(leaves)))))[0]
+            asked = options(asked, fixed=tuple(p for p, i in enumerate(held) if i in asked.fixed))
+        captures = capture(raised, asked.call)
+        plan, arrays, start = call.prepare(asked, captures, elems, self.axis, first, pose, start_of)
+        return plan, arrays, captures, start
+
+    def _tree(self, leaves: Sequence[Any]) -> Tree:
+        return tree.unflatten(self.problem.structure, list(leaves))
+
+
+@final
+@attrs.frozen(eq=False)
+class RaggedLoop(RaggedStates):
+    """A loop over sequences."""
+
+    @property
+    def held(self) -> int:
+        return len(self.acts.results)
+
+    @property
+    def kernel_start(self) -> Leaves | None:
+        return loop.with_outputs(self.problem, self.start or [])
+
+    def _walk(self, places: Places, asked: Options) -> Walked:
+        plan, leaves, captures, start = self._scan(places, asked)
+        ys, last = execute(plan, leaves, captures, start)
+        return ys[: self.held], ys[self.held :], last[self.held :]
+
+    def _scan(self, places: Places, asked: Options) -> tuple[Plan, Leaves, Captures, Leaves | None]:
+        steps: loop.Steps = self.captures.root
+        form, packed = self.acts.structure[-1][1], places.packed
+        starts = tuple(len(leaf.shape) for leaf in self.acts.leaves[self.held :]) if packed else ()
+        raised = RaggedSteps(
+            steps.step, steps.event, steps.state_event, steps.bare, packed, starts, packed and self.asked.return_carry
+        )
+        x = tree.unflatten(self.problem.structure, self.elements(places))
+        if not packed:
+            first = tree.unflatten(form, [s.squeeze(self.axis) for s in self.started(False)])
+            return loop.prepare(asked, raised, (places.valid, x), first, self.axis)
+        state = tree.unflatten(form, self.starts(places))
+        return loop.prepare(
+            asked, raised, (places.head, places.valid, state, x), tree.unflatten(form, self.zeros()), self.axis
+        )
