@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import monoscan as ms
-from monoscan import aggregators, distributed, testing
+from monoscan import aggregators, distributed, rl, testing
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 PATHS = re.findall(r"^::: (\S+)$", PAGE.read_text(), re.MULTILINE)
@@ -22,11 +22,14 @@ def at(path: str) -> Any:
 
 
 def public(module: Any) -> set[str]:
-    names = {name for name in getattr(module, "__all__", dir(module)) if not name.startswith("_")}
-    return {name for name in names if getattr(getattr(module, name), "__module__", "").startswith("monoscan.")}
+    return {
+        name
+        for name in getattr(module, "__all__", dir(module))
+        if not name.startswith("_") and getattr(getattr(module, name), "__module__", "").startswith("monoscan.")
+    }
 
 
-@pytest.mark.parametrize("module", [ms, aggregators, testing, distributed], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [ms, aggregators, testing, distributed, rl], ids=lambda m: m.__name__)
 def test_every_public_name_is_on_the_page(module: Any) -> None:
     shown = [at(path) for path in PATHS]
     missing = [name for name in public(module) if not any(getattr(module, name) is each for each in shown)]
