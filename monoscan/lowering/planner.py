@@ -109,7 +109,7 @@ def _row_native(case: Case) -> Answer:
     problem = case.problem
     reason = "a function of whole slices" if problem.slices else no_native_scan(problem)
     if reason is None and case.on_cpu and case.no_kernel is None:
-        reason = better_fused(problem) or faster_fused(problem)
+        reason = better_fused(problem) or faster_fused(problem, problem.layout.length)
     reason = reason or held_sizes(case, "native")
     return reason or Choice("native", f"mx.{problem.facts.native}", way(case, "native"))
 

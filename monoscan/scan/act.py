@@ -23,7 +23,7 @@ from monoscan.tree import Tree
 
 def run(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int) -> tuple[Tree, Tree | None]:
     """The states, and the last one where it is wanted, as trees."""
-    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis, exact=False)
     states, last = execute(plan, leaves, captures, start)
     assert plan.problem.acts is not None, "that is what it was made for"
     structure = plan.problem.acts.structure
@@ -31,14 +31,14 @@ def run(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, ax
 
 
 def prepare(
-    asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int
+    asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int, exact: bool = True
 ) -> tuple[Plan, list[mx.array], Captures, list[mx.array] | None]:
     """The plan of an act, and the arrays to run it on."""
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
     asked, elems, axis = spread(asked, captures, elems, axis)
-    plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of)
+    plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of, exact)
     return plan, leaves, captures, start
 
 

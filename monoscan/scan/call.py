@@ -13,6 +13,7 @@ import numpy as np
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
+from monoscan.lowering.lengths import plan_of
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import STRATEGIES, Options, Problem, element, for_every_size, trace
@@ -97,7 +98,7 @@ def run(
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
-    plan, leaves, start = prepare(asked, captures, elems, axis, init)
+    plan, leaves, start = prepare(asked, captures, elems, axis, init, exact=False)
     results, carry = execute(plan, leaves, captures, start)
     structure = plan.problem.structure
     if asked.results:
@@ -135,7 +136,7 @@ Started = Callable[[Question, Tree, Sequence[mx.array]], tuple[list[mx.array], A
 
 def prepare(
     asked: Options, captures: Captures, elems: Tree, axis: int, init: Tree | None = None, pose: Posed = pose,
-    start_of: Started = init_of,
+    start_of: Started = init_of, exact: bool = True,
 ) -> Prepared:  # fmt: skip
     """Looks a plan up, or makes it, and flattens what it runs on.
 
@@ -147,6 +148,7 @@ def prepare(
         init: An element, or of an act a state, if there is one to start from.
         pose: What the problem is, where the plan has to be made.
         start_of: The leaves of what there is to start from, and their type.
+        exact: The plan is to say what is asked. If not, it is to run it, and may be one of another length.
     """
     leaves, structure = tree.flatten(elems)
     start = starts = None
@@ -158,15 +160,19 @@ def prepare(
             start, starts = start_of(question, init, leaves)
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
-    key = (pose, captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation)
+    key = (pose, captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation, exact)
     plan: Plan | None = PLANS.find(key)
     if plan is None:
-        question = Question(asked, captures, structure)
-        check_leaves(question, elems, leaves)
-        names = tuple([dtypes.name_of(dtype) for dtype in stored])
-        plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, names, axis, starts)))
+
+        def make() -> Plan:
+            question = Question(asked, captures, structure)
+            check_leaves(question, elems, leaves)
+            names = tuple([dtypes.name_of(dtype) for dtype in stored])
+            return make_plan(pose(question, shapes, names, axis, starts))
+
+        plan = PLANS.get(key, make if exact else lambda: plan_of(key, shapes, axis, make))
     if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), captures, elems, axis, init, pose, start_of)
+        return prepare(for_every_size(asked), captures, elems, axis, init, pose, start_of, exact)
     return plan, leaves, start
 
 

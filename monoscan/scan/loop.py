@@ -11,6 +11,7 @@ import mlx.core as mx
 from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
+from monoscan.lowering.lengths import plan_of
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem, Traces, for_every_size
@@ -67,7 +68,7 @@ def _positions(length: int | None, axis: int) -> mx.array:
 
 def run(asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int) -> tuple[Tree, Tree | None]:
     """The outputs, and the last state where it is wanted, as trees."""
-    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis)
+    plan, leaves, captures, start = prepare(asked, operator, elems, state, axis, exact=False)
     outputs, last = execute(plan, leaves, captures, start)
     assert plan.problem.acts is not None, "that is what it was made for"
     shown, carried = plan.problem.acts.structure[-1]
@@ -114,7 +115,7 @@ class Steps(Semigroup):
 
 
 def prepare(
-    asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int
+    asked: Options, operator: Steps, elems: Tree, state: Tree, axis: int, exact: bool = True
 ) -> tuple[Plan, list[mx.array], Captures, list[mx.array]]:
     """The plan of a loop, and the arrays to run it on."""
     captures = capture(operator, asked.call)
@@ -124,10 +125,14 @@ def prepare(
     leaves = arrays_of(question, elems, leaves, axis)
     start, given = start_of(question, state, leaves)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
-    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation)
-    plan: Plan = PLANS.get(key, lambda: make_plan(pose(question, shapes, stored, axis, given)))
+    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation, exact)
+
+    def make() -> Plan:
+        return make_plan(pose(question, shapes, stored, axis, given))
+
+    plan: Plan = PLANS.get(key, make if exact else lambda: plan_of(key, shapes, axis, make))
     if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), operator, elems, state, axis)
+        return prepare(for_every_size(asked), operator, elems, state, axis, exact)
     return plan, leaves, captures, with_outputs(plan.problem, start)
 
 

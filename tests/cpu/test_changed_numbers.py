@@ -17,6 +17,7 @@ from monoscan.lowering.plan.plan import Kernels
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.source import render
 from monoscan.lowering.targets.cpu import backward
+from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.monoids import named
 from tests.selection import thinned
@@ -119,7 +120,8 @@ def test_bits_are_those_of_numbers_in_the_text(loop: str, folder: Path, monkeypa
 
     read, before = run(), kernels_in(folder)
     monkeypatch.setattr(emit, "numbers", lambda program: ())
-    monkeypatch.setattr(backward, "COMPILED", Cache(64))
+    for module in (backward, cpu):
+        monkeypatch.setattr(module, "COMPILED", Cache(64))
     FAILURES.generation += 1  # so that it is planned anew
     written = run()
     assert kernels_in(folder) == before + 2

@@ -13,7 +13,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.apart import apart
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.loops import Estimates, candidates, fastest, quick_to_build, rolled
+from monoscan.lowering.plan.loops import Candidates, Estimates, candidates, quick_to_build, rolled
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -42,7 +42,9 @@ class Fused:
         scan: What it computes, for gradients.
         cut: How its work is cut.
         bytes: What it reads and writes, each once.
-        compared: The loops that could run it, if there are several, and their estimates.
+        candidates: The kernels that could run it.
+        chosen: The number of the one that does.
+        compared: Their loops, if there are several, and their estimates.
     """
 
     leaves: tuple[int, ...]
@@ -52,7 +54,13 @@ class Fused:
     scan: AlignedScan
     cut: Cut
     bytes: int
+    candidates: Candidates
+    chosen: int
     compared: Estimates = ()
+
+    def fits(self, length: int) -> bool:
+        """Whether it is the one for so many steps too."""
+        return self.candidates.fastest(length) == self.chosen
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -177,9 +185,11 @@ def _kernel(
         else:
             own = KernelSpec(restricted(form, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
             kernels += candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
-    spec, compared = fastest(quick_to_build(kernels), steps, inner, rows)
-    moved = _bytes(problem, leaves, emit)
-    return Fused(leaves, leaves, emit, spec, _aligned(problem, spec), cut(spec, steps, inner, rows), moved, compared)
+    could = Candidates(quick_to_build(kernels), inner, rows)
+    chosen, moved = could.fastest(steps), _bytes(problem, leaves, emit)
+    spec, compared = could.kernels[chosen], could.compared(steps)
+    scan, pieces = _aligned(problem, spec), cut(spec, steps, inner, rows)
+    return Fused(leaves, leaves, emit, spec, scan, pieces, moved, could, chosen, compared)
 
 
 def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:

@@ -13,7 +13,7 @@ from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, columns_of, element_dtype, reading_real, restricted
-from monoscan.lowering.plan.loops import candidates, fastest, quick_to_build, rolled
+from monoscan.lowering.plan.loops import Candidates, candidates, quick_to_build, rolled
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -158,10 +158,12 @@ def _kernel(
         for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs, shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
-    leaves, states, own = next(read for each, read in kernels if each is spec)
+    could = Candidates(quick_to_build([spec for spec, _ in kernels]), inner, rows)
+    chosen, compared = could.fastest(steps), could.compared(steps)
+    spec = could.kernels[chosen]
+    leaves, states, own = next(read for each, read in kernels if each == spec)
     moved = _bytes(problem, acts, leaves, emit)
-    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
+    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, could, chosen, compared)
 
 
 def shared_by_columns(shape: Shape, lead: Shape, axis: int) -> bool:

@@ -13,7 +13,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
 from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, shared_by_columns, straight_act
-from monoscan.lowering.plan.loops import fastest, quick_to_build
+from monoscan.lowering.plan.loops import Candidates, quick_to_build
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.source import Spec, unsupported
@@ -80,8 +80,10 @@ def fused_pass(
         for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
-    spec, compared = fastest(quick_to_build([spec for spec, _ in kernels]), steps, inner, rows)
-    leaves, states, own = next(read for each, read in kernels if each is spec)
+    could = Candidates(quick_to_build([spec for spec, _ in kernels]), inner, rows)
+    chosen, compared = could.fastest(steps), could.compared(steps)
+    spec = could.kernels[chosen]
+    leaves, states, own = next(read for each, read in kernels if each == spec)
     missing = unsupported(spec)
     if missing is not None:
         return missing
@@ -92,4 +94,5 @@ def fused_pass(
     moved += sum(
         dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
     )
-    return Fused(leaves, states, scans[0].emit, spec, own, cut(spec, steps, inner, rows), moved, compared)
+    pieces = cut(spec, steps, inner, rows)
+    return Fused(leaves, states, scans[0].emit, spec, own, pieces, moved, could, chosen, compared)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.cost_table import instructions
@@ -45,8 +45,6 @@ row by 3 by 3 matrices)."""
 
 PANEL_VECTORS = 4
 """The longest rows, in vectors, that panels of columns walk faster than sweeps (measured)."""
-
-AnySpec = TypeVar("AnySpec", bound=Spec)
 
 Estimates = tuple[tuple[Loop, float], ...]
 """Loops and the nanoseconds that they should take, the fastest first."""
@@ -123,13 +121,41 @@ def _is_short(spec: Spec) -> bool:
     return spec.loop is Loop.SEQUENTIAL or instructions(spec.combine) <= SHORT_VECTORS
 
 
-def fastest(kernels: Sequence[AnySpec], steps: int, inner: int, rows: int) -> tuple[AnySpec, Estimates]:
-    """The kernel that should take the least time, and what was compared."""
-    if len(kernels) == 1 or steps * inner * rows == 0:
-        return kernels[0], ()
-    taken = [_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in kernels]
-    compared = sorted(zip(taken, kernels, strict=True), key=lambda pair: pair[0])
-    return compared[0][1], tuple((kernel.loop, time) for time, kernel in compared)
+def _alike(kernels: Sequence[Spec]) -> tuple[Spec, ...]:
+    """One object for equal kernels: what is known of it is found without a look at its program."""
+    return tuple([PROGRAMS.get(("kernel", each), lambda each=each: each) for each in kernels])  # type: ignore[misc]
+
+
+@attrs.frozen(eq=False)
+class Candidates:
+    """The kernels that can run a scan, of any length.
+
+    Args:
+        kernels: The kernels.
+        inner: How many columns lie side by side.
+        rows: How many scans of such rows there are.
+    """
+
+    kernels: Sequence[Spec] = attrs.field(converter=_alike)
+    inner: int
+    rows: int
+
+    def fastest(self, steps: int) -> int:
+        """The number of the one that should take the least time on so many steps."""
+        taken = self._nanoseconds(steps)
+        return min(range(len(taken)), key=taken.__getitem__) if taken else 0
+
+    def compared(self, steps: int) -> Estimates:
+        """What was compared, the least first."""
+        pairs = [(kernel.loop, time) for kernel, time in zip(self.kernels, self._nanoseconds(steps), strict=False)]
+        return tuple(sorted(pairs, key=lambda pair: pair[1]))
+
+    def _nanoseconds(self, steps: int) -> list[float]:
+        """What each takes; nothing where there is nothing to compare."""
+        inner, rows = self.inner, self.rows
+        if len(self.kernels) == 1 or steps * inner * rows == 0:
+            return []
+        return [_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in self.kernels]
 
 
 def _nanoseconds(spec: Spec, steps: int, inner: int, rows: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.cost_table import chain, cycles, instructions
 from monoscan.lowering.program.ir import Op
 from monoscan.lowering.render.spec import KernelSpec, Loop
@@ -27,6 +28,7 @@ def weight(spec: KernelSpec) -> int:
     return instructions(spec.program(spec.tree))
 
 
+@PROGRAMS.memoised
 def combine_cycles(spec: KernelSpec) -> float:
     """Cycles of one combine of a vector of elements, or in order of one element, roughly."""
     width = 1 if spec.loop is Loop.SEQUENTIAL else spec.width
@@ -88,6 +90,7 @@ def _side_by_side(steps: int) -> int:
     return 128 if steps <= 2 else 64 if steps <= 4 else 32
 
 
+@PROGRAMS.memoised
 def _moving(spec: KernelSpec) -> float:
     """Nanoseconds in which one vector of elements comes and goes."""
     pace = PACES[spec.loop]
@@ -99,6 +102,7 @@ def _moving(spec: KernelSpec) -> float:
     return pace.vector + threes + sum(lanes * (pace.lane if lanes == 1 else pace.event_lane) for lanes in leaves)
 
 
+@PROGRAMS.memoised
 def _combining(spec: KernelSpec) -> float:
     """Nanoseconds of the combines of one vector of elements."""
     program, taken = spec.program(spec.computed), PACES[spec.loop].cycle * combine_cycles(spec)
@@ -108,6 +112,7 @@ def _combining(spec: KernelSpec) -> float:
     return taken * (1.7 if spills else 1)
 
 
+@PROGRAMS.memoised
 def _of_runs(spec: KernelSpec) -> tuple[float, float]:
     """Nanoseconds in which a vector of steps of runs is turned there and back, folded and acted."""
     assert spec.parts is not None, "which makes the loop"
@@ -122,6 +127,7 @@ def _of_runs(spec: KernelSpec) -> tuple[float, float]:
     return pace.lane * (read + written) * crowded, pace.cycle * (fold + combine_cycles(spec)) + link
 
 
+@PROGRAMS.memoised
 def nanoseconds(spec: KernelSpec) -> float:
     """Nanoseconds for one element, within a factor of two or three."""
     if spec.loop is Loop.RUNS:

@@ -6,6 +6,7 @@ from math import prod
 
 import attrs
 
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form
 from monoscan.lowering.program.cost_table import COSTS, Cost
 from monoscan.lowering.program.ir import Op
@@ -35,6 +36,7 @@ LOG_SUMS = 1.7
 """Sums of products in log space take so much longer than their instructions: each waits for the one before (measured)."""
 
 
+@PROGRAMS.memoised
 def nanoseconds_of_step(program: ArrayProgram, vectors: Vectors) -> float:
     """Nanoseconds of one combine by loops over arrays, within a factor of two."""
     pace = OF_ONE if vectors.rows == 1 else OF_MANY

@@ -12,7 +12,7 @@ from monoscan.lowering.render.places import Vectors
 from monoscan.lowering.render.spec import Loop, ScanSpec, mask_bytes, vector_lanes
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class RolledSpec(ScanSpec[ArrayProgram]):
     """A kernel that runs an array program by loops.
 

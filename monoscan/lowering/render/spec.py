@@ -160,7 +160,7 @@ class Parts:
         return bool(self.gates) and set(self.gates) <= set(self.fixed)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class KernelSpec(ScanSpec[Program]):
     """A kernel in straight-line code.
 

@@ -113,7 +113,7 @@ def launch_of(
     """
     bridge = build.load()
     with waiting(f"the kernel of {name}"):
-        kernel = cpu_kernels.compile_kernel(render(spec))
+        kernel = COMPILED.get(("kernel", spec), lambda: cpu_kernels.compile_kernel(render(spec)))
     state = [(dtypes.by_name(spec.state[i].dtype), spec.state[i].shape) for i in spec.given]
     elements = spec.element_events
     captures = [leaf.shape for leaf in spec.combine.captures]
