@@ -74,6 +74,8 @@ def plan_bounded(problem: Problem) -> Plan | str:
         return f"strategy is {problem.options.strategy}"
     if problem.trivial:
         return "no elements"
+    if problem.before is not None:
+        return "what an exclusive scan shows at heads is put there by all elements"
     case = Case(problem)
     if isinstance(case.kernels, str):
         return case.kernels

@@ -13,6 +13,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.held import to_mlx
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.strategies.places import Places
 from monoscan.monoids.shapes import insert_axes
 
 
@@ -67,6 +68,10 @@ class Aligned:
     def arrays(self) -> list[mx.array]:
         """Those that `bounds` tells of, in its order."""
         return [x for x in (self.lengths, self.offsets) if x is not None]
+
+    def places(self, length: int, axis: int, rank: int, reverse: bool) -> Places:
+        """The positions of a scan of these."""
+        return Places(self.lengths, self.mask, self.offsets, length, axis, rank, reverse)
 
 
 def given(where: str, lengths: Any, mask: Any, offsets: Any) -> Given:

@@ -23,6 +23,7 @@ from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.planner import plan_bounded
 from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
@@ -33,7 +34,6 @@ from monoscan.scan.leaves import arrays_of
 from monoscan.scan.question import Question, not_an_operator
 from monoscan.scan.ragged.given import Aligned, Given, align, batch_of, check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted
-from monoscan.scan.ragged.places import Places
 from monoscan.tree import Tree
 
 Leaves = list[mx.array]
@@ -242,7 +242,7 @@ class Lifted:
     def of(cls, scan: RaggedScan) -> Lifted:
         """From what is given."""
         problem, layout = scan.problem, scan.problem.layout
-        places = Places(scan.aligned, layout.length, layout.axis, layout.rank + 1, problem.options.reverse)
+        places = scan.aligned.places(layout.length, layout.axis, layout.rank + 1, problem.options.reverse)
         leaves = [layout.align(x, i) for i, x in enumerate(scan.leaves)]
         if places.packed:  # where carries are read from results, and elements are placed at heads
             leaves = [x.astype(dtypes.by_name(name)) for x, name in zip(leaves, problem.accumulators, strict=True)]
@@ -284,7 +284,7 @@ class Lifted:
         ys = [mx.zeros(layout.result_shape(i), names[i]) for i in range(number)] if asked.results else []
         if asked.results and not asked.return_carry:
             return ys, []
-        sequences = (self.places.given.offsets.shape[0] - 1,) if self.places.given.offsets is not None else ()
+        sequences = (self.places.offsets.shape[0] - 1,) if self.places.offsets is not None else ()
         last = []
         for i, x in enumerate(self._blank if self.start is None else self.start):
             x = x if self.start is None or sequences else x.squeeze(self.axis)

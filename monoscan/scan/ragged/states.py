@@ -15,6 +15,7 @@ from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.action import Action
@@ -26,7 +27,6 @@ from monoscan.scan.leaves import arrays_of
 from monoscan.scan.question import Question, not_an_operator
 from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted
-from monoscan.scan.ragged.places import Places
 from monoscan.scan.ragged.scans import (
     Found,
     Leaves,
@@ -164,7 +164,7 @@ class RaggedStates:
     def places(self) -> Places:
         """The positions."""
         joint = self.problem.joint
-        return Places(self.aligned, joint.length, joint.axis, joint.rank + 1, self.asked.reverse)
+        return self.aligned.places(joint.length, joint.axis, joint.rank + 1, self.asked.reverse)
 
     @property
     @abstractmethod

@@ -8,22 +8,25 @@ import attrs
 import mlx.core as mx
 
 from monoscan.monoids.shapes import along
-from monoscan.scan.ragged.given import Aligned
 
 
 @attrs.frozen(eq=False)
 class Places:
-    """The positions of one call; all arrays have the axes of its elements.
+    """The positions of one scan; all arrays have the axes of its elements, of full size or 1.
 
     Args:
-        given: What says it.
+        lengths: Integers, with the number of sequences, or 1, in the place of the scan axis; ``None`` without.
+        mask: Truth values; ``None`` without.
+        offsets: Integers, one axis alone; ``None`` without.
         length: The length of the scan axis, at least 1.
         axis: The scan axis.
         rank: The number of axes, the scan axis among them.
         reverse: The fold starts at the last position.
     """
 
-    given: Aligned
+    lengths: mx.array | None
+    mask: mx.array | None
+    offsets: mx.array | None
     length: int
     axis: int
     rank: int
@@ -32,23 +35,23 @@ class Places:
     @property
     def packed(self) -> bool:
         """Whether there are several sequences on the axis."""
-        return self.given.offsets is not None
+        return self.offsets is not None
 
     @cached_property
-    def offsets(self) -> mx.array:
+    def ends(self) -> mx.array:
         """Where sequences begin, and the last one ends: what is given, made to ascend between 0 and the length."""
-        assert self.given.offsets is not None, "asked where sequences are packed"
-        return mx.clip(mx.cummax(self.given.offsets), 0, self.length)
+        assert self.offsets is not None, "asked where sequences are packed"
+        return mx.clip(mx.cummax(self.offsets), 0, self.length)
 
     @property
     def sequences(self) -> int:
         """How many sequences there are."""
-        return self.offsets.shape[0] - 1
+        return self.ends.shape[0] - 1
 
     @cached_property
     def _cuts(self) -> mx.array:
         """How many offsets stand at each position, and behind the last one."""
-        return mx.zeros((self.length + 1,), mx.int32).at[self.offsets].add(1)
+        return mx.zeros((self.length + 1,), mx.int32).at[self.ends].add(1)
 
     @cached_property
     def sequence(self) -> mx.array:
@@ -72,16 +75,16 @@ class Places:
         index = mx.arange(self.length, dtype=mx.int32)
         if not self.packed:
             return index
-        return index - mx.take(self.offsets, mx.minimum(self.sequence, self.sequences))
+        return index - mx.take(self.ends, mx.minimum(self.sequence, self.sequences))
 
     @cached_property
     def valid(self) -> mx.array:
         """Whether a position counts, with a scan axis of full size."""
-        flags = [] if self.given.mask is None else [self.given.mask]
+        flags = [] if self.mask is None else [self.mask]
         if self.packed:
             flags.append(self.covered)
-        if self.given.lengths is not None:
-            flags.append(self._along(self.index) < self.each(self.given.lengths))
+        if self.lengths is not None:
+            flags.append(self._along(self.index) < self.each(self.lengths))
         valid = flags[0]
         for flag in flags[1:]:
             valid = mx.logical_and(valid, flag)
@@ -104,16 +107,16 @@ class Places:
 
     def first(self, x: mx.array) -> mx.array:
         """The first position of each sequence in fold order; of an empty one any."""
-        return self._at(x, self.offsets[1:] - 1 if self.reverse else self.offsets[:-1])
+        return self._at(x, self.ends[1:] - 1 if self.reverse else self.ends[:-1])
 
     def last(self, x: mx.array) -> mx.array:
         """The last position of each sequence in fold order; of an empty one any."""
-        return self._at(x, self.offsets[:-1] if self.reverse else self.offsets[1:] - 1)
+        return self._at(x, self.ends[:-1] if self.reverse else self.ends[1:] - 1)
 
     @cached_property
     def empty(self) -> mx.array:
         """Whether a sequence has no positions, with their number in the place of the scan axis."""
-        return self._along(self.offsets[1:] == self.offsets[:-1])
+        return self._along(self.ends[1:] == self.ends[:-1])
 
     def _at(self, x: mx.array, places: mx.array) -> mx.array:
         return mx.take(x, mx.clip(places, 0, self.length - 1), axis=self.axis)
