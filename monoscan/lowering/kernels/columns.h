@@ -12,8 +12,9 @@ struct rows {
   ms_int x_step[arity], y_step[outputs + 1];
 };
 INLINE void move(rows& at) { in::move(at.e.x, at.x_step), out::move(at.r.y, at.y_step); }
-// So many rows from step t on; what is not laid out so is copied, at most COPIED rows at a time.
-static constexpr ms_int COPIED = 16;
+// So many rows from step t on; what is not laid out so is copied, at most COPIED rows at a time: of items of four bytes
+// a line of memory, where columns stand far apart.
+static constexpr ms_int COPIED = 64 / (MS_NARROW ? MS_NARROW : 4);
 INLINE void rows_from(const piece& p, ms_int t, ms_int count, ms_int room, rows& at) {
   const strip_of_rows s = {at.e.x, at.x_step, at.r.y, at.y_step};
   tile_at(p, t, count, room, s);

@@ -1,52 +1,8 @@
 // The driver of kernels, compiled once for all of them.
-#include "driver.h"
+#include "copies.h"
 
 // Room for so many bytes, up to the end of a cache line.
 static ms_int lines_of(ms_int bytes) { return (bytes + 63) / 64 * 64; }
-
-// ------------------------------------------------------------------ copies
-template <class T> static void copy_strided(T* to, ms_int to_step, const T* from, ms_int from_step, ms_int count) {
-  for (ms_int i = 0; i < count; ++i) to[i * to_step] = from[i * from_step];
-}
-// By the size of an item; steps count items.
-static void copy_items(int size, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
-  if (size == 1) copy_strided(to, to_step, from, from_step, count);
-  if (size == 2) copy_strided((u16*)to, to_step, (const u16*)from, from_step, count);
-  if (size == 4) copy_strided((u32*)to, to_step, (const u32*)from, from_step, count);
-  if (size == 8) copy_strided((u64*)to, to_step, (const u64*)from, from_step, count);
-}
-// Whole elements; steps count bytes. Those of 16 bytes and more are copied in pieces, the last two of which overlap.
-template <int bytes> static void copy_elements(u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
-  if (to_step == bytes && from_step == 2 * bytes) {  // every second one: known steps make vectors of it
-    for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * bytes, from + i * 2 * bytes, bytes);
-    return;
-  }
-  for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, bytes);
-}
-static void copy_wide(int bytes, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
-  for (ms_int i = 0; i < count; ++i, to += to_step, from += from_step) {
-    for (int k = 0; k < bytes - 16; k += 16) __builtin_memcpy(to + k, from + k, 16);
-    __builtin_memcpy(to + bytes - 16, from + bytes - 16, 16);
-  }
-}
-static void copy_packed(int bytes, u8* to, ms_int to_step, const u8* from, ms_int from_step, ms_int count) {
-  if (bytes == 1) copy_elements<1>(to, to_step, from, from_step, count);
-  else if (bytes == 2) copy_elements<2>(to, to_step, from, from_step, count);
-  else if (bytes == 4) copy_elements<4>(to, to_step, from, from_step, count);
-  else if (bytes == 8) copy_elements<8>(to, to_step, from, from_step, count);
-  else if (bytes == 12) copy_elements<12>(to, to_step, from, from_step, count);
-  else if (bytes >= 16) copy_wide(bytes, to, to_step, from, from_step, count);
-  else
-    for (ms_int i = 0; i < count; ++i) __builtin_memcpy(to + i * to_step, from + i * from_step, (unsigned long)bytes);
-}
-// `count` elements `stride` items apart to where they stand side by side; and back.
-static void gather(const leaf_facts& f, u8* b, const u8* x, ms_int stride, ms_int lane, ms_int count) {
-  if (lane == 1 || f.lanes == 1) return copy_packed(f.bytes(), b, f.bytes(), x, stride * f.size, count);
-  for (int k = 0; k < f.lanes; ++k) copy_items(f.size, b + k * f.size, f.lanes, x + k * lane * f.size, stride, count);
-}
-static void scatter(const leaf_facts& f, u8* y, ms_int stride, const u8* b, ms_int count) {
-  copy_packed(f.bytes(), y, stride * f.size, b, f.bytes(), count);
-}
 
 static const u8* input_of(const piece& p, const leaf_facts& f) {
   return (const u8*)p.g->inputs[f.index].data + p.in[f.index] * f.size;

@@ -6,6 +6,9 @@ template <class T> constexpr bool is_scalar = sizeof(T) == sizeof(item_of<T>);
 
 // ------------------------------------------------------------------ bools
 INLINE bool mask_of(bool b) { return b; }
+#if MS_NARROW
+INLINE maskv mask_of(maskv m) { return m; }
+#endif
 INLINE maskv mask_of(i32v m) { return __builtin_convertvector(m, maskv); }
 INLINE maskv mask_of(i64v m) { return __builtin_convertvector(m, maskv); }
 INLINE bool flip(bool b) { return !b; }
@@ -48,17 +51,26 @@ template <class I, class F> INLINE I truncated(F x) {
     else return low ^ ((I) __builtin_convertvector(x >= edge, as_signed<I>) & lowest<I>);
   }
 }
-// Integers of 8 and 16 bits, brought back into their width.
+// Integers of 8 and 16 bits, brought back into their width, which narrow lanes never leave.
+template <class I> constexpr bool is_narrow = sizeof(item_of<I>) < 4;
 template <class I> INLINE I as_i8(I x) {
-  if constexpr (is_scalar<I>) return (i8)x;
+  if constexpr (is_narrow<I>) return x;
+  else if constexpr (is_scalar<I>) return (i8)x;
   else return (x << 24) >> 24;
 }
 template <class I> INLINE I as_i16(I x) {
-  if constexpr (is_scalar<I>) return (i16)x;
+  if constexpr (is_narrow<I>) return x;
+  else if constexpr (is_scalar<I>) return (i16)x;
   else return (x << 16) >> 16;
 }
-template <class I> INLINE I as_u8(I x) { return x & 255; }
-template <class I> INLINE I as_u16(I x) { return x & 65535; }
+template <class I> INLINE I as_u8(I x) {
+  if constexpr (is_narrow<I>) return x;
+  else return x & 255;
+}
+template <class I> INLINE I as_u16(I x) {
+  if constexpr (is_narrow<I>) return x;
+  else return x & 65535;
+}
 
 // ------------------------------------------------------------------ integers, which wrap
 template <class I> INLINE I add(I a, I b) { return (I)((as_unsigned<I>)a + (as_unsigned<I>)b); }

@@ -17,6 +17,15 @@ typedef unsigned long long u64;
 #define LOCAL  // memory of a thread, which some GPUs name
 #define NOINLINE static __attribute__((noinline, unused))
 
+// The numbers 0 to n - 1 as a type: for what happens in every lane, leaf or register.
+template <int... I> struct seq {};
+#if __has_builtin(__make_integer_seq)
+template <class T, T... I> struct counted { typedef seq<I...> type; };
+template <int n> using upto = typename __make_integer_seq<counted, int, n>::type;
+#else
+template <int n> using upto = seq<__integer_pack(n)...>;
+#endif
+
 INLINE ms_int least(ms_int a, ms_int b) { return a < b ? a : b; }
 
 template <class To, class From> INLINE To bit_cast(From x) {

@@ -45,7 +45,7 @@ template <int place, class D, auto which, int column_bytes, int output_of, int a
 
 template <class V> INLINE V choose_lanes(i32v m, V a, V b) {
   if constexpr (sizeof(V) == sizeof(m)) return m ? a : b;
-  else return __builtin_convertvector(m, i64v) ? a : b;
+  else return __builtin_convertvector(m, as_signed<V>) ? a : b;
 }
 template <class V> INLINE V lane_everywhere(V x, int lane) { return splat<V>(x[lane]); }
 

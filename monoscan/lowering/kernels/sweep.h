@@ -15,8 +15,15 @@ template <class L, bool part> INLINE auto load_lane_above(const above& a, ms_int
   typedef typename L::item item;
   const item* const at = (const item*)a.s[L::number] + j;
   // Carries of their own are padded: a whole vector may be read.
-  if constexpr (part && L::size >= 4) return load_few<false, decltype(L::dtype::load(at))>(at, m);
-  else return L::dtype::load(at);
+  if constexpr (part && L::dtype::as_stored) {
+    return load_few<false, decltype(L::dtype::load(at))>(at, m);
+  } else if constexpr (part && chains) {
+    item b[W];
+    store_bits(b, load_few<false, decltype(L::dtype::bits(L::dtype::load(at)))>(at, m));
+    return L::dtype::load(b);
+  } else {
+    return L::dtype::load(at);
+  }
 }
 template <class L, bool whole, bool part> INLINE void load_above_one(const above& a, ms_int j, int m, state& s) {
   if constexpr (whole || L::carried) s.*L::member = load_lane_above<L, part>(a, j, m);

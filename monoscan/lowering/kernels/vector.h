@@ -1,7 +1,8 @@
 // Vectors of W lanes, by the extensions that GCC and Clang share, and what moves them.
 //
 // The generated text defines MS_WIDTH, and MS_MASK: the integer of a mask's lanes, 0 or -1, as wide as the
-// narrowest value of the program, so that most selects need no conversion.
+// narrowest value of the program, so that most selects need no conversion. Where it says MS_NARROW, integers of so many
+// bytes are held as they are stored, in lanes of 1 or 2 bytes: arithmetic wraps there by itself.
 #pragma once
 #include "scalar.h"
 
@@ -24,6 +25,16 @@ MS_KIN(i32v, i32v, u32v, f32v, i32, false)
 MS_KIN(u32v, i32v, u32v, f32v, u32, false)
 MS_KIN(i64v, i64v, u64v, f64v, i64, false)
 MS_KIN(u64v, i64v, u64v, f64v, u64, false)
+#ifndef MS_NARROW
+#define MS_NARROW 0
+#endif
+#if MS_NARROW == 1
+MS_KIN(i8v, i8v, u8v, f32v, i8, false)
+MS_KIN(u8v, i8v, u8v, f32v, u8, false)
+#elif MS_NARROW == 2
+MS_KIN(i16v, i16v, u16v, f32v, i16, false)
+MS_KIN(u16v, i16v, u16v, f32v, u16, false)
+#endif
 // n items, where that is not W.
 template <class T, int n> struct vector_of { typedef T type __attribute__((vector_size(n * sizeof(T)))); };
 #define MS_JOIN(a, b) a##b
@@ -34,22 +45,21 @@ typedef MS_LANES_OF(MS_MASK) maskv;
 struct vectors {
   typedef f32v f32;
   typedef f64v f64;
+#if MS_NARROW == 1
+  typedef i8v i32;
+  typedef u8v u32;
+#elif MS_NARROW == 2
+  typedef i16v i32;
+  typedef u16v u32;
+#else
   typedef i32v i32;
   typedef u32v u32;
+#endif
   typedef i64v i64;
   typedef u64v u64;
   typedef maskv mask;
   INLINE mask truth(bool b) { return b ? ~mask{} : mask{}; }
 };
-
-// The numbers 0 to n - 1 as a type: for what happens in every lane, leaf or register.
-template <int... I> struct seq {};
-#if __has_builtin(__make_integer_seq)
-template <class T, T... I> struct counted { typedef seq<I...> type; };
-template <int n> using upto = typename __make_integer_seq<counted, int, n>::type;
-#else
-template <int n> using upto = seq<__integer_pack(n)...>;
-#endif
 
 template <class V> INLINE V load_bits(const void* p) {
   V v;
@@ -68,7 +78,18 @@ template <class V> INLINE void store_bits(void* p, V v) { __builtin_memcpy(p, &v
 #define MS_LANES(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
 #define MS_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #else
-#error "MS_WIDTH is 4, 8 or 16"
+#define MS_16_FROM(i) \
+  i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7, i + 8, i + 9, i + 10, i + 11, i + 12, i + 13, i + 14, i + 15
+#define MS_16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#if MS_WIDTH == 32
+#define MS_LANES(x) MS_16(x), MS_16(x)
+#define MS_NUMBERS MS_16_FROM(0), MS_16_FROM(16)
+#elif MS_WIDTH == 64
+#define MS_LANES(x) MS_16(x), MS_16(x), MS_16(x), MS_16(x)
+#define MS_NUMBERS MS_16_FROM(0), MS_16_FROM(16), MS_16_FROM(32), MS_16_FROM(48)
+#else
+#error "MS_WIDTH is 4, 8, 16, 32 or 64"
+#endif
 #endif
 static constexpr i32v iota = {MS_NUMBERS};
 static constexpr i64v wide_iota = {MS_NUMBERS};
@@ -156,7 +177,8 @@ template <bool last, class V> INLINE auto few_lanes(int m) {
 }
 #if defined(__AVX512BW__) && defined(__AVX512VL__) && !defined(__clang__)
 #define MS_MASKED 1
-template <bool last> INLINE unsigned few_bits(int m) { return last ? ((1u << m) - 1) << (W - m) : (1u << m) - 1; }
+// m is less than W.
+template <bool last> INLINE u64 few_bits(int m) { return ((1ull << m) - 1) << (last ? W - m : 0); }
 // By instructions for items of each size and registers of each width; false: there is none.
 #define MS_MASKED_KIND(item, bytes, kind, Mask)                                                              \
   if constexpr (sizeof(V) == bytes && sizeof(V) / W == sizeof(item)) {                                       \
@@ -165,14 +187,17 @@ template <bool last> INLINE unsigned few_bits(int m) { return last ? ((1u << m) 
     else __builtin_ia32_store##kind##_mask((item*)p, bit_cast<B>(v), (Mask)bits);                            \
     return true;                                                                                             \
   }
-template <bool loads, class V, class P> INLINE bool masked(P p, V& v, unsigned bits) {
+template <bool loads, class V, class P> INLINE bool masked(P p, V& v, u64 bits) {
   MS_MASKED_KIND(f32, 64, ups512, unsigned short)
   MS_MASKED_KIND(f32, 32, ups256, unsigned char)
   MS_MASKED_KIND(f32, 16, ups128, unsigned char)
   MS_MASKED_KIND(f64, 64, upd512, unsigned char)
   MS_MASKED_KIND(f64, 32, upd256, unsigned char)
+  MS_MASKED_KIND(short, 64, dquhi512, unsigned)
   MS_MASKED_KIND(short, 32, dquhi256, unsigned short)
   MS_MASKED_KIND(short, 16, dquhi128, unsigned char)
+  MS_MASKED_KIND(char, 64, dquqi512, u64)
+  MS_MASKED_KIND(char, 32, dquqi256, unsigned)
   MS_MASKED_KIND(char, 16, dquqi128, unsigned short)
   return false;
 }

@@ -75,7 +75,8 @@ def candidates(
     if options.shapeless and behind:
         inner = max(inner, width)  # the loops for narrow rows take no others
     if inner >= width:
-        wide = attrs.evolve(regrouped or ordered, loop=Loop.SWEEP if ordered.alike else loop_of(inner, width))
+        wide = _with_narrow_lanes(regrouped or ordered, inner, options)
+        wide = attrs.evolve(wide, loop=Loop.SWEEP if ordered.alike else loop_of(inner, wide.width))
         return [in_order if too_large(wide) else wide]
     found = [] if regrouped is None else [attrs.evolve(regrouped, loop=loop_of(inner, width))]
     if not options.shapeless:
@@ -83,6 +84,12 @@ def candidates(
         found += [runs] if runs is not None and inner == 1 else []
     found = [each for each in found if not too_large(each) and regroups_safely(each)]
     return found[:1] or [in_order] if options.shapeless else [*found, in_order]
+
+
+def _with_narrow_lanes(spec: KernelSpec, inner: int, options: Options) -> KernelSpec:
+    """Lanes as narrow as items of one or two bytes, where columns fill a vector of them."""
+    size = 0 if options.shapeless or spec.alike else spec.narrow_bytes
+    return attrs.evolve(spec, narrow=size > 0 and inner * size >= spec.vector_bytes)
 
 
 def rolled(options: Options, spec: RolledSpec, inner: int = 1, shared: tuple[int, ...] = ()) -> list[RolledSpec]:

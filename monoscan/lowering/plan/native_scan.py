@@ -17,9 +17,6 @@ MANY_FLOATS = 1 << 14
 """From so many floats on a kernel of sums or products is as fast as MLX's scan in many columns and 1.5 to 5 times as
 fast elsewhere, on one core; with fewer MLX's starts as fast, and no compiler is waited for (measured)."""
 
-MANY_COLUMNS = 64
-"""So many columns of one or two bytes MLX scans up to twice as fast as a kernel, which holds them in four (measured)."""
-
 
 def no_native_scan(problem: Problem) -> str | None:
     """Why MLX has no scan for this, or ``None`` if it has."""
@@ -77,8 +74,5 @@ def faster_fused(problem: Problem, length: int) -> str | None:
     inner = prod(layout.aligned_shape(0, length)[layout.axis + 1 : layout.rank + 1])
     if inner == 1 and length <= SHORT_ROWS:
         return None
-    if problem.facts.associativity == "exact":
-        slower = inner < MANY_COLUMNS or dtypes.itemsize(dtype) > 2
-    else:
-        slower = items >= MANY_FLOATS
+    slower = problem.facts.associativity == "exact" or items >= MANY_FLOATS
     return f"mx.{native} takes up to five times as long" if slower else None

@@ -71,11 +71,12 @@ class _Kernel:
         spec, family = self.spec, "scalars" if self.scalar else "vectors"
         light = weight(spec) <= INLINE_LIMIT and len(self.lanes) <= WIDE_STATE
         operands = bool(spec.alike)  # what all columns share is an operand in memory of the instructions that read it
+        narrow = f"#define MS_NARROW {spec.narrow_bytes}\n" if spec.narrow else ""
         combine = "INLINE" if light or self.scalar or operands else "NOINLINE"
         return f"""\
 #define MS_WIDTH {spec.width}
-#define MS_MASK i{8 * mask_bytes(spec.values)}
-#define MS_FLUSH {spec.flushes:d}
+#define MS_MASK i{8 * (spec.narrow_bytes if spec.narrow else mask_bytes(spec.values))}
+{narrow}#define MS_FLUSH {spec.flushes:d}
 #define BULK {"INLINE" if operands or len(self.lanes) <= WIDE_STATE else "NOINLINE"}  // what moves whole states
 #define COMBINE {combine}
 #include "{emit.header(*spec.programs(self.leaves))}"
@@ -132,7 +133,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
         spec = self.spec
         plain = all(
-            spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and SIZES[dtype] >= 4
+            spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and (SIZES[dtype] >= 4 or spec.narrow)
             for leaf, dtype in self.outputs
         )
         return spec.want_results and spec.inclusive and plain and set(spec.kept) <= {leaf for leaf, _ in self.outputs}

@@ -12,13 +12,18 @@ import attrs
 
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program import nonfinite
-from monoscan.lowering.program.ir import Leaf, Program, Signature
+from monoscan.lowering.program.ir import COMPARISONS, Leaf, Op, Program, Signature
 
 SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,
     "int32": 4, "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
 }  # fmt: skip
 """Bytes an item of every dtype that a kernel can hold."""
+
+_CLOSED = COMPARISONS | {
+    Op.CONST, Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.AND, Op.OR, Op.XOR, Op.NOT, Op.MIN, Op.MAX, Op.SELECT,
+}  # fmt: skip
+"""Operations on integers that need no more bits than their operands have."""
 
 Scalar = float | int | bool
 
@@ -169,12 +174,14 @@ class KernelSpec(ScanSpec[Program]):
         ordinary: For each leaf of the state the infinities that are as good as any value; empty for none.
         compose: Of an action by runs the combine of elements; None of all others.
         parts: Of an action by runs what may go wrong with products and states.
+        narrow: Lanes are of `narrow_bytes`, and not of 4 at least.
     """
 
     loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
     ordinary: tuple[nonfinite.Kinds, ...] = ()
     compose: Program | None = None
     parts: Parts | None = None
+    narrow: bool = False
 
     @property
     def flushes(self) -> bool:
@@ -256,7 +263,16 @@ class KernelSpec(ScanSpec[Program]):
     @cached_property
     def width(self) -> int:
         """Lanes of a vector: one register of the widest value, and 4 at least."""
-        return vector_lanes(self.values, self.vector_bytes)
+        return self.vector_bytes // self.narrow_bytes if self.narrow else vector_lanes(self.values, self.vector_bytes)
+
+    @cached_property
+    def narrow_bytes(self) -> int:
+        """Bytes of an item where one or two hold every value and wrap as they should; 0 elsewhere."""
+        stored = {SIZES[name] for name in (*self.elements, *self.results, *self.capture_dtypes, *self.dtypes)}
+        held = {SIZES[name] for name in self.values if name != "bool"}
+        closed = all(instr.op in _CLOSED for instr in self.program(self.tree).code)
+        size = max(stored, default=4)
+        return size if size < 4 and stored | held == {size} and closed and not self.action else 0
 
     @cached_property
     def columns(self) -> int:
