@@ -26,8 +26,8 @@ of your own
 errors
     ScanError, and of it IdentityError ScanTypeError StrategyError TraceError TreeError
 
-Modules to import by name: monoscan.testing (laws), monoscan.distributed (one sequence on many machines), and recipes:
-monoscan.rl (returns and advantages).
+Modules to import by name: monoscan.nn (recurrent layers), monoscan.testing (laws), monoscan.distributed (one sequence on
+many machines), and recipes: monoscan.rl (returns and advantages).
 """
 
 from __future__ import annotations

@@ -1,0 +1,93 @@
+"""What all layers share: a scan over time, and one step of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+from mlx.nn.layers.base import Module
+
+from monoscan import errors
+from monoscan.held import to_mlx
+from monoscan.monoids.aggregator import Aggregator
+from monoscan.scan.api import scan
+from monoscan.tree import Tree
+
+State = Tree
+
+
+class Recurrent(Module):
+    """A layer over time: ``y, state = layer(x, state, lengths)``.
+
+    Inputs have shape ``(..., time, dims)``. What a layer computes of single positions stands in `inputs` and `outputs`,
+    and what goes through time in `run`.
+    """
+
+    input_dims: int
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def inputs(self, x: mx.array) -> tuple[Any, ...]:
+        """What goes through time, from the inputs of the layer."""
+        raise NotImplementedError
+
+    def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
+        """What comes out of time, and the last state."""
+        raise NotImplementedError
+
+    def outputs(self, found: mx.array, x: mx.array) -> mx.array:
+        """The outputs of the layer, from what comes out of time."""
+        return found
+
+    def __call__(
+        self, x: mx.array, state: State | None = None, lengths: mx.array | None = None
+    ) -> tuple[mx.array, State]:
+        """All outputs, and the last state.
+
+        Args:
+            x (array): The inputs, of shape ``(..., time, dims)``.
+            state (array or tree, optional): The state that an earlier call returned. Default: ``None``, the start.
+            lengths (array, optional): Of each row of the batch, how many of its first positions are valid: the state is
+                the one after these, and nothing behind them is read. Default: ``None``, all.
+
+        Returns:
+            tuple: The outputs, of shape ``(..., time, output_dims)``, and the last state, in float32 or complex64.
+        """
+        x = self._checked(x)
+        found, last = self.run(x, state, {} if lengths is None else {"lengths": lengths})
+        return self.outputs(found, x), last
+
+    def step(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """One position, for decoding: what a call gives for a sequence of length 1.
+
+        Args:
+            x (array): The input, of shape ``(..., dims)``.
+            state (array or tree, optional): The state before it. Default: ``None``, the start.
+
+        Returns:
+            tuple: The output, of shape ``(..., output_dims)``, and the state after it.
+        """
+        y, state = self(x[..., None, :], state)
+        return y[..., 0, :], state
+
+    def _checked(self, x: mx.array) -> mx.array:
+        x = to_mlx(f"[{type(self).__name__}] x", x)
+        dims = self.input_dims
+        if not isinstance(x, mx.array) or x.ndim < 2 or x.shape[-1] != dims:
+            got = x.shape if isinstance(x, mx.array) else f"{x!r:.40}"
+            raise errors.ScanError(f"[{type(self).__name__}] expects x of shape (..., time, {dims}); got {got}.")
+        return x
+
+
+class Aggregated(Recurrent):
+    """A layer whose `rule` is an aggregator: one loop over time, which keeps no state for the gradient."""
+
+    @property
+    def rule(self) -> Aggregator:
+        """What is scanned."""
+        raise NotImplementedError
+
+    def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
+        found, last = scan(self.rule, self.inputs(x), x.ndim - 2, state=state, return_carry=True, **options)
+        return found, last

@@ -1,0 +1,254 @@
+"""Layers against straightforward loops over time, in MLX operations alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as mnn
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten, tree_map
+
+import monoscan as ms
+from monoscan import nn
+from tests.selection import thinned
+
+BATCH, TIME = 2, 11
+Loop = Callable[[Any, mx.array], tuple[mx.array, mx.array]]
+
+
+def over_time(step: Callable[..., tuple[Any, mx.array]], state: Any, *sequences: mx.array) -> tuple[mx.array, Any]:
+    """Outputs and last state of ``state, y = step(state, *x)``, one position after the other."""
+    found = []
+    for t in range(sequences[0].shape[1]):
+        state, y = step(state, *(x[:, t] for x in sequences))
+        found.append(y)
+    return mx.stack(found, 1), state
+
+
+def lru(layer: nn.LRU, x: mx.array) -> tuple[mx.array, mx.array]:
+    gate = mx.exp(-mx.exp(layer.nu_log) + 1j * mx.exp(layer.theta_log))
+    u = mx.exp(layer.gamma_log) * (x @ layer.B[0].T + 1j * (x @ layer.B[1].T))
+    zero = mx.zeros((BATCH, layer.state_dims), mx.complex64)
+    h, last = over_time(lambda h, u: (gate * h + u, gate * h + u), zero, u)
+    return (h @ (layer.C[0] + 1j * layer.C[1]).T).real + layer.D * x, last
+
+
+def s5(layer: nn.S5, x: mx.array) -> tuple[mx.array, mx.array]:
+    rate = layer.Lambda[0] + 1j * layer.Lambda[1]
+    gate = mx.exp(rate * mx.exp(layer.log_step))
+    u = (gate - 1) / rate * (x @ layer.B[0].T + 1j * (x @ layer.B[1].T))
+    h, last = over_time(lambda h, u: (gate * h + u, gate * h + u), mx.zeros(u.shape[::2], mx.complex64), u)
+    return 2 * (h @ (layer.C[0] + 1j * layer.C[1]).T).real + layer.D * x, last
+
+
+def min_gru(layer: nn.MinGRU, x: mx.array) -> tuple[mx.array, mx.array]:
+    z, candidate = mx.split(layer.projection(x), 2, -1)
+    z = mx.sigmoid(z)
+
+    def step(h: mx.array, z: mx.array, c: mx.array) -> tuple[mx.array, mx.array]:
+        h = (1 - z) * h + z * c
+        return h, h
+
+    return over_time(step, mx.zeros((BATCH, layer.hidden_dims)), z, candidate)
+
+
+def min_lstm(layer: nn.MinLSTM, x: mx.array) -> tuple[mx.array, mx.array]:
+    f, i, candidate = mx.split(layer.projection(x), 3, -1)
+    f, i = mx.sigmoid(f), mx.sigmoid(i)
+
+    def step(h: mx.array, f: mx.array, i: mx.array, c: mx.array) -> tuple[mx.array, mx.array]:
+        h = f / (f + i) * h + i / (f + i) * c
+        return h, h
+
+    return over_time(step, mx.zeros((BATCH, layer.hidden_dims)), f, i, candidate)
+
+
+def rg_lru(layer: nn.RGLRU, x: mx.array) -> tuple[mx.array, mx.array]:
+    width = layer.input_dims // layer.blocks
+    blocks = [x[..., i * width : (i + 1) * width] for i in range(layer.blocks)]
+    maps = [mx.concatenate([b @ w for b, w in zip(blocks, layer.weight[k], strict=True)], -1) for k in range(2)]
+    r, i = (mx.sigmoid(m + b) for m, b in zip(maps, layer.bias, strict=True))
+    a = mx.exp(-8 * mx.log1p(mx.exp(layer.param)) * r)
+
+    def step(h: mx.array, a: mx.array, i: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:
+        h = a * h + mx.sqrt(1 - a * a) * (i * x)
+        return h, h
+
+    return over_time(step, mx.zeros((BATCH, layer.input_dims)), a, i, x)
+
+
+def selective(layer: nn.SelectiveSSM, x: mx.array) -> tuple[mx.array, mx.array]:
+    low, b, c = mx.split(layer.x_proj(x), [layer.rank, layer.rank + layer.state_dims], -1)
+    delta = mx.log1p(mx.exp(layer.dt_proj(low)))
+    rate = -mx.exp(layer.A_log)
+
+    def step(h: mx.array, delta: mx.array, b: mx.array, c: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:
+        h = mx.exp(delta[..., None] * rate) * h + (delta * x)[..., None] * b[:, None]
+        return h, (h * c[:, None]).sum(-1) + layer.D * x
+
+    return over_time(step, mx.zeros((BATCH, layer.input_dims, layer.state_dims)), delta, b, c, x)
+
+
+def attention(layer: nn.GatedLinearAttention, x: mx.array) -> tuple[mx.array, mx.array]:
+    q, k, v, gate = (
+        m.reshape(BATCH, TIME, layer.heads, -1)
+        for m in (layer.q_proj(x), layer.k_proj(x), layer.v_proj(x), layer.gate_up(layer.gate_down(x)))
+    )
+    alpha = mx.sigmoid(gate) ** (1 / layer.temperature)
+
+    def step(s: mx.array, q: mx.array, k: mx.array, v: mx.array, a: mx.array) -> tuple[mx.array, mx.array]:
+        s = a[..., None] * s + k[..., None] * v[..., None, :]
+        return s, (q[..., None] * s).sum(-2) * k.shape[-1] ** -0.5
+
+    o, last = over_time(step, mx.zeros((BATCH, layer.heads, k.shape[-1], v.shape[-1])), q, k, v, alpha)
+    return layer.out_proj(layer.norm(o).reshape(BATCH, TIME, -1) * mnn.silu(layer.g_proj(x))), last
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Recurrent], Loop]] = {
+    "LRU": (lambda: nn.LRU(6, 8, r_min=0.4), lru),
+    "S5": (lambda: nn.S5(6, 8, blocks=2), s5),
+    "MinGRU": (lambda: nn.MinGRU(6, 5), min_gru),
+    "MinLSTM": (lambda: nn.MinLSTM(6, 5), min_lstm),
+    "RGLRU": (lambda: nn.RGLRU(6, blocks=2), rg_lru),
+    "SelectiveSSM": (lambda: nn.SelectiveSSM(6, state_dims=4), selective),
+    "GatedLinearAttention": (lambda: nn.GatedLinearAttention(8, heads=2), attention),
+}
+every = pytest.mark.parametrize("name", LAYERS)
+some = pytest.mark.parametrize("name", thinned(LAYERS, ["LRU", "SelectiveSSM"]))
+
+
+def made(name: str) -> tuple[nn.Recurrent, mx.array]:
+    """A layer, of which no parameter is where a mistake would not be seen, and inputs."""
+    mx.random.seed(3)
+    layer = LAYERS[name][0]()
+    layer.update(tree_map(lambda p: p + 0.05 * mx.random.normal(p.shape), layer.parameters()))
+    return layer, mx.random.normal((BATCH, TIME, layer.input_dims))
+
+
+def close(ours: mx.array, expected: mx.array, atol: float = 2e-5) -> None:
+    np.testing.assert_allclose(np.array(ours), np.array(expected), rtol=2e-4, atol=atol)
+
+
+@every
+def test_outputs_and_the_last_state_are_those_of_a_loop(name: str) -> None:
+    layer, x = made(name)
+    (y, state), (expected, last) = layer(x), LAYERS[name][1](layer, x)
+    close(y, expected)
+    close(state, last)
+
+
+@some
+def test_steps_are_the_sequence(name: str) -> None:
+    layer, x = made(name)
+    y, last = layer(x)
+    state = None
+    for t in range(TIME):
+        one, state = layer.step(x[:, t], state)
+        np.testing.assert_allclose(np.array(one), np.array(y[:, t]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.array(state), np.array(last), rtol=1e-5, atol=1e-6)
+
+
+@some
+def test_a_sequence_may_be_cut(name: str) -> None:
+    layer, x = made(name)
+    y, last = layer(x)
+    first, state = layer(x[:, :4])
+    second, state = layer(x[:, 4:], state)
+    close(mx.concatenate([first, second], 1), y)
+    close(state, last)
+
+
+@some
+def test_gradients_are_those_of_a_loop(name: str) -> None:
+    layer, x = made(name)
+    weights = mx.random.normal(layer(x)[0].shape)
+
+    def gradients(run: Loop) -> dict[str, mx.array]:
+        def loss(parameters: Any, x: mx.array) -> mx.array:
+            layer.update(parameters)
+            return (run(layer, x)[0] * weights).sum()
+
+        by_parameters, by_x = mx.grad(loss, (0, 1))(layer.trainable_parameters(), x)
+        return {"x": by_x, **dict(tree_flatten(by_parameters))}
+
+    ours, expected = gradients(lambda layer, x: layer(x)), gradients(LAYERS[name][1])
+    assert ours.keys() == expected.keys()
+    for path, gradient in expected.items():
+        close(ours[path], gradient, atol=2e-4)
+
+
+@some
+def test_halves_keep_their_state_in_float32(name: str) -> None:
+    layer, x = made(name)
+    expected = layer(x)[0]
+    layer.set_dtype(mx.bfloat16)
+    y, state = layer(x.astype(mx.bfloat16))
+    assert y.dtype == mx.bfloat16
+    assert state.dtype in (mx.float32, mx.complex64)
+    np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(expected), rtol=0.1, atol=0.15)
+
+
+def test_rows_without_a_batch() -> None:
+    layer, x = made("MinGRU")
+    y, state = layer(x[0])
+    close(y, layer(x)[0][0])
+    assert state.shape == (5,)
+
+
+def test_training_brings_the_loss_down() -> None:
+    """Which of two symbols came three steps ago: a layer has to remember it."""
+    import mlx.optimizers as optim
+
+    mx.random.seed(0)
+
+    class Model(mnn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = nn.LRU(1, 8, r_min=0.5, r_max=0.95), mnn.Linear(1, 1)
+
+        def __call__(self, x: mx.array) -> mx.array:
+            return self.head(self.layer(x)[0])
+
+    model, optimizer = Model(), optim.Adam(3e-2)
+    x = mx.random.randint(0, 2, (8, 32, 1)).astype(mx.float32)
+
+    def loss(model: Model) -> mx.array:
+        return (model(x)[:, 3:] - x[:, :-3]).square().mean()
+
+    step = mnn.value_and_grad(model, loss)
+    losses = []
+    for _ in range(60):
+        value, gradients = step(model)
+        optimizer.update(model, gradients)
+        mx.eval(model.parameters(), optimizer.state)
+        losses.append(value.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.S5(4, 7), r"\[S5\] state_dims is a multiple of 2"),
+        (lambda: nn.RGLRU(6, blocks=4), r"\[RGLRU\] blocks divides input_dims; got 4 for 6"),
+        (lambda: nn.GatedLinearAttention(8, heads=3), r"heads divides the sizes of keys and values; got 3 for 4 and 8"),
+        (lambda: nn.MinGRU(6, 5)(mx.ones((3, 4))), r"\[MinGRU\] expects x of shape \(..., time, 6\); got \(3, 4\)"),
+    ],
+)
+def test_what_does_not_fit(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ms.ScanError, match=words):
+        make()
+
+
+def test_the_first_eigenvalues_are_those_of_hippo() -> None:
+    size = 6
+    root = np.sqrt(2 * np.arange(size) + 1)
+    hippo = -np.tril(np.outer(root, root), -1) - np.diag(np.arange(size) + 1.0)
+    normal = hippo + 0.5 * np.outer(root, root)
+    values = np.linalg.eigvals(normal)
+    expected = np.sort(values[values.imag > 0].imag)
+    layer = nn.S5(2, size)
+    np.testing.assert_allclose(np.sort(np.array(layer.Lambda[1])), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.array(layer.Lambda[0]), -0.5, rtol=1e-5)
