@@ -13,6 +13,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
+from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Options, with_last_state
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
@@ -67,7 +68,7 @@ class Fusion:
             launch: Launch = COMPILED.get(key, lambda: self._launch(kernel))
         except BridgeUnavailable:  # said and remembered where it failed
             return None
-        found = launch(self._arrays(kernel))
+        found = launch(parts_of(kernel.scan, self._arrays(kernel)))
         types, lead = over.types, over.lead
         number = len(types.outputs) if self.asked.results else 0
         outputs = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import attrs
 
 from monoscan.lowering.plan.fused import Fused
@@ -70,9 +72,7 @@ class PassPlan:
         batch = self.over.lead[: layout.axis] + self.over.lead[layout.axis + 1 :]
         leaves = ", ".join(f"{held.dtype}{list(batch + held.shape)}" for held in types.states)
         kept = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
-        declared = sum(
-            kernel.scan.program.outputs[i].lanes for i in range(len(kernel.states)) if i not in kernel.scan.shown
-        )
+        declared = sum(prod(held.shape) for held in types.states)
         begun = "given" if self.over.leaves else "begun by the first element"
         return f"{leaves}, {begun}; {kept} of {declared} numbers carried"
 

@@ -265,7 +265,10 @@ def test_explain_says_what_a_loop_runs() -> None:
     text = str(ms.explain(leaky, x, state=v, loop=True))
     assert text.startswith("loop of leaky over float32[100, 64], axis 0, on cpu")
     assert "kernel    loop panels, vectors of" in text
-    assert "states    not shown, 1 leaves; outputs bool[64], float32[64]; one after another" in text
+    assert (
+        "states    not shown, 1 leaves, 1 of 1 numbers carried; outputs bool[64], float32[64]; one after another"
+        in text
+    )
 
 
 X, V = mx.ones((4, 3)), mx.zeros((3,))

@@ -42,6 +42,19 @@ class Reached:
 
 
 @attrs.frozen
+class Part:
+    """What is carried of a leaf of the state.
+
+    Args:
+        shape: The shape of all of it.
+        lanes: The lanes that are carried, ascending.
+    """
+
+    shape: tuple[int, ...]
+    lanes: tuple[int, ...]
+
+
+@attrs.frozen
 class AlignedScan:
     """A traced scan, free of the caller's tree and shapes.
 
@@ -59,6 +72,8 @@ class AlignedScan:
         action: The step is an action: states are no elements.
         combine: Of an act, the operator's ``combine``, by which trees run; none runs without.
         begin: Of an act without a first state, the program of the one that a first element begins.
+        parts: Of an act, for each leaf of the state what is carried of it, ``None`` where that is all; none where all leaves
+            are whole.
     """
 
     program: Program | ArrayProgram
@@ -73,6 +88,7 @@ class AlignedScan:
     action: bool = False
     combine: Program | None = None
     begin: Program | ArrayProgram | None = None
+    parts: tuple[Part | None, ...] = ()
 
     @property
     def begun(self) -> Program | None:

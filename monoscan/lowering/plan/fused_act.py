@@ -14,6 +14,7 @@ from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, columns_of, element_dtype, reading_real, restricted
 from monoscan.lowering.plan.loops import Candidates, candidates, quick_to_build, rolled
+from monoscan.lowering.plan.parts import in_parts
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -137,7 +138,7 @@ def _kernel(
     kernels: list[tuple[Spec, Read]] = []
     lead, steps, behind = _lead(acts, emit[0]), acts.joint.length, problem.joint.axis < problem.joint.rank
     for scan in scans:
-        read = leaves, states, own = on_what_it_reads(scan, emit)
+        read = leaves, states, own = on_what_it_reads(scan, emit, problem.options.shapeless)
         shapes, axis = _shapes(acts, leaves, states), acts.joint.axis
         inner = columns_of(shapes, lead, axis)
         shared = tuple(k for k in range(len(leaves)) if shared_by_columns(shapes[k], lead, axis))
@@ -205,8 +206,15 @@ def _all(scan: AlignedScan, known: dict[str, Any]) -> dict[str, Any]:
     return {"action": True, **own, **known}
 
 
-def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...]) -> Read:
-    """The leaves of elements and of states that some leaves of the state need, and the act on these alone."""
+def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...], whole: bool = False) -> Read:
+    """The leaves of elements and of states that some leaves of the state need, and the act on these alone.
+
+    Args:
+        scan: The act.
+        emit: Those leaves of the state.
+        whole: Leaves are carried whole, of which a part would do.
+    """
+    scan = scan if whole else in_parts(scan, emit)
     depends = scan.depends()
     leaves = tuple(sorted(set[int]().union(*(depends[i].elements for i in emit)))) or (0,)  # which says how many steps
     states = tuple(sorted(set[int]().union(*(depends[i].states for i in emit))))
@@ -218,6 +226,7 @@ def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...]) -> Read:
         want_results=emit[0] in scan.shown,
         combine=None if scan.combine is None else restricted(scan.combine, leaves),
         begin=None if scan.begin is None else _on_leaves(scan.begin, states, leaves),
+        parts=tuple(scan.parts[i] for i in states) if scan.parts else (),
     )
     return leaves, states, own
 

@@ -59,7 +59,7 @@ def fused_pass(
     """
     kernels: list[tuple[Spec, Read]] = []
     for scan in scans:
-        read = leaves, states, own = on_what_it_reads(scan, scan.emit)
+        read = leaves, states, own = on_what_it_reads(scan, scan.emit, options.shapeless)
         known: dict[str, Any] = {
             "elements": tuple(arrays.stored[i] for i in leaves),
             "last": tuple(k for k, i in enumerate(states) if i not in scan.shown),

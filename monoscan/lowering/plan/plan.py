@@ -274,8 +274,17 @@ class Plan:
         elif self.kernels:
             how = "from products of the elements of a block, each block from its true state"
         if acts.ordered:
-            return f"not shown, {len(acts.leaves) - len(acts.results)} leaves; outputs {leaves}; {how}"
+            return f"not shown, {len(acts.leaves) - len(acts.results)} leaves{self._carried(acts)}; outputs {leaves}; {how}"
         return f"{leaves}, {'begun by the first element' if acts.given is None else 'given'}; {how}"
+
+    def _carried(self, acts: Acts) -> str:
+        """How much of a state that is not shown goes from step to step."""
+        if len(self.kernels) != 1 or not isinstance(self.kernels[0], Fused):
+            return ""
+        (kernel,) = self.kernels
+        assert isinstance(kernel, Fused), "of a CPU"
+        carried = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
+        return f", {carried} of {sum(leaf.lanes for leaf in acts.leaves[len(acts.results) :])} numbers carried"
 
     def _lines(self) -> list[str]:
         lines = self.summary()

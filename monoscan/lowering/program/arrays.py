@@ -134,7 +134,7 @@ class ArrayProgram(Signature):
                     found |= each if instr.form is Form.EACH else np.bitwise_or.reduce(each, axis=-1)
             reads.append(found.reshape(-1))
         of_results = [
-            np.bitwise_or.reduce(reads[view.value][view.lanes(leaf.shape)], axis=None)
+            np.bitwise_or.reduce(reads[view.value][view.lanes(leaf.shape)], axis=None, initial=0)
             for view, leaf in zip(self.results, self.outputs, strict=True)
         ]
         return tuple(frozenset(i for i in range(len(self.inputs)) if bits >> i & 1) for bits in of_results)
@@ -152,10 +152,7 @@ class ArrayProgram(Signature):
         first, kept = len(self.inputs), set(leaves)
         read = {view.value for instr in self.code for view in instr.args} | {view.value for view in self.results}
         lost = sorted(read.intersection(range(first)) - kept)
-        zeros = tuple(
-            ArrayInstr(Form.EACH, Op.CONST, (), self.inputs[i].dtype, (), param=(_zero(self.inputs[i].dtype),))
-            for i in lost
-        )
+        zeros = tuple(zeros_of(self.inputs[i].dtype) for i in lost)
         names = {old: new for new, old in enumerate([*leaves, *lost, *range(first, len(self.values))])}
         code, results = _renamed(self, self.code, names, frozenset(lost))
         inputs, rights = tuple(self.inputs[i] for i in leaves), arity if rights is None else rights
@@ -229,8 +226,10 @@ def eliminate_dead_code(program: ArrayProgram) -> ArrayProgram:
     return attrs.evolve(program, code=code, results=results)
 
 
-def _zero(dtype: str) -> float | int | bool:
-    return False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0
+def zeros_of(dtype: str) -> ArrayInstr:
+    """The constant zero, in the place of what no result shows."""
+    zero = False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0
+    return ArrayInstr(Form.EACH, Op.CONST, (), dtype, (), param=(zero,))
 
 
 def _renamed(

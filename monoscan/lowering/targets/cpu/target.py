@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import mlx.core as mx
@@ -14,6 +14,7 @@ from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.again import other
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.source import Spec, render
@@ -70,7 +71,12 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
         and not kernel.scan.want_carry
     ):
         return Direct(launch)
-    return Arranged(problem, launches)
+    return Arranged(problem, tuple((k, chosen, _on_parts(k.scan, run)) for k, chosen, run in launches))
+
+
+def _on_parts(scan: AlignedScan, launch: Launch) -> Callable[[Sequence[mx.array]], Sequence[mx.array]]:
+    """The launch on the whole state that is given, of which a kernel may hold parts."""
+    return (lambda arrays: launch(parts_of(scan, arrays))) if scan.parts else launch
 
 
 def _launch(problem: Problem, kernel: Fused) -> Launch:
