@@ -114,6 +114,26 @@ def scan(
     return ys, carries
 
 
+def counting(
+    lead: tuple[int, ...], axis: int, lengths: Any = None, mask: Any = None, offsets: Any = None, **_: Any
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Which positions count, and the index of each in its sequence."""
+    ones = np.ones(lead, np.int64)
+    start = [np.zeros(row_shape(lead, axis, offsets), np.int64)]
+    options: dict[str, Any] = {"axis": axis, "events": [0], "starts": start, "outside": (0,), "offsets": offsets}
+    before, after = (
+        scan(lambda s, x: (s[0] + x[0],), [ones], lengths=lengths, mask=mask, inclusive=inclusive, **options)[0][0]
+        for inclusive in (False, True)
+    )
+    index = scan(lambda s, x: (s[0] + x[0],), [ones], inclusive=False, **options)[0][0]
+    return before != after, index
+
+
+def row_shape(lead: tuple[int, ...], axis: int, offsets: Any) -> tuple[int, ...]:
+    """The shape of what sequences start from."""
+    return (*lead[:axis], *(() if offsets is None else (len(offsets) - 1,)), *lead[axis + 1 :])
+
+
 def _put(targets: list[np.ndarray[Any, Any]], lead: tuple[int, ...], at: Any, states: Sequence[Any]) -> None:
     if any(s is NOTHING for s in states):
         raise Undefined

@@ -14,7 +14,7 @@ from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan import act, call
 from monoscan.scan.fuse import Fusion
 from monoscan.scan.pass_plan import PassPlan
-from monoscan.scan.passes import pass_over
+from monoscan.scan.passes import Pass, pass_over
 from monoscan.tree import Tree
 
 Stream = Any
@@ -25,12 +25,16 @@ def scan(
 ) -> tuple[Tree, Tree | None]:
     """The outputs, and the last state where it is wanted."""
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        over = pass_over(aggregator, inputs, axis, state, asked)
-        found = _fused(Fusion(over, asked))
-        if found is not None:
-            return found
-        ys, last = act.run(asked, aggregator.operator, over.elements(), over.start(), over.axis)
-        return over.present(over.states(ys)), over.last(last) if asked.return_carry else None
+        return outputs(pass_over(aggregator, inputs, axis, state, asked), asked)
+
+
+def outputs(over: Pass, asked: Options) -> tuple[Tree, Tree | None]:
+    """The outputs of a pass, and the last state where it is wanted."""
+    found = fused(Fusion(over, asked))
+    if found is not None:
+        return found
+    ys, last = act.run(asked, over.aggregator.operator, over.elements(), over.start(), over.axis)
+    return over.present(over.states(ys)), over.last(last) if asked.return_carry else None
 
 
 def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, stream: Stream) -> Tree:
@@ -38,24 +42,31 @@ def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, as
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         over = pass_over(aggregator, inputs, axis, state, asked)
         over.check_fold()
-        found = _fused(Fusion(over, asked))
-        if found is not None:
-            return over.present_last(found[1])
-        elems, start, operator = over.elements(), over.start(), aggregator.operator
-        if _on_itself(operator):
-            last = call.run(asked, operator, elems, over.axis, start, None)[1]
-        else:
-            last = act.run(with_last_state(asked), operator, elems, start, over.axis)[1]
-        return over.present_last(over.last(last))
+        return over.present_last(last_state(over, asked))
+
+
+def last_state(over: Pass, asked: Options) -> Tree:
+    """The last state alone, as a fold asks for it."""
+    found = fused(Fusion(over, asked))
+    if found is not None:
+        return found[1]
+    elems, start, operator = over.elements(), over.start(), over.aggregator.operator
+    if on_itself(operator):
+        return over.last(call.run(asked, operator, elems, over.axis, start, None)[1])
+    return over.last(act.run(with_last_state(asked), operator, elems, start, over.axis)[1])
 
 
 def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> PassPlan:
     """What would run, and why."""
-    over = pass_over(aggregator, inputs, axis, state, asked)
-    kernel = _kernel(Fusion(over, asked))
+    return explained(pass_over(aggregator, inputs, axis, state, asked), asked)
+
+
+def explained(over: Pass, asked: Options) -> PassPlan:
+    """What would run of a pass, and why."""
+    kernel = kernel_of(Fusion(over, asked))
     if isinstance(kernel, Fused):
         return PassPlan(over, asked, kernel)
-    states = act.prepare(asked, aggregator.operator, over.elements(), over.start(), over.axis)[0]
+    states = act.prepare(asked, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
     return PassPlan(over, asked, None, kernel, states)
 
 
@@ -74,13 +85,13 @@ def check_start(where: str, monoid: object, init: Tree | None, state: Tree | Non
     raise errors.ScanError(f"[{where}] state is no argument of scan; give {other}.")
 
 
-def _fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
+def fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
     """What a kernel finds; ``None`` where there is none."""
-    kernel = _kernel(fusion)
+    kernel = kernel_of(fusion)
     return fusion.run(kernel) if isinstance(kernel, Fused) else None
 
 
-def _kernel(fusion: Fusion) -> Fused | str:
+def kernel_of(fusion: Fusion) -> Fused | str:
     """The kernel, or why there is none.
 
     Raises:
@@ -95,6 +106,6 @@ def _kernel(fusion: Fusion) -> Fused | str:
     return kernel
 
 
-def _on_itself(operator: Any) -> bool:
+def on_itself(operator: Any) -> bool:
     """Whether states are elements, so that the fold of elements is the last state."""
-    return all(map(_on_itself, operator.parts)) if operator.parts else operator.right.on_elements
+    return all(map(on_itself, operator.parts)) if operator.parts else operator.right.on_elements

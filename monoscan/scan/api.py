@@ -8,12 +8,11 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan.later import aggregate, associative, call, gates
-from monoscan.scan.later import scans as ragged
+from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import window as windows
 from monoscan.tree import Tree
 
@@ -97,13 +96,11 @@ def scan(
     )
     if state is not None or isinstance(monoid, Aggregator):
         aggregate.check_start("scan", monoid, init, state)
-    if isinstance(monoid, Aggregator) and not (lengths is None and mask is None and offsets is None):
-        raise errors.ScanError("[scan] an aggregator takes no lengths, mask or offsets.")
-    if isinstance(monoid, Aggregator):
-        results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
-    elif lengths is not None or mask is not None or offsets is not None:
+    if lengths is not None or mask is not None or offsets is not None:
         with contextlib.nullcontext() if stream is None else mx.stream(stream):
-            results, carry = ragged.run(asked, monoid, elems, axis, init, (lengths, mask, offsets))
+            results, carry = ragged.scan(asked, monoid, elems, axis, init, state, (lengths, mask, offsets))
+    elif isinstance(monoid, Aggregator):
+        results, carry = aggregate.scan(monoid, elems, axis, state, asked, stream)
     else:
         results, carry = call.run(asked, monoid, elems, axis, init, stream)
     return (results, carry) if return_carry else results
@@ -159,13 +156,11 @@ def fold(
     asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
     if state is not None or isinstance(monoid, Aggregator):
         aggregate.check_start("fold", monoid, init, state)
-    if isinstance(monoid, Aggregator) and not (lengths is None and mask is None and offsets is None):
-        raise errors.ScanError("[fold] an aggregator takes no lengths, mask or offsets.")
-    if isinstance(monoid, Aggregator):
-        return aggregate.fold(monoid, elems, axis, state, asked, stream)
     if lengths is not None or mask is not None or offsets is not None:
         with contextlib.nullcontext() if stream is None else mx.stream(stream):
-            return ragged.run(asked, monoid, elems, axis, init, (lengths, mask, offsets))[1]
+            return ragged.fold(asked, monoid, elems, axis, init, state, (lengths, mask, offsets))
+    if isinstance(monoid, Aggregator):
+        return aggregate.fold(monoid, elems, axis, state, asked, stream)
     return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
@@ -230,7 +225,7 @@ def linear_recurrence(
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
         if lengths is not None or mask is not None or offsets is not None:
-            results, carry = ragged.run(asked, operator, (given, b), axis, init, (lengths, mask, offsets))
+            results, carry = ragged.scan(asked, operator, (given, b), axis, init, None, (lengths, mask, offsets))
         else:
             results, carry = call.run(asked, operator, (given, b), axis, init, None)
     return (results[1], carry[1]) if return_carry else results[1]

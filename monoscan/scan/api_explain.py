@@ -8,6 +8,7 @@ from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.later import act as states
 from monoscan.scan.later import aggregate, call
+from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import loop as loops
 from monoscan.tree import Tree
 
@@ -32,6 +33,9 @@ def explain(
     event: int | tuple[int, ...] = 0,
     state_event: int | tuple[int, ...] = 0,
     length: int | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
 ) -> Any:
     """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
 
@@ -54,6 +58,9 @@ def explain(
         event (int or tuple(int), optional): As in `loop`. Default: ``0``.
         state_event (int or tuple(int), optional): As in `loop`. Default: ``0``.
         length (int, optional): As in `loop`. Default: ``None``.
+        lengths (array, optional): As in `scan`. Default: ``None``.
+        mask (array, optional): As in `scan`. Default: ``None``.
+        offsets (array, optional): As in `scan`. Default: ``None``.
 
     Returns:
         Plan: The plan; of an aggregator a `PassPlan`, which prints likewise.
@@ -67,11 +74,15 @@ def explain(
         >>> ms.explain(ms.Sum(), mx.ones((8,))).strategy
         'native'
     """
+    raw = (lengths, mask, offsets)
+    bounded = any(each is not None for each in raw)
     if loop:
         if init is not None or state is None:
             raise errors.ScanError("[explain] a loop starts from a state: give state=, and no init.")
         asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=stream)
         given = loops.steps_of(monoid, elems, axis, event, state_event, length)
+        if bounded:
+            return ragged.plan(asked, *given, axis, None, state, raw)
         return loops.prepare(asked, *given, state, axis)[0]
     name = "act" if act else "scan"
     asked = call.options(
@@ -81,6 +92,8 @@ def explain(
         raise errors.ScanError("[explain] init is no argument of act; give state=.")
     if not act:
         aggregate.check_start("explain", monoid, init, state)
+    if bounded:
+        return ragged.plan(asked, monoid, elems, axis, init, state, raw)
     if isinstance(monoid, Aggregator):
         return aggregate.explain(monoid, elems, axis, state, asked)
     if act:

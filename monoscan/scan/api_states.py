@@ -11,8 +11,8 @@ import mlx.core as mx
 from monoscan.monoids.base import Semigroup
 from monoscan.scan.later import act as acts
 from monoscan.scan.later import call
+from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import loop as loops
-from monoscan.scan.later import states as ragged
 from monoscan.tree import Tree
 
 Stream = Any
@@ -83,7 +83,7 @@ def act(
     )
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         if lengths is not None or mask is not None or offsets is not None:
-            results, last = ragged.run_act(asked, operator, elems, state, axis, (lengths, mask, offsets))
+            results, last = ragged.act(asked, operator, elems, state, axis, (lengths, mask, offsets))
         else:
             results, last = acts.run(asked, operator, elems, state, axis)
     return (results, last) if return_carry else results
@@ -154,7 +154,7 @@ def loop(
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         given = loops.steps_of(step, xs, axis, event, state_event, length)
         if lengths is not None or mask is not None or offsets is not None:
-            outputs, last = ragged.run_loop(asked, *given, state, axis, (lengths, mask, offsets))
+            outputs, last = ragged.loop(asked, *given, state, axis, (lengths, mask, offsets))
         else:
             outputs, last = loops.run(asked, *given, state, axis)
     return (outputs, last) if return_carry else outputs

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from monoscan.scan import question as question
     from monoscan.scan import stream_state as stream_state
     from monoscan.scan import window as window
-    from monoscan.scan.ragged import scans as scans
-    from monoscan.scan.ragged import states as states
+    from monoscan.scan.ragged import calls as calls
 else:
     act = Later("monoscan.scan.act")
     aggregate = Later("monoscan.scan.aggregate")
@@ -46,5 +45,4 @@ else:
     question = Later("monoscan.scan.question")
     stream_state = Later("monoscan.scan.stream_state")
     window = Later("monoscan.scan.window")
-    scans = Later("monoscan.scan.ragged.scans")
-    states = Later("monoscan.scan.ragged.states")
+    calls = Later("monoscan.scan.ragged.calls")

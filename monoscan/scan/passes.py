@@ -125,16 +125,22 @@ class Pass:
             return tree.unflatten(self.types.output, leaves)
         return self._presented(states, self.aligned(), self.rank)
 
-    def present_last(self, state: Tree) -> Tree:
-        """The output of the last state, of which the inputs that have a time axis are no part."""
-        layout = self.geometry.layout
+    def present_last(self, state: Tree, several: bool = False) -> Tree:
+        """The output of the last state, of which the inputs that have a time axis are no part.
+
+        Args:
+            state: The state.
+            several: There are those of several sequences, in the place of the scan axis.
+        """
+        rank = self.rank if several else self.rank - 1
         arrays = []
         for i, (kind, leaf) in enumerate(zip(self.geometry.kinds, self.geometry.one, strict=True)):
             if kind == FIXED:
-                arrays.append(exact(self.geometry.without_time(self.inputs[i], i)))
+                x = self.geometry.without_time(self.inputs[i], i)
+                arrays.append(exact(mx.expand_dims(x, self.axis) if several else x))
             else:
-                arrays.append(exact(mx.zeros((1,) * layout.rank + leaf.shape, dtypes.by_name(leaf.dtype))))
-        return self._presented(state, arrays, self.rank - 1)
+                arrays.append(exact(mx.zeros((1,) * rank + leaf.shape, dtypes.by_name(leaf.dtype))))
+        return self._presented(state, arrays, rank)
 
     def check_fold(self) -> None:
         """Refuses a ``present`` that reads what is not there after the last position.
@@ -178,8 +184,18 @@ class Pass:
             return copies.on_positions(one, [*arrays, *held], rank, f"{self.where}: {part}", self.types.ruled)
 
 
-def pass_over(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> Pass:
+def pass_over(
+    aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, sequences: int | None = None
+) -> Pass:
     """The pass that a call asks for.
+
+    Args:
+        aggregator: The aggregator.
+        inputs: Its inputs.
+        axis: The scan axis.
+        state: The state before the first position, if there is one.
+        asked: The options.
+        sequences: How many sequences there are on the axis; the state then has an axis of this size in its place.
 
     Raises:
         ScanError: Inputs or the state do not fit.
@@ -202,9 +218,29 @@ def pass_over(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | Non
     key = ("aggregator", captures.key, geometry, form, typed, where)
     types: Types = PLANS.get(key, lambda: analyse(aggregator, geometry.one, form, typed, where))
     batch = None if state is None else tuple(types.batch_of(shape, i) for i, (_, shape) in enumerate(typed))
+    if batch is not None and sequences is not None:
+        names = [f"state leaf {path or 'x'}" for path in tree.paths(types.form)]
+        batch = without_sequences(where, names, batch, geometry.layout.axis, sequences)
     geometry = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, init=batch))
     _check_state(where, geometry)
     return Pass(aggregator, captures, geometry, types, [given(x) for x in found], leaves, where)
+
+
+def without_sequences(
+    where: str, names: Sequence[str], batches: Sequence[Shape], axis: int, sequences: int
+) -> tuple[Shape, ...]:
+    """The batch axes of leaves of what sequences start from, without that of the sequences.
+
+    Raises:
+        ScanError: One has batch axes, and no such axis.
+    """
+    for name, batch in zip(names, batches, strict=True):
+        if batch and (len(batch) <= axis or batch[axis] not in (1, sequences)):
+            raise errors.ScanError(
+                f"{where} {name} has the batch axes {batch}; with offsets it has the {sequences} sequences in the place of the scan "
+                f"axis, as its axis {axis}."
+            )
+    return tuple(batch[:axis] + batch[axis + 1 :] for batch in batches)
 
 
 def _state(state: Tree, where: str) -> tuple[list[mx.array], tree.Structure]:

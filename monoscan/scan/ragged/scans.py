@@ -31,6 +31,7 @@ from monoscan.monoids.base import Semigroup
 from monoscan.monoids.shapes import insert_axes, remove_axes
 from monoscan.scan import call, elements
 from monoscan.scan.leaves import arrays_of
+from monoscan.scan.passes import without_sequences
 from monoscan.scan.question import Question, not_an_operator
 from monoscan.scan.ragged.given import Aligned, Given, align, batch_of, check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted
@@ -115,18 +116,11 @@ def first_shapes(
     Raises:
         ScanError: One has no such axis.
     """
-    shapes = []
-    for name, x, event in zip(names, start, events, strict=True):
-        shape, free = tuple(x.shape), x.ndim - event
-        if sequences is not None and free > 0:
-            if free <= axis or shape[axis] not in (1, sequences):
-                raise errors.ScanError(
-                    f"{where} {name} has shape {shape}; with offsets it has the {sequences} sequences in the place of the scan "
-                    f"axis, as its axis {axis}."
-                )
-            shape = shape[:axis] + shape[axis + 1 :]
-        shapes.append(shape)
-    return tuple(shapes)
+    pairs = list(zip(start, events, strict=True))
+    batches = tuple(tuple(x.shape[: x.ndim - event]) for x, event in pairs)
+    if sequences is not None:
+        batches = without_sequences(where, names, batches, axis, sequences)
+    return tuple(batch + tuple(x.shape[x.ndim - event :]) for batch, (x, event) in zip(batches, pairs, strict=True))
 
 
 def align_given(where: str, found: Given, layout: Layout) -> Aligned:

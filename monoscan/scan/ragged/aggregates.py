@@ -1,0 +1,279 @@
+"""Aggregators on sequences as they come: one on inputs with flags, in one pass or in three like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, tree
+from monoscan.lowering.plan.identity import Like, neutral
+from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.strategies.places import Places
+from monoscan.monoids import copies
+from monoscan.monoids.aggregator import Aggregator, exact
+from monoscan.monoids.base import Semigroup
+from monoscan.monoids.inputs import Fixed
+from monoscan.monoids.shapes import along
+from monoscan.scan import aggregate
+from monoscan.scan.fuse import Fusion
+from monoscan.scan.inputs import FIXED, POSITION
+from monoscan.scan.pass_plan import PassPlan
+from monoscan.scan.passes import Pass, pass_over
+from monoscan.scan.ragged.given import check_reach, given
+from monoscan.scan.ragged.operator import flagged, lifted, select
+from monoscan.scan.ragged.scans import Raw, align_given, options, refuse_shapeless, wide, with_sequences
+from monoscan.tree import Tree
+
+
+@final
+@attrs.frozen
+class RaggedAggregator(Aggregator):
+    """The aggregator on inputs ``(valid, ...)``, ``(head, valid, ...)`` or ``(head, valid, *start, ...)``.
+
+    Outputs are zero where an input is not valid.
+
+    Args:
+        inner: The aggregator.
+        operator: Its operator on elements with flags.
+        event: How many trailing axes of each input belong to a position.
+        heads: Inputs say whether they are the first of a sequence.
+        form: The tree of the state that a sequence starts from, whose leaves are inputs; ``None`` where they are not.
+        begun: No state is given: states have a flag whether anything came.
+        inclusive: The state that is presented is that after the position.
+        shows: The state with its flags is an output too.
+    """
+
+    inner: Aggregator
+    operator: Semigroup = attrs.field()  # type: ignore[misc]  # fields here, class attributes elsewhere
+    event: tuple[int, ...] = attrs.field()  # type: ignore[misc]
+    heads: bool = False
+    form: tree.Structure | None = None
+    begun: bool = False
+    inclusive: bool = True
+    shows: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def prepare(self, *inputs: Any) -> Any:
+        flags, start, own = self._apart(inputs)
+        return flagged(self.inner.operator, flags, *start, self.inner.prepare(*own))
+
+    def present(self, state: Any, *inputs: Any) -> Any:
+        flags, start, own = self._apart(inputs)
+        before = unflagged(self.inner.operator, state) if self.begun else state
+        if not self.inclusive and start:
+            before = select(flags[0], start[0], before)
+        output = self.inner.present(before, *own)
+        output = select(flags[-1], output, tree.map_leaves(mx.zeros_like, output))
+        return (output, state) if self.shows else output
+
+    def _apart(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Tree], Sequence[Any]]:
+        """Flags, the state to start from, and the aggregator's own inputs."""
+        first = 1 + self.heads
+        number = 0 if self.form is None else tree.count(self.form)
+        start = [] if self.form is None else [tree.unflatten(self.form, inputs[first : first + number])]
+        return list(inputs[:first]), start, inputs[first + number :]
+
+
+def unflagged(operator: Semigroup, state: Tree, flag: int = -1) -> Tree:
+    """The states behind flags; or the flags, the first of each part."""
+    if not operator.parts:
+        return state[flag]
+    rows = zip(operator.parts, copies.entries(state), strict=True)
+    return copies.like(state, [unflagged(part, s, flag) for part, s in rows])
+
+
+def scan(
+    aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, raw: Raw
+) -> tuple[Tree, Tree | None]:
+    """The outputs, and the last states where they are wanted."""
+    return opened(aggregator, inputs, axis, state, asked, raw).run()
+
+
+def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, raw: Raw) -> Tree:
+    """The output of the last states."""
+    found = opened(aggregator, inputs, axis, state, asked, raw)
+    found.over.check_fold()
+    return found.over.present_last(found.last(), found.places.packed)
+
+
+def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, raw: Raw) -> PassPlan:
+    """What would run, and why."""
+    found = opened(aggregator, inputs, axis, state, asked, raw)
+    return aggregate.explained(found.lifted(asked, shows=False), asked)
+
+
+def opened(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, raw: Raw) -> RaggedPass:
+    """A pass over sequences, checked.
+
+    Raises:
+        ScanError: Something does not fit.
+    """
+    where = f"[{asked.call}] {aggregator.name}"
+    refuse_shapeless(where)
+    found = given(where, *raw)
+    over = pass_over(aggregator, inputs, axis, state, asked, found.sequences)
+    layout = over.geometry.layout
+    check_reach(where, raw[2], layout.length)
+    aligned = align_given(where, found, layout)
+    return RaggedPass(over, asked, aligned.places(layout.length, layout.axis, over.rank, asked.reverse))
+
+
+@attrs.frozen(eq=False)
+class RaggedPass:
+    """A pass of an aggregator over sequences.
+
+    Args:
+        over: The pass over the whole axis; its state has the axis of sequences where there are several.
+        asked: The options.
+        places: The positions.
+    """
+
+    over: Pass
+    asked: Options
+    places: Places
+
+    @property
+    def begun(self) -> bool:
+        """Whether no state is given."""
+        return not self.over.leaves
+
+    def run(self) -> tuple[Tree, Tree | None]:
+        """The outputs, and the last states where they are wanted."""
+        asked, over = self.asked, self.over
+        if not over.geometry.layout.length:
+            return over.present(None), self.last() if asked.return_carry else None
+        if not self.places.packed:
+            ys, last = aggregate.outputs(self.lifted(asked, shows=False), asked)
+            return self._typed(ys), self._plain(last) if asked.return_carry else None
+        once = options(asked, return_carry=False)
+        shows = asked.return_carry and asked.inclusive
+        ys, _ = aggregate.outputs(self.lifted(once, shows), once)
+        if not asked.return_carry:
+            return self._typed(ys), None
+        return self._typed(ys[0] if shows else ys), self._last(ys[1]) if shows else self.last()
+
+    def last(self) -> Tree:
+        """The last state of each sequence, or of each row."""
+        if not self.over.geometry.layout.length:
+            return self._nothing()
+        if not self.places.packed:
+            asked = options(self.asked, results=False, return_carry=False)
+            return self._plain(aggregate.last_state(self.lifted(asked, shows=False), asked))
+        asked = options(self.asked, results=True, return_carry=False, inclusive=True)
+        return self._last(aggregate.outputs(self.lifted(asked, shows=True), asked)[0][1])
+
+    def lifted(self, asked: Options, shows: bool) -> Pass:
+        """The pass over inputs with flags. Of MLX's derivatives, which let NaN pass a choice, inputs must know nothing."""
+        over = self._lifted(asked, shows, clean=False)
+        fused = not isinstance(aggregate.kernel_of(Fusion(over, asked)), str)
+        return over if fused else self._lifted(asked, shows, clean=True)
+
+    def _lifted(self, asked: Options, shows: bool, clean: bool) -> Pass:
+        over, places = self.over, self.places
+        types, packed, inner = over.types, places.packed, over.aggregator
+        form = types.form if packed and not self.begun else None
+        starts = self._starts() if form is not None else []
+        flags = [places.head, places.valid] if packed else [places.valid]
+        events = (*(0 for _ in flags), *(len(held.shape) for held in types.states if form is not None), *self._events)
+        operator = lifted(inner.operator, packed, form, self.begun)
+        aggregator = RaggedAggregator(inner, operator, events, packed, form, self.begun, asked.inclusive, shows)
+        zeros = tree.unflatten(types.form, [mx.zeros(h.shape, dtypes.by_name(h.dtype)) for h in types.states])
+        if self.begun:
+            state = flagged(inner.operator, [mx.array(False)], zeros)
+        else:
+            state = zeros if packed else tree.unflatten(types.form, over.leaves)
+        return pass_over(aggregator, (*flags, *starts, *self._inputs(clean)), over.axis, state, asked)
+
+    @property
+    def _events(self) -> tuple[int, ...]:
+        return tuple(len(leaf.shape) for leaf in self.over.geometry.one)
+
+    def _inputs(self, clean: bool) -> list[Any]:
+        """The aggregator's own inputs, with all axes of the batch."""
+        over, places = self.over, self.places
+        inputs: list[Any] = []
+        for i, (x, kind) in enumerate(zip(over.inputs, over.geometry.kinds, strict=True)):
+            if kind == FIXED:
+                fixed = over.geometry.without_time(x, i)
+                inputs.append(Fixed(exact(fixed) if places.packed else fixed))
+            elif kind == POSITION:
+                inputs.append(along(places.index + x.start, over.axis, over.rank) if places.packed else x)
+            else:
+                x = over.geometry.layout.align(x, i)
+                x = exact(x) if places.packed else x  # states are read from outputs, which halves would round
+                inputs.append(self._cleaned(x, i) if clean else x)
+        return inputs
+
+    def _cleaned(self, x: mx.array, i: int) -> mx.array:
+        """Ones where nothing counts: few functions have no derivative there."""
+        return mx.where(wide(self.places.valid, self._events[i]), x, mx.ones((), x.dtype))
+
+    def _starts(self) -> list[mx.array]:
+        """The leaves of the state that the sequence of each position starts from."""
+        return [self.places.each(s, mx.zeros((), s.dtype)) for s in self._first()]
+
+    def _first(self) -> list[mx.array]:
+        """The leaves of the state of each sequence, or row, in front, with all axes."""
+        rows = zip(self.over.leaves, () if self.begun else self.over.types.states, strict=True)
+        axis, rank = self.over.axis, self.over.rank - 1
+        leaves = [(with_sequences(s, len(held.shape), axis, rank, self.places.packed), held) for s, held in rows]
+        return [s.astype(dtypes.by_name(held.dtype)) for s, held in leaves]
+
+    def _last(self, states: Tree) -> Tree:
+        """The last state of each sequence, from those at all positions, which have flags where none is given."""
+        places, rank = self.places, self.over.rank
+        first = iter(self._first())
+
+        def last(s: mx.array) -> mx.array:
+            nothing = mx.zeros((), s.dtype) if self.begun else next(first)
+            return mx.where(wide(places.empty, s.ndim - rank), nothing, places.last(s))
+
+        return self._plain(tree.map_leaves(last, states))
+
+    def _plain(self, state: Tree) -> Tree:
+        """A state without flags; where nothing came the identity, if states are elements and there is one."""
+        operator = self.over.aggregator.operator
+        if not self.begun:
+            return state
+        seen, own = unflagged(operator, state, 0), unflagged(operator, state)
+        return self._filled(operator, seen, own)
+
+    def _filled(self, operator: Semigroup, seen: Tree, state: Tree) -> Tree:
+        if operator.parts:
+            rows = zip(operator.parts, copies.entries(seen), copies.entries(state), strict=True)
+            return copies.like(state, [self._filled(part, *each) for part, *each in rows])
+        if not operator.has_identity or not aggregate.on_itself(operator):
+            return state
+        leaves, structure = tree.flatten(state)
+        events = operator.events(structure)
+        one = [Leaf(dtypes.name_of(s.dtype), s.shape[s.ndim - e :]) for s, e in zip(leaves, events, strict=True)]
+        nothing = neutral(operator, Like(self.asked.call, structure, tuple(one)))
+        blank = zip(leaves, nothing, events, strict=True)
+        return tree.unflatten(structure, [mx.where(wide(seen, e), s, n) for s, n, e in blank])
+
+    def _typed(self, outputs: Tree) -> Tree:
+        """Outputs in the dtypes that they have on the inputs as given."""
+        leaves, structure = tree.flatten(outputs)
+        rows = zip(leaves, self.over.types.outputs, strict=True)
+        return tree.unflatten(structure, [y.astype(dtypes.by_name(leaf.dtype)) for y, leaf in rows])
+
+    def _nothing(self) -> Tree:
+        """The last states where there are no positions."""
+        over, places = self.over, self.places
+        lead = (*over.lead[: over.axis], *over.lead[over.axis + 1 :])
+        if places.packed:
+            lead = (*lead[: over.axis], places.sequences, *lead[over.axis :])
+        zeros = [mx.zeros(lead + held.shape, dtypes.by_name(held.dtype)) for held in over.types.states]
+        if self.begun:
+            return self._plain(
+                flagged(over.aggregator.operator, [mx.array(False)], tree.unflatten(over.types.form, zeros))
+            )
+        first = [s if places.packed else s.squeeze(over.axis) for s in self._first()]
+        return tree.unflatten(over.types.form, [mx.broadcast_to(s, z.shape) for s, z in zip(first, zeros, strict=True)])
