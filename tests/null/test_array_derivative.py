@@ -13,6 +13,9 @@ from monoscan.lowering.program.derivative import differentiable, reverse
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.interpret_arrays import evaluate_arrays
 from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.render.loops import Loops
+from monoscan.lowering.render.rolled_spec import vectors_of
+from monoscan.lowering.render.spec import Loop
 from monoscan.monoids.base import Semigroup
 
 
@@ -97,3 +100,13 @@ def test_a_cotangent_that_is_zero_stays_so_beside_infinities() -> None:
     given = [mx.array(False), mx.full((5, 5), mx.inf), mx.array(True), mx.ones((5, 5)), mx.ones((5, 5))]
     left, _ = evaluate_arrays(step, given)
     assert np.array_equal(np.array(left), np.zeros((5, 5)))
+
+
+@pytest.mark.parametrize("loop", [Loop.EVENTS, Loop.BATCH])
+def test_gradients_of_best_paths_hold_matrices_and_no_terms(loop: Loop) -> None:
+    found = traced(ms.SemiringMatMul(ms.MaxPlus()), square(32))
+    assert found.arrays is not None
+    step = reverse_arrays(found.arrays, (0,))
+    vectors = vectors_of(step, loop, 32)
+    matrix = 4 * 32 * (32 + vectors.lanes) * vectors.rows
+    assert Loops(step, vectors).peak() < 10 * matrix < 4 * 32**3 * vectors.rows

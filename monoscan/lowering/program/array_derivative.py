@@ -245,11 +245,26 @@ class _Reverse:
         tying = _lanes(ties.where(place, place.const(-1)))
         last = self.builder.reduce(Op.MAX, tying, "int32")
         number = ArrayTerm(self.builder, self.builder.elementwise(Op.EQ, [out, out], "bool"))
-        winner = number.where(ArrayTerm(self.builder, last), place.const(instr.count - 1))
-        given = ArrayTerm(self.builder, g)
-        share = _lanes(place.apply(Op.EQ, winner, dtype="bool").where(given, given.const(0)))
+        winner = _lanes(number.where(ArrayTerm(self.builder, last), place.const(instr.count - 1)))
+        space = (*instr.shape, instr.count)
+        spread = [np.broadcast_to(x, space) for x in (np.array(index), winner[..., None], g[..., None])]
         for view in instr.args:
-            self._give(view, (*instr.shape, instr.count), np.moveaxis(share, 0, -1))
+            self._won(view, spread)
+
+    def _won(self, view: View, spread: Sequence[Ids]) -> None:
+        """The cotangent of an operand of which one term won: for each term its index, the winner's, and the cotangent.
+
+        Told anew for each operand, in an order in which a loop sums the terms as it finds them: they are never held.
+        """
+        shape = spread[0].shape
+        summed = [i for i, size in enumerate(shape) if size > 1 and view.strides[i] == 0][:1]
+        kept = sorted((i for i in range(len(shape)) if i not in summed), key=lambda i: -view.strides[i])
+        index, winner, given = (ArrayTerm(self.builder, x.transpose(summed + kept)) for x in spread)
+        share = _lanes(index.apply(Op.EQ, winner, dtype="bool").where(given, given.const(0)))
+        if summed:
+            share = self.builder.reduce(Op.ADD, share, given.dtype)
+        strides, sizes = tuple(view.strides[i] for i in kept), tuple(shape[i] for i in kept)
+        self._give(View(view.value, view.offset, strides), sizes, share)
 
 
 def _lanes(term: Term) -> Ids:
