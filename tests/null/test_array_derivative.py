@@ -8,6 +8,7 @@ import pytest
 from test_array_program import kalman, mine, moved, square, traced
 
 import monoscan as ms
+from monoscan.lowering.program import array_derivative
 from monoscan.lowering.program.array_derivative import NoRule, reverse_arrays
 from monoscan.lowering.program.derivative import differentiable, reverse
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
@@ -110,3 +111,18 @@ def test_gradients_of_best_paths_hold_matrices_and_no_terms(loop: Loop) -> None:
     vectors = vectors_of(step, loop, 32)
     matrix = 4 * 32 * (32 + vectors.lanes) * vectors.rows
     assert Loops(step, vectors).peak() < 10 * matrix < 4 * 32**3 * vectors.rows
+
+
+def test_shares_of_log_sums_may_be_told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = traced(ms.SemiringMatMul(ms.Log()), square(5))
+    assert found.arrays is not None
+    held = reverse_arrays(found.arrays, (0,))
+    monkeypatch.setattr(array_derivative, "HELD", 0)
+    anew = reverse_arrays(found.arrays, (0,))
+    assert anew != held
+    given = np.random.default_rng(1).normal(size=(3, 5, 5)).astype(np.float32)
+    given[0, 1], given[1, :, 3] = -np.inf, -np.inf
+    leaves = [mx.array(x) for x in given]
+    for got, expected in zip(evaluate_arrays(anew, leaves), evaluate_arrays(held, leaves), strict=True):
+        assert np.isfinite(np.array(expected)).all()
+        np.testing.assert_allclose(np.array(got), np.array(expected), rtol=2e-6, atol=1e-6)
