@@ -148,11 +148,12 @@ class Groups:
     def _folds(self, value: int) -> bool:
         """Whether lanes are combined by a loop, not by a call for whole matrices."""
         instr = self.instr(value)
-        if instr.form is Form.REDUCE or (instr.op is not Op.LOGADDEXP and self._is_one_vector(instr.shape)):
+        if instr.form is Form.REDUCE or instr.op is Op.LOGADDEXP:
+            return instr.form is Form.REDUCE
+        if self._is_one_vector(instr.shape):
             return True
         sizes = without_ones(instr.shape)
-        few = prod(sizes[:-1]) < FEW_FOLDS and (self.lanes > 1 or sizes[-1] < FEW_FOLDS)
-        return instr.op is not Op.LOGADDEXP and in_any_brackets(instr) and few
+        return in_any_brackets(instr) and prod(sizes[:-1]) < FEW_FOLDS and (self.lanes > 1 or sizes[-1] < FEW_FOLDS)
 
     def _joined(self, value: int, nest: Nest) -> Nest | None:
         """The loop with one operation more, if it can be part of it."""
