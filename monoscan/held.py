@@ -9,6 +9,20 @@ import mlx.core as mx
 from monoscan import dtypes, errors
 
 
+def as_array(label: str, x: Any) -> Any:
+    """`to_mlx`, and numbers as arrays: Python's as MLX makes them, NumPy's in the dtype that they have.
+
+    Args:
+        label: What messages call it.
+        x: A number, or what has ``__array__`` or ``__dlpack__``.
+    """
+    x = to_mlx(label, x)
+    name = getattr(getattr(x, "dtype", None), "name", None)
+    if name in dtypes.NAMES and not isinstance(x, mx.array):
+        return dtypes.constant(dtypes.number(x), name)
+    return mx.array(x) if type(x) in (bool, int, float, complex) else x
+
+
 def to_mlx(label: str, x: Any) -> Any:
     """An array of MLX with the same values in the same dtype; numbers, and what is no array, as they are.
 

@@ -10,6 +10,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import as_array
 from monoscan.monoids import copies
 from monoscan.monoids.declared import Declared
 from monoscan.monoids.inputs import Position, given
@@ -133,7 +134,7 @@ def element(aggregator: Aggregator, inputs: Sequence[mx.array], where: str) -> T
 
 def _step(aggregator: Aggregator, state: Tree | None, inputs: Sequence[Any]) -> tuple[Tree, Tree]:
     where = f"[step] {aggregator.name}"
-    arrays = [mx.array(x) if isinstance(x, (bool, int, float)) else given(x) for x in inputs]
+    arrays = [as_array(f"{where} input {i}", given(x)) for i, x in enumerate(inputs)]
     if not arrays or not all(isinstance(x, mx.array) for x in arrays):
         hint = " The position is an array, mx.array(t)." if any(isinstance(x, Position) for x in arrays) else ""
         raise errors.TreeError(f"{where} expects arrays as inputs; got {tree.describe(tuple(arrays))}.{hint}")
@@ -146,6 +147,7 @@ def _step(aggregator: Aggregator, state: Tree | None, inputs: Sequence[Any]) -> 
     aligned = [exact(x) for x in stored]
     made = copies.on_positions(lambda *xs: element(aggregator, xs, where), aligned, rank, where)
     operator = aggregator.operator
+    state = tree.map_leaves(lambda s: as_array(f"{where} state", s), state)
     if state is None:
         after = copies.begun(operator, made, rank, where)
     else:

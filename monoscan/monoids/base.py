@@ -53,7 +53,9 @@ class Semigroup(Declared):
     def embed(self, *raw: Any, **options: Any) -> Element:
         """An element from raw input. Default: the input itself."""
         element = raw[0] if len(raw) == 1 else raw
-        return element if self.template is None else domain.element(self, element, "embed")
+        if self.template is None:
+            return domain.converted(f"[{self.name}.embed]", element)
+        return domain.element(self, element, "embed")
 
     def project(self, element: Element) -> Any:
         """The answer that an element stands for. Default: the element itself."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.held import to_mlx
 
 Given = TypeVar("Given")
 ORDERED = dtypes.FLOATS | dtypes.INTEGERS | {"bool"}
@@ -68,11 +69,13 @@ def _example(allowed: AbstractSet[str]) -> str:
 
 
 def given(call: str, name: str, value: Any) -> mx.array:
-    """An input of ``embed``, which must be an array.
+    """An input of ``embed``, which must be an array, of MLX or of what can be made one of MLX.
 
     Raises:
         TreeError: It is something else.
+        ScanTypeError: It is an array that MLX cannot hold.
     """
+    value = to_mlx(f"[{call}] {name}", value)
     if isinstance(value, mx.array):
         return value
     number = isinstance(value, (bool, int, float))
@@ -88,13 +91,23 @@ def element(operator: Operator, given: Given, call: str = "project") -> Given:
     Raises:
         TreeError: It forms another tree, as raw input does, or holds what is no array.
     """
-    template = operator.template
+    template, given = operator.template, converted(f"[{operator.name}.{call}]", given)
     leaves = tree.flatten_like(given, tree.flatten(template)[1])
     if leaves is None or not all(isinstance(leaf, mx.array) for leaf in leaves):
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else tree.describe(template)
         source = ", as scan and fold return" if call == "project" else ""
         raise errors.TreeError(f"[{operator.name}.{call}] expects an element, {kind}{source}; got {tree.shown(given)}.")
     return given
+
+
+def converted(call: str, given: Given) -> Given:
+    """A tree in which arrays that others hold are arrays of MLX.
+
+    Raises:
+        ScanTypeError: One is an array that MLX cannot hold.
+    """
+    found: Given = tree.map_leaves(lambda x: x if isinstance(x, mx.array) else to_mlx(f"{call} input", x), given)
+    return found
 
 
 def floats(call: str, **inputs: Any) -> tuple[mx.array, ...]:

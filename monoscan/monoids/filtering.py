@@ -91,6 +91,7 @@ class KalmanFilter(Monoid):
         models.expect_steps("KalmanFilter.embed", axis, "y", y, **steps)
         rank, length = y.ndim - 1, y.shape[axis]
         if mask is not None:
+            mask = domain.given("KalmanFilter.embed", "mask", mask)
             models.expect_mask("KalmanFilter.embed", y, mask)
             emission, noise = (align(matrix, axis, rank, event=2) for matrix in (emission, noise))
             y, emission, noise = models.observed(y, emission, noise, mask)

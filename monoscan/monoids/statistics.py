@@ -21,7 +21,7 @@ _WHY = "it holds averages"
 def _counted(call: str, x: mx.array, weight: mx.array | None) -> tuple[mx.array, mx.array]:
     """How much each value counts, and the value as a float that is not a half."""
     (values,) = domain.numbers(call, x=x)
-    return _counts(call, x, weight), values
+    return _counts(call, values, weight), values
 
 
 def _counts(call: str, x: mx.array, weight: mx.array | None) -> mx.array:
@@ -96,7 +96,8 @@ class Mean(Monoid):
             TreeError: An input is no array.
             ScanTypeError: The weight is complex.
         """
-        if names.name_of(domain.given("Mean.embed", "x", x).dtype) in names.COMPLEX:
+        x = domain.given("Mean.embed", "x", x)
+        if names.name_of(x.dtype) in names.COMPLEX:
             return _counts("Mean.embed", x, weight), x
         return _counted("Mean.embed", x, weight)
 

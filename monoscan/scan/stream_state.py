@@ -14,7 +14,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.tree import Structure, Tree
 
 VERSION = 1
-_KINDS: dict[str, type] = {"tuple": tuple, "list": list}
+_KINDS: dict[str, type] = {"tuple": tuple, "list": list, "None": type(None)}
 
 
 def packed(name: str, axis: int, position: int, carry: Tree | None) -> dict[str, mx.array]:
@@ -133,7 +133,8 @@ def _form(structure: Structure) -> Any:
             f"[Stream] state_dict holds tuples, lists and dicts with names; the carry is {tree.show(structure)}. Keep "
             "stream.carry yourself."
         )
-    return {"kind": structure[0].__name__, "children": children}
+    name = next(name for name, kind in _KINDS.items() if kind is structure[0])
+    return {"kind": name, "children": children}
 
 
 def _structure(form: Any) -> Structure:

@@ -123,7 +123,7 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
      lambda: ms.Mean().embed([1.0, 2.0])),  # type: ignore[arg-type]
     ("a tuple in embed", ("[Mean.embed] x must be an array", "an argument of its own"), lambda: ms.Mean().embed((X, X))),  # type: ignore[arg-type]
     ("a number as the weight", ("[Mean.embed] weight must be an array; got 2.0. Spread it",), lambda: ms.Mean().embed(X, 2.0)),  # type: ignore[arg-type]
-    ("numpy in embed", ("[OnlineSoftmax.embed] x must be an array",), lambda: ms.OnlineSoftmax().embed(np.ones(3))),  # type: ignore[arg-type]
+    ("a masked array in embed", ("[OnlineSoftmax.embed] x is a masked array",), lambda: ms.OnlineSoftmax().embed(np.ma.ones(3))),  # type: ignore[arg-type]
     ("text in embed where elements are given", ("[Quaternion.embed] expects an element, a single array; got 'x'",),
      lambda: ms.Quaternion().embed("x")),
     ("nothing in embed", ("[Rigid3.embed] expects an element, (q, t)",), lambda: ms.Rigid3().embed()),
@@ -132,8 +132,8 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("a scalar that ArgMin cannot count", ("[ArgMin.embed] x has shape ()", "index="), lambda: ms.ArgMin().embed(mx.array(1.0))),
     ("symbols that are floats", ("[FiniteMap(2).embed] symbols must be integers",),
      lambda: FIELDS.embed(X, mx.array([[0, 1], [1, 0]]))),
-    ("a numpy matrix in a filter", ("[KalmanFilter.embed] transition must be an array",),
-     lambda: ms.KalmanFilter().embed(X[:, None], np.eye(1), *[mx.eye(1)] * 3)),  # type: ignore[arg-type]
+    ("a list for a matrix in a filter", ("[KalmanFilter.embed] transition must be an array",),
+     lambda: ms.KalmanFilter().embed(X[:, None], [[1.0]], *[mx.eye(1)] * 3)),  # type: ignore[arg-type]
     ("a flag for each step of a filter", ("[KalmanFilter.embed] mask must have the axes of y, (6, 1)", "got (6,)", "flags[..., None]"),
      lambda: ms.KalmanFilter().embed(X[:, None], *[mx.eye(1)] * 4, mask=TRUE)),
     ("a mask of more steps", ("mask must have the axes of y, (6, 1)", "got (7, 1)"),
@@ -164,8 +164,8 @@ MISUSES: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = [
     ("nothing in FiniteMap.project", ("[FiniteMap(2).project] expects an element",), lambda: FIELDS.project(None)),  # type: ignore[arg-type]
     ("a vector in Quaternion.project", ("a quaternion (w, x, y, z) has the shape (..., 4); got (3,)",),
      lambda: ms.Quaternion().project(X[:3])),
-    ("numpy in Rigid3.project", ("[Rigid3.project] expects an element, (q, t)",),
-     lambda: ms.Rigid3().project((np.ones(4), np.ones(3)))),  # type: ignore[arg-type]
+    ("text in Rigid3.project", ("[Rigid3.project] expects an element, (q, t)",),
+     lambda: ms.Rigid3().project(("q", "t"))),  # type: ignore[arg-type]
     ("a map of another size", ("[FiniteMap(2)] maps must have the shape (..., 2)",), lambda: FIELDS.project(X)),
     ("a start that is no state", ("start must be a state, from 0 to 1; got 2",), lambda: FIELDS.project(mx.array([0, 1]), 2)),
     ("a start from behind", ("start must be a state, from 0 to 1; got -1",), lambda: FIELDS.project(mx.array([0, 1]), -1)),

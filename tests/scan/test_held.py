@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from selection import thinned
 
 import monoscan as ms
+from monoscan import dtypes, tree
+from monoscan.monoids import named
 
 WIDE = np.array([1e8 + 0.25, 1.0, -1e8])
 A, B = np.array([0.5, 0.25, 0.5], np.float32), np.array([1.0, 2.0, 3.0], np.float32)
@@ -155,3 +158,95 @@ def test_the_way_out_of_a_masked_array_is_right() -> None:
     x = np.ma.masked_array([1.0, 9.0, 2.0], [False, True, False])
     total = ms.scan(ms.Maybe(ms.Sum()), (~np.ma.getmaskarray(x), x.filled(0)))[1]
     assert total.tolist() == x.cumsum().filled(1.0).tolist()
+
+
+EMBEDDED: dict[str, tuple[Any, ...]] = {
+    "Mean()": (WIDE,), "Moments(3)": (WIDE, np.array([1, 2, 3])), "MinMax()": (WIDE,), "ArgMax()": (WIDE, np.arange(3)),
+    "OnlineSoftmax()": (WIDE,), "MaxSubarray()": (WIDE,), "Bracket()": (np.array([1, -1, 1]),), "Sum()": (WIDE,),
+    "Affine()": (A, B), "FiniteMap(2)": (np.array([0, 1]), np.array([[0, 1], [1, 0]])), "Maybe(Sum())": (B > 1, B),
+    "Segmented(Max())": (B > 1, B), "Tuple(Sum(), Mean())": (WIDE,), "Struct(a=Sum(), b=MinMax())": (WIDE,),
+    "ScaledMatMul()": (np.ones((3, 2, 2)),), "Semidirect(Product(), Sum())": (A, B),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Series, Capsule])
+@pytest.mark.parametrize("text", thinned([*EMBEDDED], ["Mean()", "Moments(3)", "Affine()", "FiniteMap(2)"]))
+def test_embed_takes_arrays_from_elsewhere(text: str, kind: Callable[[np.ndarray], Any]) -> None:
+    operator, raw = named.operator(text), EMBEDDED[text]
+    found, structure = tree.flatten(operator.embed(*map(kind, raw)))
+    expected, other = tree.flatten(operator.embed(*(mx.array(x, dtypes.by_name(x.dtype.name)) for x in raw)))
+    assert structure == other
+    for x, y in zip(found, expected, strict=True):
+        assert x.dtype == y.dtype
+        assert x.tolist() == y.tolist()
+
+
+def test_embed_refuses_what_mlx_cannot_hold() -> None:
+    with pytest.raises(ms.ScanTypeError, match=r"\[Mean\.embed\] x is complex128, which MLX has not"):
+        ms.Mean().embed(np.ones(2, complex))
+    with pytest.raises(ms.ScanTypeError, match=r"\[Sum\.embed\] input is a masked array"):
+        ms.Sum().embed(np.ma.masked_array([1.0, 2.0], [True, False]))
+
+
+def test_one_position_takes_arrays_and_numbers_from_elsewhere() -> None:
+    mean = ms.aggregators.Mean()
+    state = None
+    for x in (np.float64(1e8 + 0.25), np.array(1e8 - 0.25), Series(np.array(0.0))):
+        state, found = mean.step(state, x)
+    assert found.dtype == mx.float64
+    assert found.item() == pytest.approx(2e8 / 3, rel=1e-15)
+    state, found = ms.aggregators.Sum().step(np.array([1, 2]), np.array([3, 4]))
+    assert found.tolist() == [4, 6]
+    with pytest.raises(ms.TreeError, match=r"\[step\] Mean expects arrays as inputs"):
+        mean.step(None, "1")
+
+
+@dataclasses.dataclass
+class Pair:
+    """A tree of a gate, an input and nothing."""
+
+    a: Any
+    b: Any
+    note: Any = None
+
+
+def combined(left: Any, right: Any) -> Any:
+    if isinstance(left, dict):
+        return {"a": right["a"] * left["a"], "b": right["a"] * left["b"] + right["b"], "note": None}
+    return type(left)(right.a * left.a, right.a * left.b + right.b)
+
+
+def moved(h: Any, x: Any) -> Any:
+    return x["a"] * h + x["b"] if isinstance(x, dict) else x.a * h + x.b
+
+
+TREES: dict[str, Callable[[Any], Any]] = {
+    "scan": lambda x: ms.scan(ms.monoid(combined), x),
+    "act": lambda x: ms.act(ms.monoid(combined, right=ms.Action(moved)), x, 0.0),
+    "loop": lambda x: ms.loop(lambda h, x: (moved(h, x), Pair(moved(h, x), h)), x, np.float32(0)),
+    "window": lambda x: ms.window(ms.monoid(combined), x, 3),
+    "Stream": lambda x: ms.Stream(ms.monoid(combined)).push(x),
+    "associative_scan": lambda x: ms.associative_scan(combined, x),
+    "aggregator": lambda x: ms.scan(
+        ms.aggregator(lambda b: b, ms.Sum(), lambda total, b: {"b": total, "note": None}), (np.diff(H, prepend=0),)
+    ),
+}
+
+
+@pytest.mark.parametrize("gate", [A, 1.0, np.float32(1)], ids=["array", "number", "number of NumPy"])
+@pytest.mark.parametrize("build", [Pair, lambda a, b: {"a": a, "b": b, "note": None}], ids=["dataclass", "dict"])
+@pytest.mark.parametrize("name", thinned([*TREES], ["scan", "loop", "Stream"]))
+def test_trees_with_numbers_and_with_none(name: str, build: Any, gate: Any) -> None:
+    found = TREES[name](build(gate, B))
+    last = found if isinstance(found, mx.array) else found["b"] if isinstance(found, dict) else found.b
+    last = found.a if name == "loop" else last
+    expected = np.cumsum(B) if name != "aggregator" and gate is not A else H
+    np.testing.assert_allclose(np.array(last), expected, rtol=1e-6)
+
+
+def test_a_stream_keeps_none_in_its_state() -> None:
+    step = ms.monoid(combined, name="pairs")
+    stream, again = ms.Stream(step), ms.Stream(step)
+    stream.push({"a": A, "b": B, "note": None})
+    again.load_state_dict(stream.state_dict())
+    assert again.push({"a": A, "b": B, "note": None})["note"] is None
