@@ -37,7 +37,7 @@ class Case:
     @cached_property
     def fused(self) -> Kernels | GpuKernels | str:
         """The kernels that can be written for this scan, or why there are none."""
-        if self.problem.bounds is not None:
+        if self.problem.bounds is not None and not self._knows_bounds:
             return "no kernel knows lengths and offsets"
         if self.on_cpu:
             acts = self.problem.acts
@@ -51,6 +51,12 @@ class Case:
 
         launched = gpu_kernels(self.problem, gpu.name())
         return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())
+
+    @property
+    def _knows_bounds(self) -> bool:
+        """Whether kernels run sequences: what an exclusive scan asks of an operator at its own heads, arrays answer."""
+        problem = self.problem
+        return self.on_cpu and problem.acts is None and problem.before is None and not problem.options.shapeless
 
     @cached_property
     def kernels(self) -> Kernels | GpuKernels | str:

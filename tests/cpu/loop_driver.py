@@ -37,9 +37,10 @@ class Launch(ctypes.Structure):
         ("n", ctypes.c_longlong), ("inner", ctypes.c_longlong), ("outer_ndim", ctypes.c_longlong),
         ("outer_shape", ctypes.c_longlong * MAX_OUTER), ("outer_size", ctypes.c_longlong),
         ("has_init", ctypes.c_longlong), ("want_carry", ctypes.c_longlong), ("last_level_cache", ctypes.c_longlong),
-        ("threads", ctypes.c_longlong), ("window", ctypes.c_longlong),
+        ("threads", ctypes.c_longlong), ("window", ctypes.c_longlong), ("sequences", ctypes.c_longlong),
         ("inputs", ctypes.POINTER(Array)), ("inits", ctypes.POINTER(Array)), ("outputs", ctypes.POINTER(Array)),
-        ("carries", ctypes.POINTER(Array)), ("numbers", ctypes.c_char_p), ("scratch", ctypes.c_void_p),
+        ("carries", ctypes.POINTER(Array)), ("bounds", ctypes.POINTER(Array)), ("lengths", ctypes.POINTER(Array)),
+        ("fills", ctypes.POINTER(ctypes.c_void_p)), ("numbers", ctypes.c_char_p), ("scratch", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -81,6 +82,13 @@ def _describe(array: np.ndarray, outer_ndim: int, batch: int) -> Array:
     return Array(array.ctypes.data, outer, axis, inner, lane)
 
 
+def _extents(array: np.ndarray, outer_ndim: int) -> ctypes._Pointer[Array]:
+    """Bounds or lengths of sequences, of shape (outer..., sequences)."""
+    strides = [s // array.itemsize for s in array.strides]
+    outer = (ctypes.c_longlong * MAX_OUTER)(*strides[:outer_ndim])
+    return ctypes.pointer(Array(array.ctypes.data, outer, strides[-1], 0, 1))
+
+
 @attrs.define
 class Answer:
     """What a kernel wrote: results, and carries where they were asked for."""
@@ -98,7 +106,10 @@ class Call:
         spec: The kernel.
         elements: Arrays of shape (outer..., n, inner, *event), of any strides.
         captures: Arrays of shape (outer..., inner, *event).
-        init: None, or arrays of shape (outer..., inner, *event), one a state leaf.
+        init: None, or arrays of shape (outer..., [sequences,] inner, *event), one a state leaf.
+        bounds: None, or where sequences begin, of shape (outer..., sequences + 1), rising, of 64 bits.
+        lengths: None, or how many steps of each count, of shape (outer..., sequences), of 32 bits.
+        fills: Where there are bounds or lengths, what stands where nothing came yet, one array a state leaf.
         results: Where to write; fresh contiguous arrays if None.
     """
 
@@ -110,6 +121,9 @@ class Call:
     results: list[np.ndarray] | None = None
     last_level_cache: int = 0
     window: int = 0
+    bounds: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    fills: list[np.ndarray] | None = None
 
     def __attrs_post_init__(self) -> None:
         spec, first = self.spec, self.elements[0]
@@ -122,21 +136,25 @@ class Call:
                 np.zeros((*shape, *events[leaf]), store_dtype(dtype))
                 for leaf, dtype in zip(spec.emit, spec.results, strict=True)
             ] if spec.want_results else []  # fmt: skip
-        carries = [np.zeros((*outer, inner, *leaf.shape), store_dtype(leaf.dtype)) for leaf in spec.state]
+        sequences = () if self.bounds is None else (self.bounds.shape[-1] - 1,)
+        rows = batch - 1 + len(sequences)
+        carries = [np.zeros((*outer, *sequences, inner, *leaf.shape), store_dtype(leaf.dtype)) for leaf in spec.state]
         self.carries = carries if self.carry else []
         self.lib = compile_source(render(spec))
         sources = [_describe(a, len(outer), batch) for a in self.elements]
         sources += [_describe(a, len(outer), batch - 1) for a in self.captures]
-        inits = [_describe(a, len(outer), batch - 1) for a in self.init or carries]
+        inits = [_describe(a, len(outer), rows) for a in self.init or carries]
         self.arrays = [
             (Array * max(1, len(list_)))(*list_)
             for list_ in (sources, inits, [_describe(a, len(outer), batch) for a in self.results],
-                          [_describe(a, len(outer), batch - 1) for a in carries])
+                          [_describe(a, len(outer), rows) for a in carries])
         ]  # fmt: skip
+        extents = [None if a is None else _extents(a, len(outer)) for a in (self.bounds, self.lengths)]
+        fills = (ctypes.c_void_p * len(self.fills or ()))(*(a.ctypes.data for a in self.fills or ()))
         self.launch = Launch(
             n, inner, len(outer), (ctypes.c_longlong * MAX_OUTER)(*outer), int(np.prod(outer, dtype=int)),
-            self.init is not None, self.carry, self.last_level_cache, 1, self.window, self.arrays[0], self.arrays[1], self.arrays[2],
-            self.arrays[3], table(spec.program(spec.computed)), None,
+            self.init is not None, self.carry, self.last_level_cache, 1, self.window, *sequences or (0,), *self.arrays, *extents,
+            fills if self.fills else None, table(spec.program(spec.computed)), None,
         )  # fmt: skip
         self.schedule = Schedule()
         self.lib.ms_schedule(ctypes.byref(self.launch), ctypes.byref(self.schedule))

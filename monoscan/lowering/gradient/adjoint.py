@@ -115,6 +115,13 @@ class Adjoint:
     shifted: bool
     reverse: bool
     begin: Program | None = None
+    lengths: bool = False
+    offsets: bool = False
+
+    @property
+    def timed(self) -> int:
+        """How many of its arrays, the first, have the scan axis."""
+        return len(self.rights) + len(self.lefts) + len(self.weights)
 
     @property
     def scalar(self) -> Program:
@@ -165,7 +172,8 @@ class Adjoint:
         for size in map(len, sizes):
             groups.append(arrays[start : start + size])
             start += size
-        return Operands(groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:])
+        end = len(arrays) - self.lengths - self.offsets
+        return Operands(groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:end])
 
 
 Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
@@ -279,7 +287,7 @@ def vjp(
     start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
     lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)
     states, shifted = _states(ran, lefts, rescan)
-    lead = aligned.full_lead(primals, ran.rank)
+    lead = aligned.lead_of(primals, len(elements), ran.axis, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
     weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
@@ -297,6 +305,8 @@ def vjp(
         shifted=shifted,
         reverse=scan.reverse,
         begin=scan.begun,
+        lengths=scan.lengths,
+        offsets=scan.offsets,
     )
     operands = Operands(
         rights=[elements[i] for i in rights],
@@ -306,11 +316,11 @@ def vjp(
         ends=ends(ran, live, cotangents, lead),
         init=[init[i] for i in lefts] if init else [],
     )
-    found = backward(adjoint, operands.flat, ran.axis, ran.rank)
+    found = backward(adjoint, [*operands.flat, *scan.bounds(primals)], ran.axis, ran.rank)
     held, starts = [len(elements) + i for i in captured], tuple(first + i for i in live if init)
     targets = [*gradients, *starts, *held] if adjoint.totals else [*gradients, *held, *starts]
     for number, (target, d) in enumerate(zip(targets, found, strict=True)):
-        d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) else d
+        d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) and not scan.offsets else d
         result[target] = _fit(d, primals[target], ran.rank)
     return result
 
@@ -382,13 +392,14 @@ def ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[in
     scan, axis = ran.scan, ran.axis
     first = len(scan.shown)
     one = (1,) * ran.rank
+    (behind,) = scan.carry_axis(ran.arrays, axis) or (1,)
     ends = []
     for leaf in live:
         dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]
         w = cotangents[first + leaf] if scan.want_carry and leaf in scan.emit else None
         if w is not None:
-            end = mx.expand_dims(w, axis).astype(dtype)
-            ends.append(placed(end, (*lead[:axis], 1, *lead[axis + 1 :])))
+            end = (w if scan.offsets else mx.expand_dims(w, axis)).astype(dtype)
+            ends.append(placed(end, (*lead[:axis], behind, *lead[axis + 1 :])))
         else:
             ends.append(mx.zeros((*one, *event), dtype))
     return ends

@@ -27,6 +27,14 @@ from monoscan.monoids.shapes import along, insert_axes
 Shape = tuple[int, ...]
 
 
+def of_launch(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
+    """What a kernel yields, from the arrays of its launch: lengths and offsets stand behind all others."""
+    number = len(arrays) - scan.lengths - scan.offsets
+    lengths, offsets = arrays[number] if scan.lengths else None, arrays[-1] if scan.offsets else None
+    plain = attrs.evolve(scan, lengths=False, offsets=False)
+    return run(plain, arrays[:number], lengths, offsets, axis, rank)
+
+
 def run(
     scan: AlignedScan,
     arrays: Arrays,
@@ -113,11 +121,11 @@ class Bounded:
         places = Places(lengths, None, cuts, n, axis, rank, scan.reverse)
         each = (*one[:axis], cuts.shape[0] - 1, *one[axis + 1 :])
         start = aligned.states(scan, init, [each] * len(init)) if init else []
-        first = [places.each(s, mx.zeros((), s.dtype)) for s in start]
+        known = scan.identity is not None and not scan.action
+        outside = aligned.constants(scan) if known else [mx.zeros((), s.dtype) for s in start]
+        first = [places.each(s, nothing.astype(s.dtype)) for s, nothing in zip(start, outside, strict=False)]
         full = aligned_elements(scan, elements, lead)
-        neutral = (
-            aligned.constants(scan) if scan.identity is not None and not scan.action else [mx.zeros(())] * len(full)
-        )
+        neutral = aligned.constants(scan) if known else [mx.zeros(())] * len(full)
         xs = [mx.where(_wide(places.valid, x, rank), x, e.astype(x.dtype)) for x, e in zip(full, neutral, strict=True)]
         return cls(scan, xs, captures, first, start, places, offsets is not None, lead, outputs)
 

@@ -135,7 +135,7 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
     live = heard_leaves(scan.program, live, gradients, captured, starts, scan.begun)
     if not live or not (gradients or captured):
         return None
-    lead = aligned.full_lead(ran.arrays, ran.rank)
+    lead = aligned.lead_of(ran.arrays, k, ran.axis, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
     weights = {i: adjoint.placed(w, lead) for i in live if (w := given.get(i)) is not None}
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])

@@ -149,7 +149,7 @@ def jvp(
     found: dict[int, mx.array] = {}
     if both is not None:
         arrays = both.arrays(scan.unpack(primals), scan.unpack(tangents))
-        found = both.tangents(rescan(both.scan, arrays, axis, rank), scan)
+        found = both.tangents(rescan(both.scan, [*arrays, *scan.bounds(primals)], axis, rank), scan)
     shapes = aligned.shapes_of(scan, primals, axis, rank)
     return [
         mx.broadcast_to(found[i], shape) if i in found else mx.zeros(shape, dtypes.by_name(name))

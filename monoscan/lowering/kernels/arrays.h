@@ -7,7 +7,7 @@
 template <int array, int first_pointer, class D, auto first, auto... others> struct lanes_of {
   typedef typename D::item item;
   typedef D dtype;
-  static constexpr int number = array, place = first_pointer, lanes = 1 + sizeof...(others);
+  static constexpr int number = array, index = array, place = first_pointer, lanes = 1 + sizeof...(others);
   typedef upto<lanes> each;
   template <int k> static constexpr auto member = values_of<decltype(first), first, others...>::at[k];
 };

@@ -7,7 +7,7 @@
 // the first state itself or (`begins`) what begins it.
 #pragma once
 #include "arrays.h"
-#include "leaf.h"
+#include "holders.h"
 #include "subnormals.h"
 
 typedef operation::cotangents cotangents;
@@ -307,24 +307,22 @@ bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch* g) { return (g->inner + W) * 8 * live_lanes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-template <class List> struct facts_of;
-template <class... A> struct facts_of<arrays<A...>> {
-  static constexpr leaf_facts at[] = {{A::number, A::lanes, (int)sizeof(typename A::item)}..., {}};
-  static constexpr leaf_list list = {at, sizeof...(A), 0};
-};
 static constexpr adjoint_facts own = {shifted,
                                       inclusive,
-                                      vectors_wide* W,
+                                      seeded,
+                                      scalar_code ? 0 : vectors_wide* W,
                                       facts_of<rights>::list,
                                       facts_of<lefts>::list,
                                       facts_of<weights>::list,
                                       facts_of<captured_arrays>::list,
                                       facts_of<out>::list,
                                       facts_of<ends>::list,
-                                      facts_of<states_before>::list};
-extern const kernel_facts facts = {
-    reverse, true, false,       false, false, W,  0,  inputs, outputs, inits, carries,
-    0,       0,    nanoseconds, 0,     0,     {}, {}, {},     nullptr, 0,     scalar_code ? nullptr : &own};
+                                      facts_of<states_before>::list,
+                                      {},
+                                      holders_of(weights(), ends())};
+extern const kernel_facts facts = {reverse, true,  false,   false,   false, W,           0,   inputs,
+                                   outputs, inits, carries, 0,       0,     nanoseconds, 0,   0,
+                                   {},      {},    {},      nullptr, 0,     nullptr,     &own};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_back(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

@@ -18,10 +18,10 @@ struct piece {
 };
 
 // What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item; whether all columns
-// have the same element.
+// have the same element, and which kind of halves it is.
 struct leaf_facts {
   int index, lanes, size;
-  bool alike = false;
+  bool alike = false, bfloat = false;
   constexpr int bytes() const { return lanes * size; }
 };
 struct leaf_list {
@@ -32,11 +32,12 @@ struct leaf_list {
 struct carry_facts {
   int index, lanes, size, offset;
 };
-// Of an adjoint: its arrays, and how many columns go side by side.
+// Of an adjoint: its arrays, and how many columns go side by side, if rows that stand across do.
 struct adjoint_facts {
-  bool shifted, inclusive;
+  bool shifted, inclusive, seeded;
   int columns;
-  leaf_list rights, lefts, weights, captured, out, ends, before;
+  leaf_list rights, lefts, weights, captured, out, ends, before, sums;
+  const int* shown;  // for each of the weights the init that is the cotangent of the last state
 };
 struct kernel_facts {
   bool reverse, want_results, can_part, guarded, turns;
@@ -47,6 +48,7 @@ struct kernel_facts {
   leaf_list in, out, captured;
   const carry_facts* carried;
   int carried_count;
+  const int* shown;  // for each output which of the carried leaves it shows; -1: none
   const adjoint_facts* adjoint;
 };
 

@@ -78,6 +78,7 @@ struct float16 {
   INLINE f32 get(u16 x) { return from_half(x); }
   INLINE u16 put(f32 x) { return to_half(x); }
 };
+template <class D> constexpr bool is_bfloat = false;
 struct bfloat16 {
   typedef u16 item;
   static constexpr bool as_stored = false;
@@ -86,3 +87,4 @@ struct bfloat16 {
   INLINE f32 get(u16 x) { return from_bfloat(x); }
   INLINE u16 put(f32 x) { return to_bfloat(x); }
 };
+template <> constexpr bool is_bfloat<bfloat16> = true;

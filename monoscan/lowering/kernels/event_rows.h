@@ -49,9 +49,9 @@ bool fits(const ms_launch* g) { return in::fit(g) && captured_arrays::fit(g); }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {reverse, want_results, false,  false,   false, W,           0, inputs,
-                                   outputs, states,       states, 0,       0,     nanoseconds, 0, 0,
-                                   {},      {},           {},     nullptr, 0,     nullptr};
+extern const kernel_facts facts = {reverse, want_results, false,  false,   false, W,           0,      inputs,
+                                   outputs, states,       states, 0,       0,     nanoseconds, 0,      0,
+                                   {},      {},           {},     nullptr, 0,     nullptr,     nullptr};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   if (fits(g)) schedule_events(g, s);
   else s->phases = 0;

@@ -3,6 +3,22 @@
 #include "state.h"
 #include "subnormals.h"
 
+// Which of the carried leaves an array of results shows.
+constexpr int carried_at(int offset) {
+  for (int i = 0; i < (int)(sizeof carried / sizeof *carried); ++i)
+    if (carried[i].offset == offset) return i;
+  return -1;
+}
+template <class... L> constexpr int carried_by(int output, lanes<L...>) {
+  int found = -1;
+  ((L::output == output&& L::carried ? found = carried_at(L::offset) : 0), ...);
+  return found;
+}
+template <int... output> struct shown_by {
+  static constexpr int at[] = {carried_by(output, registers())..., -1};
+};
+template <int... output> constexpr const int* shown_of(seq<output...>) { return shown_by<output...>::at; }
+
 extern const kernel_facts facts = {reverse,
                                    want_results,
                                    can_part,
@@ -24,6 +40,7 @@ extern const kernel_facts facts = {reverse,
                                    {captured_arrays::facts, captured_arrays::count, captured_arrays::bytes},
                                    carried,
                                    sizeof carried / sizeof *carried,
+                                   shown_of(upto<outputs>()),
                                    nullptr};
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_scan(g, s); }

@@ -12,7 +12,7 @@ template <int number, class D, auto first, auto... others> struct leaf {
   typedef typename D::item item;
   static constexpr int index = number, lanes = 1 + sizeof...(others), step = lanes, bytes = lanes * (int)sizeof(item);
   static constexpr bool wide = sizeof(item) >= 4;
-  static constexpr leaf_facts facts = {number, lanes, (int)sizeof(item)};
+  static constexpr leaf_facts facts = {number, lanes, (int)sizeof(item), false, is_bfloat<D>};
   typedef upto<lanes> each;
   INLINE const item* input(const piece& p) { return (const item*)p.g->inputs[number].data + p.in[number]; }
   INLINE item* output(const piece& p) { return (item*)p.g->outputs[number].data + p.out[number]; }
@@ -145,7 +145,7 @@ template <class L, auto... imaginary> struct real : L {
 template <class L> struct alike : L {
   typedef typename L::item item;
   static constexpr int step = 0;
-  static constexpr leaf_facts facts = {L::index, L::lanes, (int)sizeof(item), true};
+  static constexpr leaf_facts facts = {L::index, L::lanes, (int)sizeof(item), true, is_bfloat<typename L::dtype>};
   template <class S> INLINE void load(const item* p, S& s) { L::load_alike(p, s, typename L::each()); }
   template <class S> INLINE void load_part(const item* p, int, S& s) { load(p, s); }
 };

@@ -6,6 +6,7 @@
 // in the array itself. The generated text gives `operation`: `step` and `begin`, ahead, leave values for `step_back`
 // and `begin_back`.
 #pragma once
+#include "holders.h"
 #include "recomputed_memory.h"
 #include "subnormals.h"
 
@@ -151,7 +152,8 @@ void span(const piece& given, bool) {
     else if constexpr (!scalar_code) walk_block<false>(p, j, (int)least(W, p.c1 - j));
 }
 bool fits(const ms_launch*) { return true; }
-ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g); }
+// Tiles of shorter sequences may be smaller, and more: never more bytes than twice.
+ms_int buffer_bytes(const ms_launch* g) { return tile_bytes(g) * (g->bounds || g->lengths ? 2 : 1); }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
 template <class... L> struct sums_list {
@@ -162,6 +164,19 @@ template <class... A, class... B, class... C, class... D>
 constexpr leaf_list all_sums(arrays<A...>, arrays<B...>, arrays<C...>, arrays<D...>) {
   return sums_list<A..., B..., C..., D...>::list;
 }
+static constexpr adjoint_facts own = {false,
+                                      true,
+                                      seeded,
+                                      0,
+                                      {},
+                                      {},
+                                      facts_of<read_weights>::list,
+                                      {},
+                                      facts_of<stored>::list,
+                                      facts_of<ends>::list,
+                                      {},
+                                      {},
+                                      holders_of(read_weights(), ends())};
 extern const kernel_facts facts = {reverse,
                                    true,
                                    false,
@@ -183,7 +198,8 @@ extern const kernel_facts facts = {reverse,
                                    {},
                                    nullptr,
                                    0,
-                                   nullptr};
+                                   nullptr,
+                                   &own};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_summed(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

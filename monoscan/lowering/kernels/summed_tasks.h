@@ -3,6 +3,7 @@
 // A sum over rows or columns that several tasks share has a copy for each of them, the first of which is the array
 // itself; at the end the others are added to it in order. The cut depends on the shape alone, so bits do too.
 #pragma once
+#include "back_sequences.h"
 #include "tasks.h"
 
 struct shares {
@@ -69,7 +70,9 @@ static ms_int take_slot(u32* taken, ms_int slots) {
 }
 static void give_slot(u32* taken, ms_int slot) { __atomic_fetch_and(taken, ~(1u << slot), __ATOMIC_RELEASE); }
 static ms_int summed_bytes() { return lines_of(walk_bytes()) + lines_of(facts.outputs * (ms_int)sizeof(ms_array)); }
-static ms_int summing_task_bytes(const ms_launch* g) { return summed_bytes() + lines_of(buffer_bytes(g)); }
+static ms_int summing_task_bytes(const ms_launch* g) {
+  return summed_bytes() + lines_of(buffer_bytes(g)) + (bounded(g) ? back_sequence_bytes(g) : 0);
+}
 void schedule_summed(const ms_launch* g, struct ms_schedule* s) {
   const shares cut = shares_of(g);
   s->phases = 3;
@@ -126,7 +129,9 @@ static void walk_rows(const ms_launch* g, shares s, ms_int task) {
   p.g = &mine, p.in = w.in, p.out = w.out, p.init = w.init, p.carry_out = w.carry;
   p.c0 = blocks * part / s.parts * facts.width;
   p.c1 = least(g->inner, blocks * (part + 1) / s.parts * facts.width), p.buffer = memory + summed_bytes();
-  for (ms_int o = first; o < last; ++o, advance(&mine, w)) span(p, true);
+  if (bounded(g)) back_task(&mine, p.buffer + lines_of(buffer_bytes(g)), p).run_rows(w, first, last);
+  else
+    for (ms_int o = first; o < last; ++o, advance(&mine, w)) span(p, true);
   give_slot(taken, slot);
 }
 void run_summed(const ms_launch* g, ms_int phase, ms_int task) {

@@ -1,68 +1,6 @@
 // How a launch is cut into tasks. The cut depends on the shape alone.
 #pragma once
-#include "turned.h"
-
-// ------------------------------------------------------------------ outer axes
-// Where every array begins at one index of the outer axes, in items.
-struct walk {
-  ms_int coordinate[MS_MAX_OUTER];
-  ms_int *in, *out, *init, *carry;
-};
-static ms_int walk_bytes() { return 8 * (facts.inputs + facts.outputs + facts.inits + facts.carries); }
-
-static void move(const ms_launch* g, walk& w, ms_int axis, ms_int steps) {
-  for (int i = 0; i < facts.inputs; ++i) w.in[i] += steps * g->inputs[i].outer[axis];
-  for (int i = 0; i < facts.outputs; ++i) w.out[i] += steps * g->outputs[i].outer[axis];
-  if (g->has_init)
-    for (int i = 0; i < facts.inits; ++i) w.init[i] += steps * g->inits[i].outer[axis];
-  if (g->want_carry)
-    for (int i = 0; i < facts.carries; ++i) w.carry[i] += steps * g->carries[i].outer[axis];
-}
-static walk walk_to(const ms_launch* g, ms_int index, u8* memory) {
-  __builtin_memset(memory, 0, (unsigned long)walk_bytes());
-  ms_int* const in = (ms_int*)memory;
-  walk w = {
-      {}, in, in + facts.inputs, in + facts.inputs + facts.outputs, in + facts.inputs + facts.outputs + facts.inits};
-  for (ms_int axis = g->outer_ndim; axis-- > 0; index /= g->outer_shape[axis]) {
-    w.coordinate[axis] = index % g->outer_shape[axis];
-    move(g, w, axis, w.coordinate[axis]);
-  }
-  return w;
-}
-static void advance(const ms_launch* g, walk& w) {
-  for (ms_int axis = g->outer_ndim; axis-- > 0;) {
-    move(g, w, axis, 1);
-    if (++w.coordinate[axis] < g->outer_shape[axis]) return;
-    move(g, w, axis, -g->outer_shape[axis]);
-    w.coordinate[axis] = 0;
-  }
-}
-
-// ------------------------------------------------------------------ init and carry
-static u8* carry_row(const piece& p, const carry_facts& f, int lane) {
-  return p.carry + p.pitch * (f.offset + lane * f.size) + p.c0 * f.size;
-}
-// Puts the init into the carries; whether there is one.
-static bool take_init(const piece& p) {
-  if (!p.g->has_init) return false;
-  for (int i = 0; i < facts.carried_count; ++i) {
-    const carry_facts& f = facts.carried[i];
-    const ms_array& a = p.g->inits[f.index];
-    const u8* const x = (const u8*)a.data + (p.init[f.index] + p.c0 * a.inner) * f.size;
-    for (int k = 0; k < f.lanes; ++k)
-      copy_items(f.size, carry_row(p, f, k), 1, x + k * a.lane * f.size, a.inner, p.c1 - p.c0);
-  }
-  return true;
-}
-static void give_carry(const piece& p) {
-  for (int i = 0; i < facts.carried_count; ++i) {
-    const carry_facts& f = facts.carried[i];
-    const ms_array& a = p.g->carries[f.index];
-    u8* const y = (u8*)a.data + (p.carry_out[f.index] + p.c0 * a.inner) * f.size;
-    for (int k = 0; k < f.lanes; ++k)
-      copy_items(f.size, y + k * a.lane * f.size, a.inner, carry_row(p, f, k), 1, p.c1 - p.c0);
-  }
-}
+#include "sequences.h"
 
 // ------------------------------------------------------------------ tasks
 // Rows, halves of the columns, or parts of a long row; and the bytes that each needs.
@@ -70,14 +8,17 @@ struct cut {
   ms_int tasks, columns, pitch, carry, walk, buffer;
   bool parts;
 };
+static ms_int walk_bytes_of(const ms_launch* g) { return lines_of(walk_bytes()) * (bounded(g) ? 2 : 1); }
 static cut cut_of(const ms_launch* g) {
-  cut c = {1, 1, (g->inner + 2 * facts.width + 63) / 64 * 64, 0, lines_of(walk_bytes()), 0, false};
+  const bool can_part = facts.can_part && !bounded(g);
+  const ms_int rows = g->outer_size * (g->bounds ? g->sequences : 1);
+  cut c = {1, 1, (g->inner + 2 * facts.width + 63) / 64 * 64, 0, walk_bytes_of(g), 0, false};
   const double work = facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) {
-    if (g->outer_size >= 4) c.tasks = least(least(g->outer_size, 8), (ms_int)(work / 30e3)) / 2 * 2;
-    else if (g->inner >= (facts.can_part ? 256 : 32)) c.tasks = g->outer_size * 2, c.columns = 2;
-    else if (facts.can_part && g->outer_size != 2 && g->n >= 1024) c.tasks = g->outer_size * 2, c.parts = true;
-    else c.tasks = g->outer_size;
+    if (rows >= 4) c.tasks = least(least(rows, 8), (ms_int)(work / 30e3)) / 2 * 2;
+    else if (g->inner >= (can_part ? 256 : 32)) c.tasks = rows * 2, c.columns = 2;
+    else if (can_part && rows != 2 && g->n >= 1024) c.tasks = rows * 2, c.parts = true;
+    else c.tasks = rows < 1 ? 1 : rows;
   }
   c.carry = c.pitch * facts.carry_bytes;
   c.buffer = c.walk + lines_of(buffer_bytes(g));
@@ -177,6 +118,23 @@ static void half_of_row(const ms_launch* g, const cut& c, ms_int phase, ms_int t
   if (g->want_carry) give_carry(p);
 }
 
+// Rows of sequences, as columns or halves of them; `given` if they are rows that were turned.
+static void packed_rows(const ms_launch* g, const cut& c, ms_int task, const ms_launch* given) {
+  const ms_int column = task % c.columns, wide = (g->inner / c.columns + 15) / 16 * 16;
+  u8 *const scratch = (u8*)g->scratch, *const memory = scratch + c.tasks * c.carry + task * c.buffer;
+  const walk at = walk_in(memory + lines_of(walk_bytes()));
+  ms_launch own = *g;
+  piece p = piece_of(&own, c, at, memory);
+  p.c0 = column * wide, p.c1 = column + 1 == c.columns ? g->inner : (column + 1) * wide;
+  p.carry = scratch + task * c.carry, p.stream = past_caches(g);
+  const auto columns_of = [&](const walk& row) {
+    if (given) p.c1 = rows_of_block(g, given, row.coordinate);
+  };
+  each_sequence(
+      g, task / c.columns, c.tasks / c.columns, memory,
+      [&](const walk& row, sequence s) { columns_of(row), scan_sequence(p, own, at, g, row, s); },
+      [&](const walk& row, ms_int from, ms_int to) { columns_of(row), skip_steps(p, at, g, row, from, to); });
+}
 // Blocks of rows side by side.
 static void blocks_of_rows(const ms_launch* given, ms_int task) {
   ms_launch t = *given;
@@ -184,6 +142,7 @@ static void blocks_of_rows(const ms_launch* given, ms_int task) {
   const cut c = cut_of(&t);
   u8* const scratch = (u8*)given->scratch;
   t = turned(given, scratch + c.tasks * (c.carry + c.buffer) + task * lines_of(turned_bytes()));
+  if (bounded(given)) return packed_rows(&t, c, task, given);
   u8* const memory = scratch + c.tasks * c.carry + task * c.buffer;
   const ms_int first = t.outer_size * task / c.tasks, last = t.outer_size * (task + 1) / c.tasks;
   walk w = walk_to(&t, first, memory);
@@ -200,7 +159,8 @@ void run_scan(const ms_launch* g, ms_int phase, ms_int task) {
   if (g->window) return run_windows(g, task);
   if (facts.turns) return blocks_of_rows(g, task);
   const cut c = cut_of(g);
-  if (!c.parts) whole_rows(g, c, task);
+  if (bounded(g)) packed_rows(g, c, task, nullptr);
+  else if (!c.parts) whole_rows(g, c, task);
   else if (facts.want_results) third_of_row(g, c, phase, task);
   else half_of_row(g, c, phase, task);
 }

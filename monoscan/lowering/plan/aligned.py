@@ -74,6 +74,8 @@ class AlignedScan:
         begin: Of an act without a first state, the program of the one that a first element begins.
         parts: Of an act, for each leaf of the state what is carried of it, ``None`` where that is all; none where all leaves
             are whole.
+        lengths: Behind its arrays stands how many steps of each row, or sequence, count.
+        offsets: Behind them stands where sequences begin.
     """
 
     program: Program | ArrayProgram
@@ -89,6 +91,13 @@ class AlignedScan:
     combine: Program | None = None
     begin: Program | ArrayProgram | None = None
     parts: tuple[Part | None, ...] = ()
+    lengths: bool = False
+    offsets: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        """Whether not every row is one sequence, all of whose steps count."""
+        return self.lengths or self.offsets
 
     @property
     def begun(self) -> Program | None:
@@ -119,8 +128,16 @@ class AlignedScan:
 
     def unpack(self, arrays: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item], Sequence[Item]]:
         """Elements, captures and init."""
-        k, c = self.program.rights, len(self.program.captures)
-        return arrays[:k], arrays[k : k + c], arrays[k + c :]
+        k, c, end = self.program.rights, len(self.program.captures), len(arrays) - self.lengths - self.offsets
+        return arrays[:k], arrays[k : k + c], arrays[k + c : end]
+
+    def bounds(self, arrays: Sequence[Item]) -> Sequence[Item]:
+        """The lengths and the offsets, those that there are."""
+        return arrays[len(arrays) - self.lengths - self.offsets :]
+
+    def carry_axis(self, arrays: Sequence[mx.array], axis: int) -> tuple[int, ...]:
+        """What a carry has in the place of the scan axis: the sequences, or nothing."""
+        return (arrays[-1].shape[axis] - 1,) if self.offsets else ()
 
     def depends(self) -> tuple[Reached, ...]:
         """For each state leaf, all the leaves that it depends on."""
@@ -319,10 +336,10 @@ def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tu
     """The batch shape, scan axis included, of each state leaf: that of all that it depends on."""
     elements, captures, init = scan.unpack(arrays)
     own = [tuple(x.shape[:rank]) for x in elements]
-    shared = [tuple(c.shape[:rank]) for c in captures]
+    shared = [tuple(c.shape[:rank]) for c in captures] + [_one(x.shape[:rank], axis) for x in scan.bounds(arrays)]
     leads = []
     for each in scan.depends():
-        shapes = [own[j] for j in each.elements] + [tuple(init[j].shape[:rank]) for j in each.states if init]
+        shapes = [own[j] for j in each.elements] + [_one(init[j].shape[:rank], axis) for j in each.states if init]
         leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, *shapes[:1])))
     return leads
 
@@ -333,7 +350,8 @@ def shapes_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[t
     shapes = [(leads[i] + scan.state[i].shape, name) for i, name in zip(scan.emit, scan.results, strict=False)]
     if scan.want_carry:
         rows = zip(leads, scan.state, strict=True)
-        shapes += [((*lead[:axis], *lead[axis + 1 :], *leaf.shape), leaf.dtype) for lead, leaf in rows]
+        behind = scan.carry_axis(arrays, axis)
+        shapes += [((*lead[:axis], *behind, *lead[axis + 1 :], *leaf.shape), leaf.dtype) for lead, leaf in rows]
     return shapes
 
 
@@ -342,7 +360,13 @@ def full_lead(arrays: Arrays, rank: int) -> tuple[int, ...]:
     return tuple(mx.broadcast_shapes(*(a.shape[:rank] for a in arrays), arrays[0].shape[:rank]))
 
 
-def _one(lead: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def lead_of(arrays: Arrays, timed: int, axis: int, rank: int) -> tuple[int, ...]:
+    """The same where the first arrays alone have the scan axis, and others may have that of sequences in its place."""
+    shapes = [x.shape[:rank] if i < timed else _one(x.shape[:rank], axis) for i, x in enumerate(arrays)]
+    return tuple(mx.broadcast_shapes(*shapes, shapes[0]))
+
+
+def _one(lead: Sequence[int], axis: int) -> tuple[int, ...]:
     return (*lead[:axis], 1, *lead[axis + 1 :])
 
 

@@ -24,3 +24,8 @@ class Bounds:
 
     sequences: int | None = None
     lengths: Shape | None = None
+
+    @property
+    def uneven(self) -> bool:
+        """Whether rows differ in their lengths."""
+        return self.lengths is not None and any(size != 1 for size in self.lengths)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import attrs
 
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.render.estimates import nanoseconds
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import RolledSpec
@@ -49,7 +50,7 @@ class Cut:
     tasks: int
 
 
-def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
+def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = None) -> Cut:
     """How a kernel cuts its work.
 
     Args:
@@ -57,6 +58,7 @@ def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
         steps: The length of the scan axis.
         inner: How many columns lie side by side.
         rows: How many scans of such rows there are.
+        bounds: Where sequences begin and end, if they are not whole rows: these are not cut into parts.
     """
     parts, tasks = 1, 1
     if isinstance(spec, RolledSpec):
@@ -64,13 +66,16 @@ def cut(spec: Spec, steps: int, inner: int, rows: int) -> Cut:
         taken = -(-rows * inner // spec.vectors.rows)
         return Cut(1, 1, 1 if work < WORTH_CUTTING else min(taken, 8, 1 + int(work / (WORTH_CUTTING / 2))))
     work = float(f"{nanoseconds(spec):.3g}") * steps * inner * rows
+    parted = can_part(spec) and bounds is None
+    if bounds is not None and bounds.sequences is not None:
+        rows = rows * bounds.sequences
     if work > WORTH_CUTTING:
-        tasks = rows
+        tasks = max(rows, 1)
         if rows >= 4:
             tasks = min(rows, 8, int(work / (WORTH_CUTTING / 2))) // 2 * 2
-        elif inner >= (WIDE if can_part(spec) else UNPARTED):
+        elif inner >= (WIDE if parted else UNPARTED):
             tasks = 2 * rows
-        elif can_part(spec) and rows != 2 and steps >= LONG:
+        elif parted and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows
     return Cut(RUN_STEPS * spec.width if spec.loop is Loop.RUNS else TILES[spec.loop], parts, tasks)
 

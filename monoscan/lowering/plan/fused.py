@@ -11,9 +11,10 @@ import attrs
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.apart import apart
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.loops import Candidates, Estimates, candidates, quick_to_build, rolled
+from monoscan.lowering.plan.loops import Candidates, Estimates, candidates, quick_to_build, rolled, serving
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -111,8 +112,12 @@ def computed(
     """What kernels of a scan compute, whatever renders them, from any of these programs; or why there can be none."""
     if not forms:
         return f"not traceable: {problem.traced.reason}"
-    if problem.needs_identity() and problem.neutral is None:
+    if (problem.needs_identity() or problem.bounds) and problem.operator.has_identity and problem.neutral is None:
         return "the identity is not a constant"
+    if problem.bounds is not None:
+        forms = [form for form in forms if isinstance(form, Program)]
+        if not forms:
+            return "loops over wide elements know no lengths and offsets"
     return tuple(
         _kernel(problem, forms, emit, vector_bytes, flush)
         for alike in _alike(problem)
@@ -162,7 +167,8 @@ def _kernel(
     problem: Problem, forms: Sequence[Program | ArrayProgram], emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
     leaves = tuple(sorted(set().union(*(problem.layout.depends[i] for i in emit))))
-    constants = problem.neutral if problem.needs_identity() else None
+    placed = problem.options.results and not problem.options.inclusive and problem.layout.init is None
+    constants = problem.neutral if placed else None
     known: dict[str, Any] = {
         "elements": tuple(element_dtype(problem, i) for i in leaves),
         "results": tuple(dtypes.lane(problem.results[i]) for i in emit) if problem.options.results else (),
@@ -175,7 +181,7 @@ def _kernel(
         "flush": flush,
     }
     lead = _lead(problem.layout, emit[0])
-    inner = columns_of([padded(problem, leaf) for leaf in leaves], lead, problem.layout.axis)
+    inner = columns_of([padded(problem, leaf) for leaf in leaves], lead, problem.layout.axis, problem.bounds)
     steps = problem.layout.length
     rows = prod(lead) // (steps * inner) if steps * inner else 0
     kernels: list[Spec] = []
@@ -185,10 +191,10 @@ def _kernel(
         else:
             own = KernelSpec(restricted(form, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
             kernels += candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
-    could = Candidates(quick_to_build(kernels), inner, rows)
+    could = Candidates(quick_to_build(serving(kernels, problem.bounds)), inner, rows, problem.bounds)
     chosen, moved = could.fastest(steps), _bytes(problem, leaves, emit)
     spec, compared = could.kernels[chosen], could.compared(steps)
-    scan, pieces = _aligned(problem, spec), cut(spec, steps, inner, rows)
+    scan, pieces = _aligned(problem, spec, leaves), cut(spec, steps, inner, rows, problem.bounds)
     return Fused(leaves, leaves, emit, spec, scan, pieces, moved, could, chosen, compared)
 
 
@@ -199,8 +205,12 @@ def _bytes(problem: Problem, leaves: tuple[int, ...], emit: tuple[int, ...]) -> 
     return sum(dtypes.itemsize(name) * prod(shape) for name, shape in read + written)
 
 
-def _aligned(problem: Problem, spec: Spec) -> AlignedScan:
-    options = problem.options
+def _aligned(problem: Problem, spec: Spec, leaves: tuple[int, ...]) -> AlignedScan:
+    options, bounds, identity = problem.options, problem.bounds, spec.identity
+    if (
+        bounds is not None and problem.neutral is not None
+    ):  # it stands before whatever comes first, and between sequences
+        identity = tuple(c for i in leaves for c in problem.neutral[i])
     return AlignedScan(
         program=spec.combine,
         emit=spec.emit,
@@ -209,7 +219,9 @@ def _aligned(problem: Problem, spec: Spec) -> AlignedScan:
         inclusive=spec.inclusive,
         want_results=spec.want_results,
         want_carry=options.return_carry or not options.results,
-        identity=spec.identity,
+        identity=identity,
+        lengths=bounds is not None and bounds.lengths is not None,
+        offsets=bounds is not None and bounds.sequences is not None,
         strategy="sequential" if options.strategy == "sequential" else "brent_kung",
     )
 
@@ -220,20 +232,22 @@ def element_dtype(problem: Problem, leaf: int) -> str:
     return dtypes.lane(stored if stored == promoted else promoted)
 
 
-def columns_of(aligned: list[Shape], lead: Shape, scan: int) -> int:
-    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike.
+def columns_of(aligned: list[Shape], lead: Shape, scan: int, bounds: Bounds | None = None) -> int:
+    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike, of rows of one length.
 
     Args:
         aligned: The aligned shapes of the leaves, without their event axes.
         lead: What they broadcast to.
         scan: The scan axis.
+        bounds: Where sequences end, if that is known to differ.
     """
+    lengths = (1,) * len(lead) if bounds is None or bounds.lengths is None else bounds.lengths
     inner, pattern = 1, None
     for axis in range(len(lead) - 1, scan, -1):
         if lead[axis] == 1:
             continue
         spread = tuple(shape[axis] == 1 for shape in aligned)
-        if pattern is not None and spread != pattern:
+        if lengths[axis] != 1 or (pattern is not None and spread != pattern):
             break
         inner, pattern = inner * lead[axis], spread
     return inner

@@ -98,17 +98,21 @@ class Layout:
 
     def align(self, x: mx.array, leaf: int) -> mx.array:
         """A leaf of the elements, padded to the common rank."""
-        missing = self.rank - len(self.batch[leaf])
+        return self._padded(x, self.rank - len(self.batch[leaf]))
+
+    def _padded(self, x: mx.array, missing: int) -> mx.array:
         if not missing:
             return x
         front = mx.moveaxis(x, self.axis, 0)
         return mx.moveaxis(insert_axes(front, 1, missing), 0, self.axis)
 
-    def align_init(self, x: mx.array, leaf: int) -> mx.array:
-        """A leaf of ``init``, padded to the common rank, with a scan axis of length 1."""
+    def align_init(self, x: mx.array, leaf: int, sequences: bool = False) -> mx.array:
+        """A leaf of ``init``, padded to the common rank, with a scan axis of length 1 unless it has that of sequences."""
         assert self.init is not None
         missing = self.rank - len(self.init[leaf])
-        return mx.expand_dims(insert_axes(x, 0, missing), self.axis)
+        if not sequences:
+            return mx.expand_dims(insert_axes(x, 0, missing), self.axis)
+        return self._padded(x, missing)
 
     def restore(self, y: mx.array, leaf: int) -> mx.array:
         """A result leaf, from aligned to the shape that the caller sees."""
@@ -118,7 +122,9 @@ class Layout:
         front = mx.moveaxis(y, self.axis, 0)
         return mx.moveaxis(remove_axes(front, 1, missing), 0, self.axis)
 
-    def restore_carry(self, y: mx.array, leaf: int) -> mx.array:
-        """A carry leaf, from aligned without the scan axis to the shape that the caller sees."""
+    def restore_carry(self, y: mx.array, leaf: int, sequences: bool = False) -> mx.array:
+        """A carry leaf, from aligned, with an axis of sequences or none, to the shape that the caller sees."""
+        if sequences:
+            return self.restore(y, leaf)
         missing = y.ndim - len(self.result_batches[leaf]) - len(self.event[leaf])
         return remove_axes(y, 0, missing)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from monoscan.cache import PROGRAMS
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.cost_table import instructions
@@ -128,6 +129,13 @@ def _is_short(spec: Spec) -> bool:
     return spec.loop is Loop.SEQUENTIAL or instructions(spec.combine) <= SHORT_VECTORS
 
 
+def serving(kernels: list[Spec], bounds: Bounds | None) -> list[Spec]:
+    """Those that can run what has bounds: rows of their own lengths do not go side by side."""
+    if bounds is None or not bounds.uneven:
+        return kernels
+    return [each for each in kernels if each.loop is not Loop.SHORT]
+
+
 def _alike(kernels: Sequence[Spec]) -> tuple[Spec, ...]:
     """One object for equal kernels: what is known of it is found without a look at its program."""
     return tuple([PROGRAMS.get(("kernel", each), lambda each=each: each) for each in kernels])  # type: ignore[misc]
@@ -141,11 +149,13 @@ class Candidates:
         kernels: The kernels.
         inner: How many columns lie side by side.
         rows: How many scans of such rows there are.
+        bounds: Where sequences begin and end, if they are not whole rows.
     """
 
     kernels: Sequence[Spec] = attrs.field(converter=_alike)
     inner: int
     rows: int
+    bounds: Bounds | None = None
 
     def fastest(self, steps: int) -> int:
         """The number of the one that should take the least time on so many steps."""
@@ -162,7 +172,8 @@ class Candidates:
         inner, rows = self.inner, self.rows
         if len(self.kernels) == 1 or steps * inner * rows == 0:
             return []
-        return [_nanoseconds(k, steps, inner, rows) / _threads(cut(k, steps, inner, rows)) for k in self.kernels]
+        cuts = [cut(k, steps, inner, rows, self.bounds) for k in self.kernels]
+        return [_nanoseconds(k, steps, inner, rows) / _threads(c) for k, c in zip(self.kernels, cuts, strict=True)]
 
 
 def _nanoseconds(spec: Spec, steps: int, inner: int, rows: int) -> float:

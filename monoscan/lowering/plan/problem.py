@@ -125,6 +125,11 @@ class Problem:
         return layout.trivial if self.acts is None else layout.length == 0 or self.acts.layout.empty
 
     @property
+    def sequences(self) -> int | None:
+        """How many sequences the scan axis holds; ``None`` where it is one."""
+        return None if self.bounds is None else self.bounds.sequences
+
+    @property
     def operator(self) -> Semigroup:
         """The operator."""
         operator: Semigroup = self.captures.root

@@ -65,8 +65,10 @@ def aligned_arrays(
     aligned = [layout.align(x, i) for i, x in enumerate(leaves)]
     elements = [x.astype(mx.float32) if i in real else pairs(promoted(problem, x, i)) for i, x in enumerate(aligned)]
     captured = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands]
-    names = problem.carried
-    starts = [pairs(layout.align_init(x, i).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())]
+    names, sequences = problem.carried, problem.sequences is not None
+    starts = [
+        pairs(layout.align_init(x, i, sequences).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())
+    ]
     return [*elements, *captured, *starts]
 
 
@@ -77,7 +79,7 @@ def restored(problem: Problem, y: mx.array, leaf: int) -> mx.array:
 
 def restored_carry(problem: Problem, y: mx.array, leaf: int) -> mx.array:
     """A carry of an aligned scan, as the caller sees it."""
-    return problem.outcome.restore_carry(from_pairs(y, problem.carried[leaf]), leaf)
+    return problem.outcome.restore_carry(from_pairs(y, problem.carried[leaf]), leaf, problem.sequences is not None)
 
 
 def promoted(problem: Problem, x: mx.array, leaf: int) -> mx.array:

@@ -70,16 +70,17 @@ class Arranged:
         return tuple(acts is not None and not any(acts.reads(i)[0] for i in k.emit) for k, *_ in self.launches)
 
     def run(
-        self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None
+        self, leaves: Sequence[mx.array], captures: Captures, init: Sequence[mx.array] | None, *bounds: mx.array
     ) -> tuple[Results, Results]:
         """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
         problem = self.problem
+        behind = _aligned_bounds(problem, bounds)
         arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init, self.real)
         results: Results = [None] * len(problem.rounded)
         carry: Results = [None] * len(problem.carried)
         for (kernel, chosen, launch), counting in zip(self.launches, self.counting, strict=True):
             given = [arrays[i] for i in chosen]
-            outputs = launch([_one_column(problem, given[0]), *given[1:]] if counting else given)
+            outputs = launch([_one_column(problem, given[0]) if counting else given[0], *given[1:], *behind])
             for leaf, y in zip(kernel.shown, outputs, strict=False):
                 results[leaf] = y if self.plain else restored(problem, y, leaf)
             outputs = outputs[len(kernel.shown) :]
@@ -93,6 +94,15 @@ def _one_column(problem: Problem, x: mx.array) -> mx.array:
     """As many steps and one batch, of a leaf that nothing reads."""
     batch = [i for i in range(problem.joint.rank + 1) if i != problem.joint.axis]
     return mx.any(x, batch, keepdims=True).astype(x.dtype) if batch else x
+
+
+def _aligned_bounds(problem: Problem, bounds: Sequence[mx.array]) -> list[mx.array]:
+    """Lengths, which are aligned, and offsets along the scan axis."""
+    if problem.sequences is None:
+        return list(bounds)
+    shape = [1] * (problem.joint.rank + 1)
+    shape[problem.joint.axis] = -1
+    return [*bounds[:-1], bounds[-1].reshape(shape)]
 
 
 def as_they_stand(problem: Problem) -> bool:

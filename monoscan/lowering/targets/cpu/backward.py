@@ -41,6 +41,10 @@ COPIED_CYCLES = 2
 0.7, of linear recurrences, 0.6 to 1.1 times as fast as one after the other, at 2.7 1.1 to 1.4, at 9 to 15 1.3 to 3)."""
 
 
+class NoLoop(Exception):
+    """There is no loop for the adjoint of a scan that has bounds; array operations do not take it apart as loops do."""
+
+
 @attrs.frozen
 class BackwardRules:
     """How MLX differentiates the backward loop itself: through the same adjoint in array operations."""
@@ -83,8 +87,8 @@ def differentiates(program: ArrayProgram) -> bool:
 
 def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
-    lead = aligned.full_lead(arrays, rank)
-    names, columns, rows = tuple([x.dtype for x in arrays]), _columns(adjoint, lead, axis), 0
+    lead = aligned.lead_of(arrays, adjoint.timed, axis, rank)
+    names, columns, rows = tuple([x.dtype for x in arrays]), _columns(adjoint, arrays, lead, axis), 0
     if isinstance(adjoint.program, ArrayProgram):
         rows = 1 if shapeless.tracing() else min(prod(lead[:axis] + lead[axis + 1 :]), MANY_ROWS)
     try:
@@ -93,18 +97,26 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     except BridgeUnavailable:  # said and remembered where it failed
         launch = None
     if launch is None:
+        if adjoint.lengths or adjoint.offsets:
+            raise NoLoop
         return transforms.by_operations(adjoint, arrays, axis, rank)
     operands = adjoint.unpack(arrays)
-    first = len(arrays) - len(operands.ends) - len(operands.init)
+    bounds = adjoint.lengths + adjoint.offsets
+    first = len(arrays) - len(operands.ends) - len(operands.init) - bounds
     states = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
     typed = [
-        x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype)) for x, i in zip(arrays[first:], states, strict=True)
+        x.astype(dtypes.by_name(adjoint.program.outputs[i].dtype))
+        for x, i in zip([*operands.ends, *operands.init], states, strict=True)
     ]
-    return launch([*arrays[:first], *typed])
+    return launch([*arrays[:first], *typed, *arrays[len(arrays) - bounds :]])
 
 
-def _columns(adjoint: Adjoint, lead: tuple[int, ...], axis: int) -> bool:
+def _columns(adjoint: Adjoint, arrays: Arrays, lead: tuple[int, ...], axis: int) -> bool:
     """Whether vectors hold columns: of an inner axis, or rows side by side where there are enough of them."""
+    if adjoint.lengths or adjoint.offsets:  # rows that have sequences of their own do not go side by side
+        shape = arrays[-1 - adjoint.offsets].shape if adjoint.lengths else (1,) * len(lead)
+        last = next((i for i in reversed(range(axis + 1, len(lead))) if lead[i] != 1), None)
+        return last is not None and shape[last] == 1
     if shapeless.tracing():
         return axis + 1 < len(lead)
     if prod(lead[axis + 1 :]) > 1 or isinstance(adjoint.program, ArrayProgram):
@@ -160,7 +172,9 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
         captures=len(captures),
         inits=len(inits),
         sums=len(adjoint.totals),
-        events=events,
+        lengths=adjoint.lengths,
+        offsets=adjoint.offsets,
+        events=events + [()] * (adjoint.lengths + adjoint.offsets),
         outputs=outputs,
         carries=carries,
         donors=_donors(spec),

@@ -71,7 +71,7 @@ def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array
     """
     if not _fits(ran):
         return None
-    rows = _rows(ran, asked)
+    rows = None if ran.scan.bounded else _rows(ran, asked)  # rows that have sequences of their own stay rows
     return _vjp(ran, cotangents, asked) if rows is None else _by_columns(ran, cotangents, asked, rows)
 
 
@@ -92,7 +92,8 @@ def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.arra
     result: list[mx.array | None] = [None] * len(ran.arrays)
     first = ran.scan.program.rights + len(ran.scan.program.captures)
     for target, d in zip(targets, launch(arrays), strict=True):
-        result[target] = _given(mx.expand_dims(d, ran.axis), ran, target) if target >= first else d
+        whole = d if target < first or ran.scan.offsets else mx.expand_dims(d, ran.axis)
+        result[target] = _given(whole, ran, target) if target >= first else d
     return [d if d is None else d.astype(x.dtype) for d, x in zip(result, ran.arrays, strict=True)]
 
 
@@ -118,7 +119,7 @@ def _fits(ran: Ran) -> bool:
     scan = ran.scan
     if shapeless.tracing() or not isinstance(scan.program, Program) or not scan.inclusive:
         return False
-    return 0 not in aligned.full_lead(ran.arrays, ran.rank)
+    return 0 not in _lead(ran)
 
 
 def _pays(ran: Ran, spec: RecomputedSpec) -> bool:
@@ -134,11 +135,15 @@ def _rows(ran: Ran, asked: Sequence[int]) -> int | None:
     That copies elements, so it pays where cotangents of captured arrays would take more, a step of a row (measured).
     """
     program, axis = ran.scan.scalar, ran.axis
-    lead, few = aligned.full_lead(ran.arrays, ran.rank), vector_bytes() // 8
+    lead, few = _lead(ran), vector_bytes() // 8
     longest = max(range(axis), key=lambda i: lead[i], default=axis)
     captured = sum(leaf.lanes for i, leaf in enumerate(program.captures, program.rights) if i in asked)
     pays = captured > sum(leaf.lanes for leaf in program.elements)
     return longest if pays and axis > 0 and lead[longest] >= few > _columns(ran, lead) else None
+
+
+def _lead(ran: Ran) -> Shape:
+    return aligned.lead_of(ran.arrays, ran.scan.program.rights, ran.axis, ran.rank)
 
 
 def _columns(ran: Ran, lead: Shape) -> int:
@@ -146,6 +151,8 @@ def _columns(ran: Ran, lead: Shape) -> int:
     elements, captures, _ = ran.scan.unpack(ran.arrays)
     shapes = [x.shape for x in (*elements, *captures)]
     axes = [i for i in range(ran.axis + 1, ran.rank) if lead[i] != 1]
+    if ran.scan.lengths and axes and ran.scan.bounds(ran.arrays)[0].shape[axes[-1]] != 1:
+        return 0  # each column ends where it will
     joined = [i for i in axes if all((shape[i] == 1) == (shape[axes[-1]] == 1) for shape in shapes)]
     others = [i for i in axes if i not in joined]
     return prod(lead[i] for i in joined if i > max(others, default=-1))
@@ -161,7 +168,7 @@ def _wide_states(ran: Ran, walk: Recomputed) -> bool:
 
 
 def _spec(walk: Recomputed, arrays: Leaves, ran: Ran) -> RecomputedSpec:
-    lead, axis = aligned.full_lead(ran.arrays, ran.rank), ran.axis
+    lead, axis = _lead(ran), ran.axis
     elements, captures, _ = ran.scan.unpack(ran.arrays)
     shared = [tuple(x.shape[: ran.rank]) for x in (*elements, *captures)]
     vectors = _columns(ran, lead) >= vector_bytes() // 8
@@ -199,7 +206,9 @@ def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch | None:
         elements=len(elements),
         captures=len(captures),
         inits=len(inits),
-        events=[*elements, *captures, *(state[i].shape for i in inits)],
+        lengths=walk.scan.lengths,
+        offsets=walk.scan.offsets,
+        events=[*elements, *captures, *(state[i].shape for i in inits)] + [()] * len(walk.scan.bounds((True, True))),
         outputs=[(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.outputs],
         carries=[(dtypes.by_name(state[i].dtype), state[i].shape) for i in walk.live] if walk.seeded else [],
         donors=_donors(spec),

@@ -13,16 +13,16 @@ import attrs
 import mlx.core as mx
 
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.gradient import transforms
+from monoscan.lowering.gradient import bounded, transforms
 from monoscan.lowering.gradient.adjoint import Ran, Rescan, general
 from monoscan.lowering.plan import aligned
-from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Program
 from monoscan.lowering.program.unroll import unroll
 from monoscan.lowering.targets.cpu import build, recomputed
-from monoscan.lowering.targets.cpu.backward import backward, differentiates
+from monoscan.lowering.targets.cpu.backward import NoLoop, backward, differentiates
 
 Maybe = TypeVar("Maybe", mx.array, mx.array | None)
 
@@ -64,9 +64,16 @@ class Rules:
         known = [None if is_zero(w) else w for w in cotangents]
         ran = Ran(self.scan, whole, outputs, axis, rank)
         found = recomputed.vjp(ran, known, argnums)
+        again = SequenceRules(self.scan, tuple(argnums), len(whole))
         if found is None:
-            found = list[mx.array | None](transforms.vjp(ran, known, backward, self.rescan, argnums))
+            try:
+                found = list[mx.array | None](transforms.vjp(ran, known, backward, self.rescan, argnums))
+            except NoLoop:
+                return again.pulled(whole, cotangents, axis, rank)
         taken = [mx.zeros_like(whole[i]) if (d := found[i]) is None else d for i in argnums]
+        if self.scan.bounded:
+            values = [mx.stop_gradient(d) for d in taken]
+            taken = build.load().attach([*whole, *cotangents], values, again, axis=axis, rank=rank)
         return [d[..., 0] if i in self.real else d for i, d in zip(argnums, taken, strict=True)]
 
     def jvp(
@@ -87,8 +94,9 @@ class Rules:
         moved = self._whole([known.get(i) for i in range(len(primals))])
         primals = self._whole(primals)
         found = transforms.jvp(scan, primals, moved, axis, rank, self.rescan)
-        lead = aligned.full_lead(primals, rank)
-        return [self._full(y, lead, axis, i) for i, y in enumerate(found)]
+        lead = aligned.lead_of(primals, len(scan.unpack(primals)[0]), axis, rank)
+        behind = scan.carry_axis(primals, axis)
+        return [self._full(y, lead, axis, i, behind) for i, y in enumerate(found)]
 
     def _whole(self, arrays: Sequence[Maybe]) -> list[Maybe]:
         """Arrays of the leaves with their imaginary parts; of those that nothing reads they are not made."""
@@ -112,12 +120,62 @@ class Rules:
 
         return run
 
-    def _full(self, y: mx.array, lead: tuple[int, ...], axis: int, number: int) -> mx.array:
+    def _full(
+        self, y: mx.array, lead: tuple[int, ...], axis: int, number: int, behind: tuple[int, ...] = ()
+    ) -> mx.array:
         """An output has all batch axes of the launch, mapped ones too."""
         results = len(self.scan.shown)
-        own = lead if number < results else (*lead[:axis], *lead[axis + 1 :])
+        own = lead if number < results else (*lead[:axis], *behind, *lead[axis + 1 :])
         event = y.shape[len(own) :]
         return mx.broadcast_to(y, (*own, *event))
+
+
+@attrs.frozen
+class SequenceRules:
+    """How MLX differentiates the gradient of a scan that has bounds: that of the same by array operations.
+
+    Args:
+        scan: The scan.
+        asked: Of which of its arrays there are cotangents.
+        number: How many arrays it has; cotangents of its outputs stand behind them.
+    """
+
+    scan: AlignedScan
+    asked: tuple[int, ...]
+    number: int
+
+    def vjp(
+        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
+    ) -> list[mx.array]:
+        """The cotangents of the inputs that are asked for."""
+        run = self._of(primals, argnums, axis, rank)
+        return list(mx.vjp(run, [primals[i] for i in argnums], list(cotangents))[1])
+
+    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
+        """The tangents of the outputs."""
+        run = self._of(primals, argnums, axis, rank)
+        return list(mx.jvp(run, [primals[i] for i in argnums], list(tangents))[1])
+
+    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
+        def run(*chosen: mx.array) -> list[mx.array]:
+            arrays = list(primals)
+            for i, array in zip(argnums, chosen, strict=True):
+                arrays[i] = array
+            return self.pulled(arrays[: self.number], arrays[self.number :], axis, rank)
+
+        return run
+
+    def pulled(self, arrays: Arrays, cotangents: Arrays, axis: int, rank: int) -> list[mx.array]:
+        """The gradient."""
+
+        def run(*chosen: mx.array) -> list[mx.array]:
+            inputs = list(arrays)
+            for i, array in zip(self.asked, chosen, strict=True):
+                inputs[i] = array
+            found = bounded.of_launch(self.scan, inputs, axis, rank)
+            return [mx.broadcast_to(y, w.shape) for y, w in zip(found, cotangents, strict=True)]
+
+        return list(mx.vjp(run, [arrays[i] for i in self.asked], list(cotangents))[1])
 
 
 def _complex(x: mx.array) -> mx.array:

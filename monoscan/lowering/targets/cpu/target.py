@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import mlx.core as mx
@@ -10,6 +11,7 @@ import numpy as np
 
 from monoscan import dtypes
 from monoscan.cache import COMPILED
+from monoscan.lowering.gradient import bounded
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.again import other
 from monoscan.lowering.plan.aligned import AlignedScan
@@ -64,7 +66,8 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     launches = tuple((k, arrays_of(problem, k), _launch(problem, k)) for k in kernels)
     kernel, chosen, launch = launches[0]
     if (
-        as_they_stand(problem)
+        problem.bounds is None
+        and as_they_stand(problem)
         and chosen == tuple(range(len(problem.stored)))
         and kernel.emit == tuple(range(len(problem.carried)))
         and problem.options.results
@@ -87,7 +90,9 @@ def _launch(problem: Problem, kernel: Fused) -> Launch:
 
 
 def _identity(problem: Problem, kernel: Fused) -> tuple[bytes, ...]:
-    """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel."""
+    """The carry of no steps, leaf by leaf. Where sizes are known, such a scan runs no kernel, unless it has bounds."""
+    if problem.bounds is not None:
+        return fills(kernel.scan, kernel.spec)
     open_ended = problem.options.shapeless and kernel.scan.want_carry and problem.operator.has_identity
     open_ended = open_ended and problem.acts is None  # whose carry would be a state
     constants = problem.neutral if open_ended else None
@@ -140,7 +145,9 @@ def launch_of(
         inits=len(inits),
         columns=spec.columns,
         strided=spec.strided,
-        events=elements + captures + inits,
+        lengths=scan.lengths,
+        offsets=scan.offsets,
+        events=elements + captures + inits + [()] * (scan.lengths + scan.offsets),
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=_donors(spec),
@@ -149,6 +156,16 @@ def launch_of(
         rules=Rules(scan, rescan, spec.real),
         label=name,
     )
+
+
+def fills(scan: AlignedScan, spec: Spec) -> tuple[bytes, ...]:
+    """What stands where nothing came yet, for each leaf of the state that a kernel is given: the identity, else zeros."""
+    lanes: list[list[Any]] = [[0] * leaf.lanes for leaf in scan.state]
+    if scan.identity is not None:
+        constants = iter(scan.identity)
+        lanes = [[next(constants) for _ in range(leaf.lanes)] for leaf in scan.state]
+    typed = zip(lanes, scan.state, strict=True)
+    return tuple(np.array(each, leaf.dtype).tobytes() for each, leaf in typed)
 
 
 def numbers(spec: Spec) -> bytes:
@@ -185,10 +202,11 @@ def run_kernel(
         rank: The number of batch axes, the scan axis among them.
         name: What messages call the operator.
     """
-    seeded = len(arrays) > len(scan.program.inputs) - scan.program.arity
+    seeded = len(scan.unpack(arrays)[2]) > 0
     try:
         key = (scan, spec, axis, rank, seeded)
-        launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name))
+        behind = fills(scan, spec) if scan.bounded else ()
+        launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name, behind))
     except BridgeUnavailable:  # said and remembered where it failed
-        return portable(scan, arrays, axis, rank)
+        return bounded.of_launch(scan, arrays, axis, rank) if scan.bounded else portable(scan, arrays, axis, rank)
     return launch(arrays)

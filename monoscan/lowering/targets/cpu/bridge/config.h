@@ -91,6 +91,8 @@ struct Config {
   bool strided;                   // it reads columns any distance apart
   int window;                     // steps that a window holds; 0: a scan
   int sums;                       // how many carries, the last, are sums over the steps
+  bool lengths;                   // behind the inits stand how many steps of each sequence count,
+  bool offsets;                   // and behind those where sequences begin
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;
@@ -103,6 +105,11 @@ struct Config {
 
   // How many carries hold the last state.
   size_t states() const { return carries.size() - static_cast<size_t>(sums); }
+
+  size_t lengths_at() const { return static_cast<size_t>(elements + captures + inits); }
+  size_t offsets_at() const { return lengths_at() + (lengths ? 1 : 0); }
+  // How many sequences a row holds, if it is cut into any.
+  int sequences(const Arrays& inputs) const { return inputs[offsets_at()].shape(axis) - 1; }
 
   // The same scan with one more batch axis in front.
   std::shared_ptr<Config> batched() {
@@ -120,7 +127,8 @@ struct Config {
   bool same(const Config& other) const {
     return schedule == other.schedule && task == other.task && axis == other.axis && rank == other.rank &&
            elements == other.elements && captures == other.captures && inits == other.inits && window == other.window &&
-           numbers == other.numbers && likes == other.likes && rules == other.rules;
+           lengths == other.lengths && offsets == other.offsets && numbers == other.numbers && likes == other.likes &&
+           rules == other.rules;
   }
 
   // The broadcast shape of all batch axes. In a shapeless compile nothing else has looked at the arrays.
@@ -133,6 +141,10 @@ struct Config {
       check_axes(inputs[i], i);
       for (int d = 0; d < rank; ++d) {
         int size = inputs[i].shape(d);
+        if (d == axis && offsets && i >= static_cast<size_t>(elements + captures)) {
+          check_sequences(inputs, i);
+          continue;
+        }
         if (!fits(i, d, size, shape[d], inputs[0].shape(d))) {
           throw fail("cannot broadcast axis " + std::to_string(d) + " of array " + std::to_string(i) + ", of size " +
                      std::to_string(size) + ", to " + std::to_string(shape[d]));
@@ -164,7 +176,8 @@ struct Config {
     }
     for (const Leaf& leaf : carries) {
       shapes.push_back(batch);
-      shapes.back().erase(shapes.back().begin() + axis);
+      if (offsets) shapes.back()[axis] = sequences(inputs);
+      else shapes.back().erase(shapes.back().begin() + axis);
       shapes.back().insert(shapes.back().end(), leaf.event.begin(), leaf.event.end());
     }
     return shapes;
@@ -182,9 +195,19 @@ struct Config {
     return size == first || (!whole && (size == 1 || others == 1));
   }
 
+  // Inits and lengths have one of each sequence, or one for all; of offsets there is one more.
+  void check_sequences(const Arrays& inputs, size_t i) const {
+    const int size = inputs[i].shape(axis);
+    if (i == offsets_at() ? size < 1 : size != 1 && size != sequences(inputs)) {
+      throw fail("needs one of each of " + std::to_string(sequences(inputs)) + " sequences in array " +
+                 std::to_string(i) + "; got " + std::to_string(size));
+    }
+  }
+
   // What a kernel is made for: so many batch axes, and elements of this very shape.
   void check_axes(const mx::array& input, size_t i) const {
     const mx::Shape& event = events[i];
+    if (i >= lengths_at() && input.dtype() != mx::int32) throw fail("takes lengths and offsets of int32");
     int wanted = rank + static_cast<int>(event.size());
     if (static_cast<int>(input.ndim()) != wanted) {
       throw fail("needs " + std::to_string(wanted) + " axes in array " + std::to_string(i) + "; got " +

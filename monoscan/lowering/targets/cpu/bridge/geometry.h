@@ -31,7 +31,7 @@ struct Operand {
   ms_int lanes = 1;
   ms_int lane = 1;
   Steps steps;
-  bool along = true;  // has the scan axis
+  ms_int extent = 0;  // along the scan axis
 };
 
 inline ms_int product(const mx::Shape& shape, size_t from) {
@@ -42,20 +42,24 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 
 class Geometry {
  public:
-  // The first `elements` inputs have the scan axis, the others do not. `inner` gets as many `columns` at most, 0: any.
-  // `strided`: the kernel reads columns any distance apart. `sums`: the batch axes of outputs that have not all of
-  // them.
-  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t elements, ms_int columns,
-           bool strided, std::vector<mx::Shape> sums)
+  // `inner` gets as many `columns` at most, 0: any. `strided`: the kernel reads columns any distance apart. `sums`: the
+  // batch axes of outputs that have not all of them. The inputs from `even` on are the same in all columns of `inner`.
+  // `table`: the strides of the last of them, which is read from elsewhere.
+  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t even, ms_int sequences,
+           ms_int columns, bool strided, std::vector<mx::Shape> sums, std::optional<Steps> table)
       : sizes_(std::move(sizes)),
         axis_(axis),
         rank_(static_cast<int>(sizes_.size())),
+        even_(even),
+        sequences_(sequences),
         columns_(columns),
         sums_(std::move(sums)) {
     operands_.reserve(2 * inputs.size() + 4);
-    for (size_t i = 0; i < inputs.size(); ++i) operands_.push_back(read(inputs[i], i < elements));
+    for (const mx::array& input : inputs) operands_.push_back(read(input));
+    if (table) operands_.back().steps = *table;
     order_ = best_order();
     for (size_t i = 0; i < inputs.size(); ++i) {
+      if (i >= even_) continue;  // they are read one by one
       if ((!strided && across(operands_[i], order_)) || !uniform(inputs[i])) copy(inputs[i], operands_[i]);
     }
     cut();
@@ -65,12 +69,12 @@ class Geometry {
   std::vector<mx::allocator::Data> buffers;  // where they go
 
   // Strides, one per batch axis, of a dense array in the chosen order.
-  Steps dense(ms_int lanes, bool along) const {
-    return dense(lanes, [&](int d) { return along || d != axis_; });
+  Steps dense(ms_int lanes, ms_int extent) const {
+    return dense(lanes, extent, [&](int d) { return extent > 0 || d != axis_; });
   }
   // The same of an array that has these batch axes alone.
   Steps dense(ms_int lanes, const mx::Shape& own) const {
-    return dense(lanes, [&](int d) { return own[d] != 1; });
+    return dense(lanes, own[axis_], [&](int d) { return own[d] != 1; });
   }
 
   const Operand& input(size_t i) const { return operands_[i]; }
@@ -93,16 +97,16 @@ class Geometry {
     ms_array array{};
     array.data = operand.data;
     array.lane = operand.lane;
-    array.axis = operand.along ? operand.steps[axis_] : 0;
+    array.axis = operand.steps[axis_];
     array.inner = inner_.empty() ? 0 : operand.steps[inner_.back()];
     for (size_t i = 0; i < outer_.size(); ++i) array.outer[i] = operand.steps[outer_[i].back()];
     return array;
   }
 
  private:
-  Operand read(const mx::array& input, bool along) const {
+  Operand read(const mx::array& input) const {
     Operand operand;
-    operand.along = along;
+    operand.extent = input.shape(axis_);
     operand.data = const_cast<char*>(input.data<char>());
     operand.itemsize = input.itemsize();
     operand.lanes = product(input.shape(), rank_);
@@ -149,7 +153,7 @@ class Geometry {
 
   ms_int footprint(const Operand& operand) const {
     ms_int bytes = operand.lanes * static_cast<ms_int>(operand.itemsize);
-    for (int d = 0; d < rank_; ++d) bytes *= operand.steps[d] == 0 ? 1 : sizes_[d];
+    for (int d = 0; d < rank_; ++d) bytes *= operand.steps[d] == 0 ? 1 : d == axis_ ? operand.extent : sizes_[d];
     return bytes;
   }
 
@@ -181,13 +185,13 @@ class Geometry {
     return step == 0 ? INT64_MAX : step;
   }
 
-  template <typename Has> Steps dense(ms_int lanes, Has has) const {
+  template <typename Has> Steps dense(ms_int lanes, ms_int extent, Has has) const {
     Steps steps(rank_, 0);
     ms_int step = lanes;
     for (auto d = order_.rbegin(); d != order_.rend(); ++d) {
       if (!has(*d)) continue;
       steps[*d] = step;
-      step *= sizes_[*d];
+      step *= *d == axis_ ? extent : sizes_[*d];
     }
     return steps;
   }
@@ -197,7 +201,7 @@ class Geometry {
     std::vector<ms_int> shape, strides;
     for (int d : order_) {
       if (!has(d)) continue;
-      shape.push_back(sizes_[d]);
+      shape.push_back(input.shape(d));
       strides.push_back(operand.steps[d]);
     }
     for (size_t d = rank_; d < input.ndim(); ++d) {
@@ -210,7 +214,7 @@ class Geometry {
     const char* from = std::exchange(operand.data, raw(buffers.back()));
     copies.push_back({from, operand.itemsize, std::move(shape), std::move(strides), operand.data});
     operand.lane = 1;
-    operand.steps = dense(operand.lanes, has);
+    operand.steps = dense(operand.lanes, operand.extent, has);
   }
 
   // Cuts the order at the scan axis into collapsed groups of axes.
@@ -220,7 +224,7 @@ class Geometry {
     auto place = std::find(order_.begin(), order_.end(), axis_);
     Dims rest(order_.begin(), place);
     Dims behind(place + 1, order_.end());
-    while (!behind.empty() && (inner_.empty() || joins(behind.back()))) {
+    while (!behind.empty() && even(behind.back()) && (inner_.empty() || joins(behind.back()))) {
       inner_.insert(inner_.begin(), behind.back());
       behind.pop_back();
     }
@@ -234,6 +238,12 @@ class Geometry {
     }
   }
 
+  // Whether what is to be the same in all columns is the same along an axis.
+  bool even(int d) const {
+    auto same = [&](const Operand& o) { return o.steps[d] == 0; };
+    return std::all_of(operands_.begin() + static_cast<std::ptrdiff_t>(even_), operands_.end(), same);
+  }
+
   // Whether an axis joins those behind it in `inner`.
   bool joins(int d) const {
     return collapses(d, inner_.front()) && (columns_ == 0 || extent(inner_) * sizes_[d] <= columns_);
@@ -241,7 +251,7 @@ class Geometry {
 
   bool collapses(int a, int b) const {
     auto joined = [&](const Steps& steps) { return steps[a] == steps[b] * sizes_[b]; };
-    return joined(dense(1, true)) && joined(dense(1, false)) &&
+    return joined(dense(1, sizes_[axis_])) && joined(dense(1, sequences_)) &&
            std::all_of(sums_.begin(), sums_.end(), [&](const mx::Shape& own) { return joined(dense(1, own)); }) &&
            std::all_of(operands_.begin(), operands_.end(), [&](const Operand& o) { return joined(o.steps); });
   }
@@ -255,6 +265,8 @@ class Geometry {
   mx::Shape sizes_;
   int axis_;
   int rank_;
+  size_t even_;
+  ms_int sequences_;
   ms_int columns_;
   std::vector<mx::Shape> sums_;
   std::vector<Operand> operands_;

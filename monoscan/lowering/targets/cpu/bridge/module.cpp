@@ -24,7 +24,7 @@ using LeafSpec = std::pair<mx::Dtype, std::vector<int>>;
 class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
-         int inits, bool whole, int columns, bool strided, int window, int sums,
+         int inits, bool whole, int columns, bool strided, int window, int sums, bool lengths, bool offsets,
          const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
          const std::vector<LeafSpec>& carries, std::vector<int> donors, std::vector<int> likes,
          const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
@@ -45,6 +45,8 @@ class Launch {
     c.strided = strided;
     c.window = window;
     c.sums = sums;
+    c.lengths = lengths;
+    c.offsets = offsets;
     for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
@@ -84,11 +86,13 @@ class Launch {
     size_t inputs = c.events.size();
     if (c.schedule == nullptr || c.task == nullptr) throw c.fail("needs the addresses of a kernel");
     if (c.axis < 0 || c.axis >= c.rank) throw c.fail("needs its scan axis among its batch axes");
-    if (c.elements < 1 || static_cast<size_t>(c.elements + c.captures + c.inits) != inputs) {
-      throw c.fail("needs one event shape for each element leaf, capture and init");
+    if (c.elements < 1 || c.offsets_at() + (c.offsets ? 1 : 0) != inputs) {
+      throw c.fail("needs one event shape for each element leaf, capture and init, and of lengths and offsets");
     }
     if (c.outputs.empty() && c.carries.empty()) throw c.fail("needs at least one output or carry");
-    if (!c.identity.empty() && c.identity.size() != c.carries.size()) throw c.fail("needs an identity for each carry");
+    bool bounded = c.lengths || c.offsets;  // what stands there is needed without carries, too
+    if (!c.identity.empty() && !bounded && c.identity.size() != c.carries.size())
+      throw c.fail("needs an identity for each carry");
     if (c.sums < 0 || static_cast<size_t>(c.sums) > c.carries.size()) throw c.fail("has no more sums than carries");
     if (c.inits > 0 && static_cast<size_t>(c.inits) < c.states()) throw c.fail("needs an init for each carry");
     if (c.donors.size() != c.outputs.size()) throw c.fail("needs one donor (or -1) for each output");
@@ -147,13 +151,14 @@ PyType_Slot launch_slots[] = {
 NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
-      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int, int,
+      .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int, int, bool, bool,
                     const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
            "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "window"_a = 0, "sums"_a = 0,
-           "events"_a, "outputs"_a, "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
+           "lengths"_a = false, "offsets"_a = false, "events"_a, "outputs"_a,
+           "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
            "likes"_a = std::vector<int>(), "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(),
            "rules"_a = nb::none(), "label"_a = "")
       .def("__call__", &Launch::operator(), "arrays"_a, "stream"_a = nb::none())

@@ -57,6 +57,8 @@ class Bridge(Protocol):
         strided: bool = False,
         window: int = 0,
         sums: int = 0,
+        lengths: bool = False,
+        offsets: bool = False,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -84,6 +86,9 @@ class Bridge(Protocol):
             strided: It reads columns that stand any distance apart; else they are copied first.
             window: How many steps a window holds; 0 for a scan.
             sums: How many of the carries, the last ones, are sums over the steps, which have no init.
+            lengths: Behind the inits stands how many steps of each row, or sequence, count: int32, rank-aligned.
+            offsets: Last of all stands where sequences begin, one more than there are: int32, rank-aligned, along
+                ``axis``. Inits, lengths and carries then have the sequences there.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.
@@ -91,7 +96,8 @@ class Bridge(Protocol):
             likes: For each output the input whose batch axes it has, with the sum over the others; or -1, for all axes.
             numbers: The table of numbers that the kernel reads.
             identity: The bytes of the identity's leaf of each carry, for an empty axis without
-                init; none if there is no identity.
+                init; none if there is no identity. With ``lengths`` or ``offsets`` of each leaf of the
+                state: what stands where nothing came yet.
             rules: ``vjp(primals, cotangents, argnums, outputs, *, axis, rank)`` returns one
                 array for each of ``argnums``; ``jvp(primals, tangents, argnums, *, axis,
                 rank)`` one for each output and carry. Under ``vmap`` axis and rank grow.

@@ -3,11 +3,13 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "config.h"
+#include "bounds.h"
 #include "geometry.h"
 #include "pool.h"
 #include "mlx/backend/common/utils.h"
@@ -21,8 +23,9 @@ class Run {
   Run(std::shared_ptr<const Config> config, const mx::Shape& batch, const Arrays& inputs, Arrays& outputs,
       const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
-    Geometry geometry(batch, config_->axis, inputs, config_->elements, config_->columns, config_->strided,
-                      sums(batch, inputs));
+    if (config_->offsets) launch_.sequences = config_->sequences(inputs);
+    Geometry geometry(batch, config_->axis, inputs, config_->lengths_at(), launch_.sequences, config_->columns,
+                      config_->strided, sums(batch, inputs), table(inputs));
     if (geometry.beyond())
       throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
@@ -43,6 +46,9 @@ class Run {
     launch_.inits = arrays_.data() + inits_from_;
     launch_.outputs = arrays_.data() + inputs.size();
     launch_.carries = launch_.outputs + config_->outputs.size();
+    if (config_->lengths) launch_.lengths = arrays_.data() + config_->lengths_at();
+    if (config_->offsets) cut_rows(inputs[config_->offsets_at()]);
+    if (config_->lengths || config_->offsets) name_fills();
     config_->schedule(&launch_, &plan_);
     if (plan_.phases < 1) {
       throw config_->fail("was made for rows of another kind than rows of " + std::to_string(launch_.inner));
@@ -54,7 +60,25 @@ class Run {
   void with_helper() { run(1); }
 
  private:
+  // The strides of that, if there are any.
+  std::optional<mx::Strides> table(const Arrays& inputs) const {
+    if (!config_->offsets) return std::nullopt;
+    return Bounds::strides(inputs[config_->offsets_at()].shape(), config_->axis);
+  }
+  // Where sequences begin: as many in each row, one after the other, in memory of this launch.
+  void cut_rows(const mx::array& offsets) {
+    bounds_.emplace(offsets, config_->axis, launch_.n);
+    ms_array& place = arrays_[config_->offsets_at()];
+    place.data = bounds_->data();
+    launch_.bounds = &place;
+  }
+  void name_fills() {
+    for (const std::string& one : config_->identity) fills_.push_back(one.data());
+    if (!fills_.empty()) launch_.fills = fills_.data();
+  }
+
   void run(int joining) {
+    if (bounds_) bounds_->read();
     for (const Copy& copy : copies_) copy.run();
     std::vector<mx::allocator::Data> unread;
     for (auto [array, bytes] : unread_) {
@@ -87,12 +111,11 @@ class Run {
     bool along = o < config_->outputs.size();
     const Leaf& leaf = along ? config_->outputs[o] : config_->carries[o - config_->outputs.size()];
     Operand operand;
-    operand.along = along;
     operand.lanes = product(leaf.event, 0);
     if (along && config_->likes[o] >= 0) {
       operand.steps = geometry.dense(operand.lanes, config_->output_batch(o, batch, inputs));
     } else {
-      operand.steps = geometry.dense(operand.lanes, along);
+      operand.steps = geometry.dense(operand.lanes, along ? batch[config_->axis] : launch_.sequences);
     }
     if (!wanted) {
       unread_.emplace_back(arrays_.size(), out.nbytes());
@@ -100,7 +123,7 @@ class Run {
     }
     if (!along || !donate(geometry, batch, inputs, operand, out, config_->donors[o])) {
       mx::Strides strides = operand.steps;
-      if (!along) strides.erase(strides.begin() + config_->axis);
+      if (!along && !config_->offsets) strides.erase(strides.begin() + config_->axis);
       mx::Strides event = mx::make_contiguous_strides(leaf.event);
       strides.insert(strides.end(), event.begin(), event.end());
       auto [size, rows, columns] = mx::check_contiguity(out.shape(), strides);
@@ -131,6 +154,8 @@ class Run {
   std::vector<ms_array> arrays_;
   std::vector<Copy> copies_;
   std::vector<mx::allocator::Data> buffers_;
+  std::optional<Bounds> bounds_;
+  std::vector<const void*> fills_;
   std::vector<std::pair<size_t, size_t>> unread_;  // arrays that nobody reads, and their bytes: memory while it runs
   ms_launch launch_{};
   ms_schedule plan_{};
@@ -164,7 +189,7 @@ class Nothing {
       event = mx::Strides(init.strides().begin() + config.rank, init.strides().end());
       from = init.data<char>();
     }
-    strides.erase(strides.begin() + config.axis);
+    if (!config.offsets) strides.erase(strides.begin() + config.axis);
     strides.insert(strides.end(), event.begin(), event.end());
     copies_.push_back({from, out.itemsize(), std::vector<ms_int>(out.shape().begin(), out.shape().end()),
                        std::vector<ms_int>(strides.begin(), strides.end()), out.data<char>()});
