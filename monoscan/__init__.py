@@ -27,7 +27,8 @@ errors
     ScanError, and of it IdentityError ScanTypeError StrategyError TraceError TreeError
 
 Modules to import by name: monoscan.nn (recurrent layers), monoscan.testing (laws), monoscan.distributed (one sequence on
-many machines), and recipes: monoscan.hmm (hidden Markov models), monoscan.rl (returns and advantages).
+many machines), and recipes: monoscan.hmm (hidden Markov models), monoscan.linalg (tridiagonal systems, products, Newton), monoscan.rl (returns
+and advantages).
 """
 
 from __future__ import annotations

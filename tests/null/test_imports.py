@@ -15,7 +15,18 @@ import monoscan
 ROOT = Path(monoscan.__file__).parent
 FILES = {".".join(("monoscan", *path.relative_to(ROOT).with_suffix("").parts)): path for path in ROOT.rglob("*.py")}
 NAMES = {name.removesuffix(".__init__"): path for name, path in FILES.items()}
-LAYERS = {"monoids": 0, "lowering": 1, "scan": 2, "testing": 3, "cli": 4, "demo": 4, "nn": 3, "rl": 3, "hmm": 3}
+LAYERS = {
+    "monoids": 0,
+    "lowering": 1,
+    "scan": 2,
+    "testing": 3,
+    "cli": 4,
+    "demo": 4,
+    "nn": 3,
+    "rl": 3,
+    "hmm": 3,
+    "linalg": 3,
+}
 
 
 def imported(path: Path) -> set[str]:

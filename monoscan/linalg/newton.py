@@ -1,0 +1,124 @@
+"""`deer`: a nonlinear recurrence, all steps at once, by Newton's method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan import errors, tree
+from monoscan.held import to_mlx
+from monoscan.monoids.linear import MatrixAffine
+from monoscan.scan.api_states import act
+
+Step = Callable[[mx.array, Any], mx.array]
+
+
+def deer(
+    step: Step,
+    xs: Any,
+    state: mx.array,
+    *,
+    guess: mx.array | None = None,
+    iterations: int = 100,
+    tolerance: float = 1e-5,
+) -> mx.array:
+    """The states ``h[t] = step(h[t-1], x[t])`` of a nonlinear recurrence, found for all steps at once.
+
+    Each round replaces ``step`` by its tangent at the states of the round before, which makes a linear recurrence of
+    matrices, and solves that as a scan: Newton's method for the whole sequence. It takes a few rounds where steps contract,
+    up to as many as there are steps where they do not. `loop` runs the same recurrence in order and is faster on a CPU
+    where the batch is wide or the step traces to a kernel; this is for long sequences with a parallel device behind them.
+    Gradients are exact at the solution: they pass through one last linear round.
+
+    Source: Lim et al., *Parallelizing non-linear sequential models over the sequence length* (ICLR 2024).
+
+    Args:
+        step (callable): ``step(state, x)`` of one position, smooth, in MLX operations.
+        xs (array or tree): Inputs of T steps along the first axis.
+        state (array): The state before the first step, of shape ``(n,)``.
+        guess (array, optional): States to start from, of shape ``(T, n)``. Default: ``None``, zeros.
+        iterations (int, optional): The most rounds. Default: ``100``.
+        tolerance (float, optional): The greatest change of a state, relative to the greatest state or 1, at which rounds
+            end. Where values cannot be looked at, as inside ``mx.compile``, all rounds run, and states that have not settled
+            are NaN. Default: ``1e-5``.
+
+    Returns:
+        array: The states, of shape ``(T, n)``.
+
+    Raises:
+        ScanError: Shapes do not fit, or the rounds end before the states settle.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> from monoscan import linalg
+        >>> weights = mx.array([[0.5, -0.3], [0.2, 0.4]])
+        >>> h = linalg.deer(lambda h, x: mx.tanh(weights @ h + x), mx.ones((5, 2)), mx.zeros((2,)))
+        >>> h[-1]
+        array([0.812154, 0.909814], dtype=float32)
+    """
+    xs = tree.map_leaves(lambda x: to_mlx("[deer] xs", x), xs)
+    state = to_mlx("[deer] state", state)
+    lengths = {x.shape[0] for x in tree.flatten(xs)[0]}
+    if state.ndim != 1 or len(lengths) != 1:
+        raise errors.ScanError(
+            f"[deer] expects xs of one length along their first axis and a state of shape (n,); got lengths "
+            f"{sorted(lengths)} and a state of shape {state.shape}."
+        )
+    steps = lengths.pop()
+    found = mx.zeros((steps, *state.shape), state.dtype) if guess is None else to_mlx("[deer] guess", guess)
+    if found.shape != (steps, *state.shape):
+        raise errors.ScanError(f"[deer] guess has the shape {(steps, *state.shape)} of the states; got {found.shape}.")
+    settled = _settle(step, xs, state, found, iterations, tolerance)
+    return _round(step, xs, state, mx.stop_gradient(settled))
+
+
+def _settle(step: Step, xs: Any, state: mx.array, found: mx.array, iterations: int, tolerance: float) -> mx.array:
+    """Rounds until states change no more."""
+    xs, state = tree.map_leaves(mx.stop_gradient, xs), mx.stop_gradient(state)
+    change = mx.array(mx.inf)
+    for _ in range(iterations):
+        before, found = found, mx.stop_gradient(_round(step, xs, state, found))
+        change = mx.abs(found - before).max() / mx.maximum(mx.abs(found).max(), 1)
+        if _holds(change <= tolerance):
+            return found
+    if _holds(change <= tolerance) is None:
+        return mx.where(change <= tolerance, found, mx.nan)  # no answer, and not a wrong one
+    raise errors.ScanError(
+        f"[deer] states change by {change.item():.2g} still after {iterations} rounds; the recurrence does not contract enough. "
+        "Run it in order, with loop, or give more iterations or a guess."
+    )
+
+
+def _holds(condition: mx.array) -> bool | None:
+    """Whether it is so; ``None`` where that cannot be looked at yet."""
+    try:
+        return bool(condition.item())
+    except ValueError:  # inside mx.compile and mx.vmap, where there are no values
+        return None
+
+
+def _round(step: Step, xs: Any, state: mx.array, found: mx.array) -> mx.array:
+    """The states of the recurrence of tangents at these states."""
+    before = mx.concatenate([state[None], found[:-1]])
+    stepped, slopes = _linearised(step, before, xs)
+    slopes = mx.stop_gradient(slopes)
+    shifts = stepped - (slopes @ mx.stop_gradient(before)[..., None])[..., 0]
+    states: mx.array = act(MatrixAffine(), (slopes[1:], shifts[1:]), stepped[0])
+    return mx.concatenate([stepped[:1], states])
+
+
+def _linearised(step: Step, before: mx.array, xs: Any) -> tuple[mx.array, mx.array]:
+    """``step`` at all positions, and its matrices of derivatives by the state."""
+    leaves, structure = tree.flatten(xs)
+
+    def everywhere(h: mx.array) -> mx.array:
+        return mx.vmap(lambda h, *x: step(h, tree.unflatten(structure, list(x))))(h, *leaves)
+
+    columns = []
+    for i in range(before.shape[1]):
+        direction = mx.zeros_like(before)
+        direction[:, i] = 1
+        columns.append(mx.jvp(everywhere, [mx.stop_gradient(before)], [direction])[1][0])
+    return everywhere(before), mx.stack(columns, -1)

@@ -1,0 +1,43 @@
+"""`scaled_matmul`: the running products of non-negative matrices, far beyond the range of floats."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from monoscan.held import to_mlx
+from monoscan.monoids.scaled import ScaledMatMul
+from monoscan.scan.api import scan
+
+
+def scaled_matmul(matrices: mx.array, axis: int = 0, *, reverse: bool = False) -> tuple[mx.array, mx.array]:
+    """All running products of matrices whose entries are not negative, each with the logarithm of its scale.
+
+    Products of probabilities or of rates under- or overflow after some hundred factors; these are divided by their
+    greatest entry at every step, in the kernel.
+
+    Source: Rabiner, *A Tutorial on Hidden Markov Models* (1989), section V.A.
+
+    Args:
+        matrices (array): Square matrices, of shape ``(..., d, d)`` with the sequence along ``axis``.
+        axis (int, optional): The axis of the sequence. Default: ``0``.
+        reverse (bool, optional): Multiply from the last matrix back. Default: ``False``.
+
+    Returns:
+        tuple: The products divided by their greatest entries, with the shape of ``matrices``, and the logarithms of these.
+
+    Raises:
+        ScanError: The matrices are not square.
+        ScanTypeError: They are complex.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> from monoscan import linalg
+        >>> product, log_scale = linalg.scaled_matmul(mx.full((1000, 2, 2), 1e-3))
+        >>> product[-1], log_scale[-1]
+        (array([[1, 1],
+               [1, 1]], dtype=float32), array(-6215.3, dtype=float32))
+    """
+    operator = ScaledMatMul()
+    elements = operator.embed(to_mlx("[scaled_matmul] matrices", matrices))
+    product, log_scale = scan(operator, elements, axis, reverse=reverse)
+    return product, log_scale
