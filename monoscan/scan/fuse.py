@@ -87,19 +87,32 @@ class Fusion:
         name = over.aggregator.name
         return cpu.launch_of(kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves), name)
 
+    def timed_arrays(self) -> list[mx.array]:
+        """The inputs that have a time axis, aligned."""
+        geometry = self.over.geometry
+        inputs = zip(geometry.align(self.over.inputs), geometry.kinds, strict=True)
+        return [x for x, kind in inputs if kind != FIXED]
+
+    def constant_arrays(self) -> list[mx.array]:
+        """Fixed inputs and captured arrays, aligned."""
+        geometry, captures = self.over.geometry, self.over.captures
+        inputs = zip(geometry.align(self.over.inputs), geometry.kinds, strict=True)
+        fixed = [exact(x) for x, kind in inputs if kind == FIXED]
+        return [*fixed, *(insert_axes(c, 0, self.over.rank) for c in captures.operands)]
+
     def _arrays(self, kernel: Fused) -> list[mx.array]:
-        over = self.over
-        inputs = over.geometry.align(over.inputs)
-        timed = [x for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind != FIXED]
-        fixed = [exact(x) for x, kind in zip(inputs, over.geometry.kinds, strict=True) if kind == FIXED]
-        held = [insert_axes(c, 0, over.rank) for c in over.captures.operands]
+        over, timed = self.over, self.timed_arrays()
         first = []
         if over.leaves:
             unread = [
                 mx.zeros((1,) * over.rank + leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in over.types.computed
             ]
             first = [*unread, *over.aligned_state()]
-        return [*(timed[i] for i in kernel.leaves), *fixed, *held, *(first[i] for i in kernel.states if first)]
+        return [
+            *(timed[i] for i in kernel.leaves),
+            *self.constant_arrays(),
+            *(first[i] for i in kernel.states if first),
+        ]
 
     def _planned(self) -> Fused | str:
         over, asked = self.over, self.asked
@@ -225,16 +238,26 @@ class Fusion:
         return self.over.captures.rebuild(arrays[len(order) :]), [placed[i] for i in range(len(order))]
 
     def _traced(self, part: str, function: Callable[..., Sequence[mx.array]], state: tuple[Leaf, ...]) -> Traced:
-        given = (*state, *self._inputs, *self.over.captures.leaves)
-        role = Role(self.over.where, part, ", ".join(map(tree.describe, given)))
         timed, fixed = self._inputs[: self._timed], self._inputs[self._timed :]
+        return self._step_of(part, function, state, timed, fixed)
+
+    def _step_of(
+        self,
+        part: str,
+        function: Callable[..., Sequence[mx.array]],
+        state: tuple[Leaf, ...],
+        timed: tuple[Leaf, ...],
+        fixed: tuple[Leaf, ...],
+    ) -> Traced:
+        given = (*state, *timed, *fixed, *self.over.captures.leaves)
+        role = Role(self.over.where, part, ", ".join(map(tree.describe, given)))
         too_large, wide = step_size((*self._held, *timed), (*fixed, *self.over.captures.leaves))
         lanes = sum(leaf.lanes for leaf in (*self._held, *self._inputs))
         if lanes > 2 * MAX_LANES:
             too_large = f"states, inputs and outputs have {lanes} lanes, more than {2 * MAX_LANES}"
         if too_large and not wide:
             return Traced(None, too_large)
-        return trace_step(role, function, given, len(state), self._timed, too_large=too_large, wide=wide)
+        return trace_step(role, function, given, len(state), len(timed), too_large=too_large, wide=wide)
 
     def _shapes(self) -> Arrays:
         """What a kernel reads, aligned, without event axes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.strategies.slices import cut
 from monoscan.lowering.strategies.windows import windows
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.windows import Windows, prepare
 from monoscan.lowering.targets.failures import FAILURES
@@ -25,10 +26,14 @@ from monoscan.monoids import copies, domain
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.order import Dual
-from monoscan.scan import call
-from monoscan.scan.passes import pass_over
+from monoscan.scan import aggregate, call
+from monoscan.scan.inputs import POSITION
+from monoscan.scan.passes import Pass, pass_over
 from monoscan.scan.question import not_an_operator
+from monoscan.scan.window_fusion import WindowFusion
 from monoscan.tree import Tree
+
+Function = Callable[..., list[mx.array]]
 
 
 def run(asked: Options, operator: Any, elems: Tree, size: int, axis: int, partial: bool) -> Tree:
@@ -58,8 +63,10 @@ def _size(size: Any) -> int:
     return size
 
 
-def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) -> tuple[Tree, int]:
-    """The windows of elements, partial ones first, and the axis from the front."""
+def _products(
+    asked: Options, operator: Any, elems: Tree, size: int, axis: int, kernels: bool = True
+) -> tuple[Tree, int]:
+    """The windows of elements, partial ones first, and the axis from the front; without ``kernels`` by two scans."""
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator("window", operator))
     if shapeless.tracing():
@@ -72,7 +79,7 @@ def _products(asked: Options, operator: Any, elems: Tree, size: int, axis: int) 
     layout, structure = plan.problem.layout, plan.problem.structure
     if size >= layout.length:
         return call.run(asked, operator, elems, layout.axis, None, None)[0], layout.axis
-    kernel = _kernel(asked, captures, plan, size)
+    kernel = _kernel(asked, captures, plan, size) if kernels else None
     if kernel is None:
         ys = _composed(asked, captures, plan, leaves, size)
     else:
@@ -112,26 +119,35 @@ def _differentiable(
         planned, xs, _ = call.prepare(asked, again, tree.unflatten(structure, arrays[:number]), axis)
         return _composed(asked, again, planned, xs, size)
 
-    @mx.custom_function
     def run(*arrays: mx.array) -> list[mx.array]:
-        inputs = [mx.stop_gradient(x) for x in arrays]  # MLX differentiates what is inside as well
-        return kernel.run(inputs[:number], attrs.evolve(captures, arrays=tuple(inputs[number:])))
+        return kernel.run(arrays[:number], attrs.evolve(captures, arrays=tuple(arrays[number:])))
 
-    @run.vjp
-    def run_vjp(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
+    return attached(run, composed)(*leaves, *map(mx.array, captures.arrays))
+
+
+def attached(run: Function, composed: Function) -> Function:
+    """What ``run`` finds, with the derivatives of ``composed``; under ``mx.vmap`` likewise."""
+
+    @mx.custom_function
+    def call(*arrays: mx.array) -> list[mx.array]:
+        return run(*(mx.stop_gradient(x) for x in arrays))  # MLX differentiates what is inside as well
+
+    @call.vjp
+    def call_vjp(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
         return list(mx.vjp(composed, listed(primals), listed(cotangents))[1])
 
-    @run.jvp
-    def run_jvp(primals: Any, tangents: Any) -> list[mx.array]:
+    @call.jvp
+    def call_jvp(primals: Any, tangents: Any) -> list[mx.array]:
         inputs = listed(primals)
         return list(mx.jvp(composed, inputs, tangents_of(inputs, tangents))[1])
 
-    @run.vmap
-    def run_vmap(inputs: Any, axes: Any) -> tuple[list[mx.array], list[int]]:
-        found = mx.vmap(composed, in_axes=tuple(listed(axes)))(*listed(inputs))
-        return list(found), [0] * len(found)
+    @call.vmap
+    def call_vmap(inputs: Any, axes: Any) -> tuple[list[mx.array], list[int]]:
+        mapped = tuple(listed(axes))
+        found = attached(mx.vmap(run, in_axes=mapped), mx.vmap(composed, in_axes=mapped))(*listed(inputs))
+        return found, [0] * len(found)
 
-    return listed(run(*leaves, *map(mx.array, captures.arrays)))
+    return lambda *arrays: listed(call(*arrays))
 
 
 def _composed(asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int) -> list[mx.array]:
@@ -158,6 +174,43 @@ def _leaves(found: tuple[Tree, Tree]) -> list[mx.array]:
 def _outputs(asked: Options, aggregator: Aggregator, inputs: Tree, size: int, axis: int) -> tuple[Tree, int]:
     """What an aggregator presents of the windows of its elements."""
     over = pass_over(aggregator, inputs, axis, None, asked)
-    operator = aggregator.operator
-    products, position = _products(asked, operator, over.elements(), size, over.axis)
-    return over.present(over.states(copies.begun(operator, products, over.rank, over.where))), position
+    if size >= over.geometry.layout.length > 0:
+        return aggregate.scan(aggregator, inputs, axis, None, asked, None)[0], over.axis
+    fusion = WindowFusion(over, asked, size)
+    kernel = fusion.windows()
+    launch = kernel if isinstance(kernel, str) else fusion.launch(kernel)
+    if not isinstance(launch, str):
+        return _fused(fusion, launch), over.axis
+    if asked.strategy == "kernel":
+        raise errors.StrategyError(f"{over.where}: strategy='kernel' cannot run it: {launch}. Use strategy=\"auto\".")
+    return _in_passes(over, asked, size), over.axis
+
+
+def _fused(fusion: WindowFusion, launch: Launch) -> Tree:
+    """What the kernel presents, with the derivatives of passes one after the other."""
+    over = fusion.over
+    places = [i for i, kind in enumerate(over.geometry.kinds) if kind != POSITION]
+
+    def given(arrays: Sequence[mx.array]) -> Pass:
+        inputs, number = list(over.inputs), len(places)
+        for place, x in zip(places, arrays[:number], strict=True):
+            inputs[place] = x
+        aggregator = over.captures.rebuild(arrays[number:])
+        captures = attrs.evolve(over.captures, root=aggregator, arrays=tuple(arrays[number:]))
+        return attrs.evolve(over, inputs=inputs, captures=captures, aggregator=aggregator)
+
+    def run(*arrays: mx.array) -> list[mx.array]:
+        return tree.flatten(attrs.evolve(fusion, over=given(arrays)).outputs(launch))[0]
+
+    def composed(*arrays: mx.array) -> list[mx.array]:
+        return tree.flatten(_in_passes(given(arrays), fusion.asked, fusion.size, kernels=False))[0]
+
+    found = attached(run, composed)(*(over.inputs[i] for i in places), *map(mx.array, over.captures.arrays))
+    return tree.unflatten(over.types.output, found)
+
+
+def _in_passes(over: Pass, asked: Options, size: int, kernels: bool = True) -> Tree:
+    """Elements, the folds of windows, and outputs, one after the other."""
+    operator = over.aggregator.operator
+    products, _ = _products(asked, operator, over.elements(), size, over.axis, kernels)
+    return over.present(over.states(copies.begun(operator, products, over.rank, over.where)))

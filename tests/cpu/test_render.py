@@ -88,7 +88,7 @@ def test_every_kind_of_guard_compiles_without_warnings(
     operator: ms.Semigroup, ordinary: tuple[str, ...], watched: str, dtype: str
 ) -> None:
     program = operators.traced(operator, Leaf(dtype, (2, 2)))
-    for loop in (Loop.ROWS, Loop.NARROW, Loop.PANELS, Loop.WINDOW):
+    for loop in (Loop.ROWS, Loop.NARROW, Loop.PANELS):
         source = render(attrs.evolve(spec_of(program, loop), ordinary=(frozenset(ordinary),)))
         assert watched in source
         compile_source(source)

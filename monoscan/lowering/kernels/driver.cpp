@@ -29,7 +29,7 @@ bool rows_lie_ready(const ms_launch* g) {
   for (int i = 0; i < facts.out.count; ++i) all = all && lies_in_rows(g->outputs[i], facts.out.at[i]);
   return all;
 }
-void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y, bool same) {
+void inputs_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, bool same) {
   const bool first = same && at == (facts.reverse ? p.g->n - p.t0 - count : p.t0);
   u8* b = p.buffer;
   for (int i = 0; i < facts.in.count; ++i, b += tile * facts.in.at[i - 1].bytes()) {
@@ -40,11 +40,17 @@ void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x,
     x[f.index] = ready ? from : b;
     if (!ready && !stays(a, first)) gather(f, b, from, a.axis, a.lane, count);
   }
+}
+void outputs_at(const piece& p, ms_int at, ms_int tile, u8** y) {
+  u8* b = p.buffer + tile * facts.in.bytes;
   for (int i = 0; i < facts.out.count; ++i, b += tile * facts.out.at[i - 1].bytes()) {
     const leaf_facts& f = facts.out.at[i];
     const ms_array& a = p.g->outputs[i];
     y[i] = lies_in_rows(a, f) ? output_of(p, f) + at * f.bytes() : b;
   }
+}
+void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y, bool same) {
+  inputs_at(p, at, count, tile, x, same), outputs_at(p, at, tile, y);
 }
 void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y) {
   for (int i = 0; i < facts.out.count; ++i) {

@@ -67,6 +67,8 @@ INLINE ms_int padded_to(ms_int items, int width) { return (items + width + 7) / 
 
 // Rows of elements, the scan axis innermost. `x`, `y`: pointers to each leaf's elements.
 bool rows_lie_ready(const ms_launch* g);
+void inputs_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, bool same);
+void outputs_at(const piece& p, ms_int at, ms_int tile, u8** y);
 // Copied where they must be; `same`: also what is the same at every step.
 void rows_at(const piece& p, ms_int at, ms_int count, ms_int tile, const u8** x, u8** y, bool same = true);
 void unpack_rows(const piece& p, ms_int at, ms_int count, u8* const* y);

@@ -1,4 +1,4 @@
-// Windows: which columns go side by side, and how blocks of steps are dealt to tasks.
+// Windows: which columns go side by side, and how blocks of steps are dealt to tasks; or rows, and parts of long ones.
 #pragma once
 #include "tasks.h"
 
@@ -46,6 +46,9 @@ static ms_launch aside(const ms_launch* g, u8* memory) {
   return rows_aside(g) ? turned(g, memory) : blocks_aside(g) ? blocks_as_columns(g, memory) : *g;
 }
 
+// What all columns of a row of carries share, before and after some rows.
+static constexpr ms_int SHARED_BYTES = 2 * 8 * 64;
+
 struct window_cut {
   ms_int units, tasks, pitch, carry, arrays, walk, buffer;
   ms_int bytes() const { return carry + arrays + walk + buffer; }
@@ -58,10 +61,10 @@ static window_cut window_cut_of(const ms_launch* g) {
   const double work = 3 * facts.nanoseconds * (double)g->n * (double)g->inner * (double)g->outer_size;
   if (work > 60e3) c.tasks = least(least(c.units, 8), (ms_int)(work / 30e3));
   c.pitch = (t.inner + 2 * facts.width + 63) / 64 * 64;
-  c.carry = lines_of(c.pitch * facts.carry_bytes), c.buffer = lines_of(buffer_bytes(&t));
+  c.carry = lines_of(c.pitch * facts.carry_bytes + SHARED_BYTES), c.buffer = lines_of(buffer_bytes(&t));
   return c;
 }
-void schedule_windows(const ms_launch* g, struct ms_schedule* s) {
+static void schedule_blocks(const ms_launch* g, struct ms_schedule* s) {
   const window_cut c = window_cut_of(g);
   s->phases = 1, s->tasks[0] = c.tasks, s->scratch_bytes = c.tasks * c.bytes();
 }
@@ -70,7 +73,7 @@ static void move_in_row(const ms_launch* g, const walk& w, ms_int steps, ms_int 
     w.in[i] += (i < facts.arity ? steps * g->inputs[i].axis : 0) + column * g->inputs[i].inner;
   for (int i = 0; i < facts.outputs; ++i) w.out[i] += steps * g->outputs[i].axis + column * g->outputs[i].inner;
 }
-void run_windows(const ms_launch* given, ms_int task) {
+static void run_blocks(const ms_launch* given, ms_int task) {
   const window_cut c = window_cut_of(given);
   u8* const memory = (u8*)given->scratch + task * c.bytes();
   const ms_launch side = aside(given, memory + c.carry);
@@ -89,3 +92,47 @@ void run_windows(const ms_launch* given, ms_int task) {
     span(p, true);
   }
 }
+
+// ------------------------------------------------------------------ along rows
+// Each column is a row of its own. Parts of a row begin with a block of vectors, and make what the one before it holds
+// themselves.
+struct along_cut {
+  ms_int windows, blocks, parts, tasks, walk, buffer;
+  ms_int block;  // windows
+  ms_int bytes() const { return walk + buffer; }
+};
+static along_cut along_cut_of(const ms_launch* g) {
+  const ms_int wide = facts.width, rows = g->outer_size * g->inner;
+  along_cut c = {g->n - g->window + 1, 0, 1, 1, lines_of(walk_bytes()), lines_of(buffer_bytes(g)), 0};
+  c.block = (g->window >= wide ? g->window / wide : 16) * wide, c.blocks = (c.windows + c.block - 1) / c.block;
+  const double work = 4 * facts.nanoseconds * (double)g->n * (double)rows;
+  if (work > 60e3) {
+    const ms_int wanted = least(8, (ms_int)(work / 30e3));
+    if (rows < wanted) c.parts = least((wanted + rows - 1) / rows, (c.blocks + 3) / 4);
+    c.tasks = least(wanted, rows * c.parts);
+  }
+  return c;
+}
+static void schedule_along(const ms_launch* g, struct ms_schedule* s) {
+  const along_cut c = along_cut_of(g);
+  s->phases = 1, s->tasks[0] = c.tasks, s->scratch_bytes = c.tasks * c.bytes();
+}
+static void run_along(const ms_launch* g, ms_int task) {
+  const along_cut c = along_cut_of(g);
+  u8* const memory = (u8*)g->scratch + task * c.bytes();
+  const ms_int all = g->outer_size * g->inner * c.parts;
+  for (ms_int u = all * task / c.tasks; u < all * (task + 1) / c.tasks; ++u) {
+    const ms_int part = u % c.parts, row = u / c.parts;
+    const walk w = walk_to(g, row / g->inner, memory);
+    move_in_row(g, w, 0, row % g->inner);
+    piece p = {};
+    p.g = g, p.in = w.in, p.out = w.out, p.c1 = 1, p.buffer = memory + c.walk;
+    p.t0 = c.blocks * part / c.parts * c.block, p.t1 = least(c.windows, c.blocks * (part + 1) / c.parts * c.block);
+    span(p, true);
+  }
+}
+
+void schedule_windows(const ms_launch* g, struct ms_schedule* s) {
+  facts.turns ? schedule_blocks(g, s) : schedule_along(g, s);
+}
+void run_windows(const ms_launch* g, ms_int task) { facts.turns ? run_blocks(g, task) : run_along(g, task); }

@@ -20,7 +20,6 @@ TILES = {
     Loop.PANELS: 64,
     Loop.SWEEP: 1,
     Loop.SHORT: 16,
-    Loop.WINDOW: 16,
     Loop.SEQUENTIAL: 1,
 }
 """How many steps of the scan each loop does before it looks at the next columns, or copies the next piece of a row."""

@@ -118,11 +118,12 @@ def computed(
         forms = [form for form in forms if isinstance(form, Program)]
         if not forms:
             return "loops over wide elements know no lengths and offsets"
-    return tuple(
-        _kernel(problem, forms, emit, vector_bytes, flush)
-        for alike in _alike(problem)
-        for emit in _apart(problem, alike)
-    )
+    return tuple(_kernel(problem, forms, emit, vector_bytes, flush) for emit in alike(problem))
+
+
+def alike(problem: Problem) -> list[tuple[int, ...]]:
+    """The leaves that are wanted, those together that share a kernel."""
+    return [emit for leaves in _of_one_shape(problem) for emit in _apart(problem, leaves)]
 
 
 def _forms(problem: Problem) -> list[Program | ArrayProgram]:
@@ -138,14 +139,14 @@ def _forms(problem: Problem) -> list[Program | ArrayProgram]:
     return [form for form in (straight, arrays) if form is not None]
 
 
-def _alike(problem: Problem) -> list[tuple[int, ...]]:
+def _of_one_shape(problem: Problem) -> list[tuple[int, ...]]:
     """The leaves that are wanted, those of one shape together."""
-    alike: dict[Shape, list[int]] = {}
+    found: dict[Shape, list[int]] = {}
     for leaf in problem.options.wanted or range(len(problem.stored)):
         # Where sizes are not known, results have one shape if they depend on the same leaves.
         key = problem.layout.depends[leaf] if problem.options.shapeless else _lead(problem.layout, leaf)
-        alike.setdefault(key, []).append(leaf)
-    return [tuple(emit) for emit in alike.values()]
+        found.setdefault(key, []).append(leaf)
+    return [tuple(emit) for emit in found.values()]
 
 
 def _apart(problem: Problem, emit: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -56,7 +56,7 @@ class Pace:
 
 PACES = {
     Loop.ROWS: Pace(1.6, 4.5, 1.5, 15), Loop.NARROW: Pace(1.3, 2.8, 0.64, 30), Loop.PANELS: Pace(2.0, 4.5, 0.2, 30),
-    Loop.SHORT: Pace(3.8, 6.2, 0.5, 160), Loop.WINDOW: Pace(3.8, 6.2, 0.5, 160), Loop.SWEEP: Pace(0.8, 0.8, 0.4, 30),
+    Loop.SHORT: Pace(3.8, 6.2, 0.5, 160), Loop.SWEEP: Pace(0.8, 0.8, 0.4, 30),
     Loop.RUNS: Pace(5.5, 5.5, 0.2, 300), Loop.SEQUENTIAL: Pace(0.12, 0.12, 0.19, 12, 0.8),
 }  # fmt: skip
 

@@ -16,8 +16,7 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
-    Loop.SHORT: "row_blocks.h", Loop.WINDOW: "windows.h", Loop.RUNS: "runs.h",
-    Loop.SEQUENTIAL: "sequential.h",
+    Loop.SHORT: "row_blocks.h", Loop.RUNS: "runs.h", Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
 
 
@@ -43,6 +42,11 @@ def unsupported_storage(spec: KernelSpec | RolledSpec) -> str | None:
     pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.element, strict=True)]
     pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
     pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]
+    return storable(pairs)
+
+
+def storable(pairs: Iterable[tuple[str, str]]) -> str | None:
+    """The first of these dtypes in memory that does not hold that of a value, in words for the user."""
     for stored, held in pairs:
         if held not in emit.TYPES or (stored != held and (stored not in HALF or held != "float32")):
             return f"no CPU code for {stored} stored of {held} computed"
@@ -91,7 +95,7 @@ typedef operation::{"element" if spec.action else "state"} element;
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         spec, arity, captured = self.spec, len(self.spec.element), len(self.spec.capture_dtypes)
-        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT, Loop.WINDOW)
+        by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
         yield "has_identity", spec.identity is not None and not spec.inclusive
@@ -99,7 +103,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         yield "can_part", not self.scalar and spec.loop is not Loop.SHORT and spec.watch is not None
         yield "turns", spec.loop is Loop.SHORT
         yield "guarded", bool(self.watched) or any(spec.parts.kinds if spec.parts else ())
-        joins = not self.scalar and spec.loop not in (Loop.WINDOW, Loop.RUNS)
+        joins = not self.scalar and spec.loop is not Loop.RUNS
         if joins:
             yield "whole_watch", spec.watch is not None and spec.watch.whole
         yield from (("action", spec.action), ("begins", spec.begin is not None))
@@ -122,7 +126,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         if spec.loop is Loop.ROWS:
             yield from (("length", 8 if heavy and few <= 4 else 4), ("fold_length", 8 if few <= 2 and not heavy else 4))
             yield from (("paired", few <= 4 and not heavy), ("heavy", heavy))
-        if spec.loop in (Loop.PANELS, Loop.SHORT, Loop.WINDOW):
+        if spec.loop in (Loop.PANELS, Loop.SHORT):
             # As many vectors as leave registers for the work.
             widest = 4 if few <= 2 else 2 if few <= 4 else 1
             yield "widest", widest if weight(spec) <= INLINE_LIMIT else 1
@@ -165,7 +169,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         for lane, ((name, dtype), kinds) in enumerate(
             zip(element_lanes(spec, self.read), spec.parts.kinds, strict=True)
         ):
-            said = ["CARRIED", *_kinds(kinds)] if kinds else ["CARRIED"]
+            said = ["CARRIED", *kinds_of(kinds)] if kinds else ["CARRIED"]
             yield f"lane<{lane}, {tag(dtype)}, &element::{name}, 0, -1, {' | '.join(said)}>"
 
     def _read(self, leaf: int) -> str:
@@ -222,7 +226,7 @@ def _watched(spec: KernelSpec) -> dict[int, list[str]]:
     """For each lane that may come out bad, how; empty where nothing can go wrong."""
     if spec.parts is not None:
         return {
-            lane: _kinds(spec.parts.states[lane]) for lane in spec.lanes_of(spec.carried) if spec.parts.states[lane]
+            lane: kinds_of(spec.parts.states[lane]) for lane in spec.lanes_of(spec.carried) if spec.parts.states[lane]
         }
     found = spec.watch
     if found is None or spec.loop is Loop.SEQUENTIAL:
@@ -232,11 +236,12 @@ def _watched(spec: KernelSpec) -> dict[int, list[str]]:
     for lane, kinds, lasting in zip(spec.lanes_of(spec.tree), found.kinds, found.lasting, strict=True):
         if kinds:
             first, end = ["RESULT"] * (lane in results), ["LASTING"] * lasting
-            said[lane] = [*first, *_kinds(kinds), *end]
+            said[lane] = [*first, *kinds_of(kinds), *end]
     return said if set(said) & set(spec.lanes_of(spec.carried)) else {}
 
 
-def _kinds(kinds: Kinds) -> list[str]:
+def kinds_of(kinds: Kinds) -> list[str]:
+    """How the headers say in which ways a lane may be bad."""
     return ["WATCHED", *["HIGH"] * (HIGH in kinds), *["LOW"] * (LOW in kinds)]
 
 

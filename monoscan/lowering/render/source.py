@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.render import kernel, rolled
+from monoscan.lowering.render import kernel, rolled, window
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.window_spec import WindowSpec
 
 Spec = KernelSpec | RolledSpec
 
 
-def render(spec: Spec) -> str:
+def render(spec: Spec | WindowSpec) -> str:
     """What of a kernel depends on its operator; `headers.expand` puts the headers in place that it includes."""
+    if isinstance(spec, WindowSpec):
+        return window.render_window(spec)
     return rolled.render_rolled(spec) if isinstance(spec, RolledSpec) else kernel.render(spec)
 
 

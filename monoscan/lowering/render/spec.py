@@ -46,7 +46,6 @@ class Loop(str, enum.Enum):
     SWEEP = "sweep"  # wide inner: a vector holds columns, the scan goes row by row
     NARROW = "narrow"  # 1 < inner < vector: a vector holds whole rows
     SHORT = "short"  # inner == 1: a vector holds the same step of several rows, which go down side by side
-    WINDOW = "window"  # a vector holds blocks of steps, or columns: each is scanned from either end
     RUNS = "runs"  # inner == 1: a vector holds the same step of several runs of a row, acted each from its true state
     SEQUENTIAL = "sequential"  # scalar, in exact fold order
     EVENTS = "events"  # a vector holds lanes of one element, in exact fold order

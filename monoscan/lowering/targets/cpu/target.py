@@ -16,11 +16,13 @@ from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan.again import other
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.fused_window import FusedWindow
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.source import Spec, render
 from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.window_spec import WindowSpec
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -42,7 +44,7 @@ class Direct:
         return self.launch(leaves), []
 
 
-def not_built(kernels: Sequence[Fused]) -> str | None:
+def not_built(kernels: Sequence[Fused | FusedWindow]) -> str | None:
     """Why this machine has not these kernels: what is missing, or what failed in this process."""
     status = build.status()
     if not status.available:
@@ -168,8 +170,10 @@ def fills(scan: AlignedScan, spec: Spec) -> tuple[bytes, ...]:
     return tuple(np.array(each, leaf.dtype).tobytes() for each, leaf in typed)
 
 
-def numbers(spec: Spec) -> bytes:
+def numbers(spec: Spec | WindowSpec) -> bytes:
     """The numbers that its programs hold, which a kernel reads when it is launched."""
+    if isinstance(spec, WindowSpec):
+        return b"".join(map(table, spec.programs))
     programs = spec.programs(spec.computed) if isinstance(spec, KernelSpec) else spec.all_programs
     return b"".join(map(table, programs))
 

@@ -8,10 +8,10 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.plan.fused_window import fused_window
+from monoscan.lowering.plan.fused_window import FusedWindow, fused_window
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.source import render
+from monoscan.lowering.render.window_spec import WindowSpec
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -19,7 +19,6 @@ from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.cpu.target import not_built, numbers
 from monoscan.lowering.targets.graph import aligned_arrays, restored
-from monoscan.lowering.targets.kernels import arrays_of
 from monoscan.lowering.trace.reads.captures import Captures
 
 
@@ -33,7 +32,7 @@ class Windows:
     """
 
     problem: Problem
-    launches: tuple[tuple[Fused, tuple[int, ...], Launch], ...]
+    launches: tuple[tuple[FusedWindow, tuple[int, ...], Launch], ...]
 
     def run(self, leaves: Sequence[mx.array], captures: Captures) -> list[mx.array]:
         """The fold of each window, partial ones first, as the caller sees them."""
@@ -57,26 +56,46 @@ def prepare(problem: Problem, size: int) -> Windows | str:
     missing = kernels if isinstance(kernels, str) else not_built(kernels)
     if isinstance(kernels, str) or missing is not None:
         return str(missing)
-    return Windows(problem, tuple((k, arrays_of(problem, k), _launch(problem, k, size)) for k in kernels))
+    name = problem.operator.name
+    return Windows(
+        problem,
+        tuple(
+            (k, _arrays(problem, k), launch_of(k.spec, size, problem.layout.axis, problem.layout.rank + 1, name))
+            for k in kernels
+        ),
+    )
 
 
-def _launch(problem: Problem, kernel: Fused, size: int) -> Launch:
-    spec, name = kernel.straight, problem.operator.name
+def _arrays(problem: Problem, kernel: FusedWindow) -> tuple[int, ...]:
+    """Which of the aligned arrays a kernel takes: its leaves, and all captured arrays."""
+    number = len(problem.stored)
+    return (*kernel.leaves, *range(number, number + len(problem.captures.arrays)))
+
+
+def launch_of(spec: WindowSpec, size: int, axis: int, rank: int, name: str) -> Launch:
+    """The launch of a kernel.
+
+    Args:
+        spec: The kernel.
+        size: How many elements a window holds.
+        axis: The scan axis.
+        rank: The number of batch axes, the scan axis among them.
+        name: What messages call the operator.
+    """
     bridge = build.load()
     with waiting(f"the kernel of windows of {name}"):
         compiled = cpu_kernels.compile_kernel(render(spec))
-    captured = [leaf.shape for leaf in spec.combine.captures]
     return bridge.Launch(
         "monoscan",
         schedule=compiled.schedule,
         task=compiled.task,
-        axis=problem.layout.axis,
-        rank=problem.layout.rank + 1,
-        elements=len(spec.element),
-        captures=len(captured),
+        axis=axis,
+        rank=rank,
+        elements=len(spec.inputs),
+        captures=len(spec.captures),
         window=size,
-        events=[leaf.shape for leaf in spec.element] + captured,
-        outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=True)],
+        events=[leaf.shape for leaf in (*spec.inputs, *spec.captures)],
+        outputs=[(dtypes.by_name(stored), leaf.shape) for stored, leaf in zip(spec.results, spec.outputs, strict=True)],
         numbers=numbers(spec),
         label=name,
     )

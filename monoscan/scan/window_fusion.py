@@ -1,0 +1,157 @@
+"""Windows of an aggregator in one pass: a kernel that prepares each element, folds and presents each window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import mlx.core as mx
+
+from monoscan import dtypes, tree
+from monoscan.cache import COMPILED, PLANS
+from monoscan.lowering.plan.fused_window import FusedWindow, Shapes, chosen
+from monoscan.lowering.plan.identity import Like, identity_constants
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.nonfinite import Kinds, infinities
+from monoscan.lowering.render.window_spec import WindowSpec
+from monoscan.lowering.targets.cpu import target as cpu
+from monoscan.lowering.targets.cpu import windows as cpu_windows
+from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.combine import Traced
+from monoscan.lowering.trace.reads.captures import capture
+from monoscan.monoids import copies
+from monoscan.monoids.aggregator import element
+from monoscan.scan.fuse import Fusion
+from monoscan.tree import Tree
+
+
+@attrs.frozen(eq=False)
+class WindowFusion(Fusion):
+    """A pass whose outputs are those of windows, and its kernel.
+
+    Args:
+        size: How many elements a window holds.
+    """
+
+    size: int
+
+    def windows(self) -> FusedWindow | str:
+        """The kernel, or why there is none."""
+        over = self.over
+        captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
+        key = ("windows", over.captures.key, over.geometry, over.types, captured, self.asked, self.size)
+        found: FusedWindow | str = PLANS.get((*key, FAILURES.generation), self._planned_windows)
+        return found
+
+    def launch(self, kernel: FusedWindow) -> Launch | str:
+        """What runs it, or why it cannot be built."""
+        over = self.over
+        key = ("windows", kernel.spec, over.axis, over.rank, self.size)
+        try:
+            launch: Launch = COMPILED.get(
+                key,
+                lambda: cpu_windows.launch_of(kernel.spec, self.size, over.axis, over.rank, over.aggregator.name),
+            )
+        except BridgeUnavailable as failed:  # said and remembered where it failed
+            return failed.reason
+        return launch
+
+    def outputs(self, launch: Launch) -> Tree:
+        """What the kernel presents."""
+        over = self.over
+        found = launch([*self.timed_arrays(), *self.constant_arrays()])
+        rows = zip(found, over.types.outputs, strict=True)
+        return tree.unflatten(over.types.output, [mx.broadcast_to(y, over.lead + leaf.shape) for y, leaf in rows])
+
+    def _planned_windows(self) -> FusedWindow | str:
+        over = self.over
+        unfit = "strategy is sequential" if self.asked.strategy == "sequential" else self._unfit()
+        if unfit is None and over.types.copies:
+            unfit = "an element is copies of one"
+        if unfit is not None:
+            return unfit
+        traces = (self._prepared(), self._combined(), self._presented())
+        programs = [traced.program for traced in traces if traced.program is not None]
+        if len(programs) < len(traces):
+            return f"not traceable: {next(each.reason for each in traces if each.program is None)}"
+        prepare, combine, present = programs
+        if combine.outputs != self._elements:
+            return "combine changes the dtype of an element"
+        spec = self._spec(prepare, combine, present)
+        shapes = self._shapes()
+        sized = Shapes(self.size, over.lead, over.axis, shapes.elements + shapes.others)
+        every = range(len(over.types.outputs))
+        kernel = chosen(spec, sized, tuple(range(len(shapes.elements))), tuple(every))
+        return kernel if isinstance(kernel, str) else cpu.not_built((kernel,)) or kernel
+
+    def _spec(self, prepare: Program, combine: Program, present: Program) -> WindowSpec:
+        """The kernel, on the leaves of elements that outputs depend on."""
+        types, number = self.over.types, len(self._elements)
+        read = frozenset[int]().union(*present.depends) & frozenset(range(number))
+        kept = combine.carried(read or (0,), parts=True)
+        others = range(number, len(present.inputs))
+        captured = range(2 * number, len(combine.inputs))
+        return WindowSpec(
+            prepare=prepare.select(kept),
+            combine=combine.select(kept).reorder([*kept, *(number + i for i in kept), *captured], len(kept)),
+            present=present.reorder([*kept, *others], len(kept), present.rights),
+            stored=self._shapes().stored,
+            results=tuple(leaf.dtype for leaf in types.outputs),
+            ordinary=tuple(self._ordinary()[i] for i in kept),
+            vector_bytes=vector_bytes(),
+            flush=flush(),
+        )
+
+    @property
+    def _elements(self) -> tuple[Leaf, ...]:
+        return self.over.types.elements
+
+    def _ordinary(self) -> tuple[Kinds, ...]:
+        """For each leaf of an element the infinities that its identity holds, and so any element may."""
+        operator: Any = self.over.aggregator.operator
+        neutral = None
+        if operator.has_identity:
+            like = Like(self.asked.call, self.over.types.structure, self._elements)
+            neutral = identity_constants(capture(operator, self.asked.call), like)
+        return tuple(infinities(lanes) for lanes in neutral or ((),) * len(self._elements))
+
+    def _prepared(self) -> Traced:
+        """The program of an element from inputs."""
+        over = self.over
+
+        def prepare(*arrays: mx.array) -> Sequence[mx.array]:
+            aggregator, inputs = self._rebuilt(arrays)
+            return tree.flatten(element(aggregator, inputs, over.where))[0]
+
+        return self._traced("prepare", prepare, ())
+
+    def _combined(self) -> Traced:
+        """The program of ``combine``, beside the same captured arrays and fixed inputs."""
+        over, number, timed = self.over, len(self._elements), self._timed
+        fixed = self._inputs[timed:]
+
+        def combine(*arrays: mx.array) -> Sequence[mx.array]:
+            unread = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self._inputs[:timed]]
+            operator = self._rebuilt([*unread, *arrays[2 * number :]])[0].operator
+            sides = (
+                tree.unflatten(over.types.structure, side) for side in (arrays[:number], arrays[number : 2 * number])
+            )
+            return tree.flatten(operator.combine(*sides))[0]
+
+        return self._step_of("combine", combine, self._elements, self._elements, fixed)
+
+    def _presented(self) -> Traced:
+        """The program of outputs from the fold of a window and the inputs at its end."""
+        over, number, timed = self.over, len(self._elements), self._timed
+
+        def present(*arrays: mx.array) -> Sequence[mx.array]:
+            aggregator, inputs = self._rebuilt(arrays[number:])
+            fold = tree.unflatten(over.types.structure, arrays[:number])
+            state = copies.begun(aggregator.operator, fold, 0, over.where)
+            return tree.flatten(aggregator.present(state, *inputs))[0]
+
+        return self._step_of("present", present, self._elements, self._inputs[:timed], self._inputs[timed:])
