@@ -56,7 +56,7 @@ class Case:
     def _knows_bounds(self) -> bool:
         """Whether kernels run sequences: what an exclusive scan asks of an operator at its own heads, arrays answer."""
         problem = self.problem
-        return self.on_cpu and problem.acts is None and problem.before is None and not problem.options.shapeless
+        return self.on_cpu and problem.before is None and not problem.options.shapeless
 
     @cached_property
     def kernels(self) -> Kernels | GpuKernels | str:

@@ -191,7 +191,13 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
         action=True,
         combine=problem.program,
         begin=acts.begun,
+        lengths=_has_lengths(problem),
+        offsets=problem.sequences is not None,
     )
+
+
+def _has_lengths(problem: Problem) -> bool:
+    return problem.bounds is not None and problem.bounds.lengths is not None
 
 
 def array_act(problem: Problem, acts: Acts) -> AlignedScan | None:
@@ -209,6 +215,8 @@ def array_act(problem: Problem, acts: Acts) -> AlignedScan | None:
         strategy="sequential",
         action=True,
         begin=begin,
+        lengths=_has_lengths(problem),
+        offsets=problem.sequences is not None,
     )
 
 

@@ -13,7 +13,7 @@ from monoscan.lowering.plan.acts import Acts, part_of
 from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, columns_of, element_dtype, reading_real, restricted
-from monoscan.lowering.plan.loops import Candidates, candidates, quick_to_build, rolled
+from monoscan.lowering.plan.loops import Candidates, candidates, quick_to_build, rolled, serving
 from monoscan.lowering.plan.parts import in_parts
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.program.array_derivative import has_rules
@@ -42,6 +42,10 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
         flush: Subnormal results may become zero.
     """
     scans = _scans(problem, acts)
+    if problem.bounds is not None and scans:
+        scans = [each for each in scans if isinstance(each.program, Program)]
+        if not scans:
+            return "loops over wide states know no lengths and offsets"
     if not scans:
         untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
         return f"not traceable: {untraced.reason}"
@@ -140,7 +144,7 @@ def _kernel(
     for scan in scans:
         read = leaves, states, own = on_what_it_reads(scan, emit, problem.options.shapeless)
         shapes, axis = _shapes(acts, leaves, states), acts.joint.axis
-        inner = columns_of(shapes, lead, axis)
+        inner = columns_of(shapes, lead, axis, problem.bounds)
         shared = tuple(k for k in range(len(leaves)) if shared_by_columns(shapes[k], lead, axis))
         shared += tuple(len(leaves) + n for n in range(len(own.program.captures)))
         known: dict[str, Any] = {
@@ -159,12 +163,13 @@ def _kernel(
         for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs, shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    could = Candidates(quick_to_build([spec for spec, _ in kernels]), inner, rows)
+    served = serving([spec for spec, _ in kernels], problem.bounds)
+    could = Candidates(quick_to_build(served), inner, rows, problem.bounds)
     chosen, compared = could.fastest(steps), could.compared(steps)
     spec = could.kernels[chosen]
     leaves, states, own = next(read for each, read in kernels if each == spec)
-    moved = _bytes(problem, acts, leaves, emit)
-    return Fused(leaves, states, emit, spec, own, cut(spec, steps, inner, rows), moved, could, chosen, compared)
+    moved, pieces = _bytes(problem, acts, leaves, emit), cut(spec, steps, inner, rows, problem.bounds)
+    return Fused(leaves, states, emit, spec, own, pieces, moved, could, chosen, compared)
 
 
 def shared_by_columns(shape: Shape, lead: Shape, axis: int) -> bool:

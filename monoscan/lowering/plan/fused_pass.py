@@ -10,12 +10,13 @@ import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
 from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, shared_by_columns, straight_act
-from monoscan.lowering.plan.loops import Candidates, quick_to_build
+from monoscan.lowering.plan.loops import Candidates, quick_to_build, serving
 from monoscan.lowering.plan.problem import Options
-from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.source import Spec, unsupported
 
 
@@ -45,6 +46,7 @@ def fused_pass(
     options: Options,
     vector_bytes: int,
     flush: bool,
+    bounds: Bounds | None = None,
 ) -> Fused | str:
     """The kernel, or why there is none.
 
@@ -56,8 +58,13 @@ def fused_pass(
         options: What was asked.
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
+        bounds: Where sequences begin and end, if they are not whole rows.
     """
     kernels: list[tuple[Spec, Read]] = []
+    if bounds is not None:
+        scans = [each for each in scans if isinstance(each.program, Program)]
+        if not scans:
+            return "loops over wide states know no lengths and offsets"
     for scan in scans:
         read = leaves, states, own = on_what_it_reads(scan, scan.emit, options.shapeless)
         known: dict[str, Any] = {
@@ -70,7 +77,7 @@ def fused_pass(
         shapes = [
             *(arrays.elements[i] for i in leaves), *arrays.others, *(arrays.given[i] for i in states if arrays.given)
         ]  # fmt: skip
-        inner, steps = columns_of(shapes, lead, axis), lead[axis]
+        inner, steps = columns_of(shapes, lead, axis, bounds), lead[axis]
         straight = straight_act(own, known)
         # captured arrays, which have no batch, stand behind fixed inputs
         others = enumerate(
@@ -80,7 +87,7 @@ def fused_pass(
         for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
-    could = Candidates(quick_to_build([spec for spec, _ in kernels]), inner, rows)
+    could = Candidates(quick_to_build(serving([spec for spec, _ in kernels], bounds)), inner, rows, bounds)
     chosen, compared = could.fastest(steps), could.compared(steps)
     spec = could.kernels[chosen]
     leaves, states, own = next(read for each, read in kernels if each == spec)
@@ -94,5 +101,5 @@ def fused_pass(
     moved += sum(
         dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
     )
-    pieces = cut(spec, steps, inner, rows)
+    pieces = cut(spec, steps, inner, rows, bounds)
     return Fused(leaves, states, scans[0].emit, spec, own, pieces, moved, could, chosen, compared)

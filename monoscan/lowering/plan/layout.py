@@ -107,7 +107,7 @@ class Layout:
         return mx.moveaxis(insert_axes(front, 1, missing), 0, self.axis)
 
     def align_init(self, x: mx.array, leaf: int, sequences: bool = False) -> mx.array:
-        """A leaf of ``init``, padded to the common rank, with a scan axis of length 1 unless it has that of sequences."""
+        """A leaf of ``init``, padded to the common rank, with a scan axis of length 1 unless it has one of sequences."""
         assert self.init is not None
         missing = self.rank - len(self.init[leaf])
         if not sequences:

@@ -65,11 +65,19 @@ def aligned_arrays(
     aligned = [layout.align(x, i) for i, x in enumerate(leaves)]
     elements = [x.astype(mx.float32) if i in real else pairs(promoted(problem, x, i)) for i, x in enumerate(aligned)]
     captured = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands]
-    names, sequences = problem.carried, problem.sequences is not None
-    starts = [
-        pairs(layout.align_init(x, i, sequences).astype(dtypes.by_name(names[i]))) for i, x in enumerate(init or ())
-    ]
+    names, starts = problem.carried, []
+    for i, x in enumerate(init or ()):
+        first = layout.align_init(x, i, _has_sequences(problem, x, i)).astype(dtypes.by_name(names[i]))
+        starts.append(pairs(first))
     return [*elements, *captured, *starts]
+
+
+def _has_sequences(problem: Problem, x: mx.array, leaf: int) -> bool:
+    """Whether there is one of each sequence; of outputs of a loop, which no step reads, there is none."""
+    if problem.sequences is None or problem.joint.init is None:
+        return False
+    leaves = problem.element if problem.acts is None else problem.acts.leaves
+    return x.ndim > len(problem.joint.init[leaf]) + len(leaves[leaf].shape)
 
 
 def restored(problem: Problem, y: mx.array, leaf: int) -> mx.array:
