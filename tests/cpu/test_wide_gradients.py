@@ -13,6 +13,7 @@ from wide_support import PRODUCTS, Combine, affine, close, elements_of_a_filter,
 
 import monoscan as ms
 from monoscan.lowering.targets.cpu.backward import differentiates
+from monoscan.lowering.targets.cpu.rules import Rules
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 
@@ -176,3 +177,49 @@ def test_more_captured_arrays_than_leaves_of_the_state() -> None:
         *sums, first = compiled(mx.zeros((0, 9)), *map(mx.array, given))
         assert not any(np.array(each).any() for each in sums)
         np.testing.assert_array_equal(np.array(first), 1)
+
+
+class Scaled(ms.Aggregator):
+    """Products of matrices that the first one begins, each scaled by a fixed input and a captured array."""
+
+    operator, event = ms.monoid(lambda x, y: x @ y, event=2, name="product"), (2, 2)
+
+    def prepare(self, m: mx.array, scale: mx.array) -> mx.array:
+        return m * scale
+
+    def present(self, state: mx.array, m: mx.array, scale: mx.array) -> mx.array:
+        return state * 2.0
+
+
+@pytest.mark.parametrize(("reverse", "rows"), thinned([(r, n) for r in (False, True) for n in (1, 18)], [(True, 1)]))
+def test_what_the_first_element_begins_is_differentiated_by_the_kernel(
+    reverse: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, (n, steps) = np.random.default_rng(5), (9, 6)
+    m, scale = rng.normal(size=(steps, rows, n, n)) / n**0.5, rng.uniform(0.5, 1.5, size=(n, n))
+    of_results, of_last = rng.normal(size=m.shape), rng.normal(size=(rows, n, n))
+
+    def loss(m: mx.array, scale: mx.array) -> mx.array:
+        found, last = ms.scan(Scaled(), (m, ms.fixed(scale)), reverse=reverse, return_carry=True)
+        return (found * mx.array(of_results.astype(np.float32))).sum() + (
+            last * mx.array(of_last.astype(np.float32))
+        ).sum()
+
+    def not_asked(*_: object) -> None:
+        raise AssertionError("by arrays")
+
+    monkeypatch.setattr(Rules, "_by_arrays", not_asked)
+    found = mx.grad(loss, (0, 1))(mx.array(m.astype(np.float32)), mx.array(scale.astype(np.float32)))
+    order = list(range(steps))[:: -1 if reverse else 1]
+    states, x = [m[order[0]] * scale], m * scale
+    for t in order[1:]:
+        states.append(states[-1] @ x[t])
+    behind, of_x = of_last.copy(), np.zeros_like(m)
+    for place in range(steps - 1, -1, -1):
+        t = order[place]
+        behind = behind + 2 * of_results[t]
+        before = states[place - 1]
+        of_x[t] = behind if place == 0 else before.swapaxes(-1, -2) @ behind
+        behind = behind @ x[t].swapaxes(-1, -2)
+    np.testing.assert_allclose(np.array(found[0]), of_x * scale, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(np.array(found[1]), (of_x * m).sum((0, 1)), rtol=2e-4, atol=2e-4)

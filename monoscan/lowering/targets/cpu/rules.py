@@ -13,9 +13,9 @@ import attrs
 import mlx.core as mx
 
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.gradient import bounded, transforms
-from monoscan.lowering.gradient.adjoint import Ran, Rescan, general
-from monoscan.lowering.plan import aligned
+from monoscan.lowering.gradient import begun, bounded, transforms
+from monoscan.lowering.gradient.adjoint import Cotangents, Ran, Rescan, general
+from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
@@ -55,7 +55,9 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
-        if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(self.scan.program):
+        if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(
+            self.scan.program, primals[: self.scan.program.rights], axis
+        ):
             chosen = [primals[i] for i in argnums]
             return list(mx.vjp(self._by_arrays(primals, argnums, axis, rank), chosen, list(cotangents))[1])
         whole = self._whole(primals)
@@ -63,11 +65,12 @@ class Rules:
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
         ran = Ran(self.scan, whole, outputs, axis, rank)
-        found = recomputed.vjp(ran, known, argnums)
         again = SequenceRules(self.scan, tuple(argnums), len(whole))
+        found = recomputed.vjp(ran, known, argnums)
         if found is None:
             try:
-                found = list[mx.array | None](transforms.vjp(ran, known, backward, self.rescan, argnums))
+                begins = isinstance(self.scan.begin, ArrayProgram)
+                found = begun.vjp(ran, known, argnums, self._pulled) if begins else self._pulled(ran, known, argnums)
             except NoLoop:
                 return again.pulled(whole, cotangents, axis, rank)
         taken = [mx.zeros_like(whole[i]) if (d := found[i]) is None else d for i in argnums]
@@ -102,8 +105,15 @@ class Rules:
         """Arrays of the leaves with their imaginary parts; of those that nothing reads they are not made."""
         return [_complex(x) if i in self.real and x is not None else x for i, x in enumerate(arrays)]
 
-    def _has_adjoint(self, program: ArrayProgram) -> bool:
-        return self.scan.begin is None and differentiates(program)
+    def _pulled(self, ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None]:
+        return list[mx.array | None](transforms.vjp(ran, cotangents, backward, self.rescan, asked))
+
+    def _has_adjoint(self, program: ArrayProgram, elements: Sequence[mx.array], axis: int) -> bool:
+        several = any(x.shape[axis] > 1 for x in elements)
+        begins = self.scan.begin is None or (
+            several and self.scan.inclusive and not self.scan.bounded and not shapeless.tracing()
+        )
+        return begins and differentiates(program)
 
     def _by_arrays(
         self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int
