@@ -37,8 +37,9 @@ from monoscan.scan.ragged.scans import (
     first_shapes,
     kernel_plan,
     options,
-    refuse_shapeless,
+    refuse,
     wide,
+    with_axis,
     with_sequences,
 )  # fmt: skip
 from monoscan.scan.ragged.steps import RaggedSteps
@@ -96,7 +97,7 @@ def _opened(
 ) -> tuple[Problem, Captures, Leaves, Leaves | None, Aligned]:  # fmt: skip
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
-    refuse_shapeless(question.where)
+    refuse(question.where, asked)
     axis = elements.axis_number(question, axis)
     leaves = arrays_of(question, elems, leaves, axis)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
@@ -107,7 +108,9 @@ def _opened(
     if state is not None:
         start, began = start_of(question, state, leaves)
         names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
-        own = first_shapes(question.where, names, start, state_events(began.structure), axis, found.sequences)
+        numbers = state_events(began.structure)
+        start = start if found.sequences is None else with_axis(start, numbers, axis)
+        own = first_shapes(question.where, names, start, numbers, axis, found.sequences)
         began = attrs.evolve(began, shapes=own)
     key = ("ragged", pose_of, captures.key, structure, shapes, stored, axis, began, asked, found.typed)
     posed = PLANS.get(
