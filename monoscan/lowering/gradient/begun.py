@@ -8,8 +8,10 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient.adjoint import Cotangents, Ran
 from monoscan.lowering.plan import shapeless
+from monoscan.lowering.program.array_derivative import reverse_arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.interpret_arrays import evaluate_arrays
@@ -32,7 +34,7 @@ def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int], pull: Pull) -> l
     scan, axis = ran.scan, ran.axis
     elements, captures, _ = scan.unpack(ran.arrays)
     assert isinstance(scan.begin, ArrayProgram), "scalar programs have adjoints of their own"
-    begin = _Begin(scan.begin, [*_ends(elements, ran, first=True), *captures])
+    begin = _Begin(scan.begin, [*_ends(elements, ran, first=True), *captures], ran.rank)
     state = begin.state(*begin.arrays)
     number, inputs = len(scan.shown), len(ran.arrays)
     rest = Ran(
@@ -63,28 +65,49 @@ class _Begin:
     Args:
         program: As a program.
         arrays: The first element and the captured arrays.
+        rank: The number of batch axes.
     """
 
     program: ArrayProgram
     arrays: Sequence[mx.array]
+    rank: int
 
     def state(self, *arrays: mx.array) -> Leaves:
         """The state that these begin."""
-        typed = zip(arrays, self.program.inputs, strict=True)
-        return evaluate_arrays(self.program, [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in typed])
+        return evaluate_arrays(self.program, self.typed(arrays))
+
+    def typed(self, arrays: Sequence[mx.array]) -> Leaves:
+        """The arrays in the dtypes that it computes with."""
+        rows = zip(arrays, self.program.inputs, strict=True)
+        return [x.astype(dtypes.by_name(leaf.dtype)) for x, leaf in rows]
 
     def pulled(self, cotangents: Cotangents, asked: Sequence[int]) -> Leaves:
         """The cotangents of some of the arrays, of those of the state."""
-        kept = [i for i in differentiable(self.program.outputs) if cotangents[i] is not None]
+        program, rights = self.program, self.program.rights
+        live = tuple(i for i in differentiable(program.outputs) if cotangents[i] is not None)
+        gradients = tuple(i for i in differentiable(program.elements) if i in asked)
+        captured = tuple(i for i in differentiable(program.captures) if rights + i in asked)
+        result = {i: mx.zeros_like(self.arrays[i]) for i in asked}
+        if live and (gradients or captured):
+            given = [
+                w.astype(dtypes.by_name(program.outputs[i].dtype)) for i in live if (w := cotangents[i]) is not None
+            ]
+            found = evaluate_arrays(_reversed(program, live, gradients, captured), [*self.typed(self.arrays), *given])
+            for i, d in zip([*gradients, *(rights + i for i in captured)], found, strict=True):
+                like = self.arrays[i]
+                result[i] = mx.broadcast_to(shapeless.sum_to(d, like, self.rank), like.shape).astype(like.dtype)
+        return [result[i] for i in asked]
 
-        def begun(*chosen: mx.array) -> Leaves:
-            found = self.state(*(dict(zip(asked, chosen, strict=True)).get(i, x) for i, x in enumerate(self.arrays)))
-            return [found[i] for i in kept]
 
-        if not kept:
-            return [mx.zeros_like(self.arrays[i]) for i in asked]
-        given = [w for i in kept if (w := cotangents[i]) is not None]
-        return list(mx.vjp(begun, [self.arrays[i] for i in asked], given)[1])
+@PROGRAMS.memoised
+def _reversed(
+    begin: ArrayProgram, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
+) -> ArrayProgram:
+    """The cotangents of what a state begins from, of those of its leaves."""
+    right = differentiable(begin.elements)
+    kept = [right.index(i) for i in gradients]
+    kept += [len(right) + differentiable(begin.captures).index(i) for i in captured]
+    return reverse_arrays(begin, live).select(kept)
 
 
 def _ends(arrays: Sequence[mx.array], ran: Ran, *, first: bool) -> Leaves:

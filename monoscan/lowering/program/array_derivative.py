@@ -79,7 +79,8 @@ def reverse_arrays(program: ArrayProgram, live: tuple[int, ...]) -> ArrayProgram
     Raises:
         NoRule: There is no rule for one of its instructions.
     """
-    wanted = (*live, *(i for i in differentiable(program.inputs) if i >= program.arity))
+    left = live if program.arity else ()  # what begins a state reads none
+    wanted = (*left, *(i for i in differentiable(program.inputs) if i >= program.arity))
     return _Reverse(program, live).run(wanted)
 
 

@@ -17,6 +17,7 @@ from monoscan.lowering.gradient import begun, bounded, transforms
 from monoscan.lowering.gradient.adjoint import Cotangents, Ran, Rescan, general
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
+from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Program
@@ -110,8 +111,9 @@ class Rules:
 
     def _has_adjoint(self, program: ArrayProgram, elements: Sequence[mx.array], axis: int) -> bool:
         several = any(x.shape[axis] > 1 for x in elements)
-        begins = self.scan.begin is None or (
-            several and self.scan.inclusive and not self.scan.bounded and not shapeless.tracing()
+        begin = self.scan.begin
+        begins = not isinstance(begin, ArrayProgram) or (
+            several and has_rules(begin) and self.scan.inclusive and not self.scan.bounded and not shapeless.tracing()
         )
         return begins and differentiates(program)
 
