@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monoscan.cache import Cache
-from monoscan.lowering.plan import fused
+from monoscan.lowering.plan.loops import Candidates
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import backward, build, kernels, target
 from monoscan.lowering.targets.failures import FAILURES
@@ -45,5 +45,9 @@ def kernels_are_built() -> Iterator[None]:
 @pytest.fixture
 def batch_lanes(monkeypatch: pytest.MonkeyPatch, kernels_are_built: None) -> None:
     """Vectors hold elements of many rows, whatever the estimates; plans are kept by shape, so no other test has these."""
-    monkeypatch.setattr(fused, "fastest", lambda found, *_: (next(k for k in found if k.loop is Loop.BATCH), ()))
+
+    def first(found: Candidates, *_: object) -> int:
+        return next(n for n, kernel in enumerate(found.kernels) if kernel.loop is Loop.BATCH)
+
+    monkeypatch.setattr(Candidates, "fastest", first)
     monkeypatch.setattr(backward, "fastest_loop", lambda *_: Loop.BATCH)

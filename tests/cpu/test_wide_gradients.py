@@ -12,6 +12,7 @@ from selection import thinned
 from wide_support import PRODUCTS, Combine, affine, close, elements_of_a_filter, folded, kalman, matrices, numeric
 
 import monoscan as ms
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.targets.cpu.backward import differentiates
 from monoscan.lowering.targets.cpu.rules import Rules
 
@@ -45,6 +46,7 @@ GRADIENTS: dict[str, tuple[ms.Monoid, Combine, Callable[[], list[np.ndarray]]]] 
     "log": (*PRODUCTS["log"], lambda: [matrices((5, 2, 9, 9))]),
     "affine": (ms.MatrixAffine(), affine, lambda: [matrices((5, 2, 10, 10)), matrices((5, 2, 10), 1)]),
     "filter": (ms.KalmanFilter(), kalman, lambda: [np.array(x) for x in elements_of_a_filter(5, 6)]),
+    "small filter": (ms.KalmanFilter(), kalman, lambda: [np.array(x) for x in elements_of_a_filter(3, 6)]),
 }
 
 
@@ -56,8 +58,9 @@ def test_gradients_equal_differences_of_the_fold_in_order(name: str, options: di
     operator, combine, make = GRADIENTS[name]
     arrays = make()
     start = [x[0] * 0.5 for x in arrays]
-    if name == "filter":
-        start = [np.array(x) for x in ms.KalmanFilter().prior(mx.ones((5,)), mx.eye(5))]
+    if "filter" in name:
+        n = arrays[1].shape[-1]
+        start = [np.array(x) for x in ms.KalmanFilter().prior(mx.ones((n,)), mx.eye(n))]
     weights = [matrices(x.shape, 7 + i).astype(np.float64) for i, x in enumerate(arrays)]
     fold, reverse, late = options.get("fold", False), options.get("reverse", False), not options.get("inclusive", True)
 
@@ -89,6 +92,13 @@ def test_gradients_equal_differences_of_the_fold_in_order(name: str, options: di
     for place in range(len(given)):
         for at, expected in numeric(exact, given, place, 4):
             assert abs(float(found[place][at]) - expected) <= 3e-3 * max(1.0, abs(expected)), (place, at)
+
+
+def test_a_long_step_runs_written_out_and_its_derivative_as_loops() -> None:
+    """Written out, the derivative has six times as many operations: seconds of the compiler."""
+    scans = [ms.explain(ms.KalmanFilter(), elements_of_a_filter(n, 6)).kernels[0].scan for n in (2, 3)]
+    assert [isinstance(scan.program, Program) for scan in scans] == [True, True]
+    assert [scan.rolled is not None for scan in scans] == [False, True]
 
 
 def test_gradients_of_captured_arrays_are_summed() -> None:

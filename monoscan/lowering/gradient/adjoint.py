@@ -274,25 +274,26 @@ def vjp(
     """
     scan, primals = ran.scan, ran.arrays
     elements, captures, init = scan.unpack(primals)
-    live = live_leaves(scan.program, reached_leaves(scan, cotangents))
+    program = scan.rolled or scan.program
+    live = live_leaves(program, reached_leaves(scan, cotangents))
     result: list[mx.array | None] = [None] * len(primals)
     wanted = set(range(len(primals)) if asked is None else asked)
     first = len(elements) + len(captures)
-    gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
-    captured = tuple(i for i in differentiable(scan.program.captures) if len(elements) + i in wanted)
+    gradients = tuple(i for i in differentiable(program.elements) if i in wanted)
+    captured = tuple(i for i in differentiable(program.captures) if len(elements) + i in wanted)
     starts = tuple(i for i in live if first + i in wanted) if init else ()
-    live = heard_leaves(scan.program, live, gradients, captured, starts, scan.begun)
+    live = heard_leaves(program, live, gradients, captured, starts, scan.begun)
     if not live:
         return result
     start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
-    lefts, rights = _reads(stepped(scan.program, live, gradients, captured), start)
+    lefts, rights = _reads(stepped(program, live, gradients, captured), start)
     states, shifted = _states(ran, lefts, rescan)
     lead = aligned.lead_of(primals, len(elements), ran.axis, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
     weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
     rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
     adjoint = Adjoint(
-        program=scan.program,
+        program=program,
         live=live,
         gradients=gradients,
         captured=captured,

@@ -19,8 +19,11 @@ template <class V> using cell = item_of<V>;
 constexpr int E = W;
 #endif
 
-// Some bytes of memory as an array of lanes.
+// Some bytes of memory as an array of lanes, or of items that W elements share.
 template <class V> INLINE cell<V>* array_at(u8* memory, int offset) { return (cell<V>*)(memory + offset); }
+template <class V> INLINE item_of<V>* items_at(u8* memory, int offset) { return (item_of<V>*)(memory + offset); }
+// A vector anywhere in memory, whatever was stored there.
+template <class V> struct anywhere { typedef V type __attribute__((aligned(1), may_alias)); };
 
 // Lanes `stride` items apart; of the last ones, which do not exist, the first again.
 template <class V, int stride, int... k> INLINE V load_apart(const item_of<V>* p, int count, seq<k...>) {
@@ -37,7 +40,6 @@ template <class V, int stride> INLINE V get(const cell<V>* p, [[maybe_unused]] i
 #if MS_BATCH
 template <class V, int> INLINE V get(const item_of<V>* p, int) { return splat<V>(*p); }
 #endif
-template <class V> INLINE item_of<V>* items_at(u8* memory, int offset) { return (item_of<V>*)(memory + offset); }
 template <class V> INLINE void put(cell<V>* p, V v) { store_bits(p, v); }
 
 // The rows of a table, copied.
@@ -109,10 +111,10 @@ constexpr int few_of(int terms) { return terms <= 64 ? 4 : terms / 16; }
 // Blocks of about as many rows each, at most 8.
 constexpr int rows_at_once(int rows) { return (rows + (rows + 7) / 8 - 1) / ((rows + 7) / 8); }
 template <class S, int rows, int columns, int terms, class A, class B>
-INLINE void sums_of_products(const A& a, const B& b, cell<typename A::value>* out, int pitch, int step = 1) {
+INLINE void write_sums(const A& a, const B& b, cell<typename A::value>* out, int pitch, int step) {
   constexpr int high = rows_at_once(rows), whole = rows / high * high;
   if constexpr (E == 1 && rows < 4 && columns > rows) {  // a row is no vector here: its columns hide latency as well
-    sums_of_products<S, columns, rows, terms>(A::turned(a), B::turned(b), out, step, pitch);
+    write_sums<S, columns, rows, terms>(A::turned(a), B::turned(b), out, step, pitch);
   } else if constexpr (rows < 4 && (E > 1 ? columns > E || S::brackets : S::brackets && columns < 4)) {
     constexpr int vectors = (columns + E - 1) / E, wide = rows_at_once(vectors), most = vectors / wide * wide;
     for (int i = 0; i < rows; ++i) {
@@ -132,4 +134,9 @@ INLINE void sums_of_products(const A& a, const B& b, cell<typename A::value>* ou
       if constexpr (whole < rows)
         rows_of_sums<S, columns, terms>(a, b, out, pitch, step, whole, j, upto<rows - whole>());
     }
+}
+// Called: a step may hold dozens of the same shape.
+template <class S, int rows, int columns, int terms, class A, class B>
+NOINLINE void sums_of_products(A a, B b, cell<typename A::value>* out, int pitch) {
+  write_sums<S, rows, columns, terms>(a, b, out, pitch, 1);
 }

@@ -76,6 +76,7 @@ class AlignedScan:
             are whole.
         lengths: Behind its arrays stands how many steps of each row, or sequence, count.
         offsets: Behind them stands where sequences begin.
+        rolled: The step as loops over arrays, where its derivative is too long to be written out.
     """
 
     program: Program | ArrayProgram
@@ -93,6 +94,7 @@ class AlignedScan:
     parts: tuple[Part | None, ...] = ()
     lengths: bool = False
     offsets: bool = False
+    rolled: ArrayProgram | None = None
 
     @property
     def bounded(self) -> bool:

@@ -20,6 +20,9 @@ CHEAP = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.ABS, Op.MIN, Op.MAX, Op.SE
 FEW_FOLDS = 4
 """Fewer rows than these are folded in loops: more hide the latency of one another, and share what they read."""
 
+MOST_SUMS = 16
+"""The most sums of products of a step that are written out, each in a loop of its own: compilers take 10 ms for each."""
+
 
 @attrs.frozen
 class Nest:
@@ -145,13 +148,21 @@ class Groups:
             return Nest(each=(value,))
         return Nest(folds=(value,), called=form is Form.VIEW or not self._folds(value))
 
+    @cached_property
+    def _many_sums(self) -> bool:
+        return sum(instr.form is Form.CONTRACT for instr in self.program.code) > MOST_SUMS
+
+    def _shares_code(self, instr: ArrayInstr) -> bool:
+        """Whether it is one of so many sums of products that all those of a shape had better be calls of one function."""
+        return instr.form is Form.CONTRACT and self._many_sums
+
     def _folds(self, value: int) -> bool:
         """Whether lanes are combined by a loop, not by a call for whole matrices."""
         instr = self.instr(value)
         if instr.form is Form.REDUCE or instr.op is Op.LOGADDEXP:
             return instr.form is Form.REDUCE
         if self._is_one_vector(instr.shape):
-            return True
+            return not self._shares_code(instr)
         sizes = without_ones(instr.shape)
         return in_any_brackets(instr) and prod(sizes[:-1]) < FEW_FOLDS and (self.lanes > 1 or sizes[-1] < FEW_FOLDS)
 
@@ -193,7 +204,7 @@ class Groups:
         axis = axes.pop()
         fits = not axes and axis is not None and (not alike or axis == nest.axis)
         fast = in_any_brackets(instr) or instr.form is Form.REDUCE or self._is_one_vector(instr.shape)
-        return axis if fits and fast and instr.op is not Op.LOGADDEXP else None
+        return axis if fits and fast and instr.op is not Op.LOGADDEXP and not self._shares_code(instr) else None
 
     def _folded_axis(self, view: View, instr: ArrayInstr) -> int | None:
         """Which axis of an array a fold of all of it combines; none that vectors go along."""

@@ -21,6 +21,7 @@ from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.spec import Scalar
 from monoscan.lowering.render.statements import (
     items_of,
+    lanes_at,
     long_axes,
     start_of,
     strides_of_matrix,
@@ -50,6 +51,7 @@ class Loops:
         self.before: list[str] = []  # statements that run once
         self.lines: list[str] = []
         self.structs: list[str] = []
+        self.sums: dict[str, str] = {}  # the structs of contractions, by what they hold
         self.repacked: list[int] = []  # arrays that one loop alone reads
         self.in_place: dict[int, int] = {}  # results that are written where their operand stands
         for value in self.groups.constants:
@@ -74,7 +76,10 @@ class Loops:
         self._carry(carried, sums)
         rooms = [self.memory.rooms[value] for value in sums]
         self.before += [f"__builtin_memset(memory + {room.offset}, 0, {room.bytes});" for room in rooms]
-        types = "\n".join(f"  typedef vectors::{name} {name};" for name in sorted(set(emit.TYPES.values())))
+        types = "\n".join(
+            f"  typedef vectors::{name} {name};\n  typedef anywhere<{name}>::type {name}_lanes;"
+            for name in sorted(set(emit.TYPES.values()))
+        )
         before = "".join(f"    {line}\n" for line in self._constants())
         lines = "\n".join(f"    {line}" for line in [*self._pointers(self.lines), *self.lines])
         ahead = "\n".join(f"    {line}" for line in [*self._pointers(self.before), *self.before])
@@ -105,7 +110,7 @@ struct {name} {{
         dtype = place.leaf.dtype
         items = [emit.number(-int(x) if dtype == "bool" else x, dtype) for x in lanes]  # masks are 0 and -1
         held = f"const item_of<{kind}> table{value}[] = {{{', '.join(items)}}};"
-        to = f"array_at<{kind}>(memory, {self.memory.rooms[value].offset})"
+        to = self.memory.at(value)
         return [held, f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});"]
 
     def _constants(self) -> Iterator[str]:
@@ -116,7 +121,7 @@ struct {name} {{
         for value in self.groups.constants:
             if value in memory.given:
                 place, kind = memory.places[value], memory.kind(value)
-                to = f"array_at<{kind}>(memory, {memory.rooms[value].offset}), {place.pitch}"
+                to = f"{memory.at(value)}, {place.pitch}"
                 yield f"fill_given<{kind}, {place.rows}, {place.columns}>({to}, {memory.number(value)});"
             else:
                 yield from self.table(value, self.groups.instr(value).param or ())
@@ -207,7 +212,7 @@ struct {name} {{
             if separate and not outer and self._is_steady(instr.args[1].value):
                 call, more = "log_sums_of_factor<", self._factor(texts[1], sides[1].kind, instr, columns)
         else:
-            call = f"sums_of_products<{self._sums(value, instr)}, "
+            call = f"sums_of_products<{self._sums(instr)}, "
         sized = f"{call}{sizes_of}({texts[0]}, {texts[1]}, {more}{start_of(to, names)}, {pitch});"
         heads = [f"for (int i{k} = 0; i{k} < {size}; ++i{k})" for k, size in enumerate(outer)]
         self.lines += [*heads, ("  " if heads else "") + sized]
@@ -227,10 +232,13 @@ struct {name} {{
         self.before.append(f"log_factor<{columns}, {instr.count}>({operand}, {to});")
         return f"{to}, "
 
-    def _sums(self, value: int, instr: ArrayInstr) -> str:
-        """The struct of the two operations of a contraction."""
-        self.structs.append(sums_struct(f"sums{value}", instr))
-        return f"sums{value}"
+    def _sums(self, instr: ArrayInstr) -> str:
+        """The struct of the two operations of a contraction: one for all that are alike, which share their code."""
+        body = sums_struct(instr)
+        if body not in self.sums:
+            self.sums[body] = f"sums{len(self.sums)}"
+            self.structs.append(f"  struct {self.sums[body]} {{\n{body}  }};\n")
+        return self.sums[body]
 
     def _view(self, value: int, instr: ArrayInstr) -> None:
         """Pieces put beside each other, those further right later: vectors reach beyond the end of a piece."""
@@ -243,7 +251,7 @@ struct {name} {{
             start = to.first + sum(piece.start[a] * s for a, s in zip(axes, to.strides, strict=True))
             literal = self.memory.literal(view)
             text = literal or index.load(self._operand(view, piece.shape, axes))
-            body = [f"put<{to.kind}>({attrs.evolve(to, first=start).at(index.names)}, {text});"]
+            body = [f"{lanes_at(to.kind, attrs.evolve(to, first=start).at(index.names))} = {text};"]
             self.lines += looped(sizes, self.width, body)
 
     def _in_place(self, carried: Sequence[int], sums: Sequence[int]) -> dict[int, int]:
@@ -282,4 +290,4 @@ struct {name} {{
             text = index.load(source) if source is not None else self.memory.literal(view)
             to = self._own(target)
             text = f"{index.load(to)} + {text}" if target in sums else text
-            self.lines += looped(sizes, self.width, [f"put<{to.kind}>({to.at(index.names)}, {text});"])
+            self.lines += looped(sizes, self.width, [f"{lanes_at(to.kind, to.at(index.names))} = {text};"])

@@ -23,6 +23,7 @@ class Operand:
         first: Where it begins there, in items.
         strides: Items from one to the next along each axis.
         shared: All elements of a vector have the same.
+        batch: An item is a vector: the same lane of several elements.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Operand:
     first: int
     strides: tuple[int, ...]
     shared: bool = False
+    batch: bool = False
 
     def at(self, names: Sequence[str]) -> str:
         """The address at an index; ``"0"`` is the first."""
@@ -125,7 +127,9 @@ class Memory:
         found = self.places[view.value].address(view, shape)
         if found is None:
             return None
-        return Operand(self.kind(view.value), f"a{view.value}", *found, self.places[view.value].shared)
+        return Operand(
+            self.kind(view.value), f"a{view.value}", *found, self.places[view.value].shared, self.vectors.rows > 1
+        )
 
     def repacked(self, view: View, shape: Shape) -> tuple[list[str], int]:
         """The lanes of a view copied one by one, and the new array that holds them."""
@@ -144,8 +148,8 @@ class Memory:
 
     def at(self, value: int) -> str:
         """The C++ of where an array begins."""
-        where = "items_at" if self.places[value].shared else "array_at"
-        return f"{where}<{self.kind(value)}>(memory, {self.rooms[value].offset})"
+        items = "item_of" if self.places[value].shared else "cell"
+        return f"({items}<{self.kind(value)}>*)(memory + {self.rooms[value].offset})"
 
     def kind(self, value: int) -> str:
         """The type of the vectors of an array."""

@@ -13,7 +13,15 @@ from monoscan.lowering.render import emit
 from monoscan.lowering.render.groups import Groups, Nest
 from monoscan.lowering.render.memory import Memory, Operand
 from monoscan.lowering.render.places import without_ones
-from monoscan.lowering.render.statements import Index, chains_of, combined, expression, long_axes, terms_struct
+from monoscan.lowering.render.statements import (
+    Index,
+    chains_of,
+    combined,
+    expression,
+    lanes_at,
+    long_axes,
+    terms_struct,
+)
 
 TERM = "k"
 """The index of terms."""
@@ -147,7 +155,7 @@ class NestWriter:
         if value in self.groups.kept:
             shape = self.memory.places[value].leaf.shape
             to = self.find(View(value, 0, row_major(shape)), shape, long_axes(shape))
-            zone.lines.append(f"put<{to.kind}>({to.at(zone.index.names)}, v{value});")
+            zone.lines.append(f"{lanes_at(to.kind, to.at(zone.index.names))} = v{value};")
 
     def _read(self, view: View, shape: Shape, axes: Sequence[int], zone: _Zone) -> str:
         """The text of an operand: a value of this loop, a constant, or what was read from memory."""

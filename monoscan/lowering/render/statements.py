@@ -39,12 +39,21 @@ class Index:
     def load(self, operand: Operand) -> str:
         """The next lanes of an operand."""
         stride = operand.strides[self.along] if self.along >= 0 else 0
+        if not operand.shared and (stride == 1 or operand.batch):
+            return lanes_at(operand.kind, operand.at(self.names), "const ")
+        if not operand.shared and stride == 0 and operand.kind in ("f32", "f64"):
+            return f"*({operand.at(self.names)}) - {operand.kind}{{}}"  # in every lane
         return f"get<{operand.kind}, {stride}>({operand.at(self.names)}, {self.count if stride else '1'})"
 
     def with_terms(self, name: str, axis: int) -> Index:
         """The index with an axis of terms put in at this place."""
         along = self.along + (axis <= self.along)
         return Index([*self.names[:axis], name, *self.names[axis:]], self.count, along)
+
+
+def lanes_at(kind: str, address: str, constant: str = "") -> str:
+    """The vector at an address. Not a function: a step has hundreds, and compilers take long to write out calls."""
+    return f"*({constant}{kind}_lanes*)({address})"
 
 
 def long_axes(shape: Shape) -> tuple[int, ...]:
@@ -86,8 +95,8 @@ def combined(op: Op, dtype: str, x: str, y: str) -> str:
     return emit.expression(Instr(op, (), dtype), [x, y], [dtype] * 2)
 
 
-def sums_struct(name: str, instr: ArrayInstr) -> str:
-    """The struct of the two operations of a contraction."""
+def sums_struct(instr: ArrayInstr) -> str:
+    """The members of a struct of the two operations of a contraction."""
     kind = emit.TYPES[instr.dtype]
     free = str(in_any_brackets(instr)).lower()
     lines = [f"    static constexpr bool brackets = {free};\n"]
@@ -95,7 +104,7 @@ def sums_struct(name: str, instr: ArrayInstr) -> str:
         assert op is not None
         text = combined(op, instr.dtype, "x", "y")
         lines.append(f"    INLINE {kind} {member}({kind} x, {kind} y) {{ return {text}; }}\n")
-    return f"  struct {name} {{\n{''.join(lines)}  }};\n"
+    return "".join(lines)
 
 
 def terms_struct(name: str, folds: Sequence[tuple[int, ArrayInstr]]) -> str:

@@ -75,7 +75,7 @@ def opened(asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tr
     captures = capture(operator, asked.call)
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
-    refuse(question.where, asked)
+    refuse_shapeless(question.where)
     axis = elements.axis_number(question, axis)
     leaves = arrays_of(question, elems, leaves, axis)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
@@ -86,7 +86,6 @@ def opened(asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tr
     if init is not None:
         start = elements.init_leaves(question, init, stored)
         numbers = [len(event) for event in events]
-        start = start if found.sequences is None else with_axis(start, numbers, axis)
         starts = first_shapes(question.where, question.starts, start, numbers, axis, found.sequences)
     key = ("ragged", captures.key, structure, shapes, stored, axis, starts, asked, found.typed, FAILURES.generation)
     problem: Problem = PLANS.get(
@@ -96,29 +95,17 @@ def opened(asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tr
     return RaggedScan(problem, captures, leaves, start, aligned)
 
 
-def refuse(where: str, asked: Options) -> None:
-    """Says what there is not for sequences with bounds.
+def refuse_shapeless(where: str) -> None:
+    """Says that there is no plan for every size.
 
     Raises:
-        StrategyError: A plan for every size is asked for, or MLX's own scan.
+        StrategyError: One is asked for.
     """
-    if asked.strategy == "native":
-        raise errors.StrategyError(
-            f"{where} strategy='native' cannot run it: MLX's scans know no lengths, mask or offsets. Use strategy=\"auto\"; "
-            "explain() says what it chooses and why."
-        )
     if shapeless.tracing():
         raise errors.StrategyError(
             f"{where} with lengths, mask or offsets has no plan that fits every size, as mx.compile(..., shapeless=True) asks. "
             "Compile without shapeless=True: each shape is traced anew then."
         )
-
-
-def with_axis(start: Sequence[mx.array], events: Sequence[int], axis: int) -> Leaves:
-    """Leaves of what sequences start from; one without batch axes is that of all of them."""
-    return [
-        x if x.ndim > event else x.reshape((1,) * (axis + 1) + x.shape) for x, event in zip(start, events, strict=True)
-    ]
 
 
 def first_shapes(
@@ -365,18 +352,14 @@ class Lifted:
             return self.start
         places, axis = self.places, self.axis
         asked = options(self.problem.options, inclusive=inclusive, results=True, return_carry=False, strategy="auto")
-        valid = places.first(places.valid)
-        nothing = self._blank if self.captures.root.has_identity else self.start
-        events = [len(event) for event in self.problem.layout.event]
-        rows = zip(self.leaves, nothing, events, strict=True)  # of which a derivative would know, whatever is chosen
-        heads = [mx.where(wide(valid, e), places.first(x), n.astype(x.dtype)) for x, n, e in rows]
-        one = self._tree([mx.expand_dims(x, axis) for x in heads])
+        one = self._tree([mx.expand_dims(places.first(x), axis) for x in self.leaves])
         plan, leaves, start = call.prepare(
             options(asked, call="scan", wanted=None), self.captures, one, axis, self._tree(self.start)
         )
         results, _ = execute(plan, leaves, self.captures, start)
-        shown = zip(results, self.start, events, strict=True)
-        return [mx.where(wide(valid, e), y.squeeze(axis), first) for y, first, e in shown if y is not None]
+        valid = places.first(places.valid)
+        rows = zip(results, self.start, self.problem.layout.event, strict=True)
+        return [mx.where(wide(valid, len(e)), y.squeeze(axis), first) for y, first, e in rows if y is not None]
 
     def _started(self, ys: Sequence[mx.array | None]) -> Sequence[mx.array | None]:
         """Exclusive results with ``init`` at the heads of sequences."""
@@ -413,7 +396,7 @@ class Lifted:
 def with_sequences(x: mx.array, event: int, axis: int, rank: int, packed: bool) -> mx.array:
     """A leaf of what sequences start from with all axes: their number, or 1, in the place of the scan axis."""
     free = x.ndim - event
-    if not packed:
+    if not packed or not free:
         return mx.expand_dims(insert_axes(x, 0, rank - free), axis)
     front = mx.moveaxis(x, axis, 0)
     return mx.moveaxis(insert_axes(front, 1, rank + 1 - free), 0, axis)

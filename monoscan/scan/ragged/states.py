@@ -37,9 +37,8 @@ from monoscan.scan.ragged.scans import (
     first_shapes,
     kernel_plan,
     options,
-    refuse,
+    refuse_shapeless,
     wide,
-    with_axis,
     with_sequences,
 )  # fmt: skip
 from monoscan.scan.ragged.steps import RaggedSteps
@@ -97,7 +96,7 @@ def _opened(
 ) -> tuple[Problem, Captures, Leaves, Leaves | None, Aligned]:  # fmt: skip
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
-    refuse(question.where, asked)
+    refuse_shapeless(question.where)
     axis = elements.axis_number(question, axis)
     leaves = arrays_of(question, elems, leaves, axis)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
@@ -108,9 +107,7 @@ def _opened(
     if state is not None:
         start, began = start_of(question, state, leaves)
         names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
-        numbers = state_events(began.structure)
-        start = start if found.sequences is None else with_axis(start, numbers, axis)
-        own = first_shapes(question.where, names, start, numbers, axis, found.sequences)
+        own = first_shapes(question.where, names, start, state_events(began.structure), axis, found.sequences)
         began = attrs.evolve(began, shapes=own)
     key = ("ragged", pose_of, captures.key, structure, shapes, stored, axis, began, asked, found.typed)
     posed = PLANS.get(

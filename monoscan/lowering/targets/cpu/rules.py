@@ -65,7 +65,7 @@ class Rules:
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
-        ran = Ran(self.scan, whole, outputs, axis, rank)
+        ran = Ran(self._differentiated, whole, outputs, axis, rank)
         again = SequenceRules(self.scan, tuple(argnums), len(whole))
         found = recomputed.vjp(ran, known, argnums)
         if found is None:
@@ -116,6 +116,12 @@ class Rules:
             several and has_rules(begin) and self.scan.inclusive and not self.scan.bounded and not shapeless.tracing()
         )
         return begins and differentiates(program)
+
+    @property
+    def _differentiated(self) -> AlignedScan:
+        """The scan; its step as loops over arrays goes with it only where there is a loop for the adjoint of that."""
+        scan = self.scan
+        return scan if scan.rolled is None or differentiates(scan.rolled) else attrs.evolve(scan, rolled=None)
 
     def _by_arrays(
         self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int
