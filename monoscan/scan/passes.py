@@ -94,7 +94,8 @@ class Pass:
         first = []
         for s, held in zip(self.leaves, self.types.states, strict=True):
             missing = self.rank - 1 + len(held.copies) + len(held.event) - s.ndim
-            first.append(mx.expand_dims(insert_axes(s, 0, missing), self.axis).astype(dtypes.by_name(held.dtype)))
+            s = mx.expand_dims(insert_axes(s, 0, missing), self.axis).astype(dtypes.by_name(held.dtype))
+            first.append(mx.broadcast_to(s, s.shape[: self.rank] + held.shape))
         return first
 
     def _first(self, s: mx.array, number: int, event: int) -> mx.array:

@@ -122,7 +122,7 @@ def check(
 def same(got: Any, expected: Any) -> None:
     for a, b in zip(tree.flatten(got)[0], expected, strict=True):
         assert a.dtype == mx.int32
-        np.testing.assert_array_equal(np.array(a), b)
+        np.testing.assert_array_equal(np.array(a), b.astype(np.int32))
 
 
 @given(call=calls(), name=st.sampled_from(sorted(CASES)), started=st.booleans(), seed=st.integers(0, 99))

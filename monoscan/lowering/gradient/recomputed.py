@@ -143,7 +143,7 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
     ends = adjoint.ends(ran, live, cotangents, lead)
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
     targets = [*gradients, *(k + i for i in captured), *(first + i for i in live if init)]
-    return found, [*elements, *weights.values(), *captures, *ends, *states], targets
+    return found, [*elements, *weights.values(), *captures, *ends, *states, *scan.bounds(ran.arrays)], targets
 
 
 def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, mapped: int) -> Leaves:

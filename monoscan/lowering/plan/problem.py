@@ -66,6 +66,13 @@ def with_last_state(asked: Options) -> Options:
     return attrs.evolve(asked, results=True, return_carry=True)
 
 
+@functools.lru_cache(maxsize=1024)
+def of_leaves(asked: Options, start: int, stop: int) -> Options:
+    """The same options for a part of the leaves: always the same object."""
+    wanted = None if asked.wanted is None else tuple(i - start for i in asked.wanted if start <= i < stop)
+    return attrs.evolve(asked, wanted=wanted)
+
+
 @attrs.frozen
 class Traces:
     """What an operator was traced to.
@@ -253,8 +260,9 @@ class Problem:
         start = sum(tree.count(structure) for structure in structures[:number])
         stop = start + tree.count(structures[number])
         captures, stored = capture(self.operator.parts[number]), self.stored[start:stop]
+        asked = self.options if self.options.wanted is None else of_leaves(self.options, start, stop)
         leaves = element(captures.root, stored, self.layout.event[start:stop])
-        traces = trace(captures, structures[number], leaves, self.options)
+        traces = trace(captures, structures[number], leaves, asked)
         layout = attrs.evolve(
             self.layout,
             batch=self.layout.batch[start:stop],
@@ -262,7 +270,7 @@ class Problem:
             event=self.layout.event[start:stop],
             depends=traces.depends,
         )
-        return Problem(captures, structures[number], stored, layout, traces, self.options)
+        return Problem(captures, structures[number], stored, layout, traces, asked)
 
 
 def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ from monoscan.scan.fuse import Fusion
 from monoscan.scan.inputs import FIXED, POSITION
 from monoscan.scan.pass_plan import PassPlan
 from monoscan.scan.passes import Pass, pass_over
+from monoscan.scan.ragged.axes import Raw, align_given, options, refuse, wide, with_axis, with_sequences
 from monoscan.scan.ragged.given import check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted, select
-from monoscan.scan.ragged.scans import Raw, align_given, options, refuse_shapeless, wide, with_sequences
 from monoscan.tree import Tree
 
 
@@ -116,7 +116,7 @@ def opened(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, 
         ScanError: Something does not fit.
     """
     where = f"[{asked.call}] {aggregator.name}"
-    refuse_shapeless(where)
+    refuse(where, asked)
     found = given(where, *raw)
     over = pass_over(aggregator, inputs, axis, state, asked, found.sequences)
     layout = over.geometry.layout
@@ -221,8 +221,12 @@ class RaggedPass:
 
     def _first(self) -> list[mx.array]:
         """The leaves of the state of each sequence, or row, in front, with all axes."""
-        rows = zip(self.over.leaves, () if self.begun else self.over.types.states, strict=True)
+        states = () if self.begun else self.over.types.states
         axis, rank = self.over.axis, self.over.rank - 1
+        given_leaves: Sequence[mx.array] = self.over.leaves
+        if self.places.packed:
+            given_leaves = with_axis(given_leaves, [len(held.shape) for held in states], axis)
+        rows = zip(given_leaves, states, strict=True)
         leaves = [(with_sequences(s, len(held.shape), axis, rank, self.places.packed), held) for s, held in rows]
         return [s.astype(dtypes.by_name(held.dtype)) for s, held in leaves]
 

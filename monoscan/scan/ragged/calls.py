@@ -6,11 +6,11 @@ from typing import Any
 
 from monoscan.lowering.plan.problem import Options
 from monoscan.monoids.aggregator import Aggregator
-from monoscan.scan.ragged import aggregates, scans, states
-from monoscan.scan.ragged.scans import Raw
+from monoscan.scan.ragged import acts, aggregates, loops, scans
+from monoscan.scan.ragged.axes import Raw
 from monoscan.tree import Tree
 
-act, loop = states.run_act, states.run_loop
+act, loop = acts.run, loops.run
 
 
 def scan(
@@ -36,7 +36,7 @@ def plan(asked: Options, operator: Any, elems: Tree, axis: int, init: Tree | Non
     if isinstance(operator, Aggregator):
         return aggregates.explain(operator, elems, axis, state, asked, raw)
     if asked.call == "act":
-        return states.opened_act(asked, operator, elems, state, axis, raw).plan()
+        return acts.opened_act(asked, operator, elems, state, axis, raw).plan()
     if asked.call == "loop":
-        return states.opened_loop(asked, operator, elems, state, axis, raw).plan()
+        return loops.opened_loop(asked, operator, elems, state, axis, raw).plan()
     return scans.opened(asked, operator, elems, axis, init, raw).plan()

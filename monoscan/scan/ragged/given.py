@@ -176,20 +176,25 @@ def align(where: str, found: Given, axis: int, length: int, batch: Shape, rank: 
     Raises:
         ScanError: A shape does not fit.
     """
-    sequences = found.sequences
-    lengths, mask, offsets = found.lengths, found.mask, found.offsets
+    size, lengths, mask = found.sequences, found.lengths, found.mask
     if lengths is not None:
-        size = () if sequences is None else (sequences,)
-        told = (
-            f"batch {batch}" if sequences is None else f"batch with {sequences} sequences in the place of the scan axis"
+        number = () if size is None else (size,)
+        told = "the batch" if size is None else "the batch with the sequences in the place of the scan axis"
+        lengths = _left(where, "lengths", lengths, (*batch[:axis], *number, *batch[axis:]), told)
+        lengths = _padded(
+            _narrow(lengths if number else mx.expand_dims(lengths, axis), length), axis, rank - len(batch)
         )
-        lengths = _left(where, "lengths", lengths, (*batch[:axis], *size, *batch[axis:]), told)
-        lengths = lengths if sequences is not None else mx.expand_dims(lengths, axis)
-        lengths = insert_axes(_narrow(lengths, length), 0, rank - len(batch))
     if mask is not None:
-        lead = (*batch[:axis], length, *batch[axis:])
-        mask = insert_axes(_left(where, "mask", mask, lead, "elements"), 0, rank - len(batch))
-    return Aligned(lengths, mask, None if offsets is None else _narrow(offsets, length))
+        told = "the batch with the scan axis"
+        mask = _padded(
+            _left(where, "mask", mask, (*batch[:axis], length, *batch[axis:]), told), axis, rank - len(batch)
+        )
+    return Aligned(lengths, mask, None if found.offsets is None else _narrow(found.offsets, length))
+
+
+def _padded(x: mx.array, axis: int, number: int) -> mx.array:
+    """More batch axes of size 1 in front, the scan axis where it is."""
+    return mx.moveaxis(insert_axes(mx.moveaxis(x, axis, 0), 1, number), 0, axis) if number else x
 
 
 def _narrow(x: mx.array, length: int) -> mx.array:
@@ -207,8 +212,8 @@ def _left(where: str, name: str, x: mx.array, lead: Shape, told: str) -> mx.arra
     pairs = list(zip(own, lead, strict=False))
     if len(own) > len(lead) or any(size not in (1, full) for size, full in pairs):
         raise errors.ScanError(
-            f"{where} {name} of shape {own} must align from the left with {lead}, the shape of the {told}: each size equal or 1; "
-            "event axes are none of it."
+            f"{where} {name} of shape {own} must align from the left with {lead}, {told} (event axes removed): each size equal or "
+            "1, missing axes on the right count as 1."
         )
     return insert_axes(x, len(own), len(lead) - len(own))
 

@@ -4,99 +4,66 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any
 
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors, tree
+from monoscan import dtypes, tree
 from monoscan.cache import PLANS
-from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.trace.reads.captures import Captures, capture
-from monoscan.monoids.action import Action
-from monoscan.monoids.base import Semigroup
-from monoscan.scan import call, elements, loop
+from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.scan import elements
 from monoscan.scan.act import start_of
-from monoscan.scan.fixed_leaves import spread
 from monoscan.scan.leaves import arrays_of
-from monoscan.scan.question import Question, not_an_operator
-from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
-from monoscan.scan.ragged.operator import flagged, lifted
-from monoscan.scan.ragged.scans import (
-    Found,
+from monoscan.scan.question import Question
+from monoscan.scan.ragged.axes import (
     Leaves,
     Raw,
     align_given,
     bounds_batch,
-    by_kernel,
     first_shapes,
-    kernel_plan,
     options,
-    refuse_shapeless,
+    refuse,
     wide,
+    with_axis,
     with_sequences,
-)  # fmt: skip
-from monoscan.scan.ragged.steps import RaggedSteps
-from monoscan.scan.states import pose
+)
+from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
+from monoscan.scan.ragged.kernels import by_kernel, kernel_plan
+from monoscan.scan.ragged.lifted import Found
 from monoscan.tree import Tree
 
 Walked = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
 """What is shown and the states, at all positions, and the last states, with all axes."""
 
 
-def run_act(
-    asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int, raw: Raw
-) -> tuple[Tree, Tree]:
-    """The states, and the last ones where they are wanted, as trees."""
-    found = opened_act(asked, operator, elems, state, axis, raw)
-    ys, last = found.run()
-    form = found.acts.structure
-    return tree.unflatten(form, ys), tree.unflatten(form, last) if asked.return_carry else None
-
-
-def run_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, axis: int, raw: Raw) -> tuple[Tree, Tree]:
-    """The outputs, and the last states where they are wanted, as trees."""
-    found = opened_loop(asked, operator, elems, state, axis, raw)
-    ys, last = found.run()
-    shown, carried = found.acts.structure[-1]
-    return tree.unflatten(shown, ys), tree.unflatten(carried, last) if asked.return_carry else None
-
-
-def opened_act(asked: Options, operator: Semigroup, elems: Tree, state: Tree | None, axis: int, raw: Raw) -> RaggedAct:
-    """An act on sequences, checked.
-
-    Raises:
-        ScanError: Something does not fit.
-    """
-    if not isinstance(operator, Semigroup):
-        raise errors.ScanTypeError(not_an_operator(asked.call, operator))
-    captures = capture(operator, asked.call)
-    asked, elems, axis = spread(asked, captures, elems, axis)
-    return RaggedAct(*_opened(asked, captures, elems, state, axis, raw, pose, operator.right.events))
-
-
-def opened_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, axis: int, raw: Raw) -> RaggedLoop:
-    """A loop over sequences, checked.
-
-    Raises:
-        ScanError: Something does not fit.
-    """
-    events = Action(operator.step, event=operator.state_event).events
-    return RaggedLoop(*_opened(asked, capture(operator, asked.call), elems, state, axis, raw, loop.pose, events))
-
-
-def _opened(
+def opened(
     asked: Options, captures: Captures, elems: Tree, state: Tree | None, axis: int, raw: Raw,
     pose_of: Callable[..., Problem], state_events: Callable[[tree.Structure], tuple[int, ...]],
 ) -> tuple[Problem, Captures, Leaves, Leaves | None, Aligned]:  # fmt: skip
+    """What a call on states asks, checked: the problem, the operator, and the arrays.
+
+    Args:
+        asked: The options.
+        captures: The operator.
+        elems: The elements.
+        state: The state, if there is one.
+        axis: The scan axis.
+        raw: Lengths, mask and offsets.
+        pose_of: What the problem is.
+        state_events: How many event axes the leaves of such a state have.
+
+    Raises:
+        ScanError: Something does not fit.
+    """
     leaves, structure = tree.flatten(elems)
     question = Question(asked, captures, structure)
-    refuse_shapeless(question.where)
+    refuse(question.where, asked)
     axis = elements.axis_number(question, axis)
     leaves = arrays_of(question, elems, leaves, axis)
     shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
@@ -107,7 +74,9 @@ def _opened(
     if state is not None:
         start, began = start_of(question, state, leaves)
         names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
-        own = first_shapes(question.where, names, start, state_events(began.structure), axis, found.sequences)
+        numbers = state_events(began.structure)
+        start = start if found.sequences is None else with_axis(start, numbers, axis)
+        own = first_shapes(question.where, names, start, numbers, axis, found.sequences)
         began = attrs.evolve(began, shapes=own)
     key = ("ragged", pose_of, captures.key, structure, shapes, stored, axis, began, asked, found.typed)
     posed = PLANS.get(
@@ -186,9 +155,9 @@ class RaggedStates:
 
     def run(self) -> Found:
         """What is shown, and the last states where they are wanted, as the caller sees them."""
-        found = by_kernel(self.problem, self.captures, self.leaves, self.kernel_start, self.aligned)
+        found = self.by_kernel()
         if found is not None:
-            return found[0], found[1][self.held :]
+            return found
         if not self.problem.layout.length:
             return self._nothing()
         places, carry = self.places, self.asked.return_carry
@@ -203,10 +172,55 @@ class RaggedStates:
         states = states if self.asked.inclusive else self._walk(places, options(once, inclusive=True))[1]
         return shown, self._carried([self._last(places, s, i) for i, s in enumerate(states)])
 
+    def by_kernel(self) -> Found | None:
+        """The same by a kernel that knows lengths and offsets, a mask being a leaf; ``None`` where there is none."""
+        masked = self._masked()
+        if masked is None:
+            found = by_kernel(self.problem, self.captures, self.leaves, self.kernel_start, self.aligned)
+            return None if found is None else (found[0], found[1][self.held :])
+        found = masked.by_kernel()
+        if found is None:
+            return None
+        ys, last = (self._values(each) for each in found)
+        return self._shown(ys), self._carried(last) if self.asked.return_carry else []
+
     def plan(self) -> Plan:
         """What runs."""
-        plan = kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+        plan = (self._masked() or self).kernel_plan()
         return self._scan(self.places, self.asked)[0] if isinstance(plan, str) else plan
+
+    def kernel_plan(self) -> Plan | str:
+        """The plan of that kernel, or why there is none."""
+        return kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+
+    def _masked(self) -> RaggedStates | None:
+        """Where there is a mask and more: elements with the flag of the mask alone."""
+        aligned, lengths = self.aligned, self.aligned.lengths
+        if aligned.mask is None or aligned.bounds is None or not self.problem.layout.length:
+            return None
+        several = aligned.offsets is not None
+        joint = self.problem.joint
+        places = Places(None, aligned.mask, None, joint.length, joint.axis, joint.rank + 1, self.asked.reverse)
+        raw = (lengths if lengths is None or several else lengths.squeeze(self.axis), None, aligned.offsets)
+        return self._with_mask(places, self._first(several), raw)
+
+    @abstractmethod
+    def _with_mask(self, places: Places, first: Leaves, raw: Raw) -> RaggedStates:
+        """The same of elements with the flag of the mask.
+
+        Args:
+            places: The positions as the mask alone says.
+            first: The leaves of the state to start from.
+            raw: Lengths and offsets.
+        """
+
+    def _first(self, several: bool) -> Leaves:
+        """The leaves of the state to start from, with the axis of sequences or without a scan axis."""
+        return self.started(True) if several else [x.squeeze(self.axis) for x in self.started(False)]
+
+    def _values(self, found: Sequence[Any]) -> list[Any]:
+        """What is left of leaves without flags."""
+        return list(found)
 
     def elements(self, places: Places) -> Leaves:
         """The leaves of the elements with all axes, in the dtypes of the fold where states are read from what is shown."""
@@ -271,88 +285,3 @@ class RaggedStates:
             full = mx.broadcast_to(x, layout.aligned_shape(i, size))
             last.append(full if offsets is not None else full.squeeze(self.axis))
         return ys, self._carried(last)
-
-
-@final
-@attrs.frozen(eq=False)
-class RaggedAct(RaggedStates):
-    """An act on sequences."""
-
-    @property
-    def held(self) -> int:
-        return 0
-
-    @property
-    def kernel_start(self) -> Leaves | None:
-        return self.start
-
-    def _walk(self, places: Places, asked: Options) -> Walked:
-        plan, leaves, captures, start = self._scan(places, asked)
-        ys, last = (self._values(found) for found in execute(plan, leaves, captures, start))
-        return ys, ys, last
-
-    def _values(self, found: Sequence[Any]) -> list[Any]:
-        """The leaves of states without the flags of those that nothing was given for."""
-        if self.start is not None or not found:
-            return list(found)
-        number = range(len(self.acts.leaves))
-        held = tree.flatten(flagged(self.problem.operator, [-1], tree.unflatten(self.acts.structure, number)))[0]
-        return [y for y, i in zip(found, held, strict=True) if i >= 0]
-
-    def _scan(self, places: Places, asked: Options) -> tuple[Plan, Leaves, Captures, Leaves | None]:
-        operator, form, packed = self.problem.operator, self.acts.structure, places.packed
-        begun = self.start is None
-        raised = lifted(self.captures.root, packed, form if packed and not begun else None, begun)
-        flags, leaves = [places.head, places.valid] if packed else [places.valid], self.elements(places)
-        starts = [tree.unflatten(form, self.starts(places))] if packed and not begun else []
-        elems = flagged(operator, flags, *starts, self._tree(leaves))
-        if begun:
-            first = flagged(operator, [mx.array(False)], tree.unflatten(form, self.zeros()))
-        else:
-            given_state = self.zeros() if packed else [x.squeeze(self.axis) for x in self.started(False)]
-            first = tree.unflatten(form, given_state)
-        if asked.fixed:
-            counted = [tree.unflatten(form, [-1] * len(self.acts.leaves))] if starts else []
-            held = tree.flatten(flagged(operator, [-1] * len(flags), *counted, self._tree(range(len(leaves)))))[0]
-            asked = options(asked, fixed=tuple(p for p, i in enumerate(held) if i in asked.fixed))
-        captures = capture(raised, asked.call)
-        plan, arrays, start = call.prepare(asked, captures, elems, self.axis, first, pose, start_of)
-        return plan, arrays, captures, start
-
-    def _tree(self, leaves: Sequence[Any]) -> Tree:
-        return tree.unflatten(self.problem.structure, list(leaves))
-
-
-@final
-@attrs.frozen(eq=False)
-class RaggedLoop(RaggedStates):
-    """A loop over sequences."""
-
-    @property
-    def held(self) -> int:
-        return len(self.acts.results)
-
-    @property
-    def kernel_start(self) -> Leaves | None:
-        return loop.with_outputs(self.problem, self.start or [])
-
-    def _walk(self, places: Places, asked: Options) -> Walked:
-        plan, leaves, captures, start = self._scan(places, asked)
-        ys, last = execute(plan, leaves, captures, start)
-        return ys[: self.held], ys[self.held :], last[self.held :]
-
-    def _scan(self, places: Places, asked: Options) -> tuple[Plan, Leaves, Captures, Leaves | None]:
-        steps: loop.Steps = self.captures.root
-        form, packed = self.acts.structure[-1][1], places.packed
-        starts = tuple(len(leaf.shape) for leaf in self.acts.leaves[self.held :]) if packed else ()
-        raised = RaggedSteps(
-            steps.step, steps.event, steps.state_event, steps.bare, packed, starts, packed and self.asked.return_carry
-        )
-        x = tree.unflatten(self.problem.structure, self.elements(places))
-        if not packed:
-            first = tree.unflatten(form, [s.squeeze(self.axis) for s in self.started(False)])
-            return loop.prepare(asked, raised, (places.valid, x), first, self.axis)
-        state = tree.unflatten(form, self.starts(places))
-        return loop.prepare(
-            asked, raised, (places.head, places.valid, state, x), tree.unflatten(form, self.zeros()), self.axis
-        )

@@ -1,0 +1,43 @@
+"""Calls on sequences by kernels that know lengths and offsets, where there are some."""
+
+from __future__ import annotations
+
+import attrs
+
+from monoscan.cache import PLANS
+from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.planner import plan_bounded
+from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.scan.ragged.axes import Leaves
+from monoscan.scan.ragged.given import Aligned
+from monoscan.scan.ragged.lifted import Found
+
+
+def by_kernel(
+    problem: Problem, captures: Captures, leaves: Leaves, start: Leaves | None, aligned: Aligned
+) -> Found | None:
+    """The results and the carry by a kernel that knows lengths and offsets; ``None`` where there is none."""
+    plan = kernel_plan(problem, captures, leaves, aligned)
+    if isinstance(plan, str):
+        return None
+    try:
+        return execute(plan, leaves, captures, start, *aligned.arrays)
+    except BridgeUnavailable:  # said and remembered where it failed
+        return None
+
+
+def kernel_plan(problem: Problem, captures: Captures, leaves: Leaves, aligned: Aligned) -> Plan | str:
+    """The plan by such a kernel, or why there is none."""
+    bounds = aligned.bounds
+    if bounds is None or aligned.mask is not None:
+        return "a mask is a leaf of the elements"
+    acts = None if problem.acts is None else (problem.acts.structure, problem.acts.leaves, problem.acts.given)
+    typed = tuple(x.dtype for x in leaves)
+    key = ("bounded", captures.key, problem.structure, problem.layout, acts, typed, bounds, problem.options)
+    asked = attrs.evolve(problem, bounds=bounds, captures=captures)
+    plan: Plan | str = PLANS.get((*key, FAILURES.generation), lambda: plan_bounded(asked))
+    return plan
