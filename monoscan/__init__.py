@@ -28,7 +28,7 @@ errors
 
 Modules to import by name: monoscan.nn (recurrent layers), monoscan.testing (laws), monoscan.distributed (one sequence on
 many machines), and recipes: monoscan.hmm (hidden Markov models), monoscan.linalg (tridiagonal systems, products, Newton), monoscan.rl (returns
-and advantages).
+and advantages), monoscan.signal (filters, exponentially weighted moments).
 """
 
 from __future__ import annotations
