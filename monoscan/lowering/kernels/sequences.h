@@ -2,6 +2,7 @@
 //
 // To a kernel's loop each sequence is a row of its own, of the steps that count. All the rest is here.
 #pragma once
+#include "repeat.h"
 #include "walks.h"
 
 static bool bounded(const ms_launch* g) { return g->bounds || g->lengths; }
@@ -95,23 +96,15 @@ static void put_row(const piece& p, const leaf_facts& f, int shown, u8* y, ms_in
     else round_items(f.bfloat, (u16*)y, inner, (const f32*)row, columns);
   }
 }
-// The same bytes again, `count` times in all.
-static void repeat(u8* y, ms_int step, ms_int bytes, ms_int count) {
-  static constexpr ms_int most = 4096;  // which stay in the first cache
-  for (ms_int done = 1, more; done < count; done += more) {
-    more = step == bytes ? least(least(done, count - done), most / bytes + 1) : 1;
-    __builtin_memcpy(y + done * step, y, (unsigned long)(more * bytes));
-  }
-}
 // The same row at some steps, as they lie in memory behind where the piece begins.
 static void put_everywhere(const piece& p, const leaf_facts& f, int shown, ms_int from, ms_int to) {
   const ms_array& a = p.g->outputs[f.index];
   const ms_int columns = p.c1 - p.c0, bytes = f.bytes();
   u8* const y = output_of(p, f) + (from * a.axis + p.c0 * a.inner) * f.size;
   put_row(p, f, shown, y, a.inner);
-  if (columns == 1 || a.inner == f.lanes) repeat(y, a.axis * f.size, columns * bytes, to - from);
+  if (columns == 1 || a.inner == f.lanes) repeat(y, a.axis * f.size, columns * bytes, to - from, p.stream);
   else
-    for (ms_int j = 0; j < columns; ++j) repeat(y + j * a.inner * f.size, a.axis * f.size, bytes, to - from);
+    for (ms_int j = 0; j < columns; ++j) repeat(y + j * a.inner * f.size, a.axis * f.size, bytes, to - from, false);
 }
 static void fill(const piece& p, ms_int from, ms_int to) {
   for (int i = 0; i < facts.out.count && from < to; ++i)
