@@ -17,6 +17,7 @@ from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
 from benchmarks.page import read, rewrite
 from benchmarks.report import Row, environment, judge, load_average, section, to_json, to_markdown
+from benchmarks.sequences import SEQUENCES
 from benchmarks.steps import STEPWISE
 from benchmarks.sweep import SWEEP
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
@@ -24,7 +25,8 @@ from benchmarks.timing import measure
 from benchmarks.wide import WIDE
 
 SUITES = {
-    suite.name: suite for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, AGGREGATORS, CLIFFS, SWEEP)
+    suite.name: suite
+    for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, AGGREGATORS, SEQUENCES, CLIFFS, SWEEP)
 }
 BROKEN = ("wrong", "failed")
 
