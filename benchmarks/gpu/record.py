@@ -14,7 +14,8 @@ import monoscan as ms
 from benchmarks.gpu.carried.package import Buffer
 from monoscan import dtypes, tree
 from monoscan.lowering.gradient import transforms
-from monoscan.lowering.gradient.adjoint import Adjoint, Ran
+from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.gradient.ran import Ran
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.gpu import GpuKernel, launches
 from monoscan.lowering.plan.plan import Plan

@@ -37,6 +37,7 @@ import monoscan as ms
 from monoscan import tree
 from monoscan.cache import Cache
 from monoscan.lowering.gradient import adjoint, by_arrays
+from monoscan.lowering.gradient.ran import Ran
 from monoscan.lowering.targets.cpu import backward, build, kernels, recomputed
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")
@@ -358,7 +359,7 @@ def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
         scan = ms.explain(operator, x, strategy="brent_kung").way.scan
         assert scan is not None
         outputs = ms.scan(operator, x, strategy="sequential")
-        ran = adjoint.Ran(scan, [x], [outputs], 0, 2)
+        ran = Ran(scan, [x], [outputs], 0, 2)
         found = [adjoint.vjp(ran, [x], run) for run in (backward.backward, by_arrays.backward)]
         np.testing.assert_allclose(np.array(found[0][0]), np.array(found[1][0]), rtol=1e-5, atol=1e-6)
 

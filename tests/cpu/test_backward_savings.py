@@ -11,7 +11,7 @@ from backward_support import primitives, random, without_loops
 from selection import thinned
 
 import monoscan as ms
-from monoscan.lowering.gradient.adjoint import heard_leaves
+from monoscan.lowering.gradient.steps import heard_leaves
 from monoscan.lowering.targets.cpu import build
 
 pytestmark = pytest.mark.skipif(not build.status().available, reason="no compiler")

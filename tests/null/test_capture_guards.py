@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import io
 import logging
 import math
-import os
-import sys
-import threading
-import time
 import types
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -25,8 +18,7 @@ import monoscan as ms
 from monoscan.cache import Cache
 from monoscan.lowering.trace.reads import captures
 from monoscan.lowering.trace.reads.captures import capture
-from monoscan.lowering.trace.reads.guards import MAX_SLOTS, guard
-from monoscan.lowering.trace.reads.library import is_library_class, is_library_code, is_library_module
+from monoscan.lowering.trace.reads.guards import guard
 
 log = logging.getLogger(__name__)
 
@@ -307,102 +299,3 @@ def test_a_change_while_the_guard_is_written_leaves_none(monkeypatch: pytest.Mon
     capture(operator)
     assert not captures._MEMORIES[id(operator)].guard
     assert capture(operator).key is not first
-
-
-def test_threads_see_their_own_values() -> None:
-    wrong: list[float] = []
-
-    def work(rate: float) -> None:
-        held = types.SimpleNamespace(value=rate)
-        operator = ms.monoid(lambda l, r: l + r * held.value)
-        mine = {}
-        for turn in range(200):
-            held.value = rate + turn % 3
-            key = capture(operator).key
-            if mine.setdefault(held.value, key) is not key:
-                wrong.append(held.value)
-        if len({*mine.values()}) != 3:
-            wrong.append(rate)
-
-    threads = [threading.Thread(target=work, args=(10.0 * i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-def test_more_than_a_guard_compares_is_walked_at_every_call() -> None:
-    held = [types.SimpleNamespace(value=float(i)) for i in range(MAX_SLOTS)]
-    operator = ms.monoid(lambda l, r: l + held[-1].value * r)
-    first = settled(operator)
-    assert guard(operator, first.names) is None
-    held[-1].value = 0.5
-    assert capture(operator).key is not first
-
-
-def test_a_long_list_of_numbers_is_one_comparison() -> None:
-    table = [float(i) for i in range(10 * MAX_SLOTS)]
-    operator = ms.monoid(lambda l, r: l + table[-1] * r)
-    first = settled(operator)
-    assert is_guarded(operator)
-    table[-1] = 0.5
-    assert capture(operator).key is not first
-
-
-def test_nothing_that_is_captured_is_kept_alive() -> None:
-    @attrs.define
-    class Slotted:
-        w: Any
-
-    class Held:
-        table = mx.array([1.0])
-
-    def make() -> tuple[ms.Semigroup, list[weakref.ref[Any]]]:
-        class Local:
-            scale = 1.0
-
-        held, slotted = Held(), Slotted(Local())
-        held.value, held.slotted = 0.5, slotted
-        Local.held = held
-        operator = ms.monoid(lambda l, r: l + r * held.value * held.slotted.w.scale * Local.held.value)
-        Local.operator = operator
-        return operator, [weakref.ref(each) for each in (held, slotted, Local, operator)]
-
-    operator, alive = make()
-    settled(operator)
-    assert is_guarded(operator)
-    number = id(operator)
-    del operator
-    gc.collect()
-    assert [reference() for reference in alive] == [None] * 4
-    assert number not in captures._MEMORIES
-
-
-def test_what_is_dropped_from_a_living_operator_is_not_kept_alive() -> None:
-    class Held:
-        value = 0.5
-
-    state = types.SimpleNamespace(held=Held())
-    operator = ms.monoid(lambda l, r: l + r * state.held.value)
-    settled(operator)
-    alive = weakref.ref(state.held)
-    state.held = types.SimpleNamespace(value=0.5)
-    assert alive() is None
-
-
-def test_whose_code_it_is() -> None:
-    def mine() -> None: ...
-
-    class Mine:
-        pass
-
-    scope: dict[str, Any] = {}
-    exec("class Mine: pass", scope)
-    assert not is_library_code(mine.__code__)
-    assert not any(map(is_library_class, (Mine, scope["Mine"])))
-    assert not is_library_module(types.ModuleType("settings"))
-    assert not is_library_module(sys.modules[__name__])
-    assert is_library_code(attrs.asdict.__code__)
-    assert all(map(is_library_class, (int, mx.array, np.ndarray, attrs.Attribute, logging.Logger, ms.Affine)))
-    assert all(map(is_library_module, (mx, mx.random, np, os, sys, time, logging, ms)))

@@ -20,33 +20,14 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.cache import PROGRAMS
-from monoscan.lowering.plan import aligned, shapeless
-from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.program.array_derivative import reverse_arrays
+from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, ends, fit, placed, reached_leaves, states_of
+from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, reads_of, started, stepped
+from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
-from monoscan.lowering.program.derivative import differentiable, reverse
-from monoscan.lowering.program.ir import Leaf, Program, closure
+from monoscan.lowering.program.derivative import differentiable
+from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
-
-
-@attrs.frozen(eq=False)
-class Ran:
-    """A scan that has run.
-
-    Args:
-        scan: The scan.
-        arrays: Its arrays.
-        outputs: What it returned.
-        axis: The scan axis.
-        rank: The number of batch axes.
-    """
-
-    scan: AlignedScan
-    arrays: Arrays
-    outputs: Arrays
-    axis: int
-    rank: int
 
 
 @attrs.frozen(eq=False)
@@ -179,82 +160,6 @@ class Adjoint:
 Backward = Callable[[Adjoint, Arrays, int, int], Leaves]
 """Runs an adjoint: ``backward(adjoint, arrays, axis, rank)``."""
 
-Cotangents = Sequence[mx.array | None]
-
-Rescan = Callable[[AlignedScan, Arrays, int, int], Arrays]
-"""Runs a scan that derivatives ask for: states that the outputs do not hold, or tangents.
-
-``rescan(scan, arrays, axis, rank)``."""
-
-
-@PROGRAMS.memoised
-def stepped(
-    program: Program | ArrayProgram, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
-) -> Program | ArrayProgram:
-    """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
-    whole = reverse_arrays(program, live) if isinstance(program, ArrayProgram) else reverse(program, live)
-    right = differentiable(program.elements)
-    kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
-    kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
-    return whole.select(kept)
-
-
-@PROGRAMS.memoised
-def started(begin: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
-    """The cotangents of what a state begins from, from those of its leaves."""
-    right = differentiable(begin.elements)
-    kept = [right.index(i) for i in gradients]
-    kept += [len(right) + differentiable(begin.captures).index(i) for i in captured]
-    return reverse(begin, live).select(kept)
-
-
-def _reads(step: Program | ArrayProgram, start: Program | None = None) -> list[tuple[int, ...]]:
-    """The leaves of states and of elements that derivatives read."""
-    reads = step.reads + (start.reads if start is not None else ())
-    return [tuple(sorted(frozenset[int]().union(*side))) for side in zip(*reads, strict=True)]
-
-
-@PROGRAMS.memoised
-def live_leaves(program: Program | ArrayProgram, emit: tuple[int, ...]) -> tuple[int, ...]:
-    """The differentiable leaves that the wanted ones depend on through left operands."""
-    reached = program.carried(emit)
-    return tuple(i for i in differentiable(program.outputs) if i in reached)
-
-
-@PROGRAMS.memoised
-def heard_leaves(
-    program: Program | ArrayProgram,
-    live: tuple[int, ...],
-    gradients: tuple[int, ...],
-    captured: tuple[int, ...],
-    starts: tuple[int, ...],
-    begin: Program | None = None,
-) -> tuple[int, ...]:
-    """Those of the live leaves whose cotangents reach what is asked for, as those of a count do not reach a mean's values.
-
-    Args:
-        program: The step.
-        live: The leaves of the state whose cotangents are not zero throughout.
-        gradients: The leaves of the elements that get a cotangent.
-        captured: The captured arrays that get one.
-        starts: The leaves of the first state that get one.
-        begin: Of an act, the program of the state that the first element begins.
-    """
-    programs = [stepped(program, live, gradients, captured)]
-    programs += [] if begin is None else [started(begin, live, gradients, captured)]
-    reads = [[_cotangents_read(leaves, each, len(live)) for leaves in each.depends] for each in programs]
-    asked = [*reads[0][len(live) :], *(each for more in reads[1:] for each in more)]
-    asked.append(frozenset(n for n, i in enumerate(live) if i in starts or i in gradients))
-    carried = closure(reads[0][: len(live)])
-    heard = {k for each in asked for n in each for k in carried[n]}
-    return tuple(i for n, i in enumerate(live) if n in heard)
-
-
-def _cotangents_read(leaves: frozenset[int], step: Program | ArrayProgram, live: int) -> frozenset[int]:
-    """Which of so many cotangents, the last inputs of a step, are among these leaves."""
-    first = len(step.inputs) - live
-    return frozenset(i - first for i in leaves if i >= first)
-
 
 def vjp(
     ran: Ran,
@@ -286,8 +191,8 @@ def vjp(
     if not live:
         return result
     start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
-    lefts, rights = _reads(stepped(program, live, gradients, captured), start)
-    states, shifted = _states(ran, lefts, rescan)
+    lefts, rights = reads_of(stepped(program, live, gradients, captured), start)
+    states, shifted = states_of(ran, lefts, rescan)
     lead = aligned.lead_of(primals, len(elements), ran.axis, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
     weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
@@ -322,85 +227,5 @@ def vjp(
     targets = [*gradients, *starts, *held] if adjoint.totals else [*gradients, *held, *starts]
     for number, (target, d) in enumerate(zip(targets, found, strict=True)):
         d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) and not scan.offsets else d
-        result[target] = _fit(d, primals[target], ran.rank)
+        result[target] = fit(d, primals[target], ran.rank)
     return result
-
-
-def reached_leaves(scan: AlignedScan, cotangents: Cotangents) -> tuple[int, ...]:
-    """The leaves of which an output has a cotangent."""
-    names = list(scan.shown) + (list(range(len(scan.state))) if scan.want_carry else [])
-    found = {leaf for leaf, w in zip(names, cotangents, strict=True) if w is not None}
-    return tuple(sorted(found & set(scan.emit)))
-
-
-def _fit(d: mx.array, like: mx.array, rank: int) -> mx.array:
-    """Sums over the axes along which an array was broadcast."""
-    return shapeless.sum_to(d, like, rank).astype(like.dtype)
-
-
-def placed(cotangent: mx.array, lead: tuple[int, ...]) -> mx.array:
-    """The cotangent of a result that is the same along some axes: it counts once, so at their first position."""
-    widths = [(0, full - size) for size, full in zip(cotangent.shape, lead, strict=False)]
-    if not any(after for _, after in widths):
-        return cotangent
-    return mx.pad(cotangent, [*widths, *[(0, 0)] * (cotangent.ndim - len(lead))])
-
-
-def _states(ran: Ran, lefts: tuple[int, ...], rescan: Rescan) -> tuple[Arrays, bool]:
-    """The states that derivatives read, and whether the one before a position stands before it.
-
-    The results serve where they are exact; else the scan runs again.
-    """
-    scan = ran.scan
-    if not lefts:
-        return [], True
-    exact = [shown_exactly(scan, i) for i in lefts]
-    known = [ran.outputs[i] for i in exact if i is not None]
-    if len(known) == len(lefts):
-        return known, scan.inclusive
-    again = attrs.evolve(
-        scan,
-        emit=lefts,
-        results=tuple(scan.state[i].dtype for i in lefts),
-        inclusive=True,
-        want_results=True,
-        want_carry=False,
-        identity=None,
-        strategy=general(scan.strategy),
-    )
-    return rescan(again, ran.arrays, ran.axis, ran.rank), True
-
-
-def shown_exactly(scan: AlignedScan, leaf: int) -> int | None:
-    """The output that holds a leaf of the state unrounded: its own, or one of the same values at every step.
-
-    Where the first element is the first state, equal results of later steps do not make two leaves equal.
-    """
-    values, name = scan.program.results_of(leaf), scan.state[leaf].dtype
-    rows = enumerate(zip(scan.shown, scan.results, strict=True))
-    same = (i for i, (k, stored) in rows if stored == name and scan.program.results_of(k) == values)
-    always = scan.action and scan.begin is None and scan.inclusive
-    return next((i for i in same if always or scan.shown[i] == leaf), None)
-
-
-def general(strategy: str) -> str:
-    """A strategy that runs any program and needs no identity."""
-    return strategy if strategy in ("sequential", "hillis_steele") else "brent_kung"
-
-
-def ends(ran: Ran, live: tuple[int, ...], cotangents: Cotangents, lead: tuple[int, ...]) -> Leaves:
-    """The cotangents of the carry: where the walk back starts."""
-    scan, axis = ran.scan, ran.axis
-    first = len(scan.shown)
-    one = (1,) * ran.rank
-    (behind,) = scan.carry_axis(ran.arrays, axis) or (1,)
-    ends = []
-    for leaf in live:
-        dtype, event = dtypes.by_name(scan.state[leaf].dtype), scan.events[leaf]
-        w = cotangents[first + leaf] if scan.want_carry and leaf in scan.emit else None
-        if w is not None:
-            end = (w if scan.offsets else mx.expand_dims(w, axis)).astype(dtype)
-            ends.append(placed(end, (*lead[:axis], behind, *lead[axis + 1 :])))
-        else:
-            ends.append(mx.zeros((*one, *event), dtype))
-    return ends

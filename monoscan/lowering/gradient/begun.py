@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.gradient.adjoint import Cotangents, Ran
+from monoscan.lowering.gradient.ran import Cotangents, Ran
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.program.array_derivative import reverse_arrays
 from monoscan.lowering.program.arrays import ArrayProgram

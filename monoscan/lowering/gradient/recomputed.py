@@ -17,7 +17,8 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
-from monoscan.lowering.gradient.adjoint import Cotangents, Ran, heard_leaves, live_leaves, started, stepped
+from monoscan.lowering.gradient.ran import Cotangents, Ran, ends, placed, reached_leaves
+from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, started, stepped
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
@@ -127,7 +128,7 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
     """
     scan, wanted = ran.scan, set(asked)
     elements, captures, init = scan.unpack(ran.arrays)
-    live = live_leaves(scan.program, adjoint.reached_leaves(scan, cotangents))
+    live = live_leaves(scan.program, reached_leaves(scan, cotangents))
     k, first = len(elements), len(elements) + len(captures)
     gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
     captured = tuple(i for i in differentiable(scan.program.captures) if k + i in wanted)
@@ -137,13 +138,13 @@ def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Re
         return None
     lead = aligned.lead_of(ran.arrays, k, ran.axis, ran.rank)
     given = dict(zip(scan.shown, cotangents, strict=False))
-    weights = {i: adjoint.placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
     found = Recomputed(scan, live, gradients, captured, tuple(weights), stored, bool(init))
-    ends = adjoint.ends(ran, live, cotangents, lead)
+    last = ends(ran, live, cotangents, lead)
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
     targets = [*gradients, *(k + i for i in captured), *(first + i for i in live if init)]
-    return found, [*elements, *weights.values(), *captures, *ends, *states, *scan.bounds(ran.arrays)], targets
+    return found, [*elements, *weights.values(), *captures, *last, *states, *scan.bounds(ran.arrays)], targets
 
 
 def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, mapped: int) -> Leaves:
@@ -164,7 +165,7 @@ def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, 
     for size in sizes:
         groups.append(arrays[start : start + size])
         start += size
-    elements, weights, captures, ends = groups
+    elements, weights, captures, behind = groups
     first: list[mx.array] = []
     if walk.seeded:
         known = dict(zip(walk.states, arrays[start:], strict=True))
@@ -177,7 +178,7 @@ def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, 
     inputs = [*elements, *captures, *first]
     outputs = portable(whole, inputs, axis, rank)
     given = dict(zip(walk.weights, weights, strict=True))
-    last = dict(zip(walk.live, (x.squeeze(axis) for x in ends), strict=True))
+    last = dict(zip(walk.live, (x.squeeze(axis) for x in behind), strict=True))
     cotangents = [given.get(i) for i in scan.shown] if scan.want_results else []
     cotangents += [last.get(i) for i in range(len(program.outputs))]
     number = len(elements) + len(captures)

@@ -11,7 +11,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan.cache import PROGRAMS
-from monoscan.lowering.gradient.adjoint import general
+from monoscan.lowering.gradient.ran import general
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.derivative import differentiable, forward
 from monoscan.lowering.program.ir import Program

@@ -9,7 +9,8 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
-from monoscan.lowering.gradient.adjoint import Adjoint, Ran
+from monoscan.lowering.gradient.adjoint import Adjoint
+from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan
 from monoscan.lowering.gradient.tangents import dual
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
@@ -27,7 +28,7 @@ def transformable(
     axis: int,
     rank: int,
     backward: adjoint.Backward | None = None,
-    rescan: adjoint.Rescan | None = None,
+    rescan: Rescan | None = None,
 ) -> Leaves:
     """Runs a scan so that ``mx.grad``, ``mx.jvp`` and ``mx.vmap`` follow this library's rules.
 
@@ -116,9 +117,9 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: Forwar
 
 def vjp(
     ran: Ran,
-    cotangents: adjoint.Cotangents,
+    cotangents: Cotangents,
     backward: adjoint.Backward = by_operations,
-    rescan: adjoint.Rescan = portable,
+    rescan: Rescan = portable,
     asked: Sequence[int] | None = None,
 ) -> list[mx.array]:
     """A cotangent for each array, zeros where nothing reaches it or nobody asked."""
@@ -132,7 +133,7 @@ def jvp(
     tangents: Sequence[mx.array | None],
     axis: int,
     rank: int,
-    rescan: adjoint.Rescan = portable,
+    rescan: Rescan = portable,
 ) -> list[mx.array]:
     """A tangent for each output, zeros for integers and bools.
 

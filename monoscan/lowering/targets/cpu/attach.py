@@ -8,7 +8,7 @@ from math import prod
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.gradient.adjoint import Rescan
+from monoscan.lowering.gradient.ran import Rescan
 from monoscan.lowering.gradient.transforms import Forward, transformable
 from monoscan.lowering.plan.again import whole
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays, full_lead

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.cache import COMPILED
-from monoscan.lowering.gradient.adjoint import Cotangents, Ran, shown_exactly
+from monoscan.lowering.gradient.ran import Cotangents, Ran, shown_exactly
 from monoscan.lowering.gradient.recomputed import Recomputed, asked_of, by_array_operations
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import Arrays

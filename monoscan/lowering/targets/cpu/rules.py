@@ -14,7 +14,7 @@ import mlx.core as mx
 
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import begun, bounded, transforms
-from monoscan.lowering.gradient.adjoint import Cotangents, Ran, Rescan, general
+from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, general
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.array_derivative import has_rules
