@@ -6,10 +6,14 @@ import builtins
 import io
 import logging
 import math
+import os
+import sys
+import time
 import types
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ import monoscan as ms
 from monoscan.cache import Cache
 from monoscan.lowering.trace.reads import captures
 from monoscan.lowering.trace.reads.captures import capture
-from monoscan.lowering.trace.reads.guards import guard
+from monoscan.lowering.trace.reads.library import is_library_class, is_library_code, is_library_module
 
 log = logging.getLogger(__name__)
 
@@ -286,16 +290,18 @@ def test_an_error_leads_to_its_arguments_and_not_to_where_it_was_raised() -> Non
     assert capture(combine).key is not first
 
 
-def test_a_change_while_the_guard_is_written_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = types.SimpleNamespace(value=0.5)
-    operator = ms.monoid(lambda l, r: l + r * held.value)
-    first = capture(operator).key
+def test_whose_code_it_is() -> None:
+    def mine() -> None: ...
 
-    def late(root: Any, names: Any) -> Any:
-        held.value = 2.0
-        return guard(root, names)
+    class Mine:
+        pass
 
-    monkeypatch.setattr(captures, "guard", late)
-    capture(operator)
-    assert not captures._MEMORIES[id(operator)].guard
-    assert capture(operator).key is not first
+    scope: dict[str, Any] = {}
+    exec("class Mine: pass", scope)
+    assert not is_library_code(mine.__code__)
+    assert not any(map(is_library_class, (Mine, scope["Mine"])))
+    assert not is_library_module(types.ModuleType("settings"))
+    assert not is_library_module(sys.modules[__name__])
+    assert is_library_code(attrs.asdict.__code__)
+    assert all(map(is_library_class, (int, mx.array, np.ndarray, attrs.Attribute, logging.Logger, ms.Affine)))
+    assert all(map(is_library_module, (mx, mx.random, np, os, sys, time, logging, ms)))
