@@ -23,10 +23,24 @@ from benchmarks.sweep import SWEEP
 from benchmarks.tables import ADD, AFFINE_TABLE, MAMBA
 from benchmarks.timing import measure
 from benchmarks.wide import WIDE
+from benchmarks.windows import WINDOWS
 
 SUITES = {
     suite.name: suite
-    for suite in (ADD, AFFINE_TABLE, MAMBA, KERNELS, GRAD, WIDE, STEPWISE, AGGREGATORS, SEQUENCES, CLIFFS, SWEEP)
+    for suite in (
+        ADD,
+        AFFINE_TABLE,
+        MAMBA,
+        KERNELS,
+        GRAD,
+        WIDE,
+        STEPWISE,
+        AGGREGATORS,
+        SEQUENCES,
+        WINDOWS,
+        CLIFFS,
+        SWEEP,
+    )
 }
 BROKEN = ("wrong", "failed")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.cache import PROGRAMS
 from monoscan.held import to_mlx
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.program.ir import Leaf, Shape
@@ -96,8 +97,17 @@ def listed(aggregator: Aggregator, inputs: Tree, call: str) -> list[Any]:
 
 def _expected(aggregator: Aggregator) -> list[str] | None:
     """The names of what ``prepare`` takes, where it takes so many and no other number."""
+    prepare = aggregator.prepare
+    function = getattr(prepare, "__func__", None)
+    if function is None:  # whatever the call found
+        return _parameters(prepare)
+    found: list[str] | None = PROGRAMS.get(("parameters", function), lambda: _parameters(prepare))
+    return found
+
+
+def _parameters(prepare: Callable[..., Tree]) -> list[str] | None:
     try:
-        parameters = list(inspect.signature(aggregator.prepare).parameters.values())
+        parameters = list(inspect.signature(prepare).parameters.values())
     except (TypeError, ValueError):
         return None
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

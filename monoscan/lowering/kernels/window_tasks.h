@@ -108,7 +108,7 @@ static along_cut along_cut_of(const ms_launch* g) {
   const double work = 4 * facts.nanoseconds * (double)g->n * (double)rows;
   if (work > 60e3) {
     const ms_int wanted = least(8, (ms_int)(work / 30e3));
-    if (rows < wanted) c.parts = least((wanted + rows - 1) / rows, (c.blocks + 3) / 4);
+    if (rows < wanted) c.parts = least((wanted + rows - 1) / rows, (c.blocks + 5) / 6);
     c.tasks = least(wanted, rows * c.parts);
   }
   return c;
