@@ -18,6 +18,7 @@ from monoscan.lowering.plan.problem import Options, with_last_state
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.program.steady import moving_code
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -277,4 +278,4 @@ class Fusion:
 
 def _slow_alone(kernel: Fused) -> bool:
     """Whether a row by itself waits for functions that have vector code (3 to 8 times slower, measured)."""
-    return kernel.spec.loop is Loop.SEQUENTIAL and any(instr.op in OWN for instr in kernel.scan.scalar.code)
+    return kernel.spec.loop is Loop.SEQUENTIAL and any(instr.op in OWN for instr in moving_code(kernel.scan.scalar))

@@ -9,6 +9,8 @@ import attrs
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.plan import Plan, loop_line
 from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.program.steady import hoisted
+from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import render
 from monoscan.scan.inputs import FIXED, POSITION, TIMED
 from monoscan.scan.passes import Pass
@@ -83,6 +85,12 @@ class PassPlan:
         fixed = [str(i) for i, kind in enumerate(kinds) if kind == FIXED]
         alike = [str(timed[kernel.leaves[k]]) for k in kernel.spec.alike]
         unread = [str(i) for place, i in enumerate(timed) if place not in kernel.leaves and kinds[i] == TIMED]
-        lines = [f"  fixed     inputs {', '.join(fixed)}: read once for all steps"] if fixed else []
+        lines = [f"  fixed     inputs {', '.join(fixed)}: read once for all steps{_hoisted(kernel)}"] if fixed else []
         lines += [f"  shared    inputs {', '.join(alike)}: one element for all columns"] if alike else []
         return lines + ([f"  unread    inputs {', '.join(unread)}"] if unread else [])
+
+
+def _hoisted(kernel: Fused) -> str:
+    """How much is computed of what is fixed and captured, once a row."""
+    number = hoisted(kernel.spec.program if isinstance(kernel.spec, RolledSpec) else kernel.scan.program)
+    return f", and {number} operations on them done once" if number else ""

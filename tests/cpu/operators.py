@@ -33,6 +33,21 @@ def scaled_affine() -> Program:
     return traced(scaled, (Leaf("float32"), Leaf("float32")))
 
 
+Pair = tuple[mx.array, mx.array]
+
+
+def steady_affine() -> Program:
+    """Affine whose gates are scaled by what follows from a captured pair alone; where a comparison of it picks the order."""
+    pair = mx.zeros((2,))
+
+    def combine(l: Pair, r: Pair) -> Pair:
+        scale = mx.exp(-pair[0] * 0.25) * mx.where(pair[1] > 0.75, mx.tanh(pair[1]), 0.5)
+        moved = mx.where(pair[1] > 0.6, r[0] * l[1] * scale, l[1] * (r[0] * scale))
+        return r[0] * l[0] * scale, moved + r[1]
+
+    return traced(ms.monoid(combine), (Leaf("float32"), Leaf("float32")))
+
+
 def matmul(size: int, dtype: str = "float32") -> Program:
     return traced(ms.MatMul(), Leaf(dtype, (size, size)))
 

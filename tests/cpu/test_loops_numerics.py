@@ -15,7 +15,7 @@ from selection import thinned
 
 import monoscan as ms
 from monoscan.lowering.program.ir import Program
-from monoscan.lowering.render import KernelSpec, Loop, unsupported
+from monoscan.lowering.render import KernelSpec, Loop, render, unsupported
 
 SHAPES = {
     Loop.ROWS: [(2, 1, 1), (2, 77, 1), (1, 900, 1)], Loop.SEQUENTIAL: [(2, 77, 1), (2, 40, 5)],
@@ -193,6 +193,23 @@ def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(answer.results[1], after[1])
     first = answer.results[1][:, 0]
     np.testing.assert_array_equal(first, elements[1][:, 0])
+
+
+@pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP), ids=str)
+def test_what_follows_from_captured_arrays_alone_is_found_once(loop: Loop, shape: tuple[int, ...]) -> None:
+    program = operators.steady_affine()
+    elements, kernel = draw(program, shape), spec_of(program, loop)
+    captured = np.random.default_rng(1).uniform(0.5, 1, (shape[0], shape[2], 2)).astype(np.float32)
+    text = render(kernel)
+    once, step = (text[text.index(name) :].split("return" if name != "void once" else "k.nh")[0] for name in ("void once", "state combine"))  # fmt: skip
+    assert "exp(" in once
+    assert "exp(" not in step
+    after, _ = fold_in_order(program, elements, [captured], None, False)
+    answer = Call(kernel, elements, [captured]).run()
+    np.testing.assert_allclose(answer.results[1], after[1], rtol=1e-4, atol=1e-5)
+    if loop in (Loop.SWEEP, Loop.PANELS):
+        alone = Call(spec_of(program, Loop.SEQUENTIAL), elements, [captured]).run()
+        np.testing.assert_allclose(answer.results[1], alone.results[1], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)

@@ -307,6 +307,31 @@ def test_explain_says_what_runs_in_one_kernel_and_what_does_not() -> None:
     assert "not fused not traceable" in str(ms.explain(_with(lambda x: x + mx.fft.fft(x[None])[0].real), ONE))
 
 
+@pytest.mark.parametrize(("size", "operations"), [(2, 6), (64, 3)])
+def test_explain_says_what_is_done_once(size: int, operations: int) -> None:
+    """Of few numbers all operations count, of arrays those on arrays."""
+
+    class Decaying(ms.Aggregator):
+        operator, event = ms.Affine(), (1, 1)
+
+        def prepare(self, x: mx.array, rate: mx.array) -> Any:
+            return mx.exp(-mx.exp(rate)), x
+
+        def present(self, h: mx.array, x: mx.array, rate: mx.array) -> mx.array:
+            return h
+
+    x, rate = np.random.default_rng(2).normal(size=(T, size)), np.linspace(-2, 0, size)
+    inputs = (mx.array(x.astype(np.float32)), ms.fixed(mx.array(rate.astype(np.float32))))
+    assert f"read once for all steps, and {operations} operations on them done once" in str(
+        ms.explain(Decaying(), inputs)
+    )
+    want, h = [], 0 * x[0]
+    for t in range(T):
+        h = x[t] if t == 0 else np.exp(-np.exp(rate)) * h + x[t]
+        want.append(h)
+    close(ms.scan(Decaying(), inputs), np.stack(want))
+
+
 def test_a_leaf_of_the_state_that_nothing_reads_is_not_carried() -> None:
     pair = _with(lambda x: (x, x), ms.Tuple(ms.Sum(), ms.Max()), lambda state, x: state[1])
     assert "1 of 2 numbers carried" in str(ms.explain(pair, mx.ones((T, 20))))

@@ -63,6 +63,10 @@ template <class... L> struct leaves {
   }
 };
 
+// What follows from captured arrays alone, where the generated text says so: it is found as soon as these are read.
+template <class S> INLINE auto find_once(S& k, int) -> decltype(S::once(k)) { S::once(k); }
+template <class S> INLINE void find_once(S&, ms_int) {}
+
 // What combine reads beside its operands, constant along a row: numbers and captured arrays.
 template <class Numbers, class... L> struct constants {
   static constexpr int count = sizeof...(L), bytes = (0 + ... + L::bytes);
@@ -71,21 +75,38 @@ template <class Numbers, class... L> struct constants {
   template <class S> INLINE void spread([[maybe_unused]] const piece& p, [[maybe_unused]] S& k) {
     Numbers::read(p.g, k);
     (L::spread(L::input(p), p.g->inputs[L::index].lane, k, typename L::each()), ...);
+    find_once(k, 0);
   }
   template <class S> INLINE void arrange([[maybe_unused]] S& k, [[maybe_unused]] i32v from) {
     (L::arrange(k, from, typename L::each()), ...);
+    find_once(k, 0);
   }
   // Of one column, in scalar code.
   template <class S>
   INLINE void get([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] S& k) {
     Numbers::read(p.g, k);
     (L::get(L::input(p) + along(p.g->inputs[L::index], 0, j), p.g->inputs[L::index].lane, k, typename L::each()), ...);
+    find_once(k, 0);
   }
   // Of W columns from the i-th on, packed in rows `pitch` items apart.
-  template <class S>
+  template <bool finds = true, class S>
   INLINE void load([[maybe_unused]] const piece& p, [[maybe_unused]] const elements& e, [[maybe_unused]] ms_int i,
                    [[maybe_unused]] ms_int pitch, [[maybe_unused]] S& k) {
     Numbers::read(p.g, k);
     (L::load_rows((const typename L::item*)e.c[L::index - arity] + i, pitch, k, typename L::each()), ...);
+    if constexpr (finds) find_once(k, 0);
+  }
+};
+
+// Rows of what was found once, for a loop that reads it at every step; they stand one behind the other.
+template <class... L> struct held_rows {
+  static constexpr int count = sizeof...(L), bytes = (0 + ... + L::bytes);
+  template <class S>
+  INLINE void load([[maybe_unused]] const u8* b, [[maybe_unused]] ms_int i, [[maybe_unused]] ms_int pitch, S& k) {
+    ((L::load_rows((const typename L::item*)b + i, pitch, k, typename L::each()), b += pitch * L::bytes), ...);
+  }
+  template <class S>
+  INLINE void store([[maybe_unused]] u8* b, [[maybe_unused]] ms_int i, [[maybe_unused]] ms_int pitch, const S& k) {
+    ((store_bits((typename L::item*)b + i, L::dtype::bits(k.*L::template member<0>)), b += pitch * L::bytes), ...);
   }
 };

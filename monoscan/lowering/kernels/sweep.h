@@ -7,6 +7,9 @@
 #pragma once
 #include "columns.h"
 
+// How many columns go down together where rows are copied: a tile of theirs stays in the caches.
+static constexpr ms_int TOGETHER = 512;
+
 // Where each lane of the row before stands.
 struct above {
   const u8* s[registers::count];
@@ -47,6 +50,25 @@ template <class... L> NOINLINE void keep_carries(const piece& p, const above& a,
   for (ms_int j = 0; j < p.c1 - p.c0; j += 1) (keep_carry<L>(p, a, j), ...);
 }
 
+// What is found once stands behind all other rows.
+INLINE ms_int once_begins(const ms_launch* g) {
+  return padded(g->inner) * captured_arrays::bytes +
+         COPIED * padded(least(g->inner, TOGETHER)) * (in::bytes + out::bytes);
+}
+INLINE void hold_once(const piece& p, elements& e) {
+  u8* const rows = p.buffer + once_begins(p.g);
+  e.c[captured] = rows;
+  for (ms_int j = 0; j < p.c1 - p.c0; j += W) {
+    captures k;
+    load_captures(p, e, j, k);
+    held::store(rows, j, padded(p.g->inner), k);
+  }
+}
+INLINE void load_held(const piece& p, const elements& e, ms_int j, captures& k) {
+  captured_arrays::template load<false>(p, e, j, padded(p.g->inner), k);
+  held::load(e.c[captured], j, padded(p.g->inner), k);
+}
+
 // W columns of one row, or the first m. `keep`: into the row of carries too.
 template <bool scanned, bool keep, bool part>
 INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j, int m) {
@@ -54,7 +76,7 @@ INLINE state columns(const piece& p, const elements& e, const above& a, ms_int j
   element x;
   captures k;
   part ? in::load_part(e, j, m, x) : in::load(e, j, x);
-  load_captures(p, e, j, k);
+  load_held(p, e, j, k);
   load_above<!scanned, part>(a, j, m, l, registers());
   const state y = combine(l, x, k);
   if (keep) registers::put_carry<!scanned>(p.carry, p.pitch, p.c0 + j, y);
@@ -107,11 +129,10 @@ INLINE void sweep_rows(const piece& p, const rows& at, ms_int steps, bool scanne
     sweep<false, true>(p, at, steps, false);
   }
 }
-// How many columns go down together where rows are copied: a tile of theirs stays in the caches.
-static constexpr ms_int TOGETHER = 512;
 static void some_columns(const piece& p, ms_int tile, bool scanned) {
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
+  if constexpr (held::count > 0) hold_once(p, captured_rows);
   for (ms_int t = p.t0; t < p.t1; t += tile) {
     const bool starts = t == p.t0 && !p.seeded;
     const ms_int steps = least(tile, p.t1 - t);
@@ -138,9 +159,6 @@ bool fits(const ms_launch* g) {
     all = all && (!in::facts[i].alike || g->inner == 1 || g->inputs[in::facts[i].index].inner == 0);
   return all;
 }
-ms_int buffer_bytes(const ms_launch* g) {
-  return padded(g->inner) * captured_arrays::bytes +
-         COPIED * padded(least(g->inner, TOGETHER)) * (in::bytes + out::bytes);
-}
+ms_int buffer_bytes(const ms_launch* g) { return once_begins(g) + padded(g->inner) * held::bytes; }
 #include "parts.h"
 #include "launch.h"

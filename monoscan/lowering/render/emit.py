@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf, isnan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,13 @@ def called(program: Program) -> frozenset[Op]:
 
 
 def statements(
-    program: Program, lanes: Sequence[str], prefix: str, letter: str = "n", calls: frozenset[Op] = frozenset()
+    program: Program,
+    lanes: Sequence[str],
+    prefix: str,
+    letter: str = "n",
+    calls: frozenset[Op] = frozenset(),
+    known: Mapping[int, str] = MappingProxyType({}),
+    wanted: Sequence[int] | None = None,
 ) -> tuple[list[str], list[str]]:
     """The statements of a program and the text of each result, given its inputs' text.
 
@@ -121,15 +128,18 @@ def statements(
         prefix: What stands in front of the names of `number_lanes`.
         letter: Their letter.
         calls: The operations that are called.
+        known: The text of values that are found elsewhere.
+        wanted: The values that are yielded. Default: the results.
     """
-    names = list(lanes)
+    names, wanted = list(lanes), program.results if wanted is None else wanted
+    needed = _needed(program, wanted, known)
     held = zip(numbers(program), number_lanes(program, letter), strict=True)
     given = {value: f"{prefix}{name}" for value, (name, _) in held}
     lines: list[str] = []
     tables: dict[tuple[int, ...], str] = {}
     for number, instr in enumerate(program.code, program.num_lanes):
-        if number in given:
-            names.append(given[number])
+        if number in given or number in known or number not in needed:
+            names.append(given.get(number) or known.get(number, ""))
             continue
         args = [names[a] for a in instr.args]
         if instr.op is Op.LOOKUP:
@@ -143,7 +153,16 @@ def statements(
             text = f"called_{text}" if instr.op in calls else text
         lines.append(f"const {TYPES[instr.dtype]} v{number} = {text};")
         names.append(f"v{number}")
-    return lines, [names[value] for value in program.results]
+    return lines, [names[value] for value in wanted]
+
+
+def _needed(program: Program, wanted: Sequence[int], known: Mapping[int, str]) -> set[int]:
+    """The values that some follow from, without what only those follow from that are known."""
+    needed = set(wanted).difference(known)
+    for number in range(len(program.dtypes) - 1, program.num_lanes - 1, -1):
+        if number in needed:
+            needed.update(a for a in program.code[number - program.num_lanes].args if a not in known)
+    return needed
 
 
 def number_lanes(program: Program, letter: str = "n") -> list[tuple[str, str]]:

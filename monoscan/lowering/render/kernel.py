@@ -10,7 +10,7 @@ from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.program.nonfinite import HIGH, LOW, Kinds
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
-from monoscan.lowering.render.operator import element_lanes, number_members, operator
+from monoscan.lowering.render.operator import element_lanes, held_members, number_members, operator
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
@@ -85,7 +85,7 @@ class _Kernel:
 #define COMBINE {combine}
 #include "{emit.header(*spec.programs(self.leaves))}"
 
-{operator(spec, self.leaves, self.lanes, family, calls=True)}
+{operator(spec, self.leaves, self.lanes, family, calls=True, once=True)}
 typedef operation::{"element" if spec.action else "state"} element;
 {declare(self._facts())}
 #include "state.h"
@@ -157,6 +157,11 @@ typedef operation::{"element" if spec.action else "state"} element;
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
             carried.append(f"{{{spec.given.index(leaf)}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
         parts = [_typedef("lanes", list(self._parts()), "parts")] if spec.parts else []
+        if spec.loop is Loop.SWEEP:
+            kept = enumerate(held_members(spec, self.leaves))
+            parts.append(
+                _typedef("held_rows", [f"leaf<{n}, {tag(t)}, &captures::{name}>" for n, (name, t) in kept], "held")
+            )
         return "\n".join([
             *parts, _typedef("leaves", read, "in"), _typedef("leaves", wrote, "out"),
             _typedef("constants", captures, "captured_arrays"), _typedef("lanes", registers, "registers"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from monoscan.lowering.program.ir import Program
+from monoscan.lowering.program.steady import held_values
 from monoscan.lowering.render.emit import TYPES, called, family_types, literal, number_lanes, statements
 from monoscan.lowering.render.spec import KernelSpec
 
 
-def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], family: str, calls: bool = False) -> str:
+def operator(
+    spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], family: str, calls: bool = False, once: bool = False
+) -> str:
     """The struct, a template on the family of its values.
 
     Args:
@@ -19,8 +22,11 @@ def operator(spec: KernelSpec, leaves: Sequence[int], held: Sequence[int], famil
         held: The lanes of the state, in order.
         family: ``vectors`` or ``scalars``: what the loop works with.
         calls: Large functions are called where there are many.
+        once: What follows from captured arrays alone is found when these are read.
     """
     functions = spec.functions(tuple(leaves))
+    steady = held_members(spec, leaves) if once else []
+    captures = [*captured(spec), *number_members(spec, leaves), *steady]
     element = element_lanes(spec, spec.read) if spec.action else []
     state = [(f"s{lane}", spec.dtypes[lane]) for lane in held]
     return f"""\
@@ -29,8 +35,8 @@ template <class V> struct op {{
   struct state {{
 {members(state)}
   }};
-{_element(element) if spec.action else ""}  struct captures {{{_block(members([*captured(spec), *number_members(spec, leaves)]))}}};
-{"".join(_function(spec, name, program, leaves, held, calls) for name, program in functions.items())}{_identity(spec, held)}}};
+{_element(element) if spec.action else ""}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
+{"".join(_function(spec, name, program, leaves, held, calls, once) for name, program in functions.items())}{_identity(spec, held)}}};
 typedef op<{family}> operation;
 """
 
@@ -44,6 +50,40 @@ def number_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, s
     return [member for name, program in functions for member in number_lanes(program, _LETTERS[name])]
 
 
+def held_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
+    """The members that hold what follows from captured arrays alone, and their dtypes."""
+    functions = spec.functions(tuple(leaves)).items()
+    return [
+        (_held(name, value), program.dtypes[value]) for name, program in functions for value in held_values(program)
+    ]
+
+
+def _held(function: str, value: int) -> str:
+    return f"{_LETTERS[function]}h{value}"
+
+
+def _inputs(spec: KernelSpec, name: str) -> list[str]:
+    """The text of the input lanes of a function."""
+    right = [lane for lane, _ in element_lanes(spec, range(len(spec.element)))]
+    left = [f"s{lane}" for lane in range(len(spec.dtypes))] if name == "combine" else right
+    names = [] if name == "begin" else [f"l.{lane}" for lane in left]
+    return names + [f"r.{lane}" for lane in right] + [f"k.{lane}" for lane, _ in captured(spec)]
+
+
+def _once(spec: KernelSpec, functions: Mapping[str, Program], calls: bool) -> str:
+    """The function that finds what is kept, of what is read."""
+    lines: list[str] = []
+    for name, program in functions.items():
+        values = held_values(program)
+        own, found = statements(
+            program, _inputs(spec, name), "k.", _LETTERS[name], called(program) if calls else frozenset(), wanted=values
+        )
+        kept = [f"k.{_held(name, value)} = {text};" for value, text in zip(values, found, strict=True)]
+        lines += ["{", *(f"  {line}" for line in (*own, *kept)), "}"] if values else []
+    body = "\n".join(f"      {line}" for line in lines)
+    return f"\n    INLINE void once(captures& k) {{\n{body}\n    }}"
+
+
 def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
     """The members that hold leaves of an element, and their dtypes: of a scan those of the state."""
     letter = "x" if spec.action else "s"
@@ -51,14 +91,19 @@ def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, st
 
 
 def _function(
-    spec: KernelSpec, name: str, program: Program, leaves: Sequence[int], held: Sequence[int], calls: bool
+    spec: KernelSpec,
+    name: str,
+    program: Program,
+    leaves: Sequence[int],
+    held: Sequence[int],
+    calls: bool,
+    once: bool,
 ) -> str:
     """One function: it yields a state, of elements that are combined an element."""
-    right = element_lanes(spec, range(len(spec.element)))
-    left = [f"s{lane}" for lane in range(len(spec.dtypes))] if name == "combine" else [lane for lane, _ in right]
-    names = [] if name == "begin" else [f"l.{lane}" for lane in left]
-    names += [f"r.{lane}" for lane, _ in right] + [f"k.{lane}" for lane, _ in captured(spec)]
-    lines, results = statements(program, names, "k.", _LETTERS[name], called(program) if calls else frozenset())
+    known = {value: f"k.{_held(name, value)}" for value in held_values(program)} if once else {}
+    lines, results = statements(
+        program, _inputs(spec, name), "k.", _LETTERS[name], called(program) if calls else frozenset(), known
+    )
     if name == "compose" or tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:

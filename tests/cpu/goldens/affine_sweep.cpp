@@ -28,6 +28,7 @@ static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 
     cache_line = 2;
 static constexpr double nanoseconds = 0.525, first_part = 0.23076923076923075, second_part = 0.3846153846153846;
 #include "state.h"
+typedef held_rows<> held;
 typedef leaves<leaf<0, float32, &element::s0>, leaf<1, float32, &element::s1>> in;
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
 typedef constants<numbers<>> captured_arrays;
