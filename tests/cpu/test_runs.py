@@ -18,7 +18,7 @@ from test_loops_order import SWITCHES, check, intervals, witness
 
 import monoscan as ms
 from monoscan import tree
-from monoscan.lowering.plan import fused_act
+from monoscan.lowering.plan.loops import Candidates
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render import KernelSpec, Loop
 from monoscan.lowering.render.spec import Parts
@@ -209,15 +209,15 @@ def test_gradients_are_those_of_the_walk() -> None:
 @pytest.mark.parametrize("name", thinned([case[0] for case in CASES], ["KalmanFilter", "Maybe"]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]))
 def test_every_action_by_runs_is_the_fold_in_order(name: str, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = fused_act.fastest
+    chosen = Candidates.fastest
     asked: list[bool] = []
 
-    def by_runs(kernels: Any, *shape: int) -> Any:
-        runs = [kernel for kernel in kernels if kernel.loop is Loop.RUNS]
+    def by_runs(could: Candidates, steps: int) -> int:
+        runs = [number for number, kernel in enumerate(could.kernels) if kernel.loop is Loop.RUNS]
         asked.append(bool(runs))
-        return (runs[0], ()) if runs else chosen(kernels, *shape)
+        return runs[0] if runs else chosen(could, steps)
 
-    monkeypatch.setattr(fused_act, "fastest", by_runs)
+    monkeypatch.setattr(Candidates, "fastest", by_runs)
     _, operator, elems, state, step, begin = next(case for case in CASES if case[0] == name)
     picked = np.random.default_rng(1).integers(0, N, 901)
     xs = tree.map_leaves(lambda x: np.asarray(x)[picked], elems)
