@@ -26,9 +26,14 @@ of your own
 errors
     ScanError, and of it IdentityError ScanTypeError StrategyError TraceError TreeError
 
-Modules to import by name: monoscan.nn (recurrent layers), monoscan.testing (laws), monoscan.distributed (one sequence on
-many machines), and recipes: monoscan.hmm (hidden Markov models), monoscan.linalg (tridiagonal systems, products, Newton), monoscan.rl (returns
-and advantages), monoscan.signal (filters, exponentially weighted moments).
+modules to import by name
+    monoscan.nn                 recurrent layers
+    monoscan.testing            laws
+    monoscan.distributed        one sequence on many machines
+    monoscan.hmm, .kalman       hidden Markov models, linear Gaussian models
+    monoscan.linalg             tridiagonal systems, long products, nonlinear recurrences
+    monoscan.rl                 returns and advantages
+    monoscan.signal             filters, exponentially weighted moments
 """
 
 from __future__ import annotations
