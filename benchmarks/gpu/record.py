@@ -16,7 +16,7 @@ from monoscan import dtypes, tree
 from monoscan.lowering.gradient import transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.ran import Ran
-from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan import on_arrays
 from monoscan.lowering.plan.gpu import GpuKernel, launches
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
@@ -153,7 +153,7 @@ def record_gradient(operator: ms.Semigroup, elems: Any, axis: int) -> tuple[Foun
 
     arrays = aligned_arrays(plan.problem, tree.flatten(elems)[0], capture(operator), None)
     at = plan.problem.layout.axis, plan.problem.layout.rank + 1
-    outputs = aligned.run(kernel.scan, arrays, *at)
+    outputs = on_arrays.run(kernel.scan, arrays, *at)
     random = np.random.default_rng(1)
     cotangents = [mx.array(random.uniform(-1, 1, y.shape).astype(np.float32)).astype(y.dtype) for y in outputs]
     transforms.vjp(Ran(kernel.scan, arrays, outputs, *at), cotangents, pull)

@@ -22,7 +22,7 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, ends, fit, placed, reached_leaves, states_of
 from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, reads_of, started, stepped
-from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan import aligned, on_arrays
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.derivative import differentiable
@@ -165,7 +165,7 @@ def vjp(
     ran: Ran,
     cotangents: Cotangents,
     backward: Backward,
-    rescan: Rescan = aligned.run,
+    rescan: Rescan = on_arrays.run,
     asked: Sequence[int] | None = None,
 ) -> list[mx.array | None]:
     """The cotangents of the arrays that a scan read; ``None`` for those without any.

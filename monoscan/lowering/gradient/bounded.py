@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.gradient import ruled
-from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan import on_arrays
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.interpret_arrays import evaluate_arrays
@@ -120,12 +120,12 @@ class Bounded:
         cuts = mx.array([0, n]) if offsets is None else offsets.reshape(-1)
         places = Places(lengths, None, cuts, n, axis, rank, scan.reverse)
         each = (*one[:axis], cuts.shape[0] - 1, *one[axis + 1 :])
-        start = aligned.states(scan, init, [each] * len(init)) if init else []
+        start = on_arrays.states(scan, init, [each] * len(init)) if init else []
         known = scan.identity is not None and not scan.action
-        outside = aligned.constants(scan) if known else [mx.zeros((), s.dtype) for s in start]
+        outside = on_arrays.constants(scan) if known else [mx.zeros((), s.dtype) for s in start]
         first = [places.each(s, nothing.astype(s.dtype)) for s, nothing in zip(start, outside, strict=False)]
         full = aligned_elements(scan, elements, lead)
-        neutral = aligned.constants(scan) if known else [mx.zeros(())] * len(full)
+        neutral = on_arrays.constants(scan) if known else [mx.zeros(())] * len(full)
         xs = [mx.where(_wide(places.valid, x, rank), x, e.astype(x.dtype)) for x, e in zip(full, neutral, strict=True)]
         return cls(scan, xs, captures, first, start, places, offsets is not None, lead, outputs)
 
@@ -161,7 +161,7 @@ class Bounded:
     def _blank(self, like: Leaves) -> Leaves:
         """What stands where nothing came before, and nothing is given."""
         if self.scan.identity is not None:
-            return [e.astype(y.dtype) for e, y in zip(aligned.constants(self.scan), like, strict=True)]
+            return [e.astype(y.dtype) for e, y in zip(on_arrays.constants(self.scan), like, strict=True)]
         return [mx.zeros((), y.dtype) for y in like]
 
     def _by_tree(self, xs: Leaves, first: Leaves, valid: mx.array, head: mx.array) -> Leaves:
@@ -235,7 +235,9 @@ class Bounded:
             found = evaluate_arrays(program, [*leaves, *self.captures])
         else:
             events = [x.shape[self.rank :] for x in leaves]
-            lanes = ruled.run(program, [*split_lanes(leaves, events), *aligned.capture_lanes(self.captures, self.rank)])
+            lanes = ruled.run(
+                program, [*split_lanes(leaves, events), *on_arrays.capture_lanes(self.captures, self.rank)]
+            )
             found = join_lanes(lanes, [leaf.shape for leaf in program.outputs])
         return [mx.broadcast_to(y, (*full, *leaf.shape)) for y, leaf in zip(found, program.outputs, strict=True)]
 

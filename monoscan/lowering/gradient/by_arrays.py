@@ -11,7 +11,7 @@ from monoscan import dtypes
 from monoscan.lowering.gradient import ruled, step_by_step
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.jacobian_maps import maps_of
-from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan import aligned, on_arrays, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf
@@ -103,7 +103,14 @@ def _tape(
     w = _add_last(w, lanes(operands.ends, _chosen(state, adjoint.live), one, ordered=False), axis)
     steps = xs if adjoint.seeded else cut(xs, axis, 1, n)
     return Tape(
-        before, steps, cut(xs, axis, 0, 1), aligned.capture_lanes(operands.captures, rank), w, adjoint.seeded, axis, run
+        before,
+        steps,
+        cut(xs, axis, 0, 1),
+        on_arrays.capture_lanes(operands.captures, rank),
+        w,
+        adjoint.seeded,
+        axis,
+        run,
     ), direct
 
 
@@ -224,5 +231,5 @@ def _scanned(adjoint: Adjoint, tape: Tape) -> Leaves:
         gates.append(mx.concatenate([inner, cut([inner], axis, 0, 1)[0]], axis))  # the last is nobody's operand
     xs = flip([*gates, *tape.weights], axis)
     scan = AlignedScan(maps.program, tuple(range(len(xs))), tuple(dtypes.name_of(x.dtype) for x in xs))
-    ys = aligned.run(scan, xs, axis, len(shape), ruled.combine(maps.program, run=tape.run))
+    ys = on_arrays.run(scan, xs, axis, len(shape), ruled.combine(maps.program, run=tape.run))
     return flip(ys[len(gates) :], axis)

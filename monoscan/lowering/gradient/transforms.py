@@ -12,7 +12,7 @@ from monoscan.lowering.gradient import adjoint, by_arrays, ruled
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan
 from monoscan.lowering.gradient.tangents import dual
-from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan import aligned, on_arrays, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.mapped import listed, tangents_of, to_front
@@ -69,7 +69,7 @@ def transformable(
 def portable(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs a scan by array operations, with this library's rules for its derivatives."""
     shapeless.refuse("This derivative")
-    return transformable(scan, lambda inputs, a, r: aligned.run(scan, inputs, a, r), arrays, axis, rank)
+    return transformable(scan, lambda inputs, a, r: on_arrays.run(scan, inputs, a, r), arrays, axis, rank)
 
 
 def by_operations(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:

@@ -9,7 +9,7 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.lowering.gradient import ruled
 from monoscan.lowering.gradient.transforms import transformable
-from monoscan.lowering.plan import aligned
+from monoscan.lowering.plan import on_arrays
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.identity import neutral
 from monoscan.lowering.plan.plan import Portable
@@ -46,7 +46,7 @@ def run(
         # under mx.vmap there are axes of which a function of slices knows nothing
         by_program = way.combine == "lanes" or (problem.slices and rank > layout.rank + 1)
         combine = None if by_program else _mapped(problem, captures, scan, inputs, rank)
-        return aligned.run(scan, inputs, axis, rank, combine)
+        return on_arrays.run(scan, inputs, axis, rank, combine)
 
     outputs = transformable(scan, forward, arrays, layout.axis, layout.rank + 1)
     results = [restored(problem, y, i) for i, y in enumerate(outputs[: len(leaves)])] if problem.options.results else []
@@ -107,7 +107,7 @@ def _mapped(problem: Problem, captures: Captures, scan: AlignedScan, arrays: Seq
 def whole_combine(problem: Problem, captures: Captures) -> Combine:
     """``combine`` on leaves of elements, outside of the rules for whole scans: MLX differentiates what runs it."""
     if problem.program is not None:
-        lanes = ruled.combine(problem.program, aligned.capture_lanes([pairs(c) for c in captures.operands], 0))
+        lanes = ruled.combine(problem.program, on_arrays.capture_lanes([pairs(c) for c in captures.operands], 0))
         return of_pairs(on_lanes(lanes, [leaf.shape for leaf in problem.program.outputs]), problem.accumulators)
     if problem.arrays is not None and own_derivatives(problem.arrays):
         return of_pairs(_on_arrays(problem.arrays, [pairs(c) for c in captures.operands]), problem.accumulators)

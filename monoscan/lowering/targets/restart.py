@@ -8,7 +8,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.plan.aligned import capture_lanes
+from monoscan.lowering.plan.on_arrays import capture_lanes
 from monoscan.lowering.plan.plan import Restart
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.combine import by_lanes, by_vmap, on_lanes

@@ -15,7 +15,7 @@ import mlx.core as mx
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import begun, bounded, transforms
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, general
-from monoscan.lowering.plan import aligned, shapeless
+from monoscan.lowering.plan import aligned, on_arrays, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -134,7 +134,7 @@ class Rules:
             arrays = list(primals)
             for i, array in zip(argnums, chosen, strict=True):
                 arrays[i] = array
-            return [self._full(y, lead, axis, i) for i, y in enumerate(aligned.run(scan, arrays, axis, rank))]
+            return [self._full(y, lead, axis, i) for i, y in enumerate(on_arrays.run(scan, arrays, axis, rank))]
 
         return run
 
