@@ -17,9 +17,10 @@ from monoscan.lowering.render.window_spec import WindowSpec
 MOST_CODE = 1500
 """The most operations of a combine that is written out: more take the compiler a second."""
 
-ALONG_CODE = 24
-"""The most instructions of a combine of which windows along a row are faster than blocks side by side, which need three
-for each element and not seven to twelve, and turn what they read and write (measured)."""
+ALONG_CYCLES = 40
+"""The most cycles of a combine of which windows along a row are faster than blocks side by side, which need three for
+each element and not seven to twelve, and turn what they read and write (measured: a product of 3 by 3 matrices, of 24
+cycles, is 2 times as fast along a row, a sum of logarithms, of 61, half as fast)."""
 
 
 @attrs.frozen
@@ -62,7 +63,7 @@ class Shapes:
         blocks = steps // self.size
         if steps < 8 * self.size and 2 * rows >= width:
             return False  # half of the windows hold what there is, which are folded in order
-        return spec.weight <= ALONG_CODE or self.size <= 4 or 2 * max(blocks, rows) < width
+        return spec.combine_cycles <= ALONG_CYCLES or self.size <= 4 or 2 * max(blocks, rows) < width
 
 
 def fused_window(problem: Problem, size: int, vector_bytes: int, flush: bool = True) -> tuple[FusedWindow, ...] | str:
