@@ -121,3 +121,21 @@ def test_tangents_maps_and_compiled_functions() -> None:
     same(mx.vmap(mx.grad(lambda a, b: mx.real(ms.linear_recurrence(a, b)).sum()), in_axes=1), a, b)
     same(mx.compile(lambda a, b: ms.linear_recurrence(a, b)), a, b)
     same(mx.compile(lambda a, b: ms.linear_recurrence(a, b), shapeless=True), a, b)
+
+
+def test_compiled_for_every_size() -> None:
+    read = []
+
+    def loss(a: mx.array, b: mx.array) -> mx.array:
+        plan = ms.explain(ms.Affine(), (a, b), act=True)
+        read.append([fused.real for fused in plan.kernels])
+        return mx.real(ms.linear_recurrence(a, b) * (1 - 2j)).sum()
+
+    gradient = mx.grad(loss, (0, 1))
+    compiled = mx.compile(gradient, shapeless=True)
+    for shape in ((9, 40), (21, 40), (30, 7)):
+        a, b = gates(*shape), inputs(*shape)
+        for got, want in zip(compiled(a, b), gradient(a, b), strict=True):
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(np.array(got), np.array(want), rtol=1e-4, atol=1e-4)
+    assert read[0] == [(1,)], "the first call is the trace for every size"

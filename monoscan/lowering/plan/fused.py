@@ -100,8 +100,7 @@ def fused(problem: Problem, vector_bytes: int, flush: bool = True) -> tuple[Fuse
 
 def reading_real(problem: Problem, kernels: tuple[Fused, ...]) -> tuple[Fused, ...]:
     """The kernels of a scan, which read real leaves of complex elements as they are, if all of them can."""
-    # Where sizes are not known, MLX cannot slice the real parts out of gradients.
-    if problem.options.shapeless or not all(isinstance(kernel.spec, KernelSpec) for kernel in kernels):
+    if not all(isinstance(kernel.spec, KernelSpec) for kernel in kernels):
         return kernels
     real = [tuple(k for k, i in enumerate(kernel.leaves) if i in problem.real) for kernel in kernels]
     return tuple(
