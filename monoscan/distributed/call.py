@@ -10,9 +10,9 @@ import mlx.core as mx
 
 from monoscan.distributed import gradient
 from monoscan.distributed.exchange import Link
-from monoscan.distributed.gradient import Call
 from monoscan.distributed.group import DEFAULT_TIMEOUT, group_of, seconds
 from monoscan.distributed.part import Part
+from monoscan.distributed.running import Call
 
 
 def run(

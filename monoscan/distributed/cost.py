@@ -27,7 +27,8 @@ class SplitPlan:
         state: The bytes of a total, which each rank sends.
         totals: The plan of the first pass.
         results: The plan of the second pass; ``None`` of a fold.
-        rows: How many rows there are beside one another.
+        relayed: The bytes of a state, which goes from rank to rank; 0 where totals are sent.
+        hops: How many ranks send one.
         acting: Whether elements act on states.
     """
 
@@ -36,32 +37,45 @@ class SplitPlan:
     state: int
     totals: Plan
     results: Plan | None
-    rows: int
+    relayed: int
+    hops: int
     acting: bool
 
     @property
     def collectives(self) -> int:
         """All-gathers of a call; its gradient takes `gradient_collectives` more."""
-        return 0 if self.ranks == 1 else 1 + (self.state > ROOM)
+        if self.ranks == 1:
+            return 0
+        return 1 + self.hops * (1 + (self.relayed > ROOM)) if self.relayed else 1 + (self.state > ROOM)
 
     @property
     def gradient_collectives(self) -> int:
-        """All-gathers of a gradient, which sends a cotangent for the total of each rank."""
-        return 0 if self.ranks == 1 else 1 + (self.ranks * self.state > ROOM)
+        """All-gathers of a gradient, which sends a cotangent for the total of each rank; what was relayed, totals too."""
+        if self.ranks == 1:
+            return 0
+        return 1 + (self.ranks * self.state > ROOM) + bool(self.relayed) * (1 + (self.state > ROOM))
 
     @property
     def bytes(self) -> int:
         """What a rank sends in a call."""
-        return 0 if self.ranks == 1 else _sent(self.state)
+        if self.ranks == 1:
+            return 0
+        return FRAME + self.hops * _sent(self.relayed) if self.relayed else _sent(self.state)
 
     @property
     def gradient_bytes(self) -> int:
         """What a rank sends in a gradient."""
-        return 0 if self.ranks == 1 else _sent(self.ranks * self.state)
+        if self.ranks == 1:
+            return 0
+        return _sent(self.ranks * self.state) + (_sent(self.state) if self.relayed else 0)
 
     @property
     def nanoseconds(self) -> float:
-        """The passes of one rank, by the estimates of their plans."""
+        """From the first rank's start to the last one's end, by the estimates of the plans of its passes."""
+        return self.ranks * self._second if self.relayed else self._at_once
+
+    @property
+    def _at_once(self) -> float:
         return (_nanoseconds(self.totals) if self.ranks > 1 else 0.0) + self._second
 
     @property
@@ -71,29 +85,42 @@ class SplitPlan:
     @property
     def speedup(self) -> float:
         """How many times faster than one rank with all elements: projected, without what messages take."""
+        return self._gain(self.nanoseconds)
+
+    def _gain(self, taken: float) -> float:
         alone = self._second or _nanoseconds(self.totals)
-        return self.ranks * alone / self.nanoseconds if self.nanoseconds else 1.0
+        return self.ranks * alone / taken if taken else 1.0
 
     def __str__(self) -> str:
         second = "none" if self.results is None else f"{self.results.strategy}, {self._second / 1e3:.3g} us"
+        total = (
+            "none" if self.ranks == 1 or self.relayed else f"{self.totals.strategy}, {_us(_nanoseconds(self.totals))}"
+        )
+        said = f"state of {self.relayed:,} B" if self.relayed else f"total of {self.state:,} B"
         lines = [
             f"{self.call}, on {self.ranks} rank{'s' * (self.ranks > 1)}",
-            f"  sent      {_gathers(self.collectives)}, {self.bytes:,} B from each rank; total of {self.state:,} B",
+            f"  sent      {_gathers(self.collectives)}, {self.bytes:,} B from each rank; {said}",
             f"  gradient  {_gathers(self.gradient_collectives)}, {self.gradient_bytes:,} B from each rank",
-            f"  totals    {self.totals.strategy}, {_nanoseconds(self.totals) / 1e3:.3g} us"
-            if self.ranks > 1
-            else "  totals    none",
+            f"  totals    {total}",
             f"  results   {second}",
-            f"  projected {self.nanoseconds / 1e3:.3g} us without messages, {self.speedup:.2g} times as fast as one rank",
+            f"  projected {_us(self.nanoseconds)} without messages, {self.speedup:.2g} times as fast as one rank",
         ]
-        if self.acting and self.ranks > 1:
-            relay = self.ranks * self.rows / (self.rows + self.ranks - 1)
-            lines.append(
-                f"  relay     {relay:.2g} times, were rows sent from rank to rank one after another (not built in)"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._ways()] if self.acting and self.ranks > 1 else lines)
+
+    def _ways(self) -> list[str]:
+        """What both ways of an act take."""
+        at_once, in_order = self._at_once, self.ranks * self._second
+        chosen = [" (chosen)" * (bool(self.relayed) is relayed) for relayed in (False, True)]
+        return [
+            f"  products  {_us(at_once)} on all ranks at once, {self._gain(at_once):.2g} times as fast{chosen[0]}",
+            f"  relay     {_us(in_order)}, each rank from the true state of the one before it{chosen[1]}",
+        ]
 
     __repr__ = __str__
+
+
+def _us(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e3:.3g} us"
 
 
 def _gathers(number: int) -> str:
@@ -120,6 +147,8 @@ def split_plan(part: Part, ranks: int) -> SplitPlan:
     asked = call.options(part.asked.call, reverse=part.asked.reverse, results=False, strategy=part.asked.strategy)
     elems = tree.unflatten(problem.structure, part.leaves)
     totals = call.prepare(asked, part.captures, elems, layout.axis)[0] if layout.length else part.plan
-    rows = max(prod(batch) for batch in layout.result_batches)
     results = part.plan if part.asked.results else None
-    return SplitPlan(part.said(), ranks, state, totals, results, rows, part.acting)
+    relayed = part.is_relayed(ranks)
+    last = sum(prod(shape) * kind.size for shape, kind in part.last) if relayed else 0
+    hops = ranks - 1 + part.asked.return_carry if relayed else 0
+    return SplitPlan(part.said(), ranks, state, totals, results, last, hops, part.acting)

@@ -54,6 +54,11 @@ class Link:
         """This rank."""
         return int(self.group.rank())
 
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return int(self.group.size())
+
     def report(self, error: Exception) -> None:
         """Tells the other ranks that this one failed, in the place of what they wait for."""
         with _LOCK:

@@ -9,115 +9,158 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
 import mlx.core as mx
 
 from monoscan import errors
-from monoscan.distributed.exchange import Link
-from monoscan.distributed.part import Leaves, Part
-from monoscan.lowering.trace.reads.captures import Captures, capture
-from monoscan.mapped import listed
-
-
-@attrs.frozen
-class Sizes:
-    """How many arrays of each kind there are."""
-
-    leaves: int
-    start: int
-    totals: int
-
-
-@attrs.define(eq=False)
-class Ranks:
-    """Who holds what, known once ranks have told one another: those that hold something, in the order of ranks."""
-
-    holding: tuple[int, ...] = ()
-    before: tuple[int, ...] = ()
-
-
-@attrs.frozen(eq=False)
-class Call:
-    """A call on the ranks of a link; its pieces are functions of flat lists of arrays, as ``mx.vjp`` takes them."""
-
-    part: Part
-    link: Link
-    carrying: bool
-    ranks: Ranks = attrs.field(factory=Ranks)
-
-    @property
-    def sizes(self) -> Sizes:
-        """How many arrays of each kind there are."""
-        return Sizes(len(self.part.leaves), len(self.part.start or ()), len(self.part.problem.accumulators))
-
-    def totals(self, leaves: Leaves, captures: Captures) -> Leaves:
-        """The totals of all ranks; afterwards it is known who holds what."""
-        part, rank = self.part, self.link.rank
-        try:
-            own = part.total(leaves, captures)
-        except Exception as error:
-            self.link.report(error)
-            raise
-        gathered, lengths = self.link.swap(own, part.said(), part.length)
-        self.ranks.holding = tuple(i for i, length in enumerate(lengths) if length)
-        after = part.asked.reverse
-        self.ranks.before = tuple(i for i in self.ranks.holding if (i > rank if after else i < rank))
-        return gathered
-
-    def captured(self, arrays: Sequence[mx.array]) -> Captures:
-        """The operator with these arrays."""
-        captures = self.part.captures
-        return capture(captures.rebuild(arrays), self.part.asked.call) if arrays else captures
-
-    def prefix(self, totals: Leaves, start: Leaves, arrays: Leaves) -> Leaves:
-        """What comes before this rank; nothing where there is nothing."""
-        return self.part.before(totals, self.ranks.before, start or None, self.captured(arrays)) or []
-
-    def carry(self, totals: Leaves, start: Leaves, arrays: Leaves) -> Leaves:
-        """What comes after all ranks, where it is wanted."""
-        if not self.carrying:
-            return []
-        return self.part.before(totals, self.ranks.holding, start or None, self.captured(arrays)) or []
-
-    def results(self, leaves: Leaves, prefix: Leaves, arrays: Leaves) -> Leaves:
-        """The results of this rank."""
-        if not self.part.asked.results:
-            return []
-        return self.part.results(leaves, prefix or None, self.captured(arrays))
+from monoscan.distributed.lists import added, nothing, parted, pulled, pushed
+from monoscan.distributed.part import Leaves
+from monoscan.distributed.running import Call
+from monoscan.mapped import listed, tangents_of
 
 
 def run(call: Call) -> tuple[Leaves, Leaves]:
     """The results of this rank, and the carry, with their derivatives."""
-    part, sizes = call.part, call.sizes
+    part = call.part
+    function = _in_order(call) if part.is_relayed(call.link.size) else _by_totals(call)
+    found = listed(function(*part.leaves, *(part.start or ()), *map(mx.array, part.captures.arrays)))
     number = len(part.wanted)
+    return found[:number], found[number : len(found) - call.ranks.known]
+
+
+def _in_order(call: Call) -> Callable[..., Any]:
+    """States from rank to rank, where their products cost more than ranks gain; derivatives are those by totals."""
+    sizes = call.sizes
 
     @mx.custom_function
     def forward(*inputs: mx.array) -> Leaves:
-        leaves, start, arrays = _cut([mx.stop_gradient(x) for x in inputs], sizes.leaves, sizes.start)
-        totals = call.totals(leaves, call.captured(arrays))
-        results = call.results(leaves, call.prefix(totals, start, arrays), arrays)
-        return [*results, *call.carry(totals, start, arrays), *totals]
+        leaves, start, arrays = parted([mx.stop_gradient(x) for x in inputs], sizes.leaves, sizes.start)
+        call.meet(call.link.swap([], call.part.said(), call.part.length)[1])
+        results, carry, _ = call.relay.forward(leaves, start, call.captured(arrays))
+        call.ranks.known = 0
+        return results + carry
+
+    def by_totals(number: int) -> Callable[..., Any]:
+        function = _by_totals(call)
+        return lambda *inputs: listed(function(*inputs))[:number]
 
     @forward.vjp
     def forward_vjp(primals: Any, cotangents: Any, outputs: Any) -> Leaves:
-        return _pull(call, listed(primals), listed(cotangents), listed(outputs)[-sizes.totals :])
+        given, inputs = listed(cotangents), listed(primals)
+        inputs[0] = inputs[0] + nothing(listed(outputs)[:1]).astype(inputs[0].dtype)  # the same order on every rank
+        return list(mx.vjp(by_totals(len(given)), inputs, given)[1])
 
     @forward.jvp
     def forward_jvp(primals: Any, tangents: Any) -> Leaves:
-        raise errors.DistributedError(f"[{part.asked.call}] has gradients (mx.grad, mx.vjp) and no mx.jvp.")
+        given = listed(primals)
+        number = len(call.part.wanted) + len(call.part.last) * call.carrying
+        return list(mx.jvp(by_totals(number), given, tangents_of(given, tangents))[1])
 
     @forward.vmap
     def forward_vmap(inputs: Any, axes: Any) -> tuple[Leaves, list[int]]:
-        raise errors.DistributedError(f"[{part.asked.call}] cannot be mapped by mx.vmap: give it batch axes.")
+        raise _not_mapped(call)
 
-    found = listed(forward(*part.leaves, *(part.start or ()), *map(mx.array, part.captures.arrays)))
-    return found[:number], found[number : -sizes.totals]
+    made: Callable[..., Any] = forward
+    return made
+
+
+def _not_mapped(call: Call) -> errors.DistributedError:
+    return errors.DistributedError(f"[{call.link.call}] cannot be mapped by mx.vmap: give it batch axes.")
+
+
+def _by_totals(call: Call) -> Callable[..., Any]:
+    """All ranks at once, each from the totals of those before it; in order where a total is not finite."""
+    sizes, ranks = call.sizes, call.ranks
+
+    @mx.custom_function
+    def forward(*inputs: mx.array) -> Leaves:
+        leaves, start, arrays = parted([mx.stop_gradient(x) for x in inputs], sizes.leaves, sizes.start)
+        captures = call.captured(arrays)
+        known = call.totals(leaves, captures)
+        ranks.in_order = call.are_broken(known)
+        if ranks.in_order:
+            results, carry, known = call.relay.forward(leaves, start, captures)
+        else:
+            results = call.results(leaves, call.prefix(known, start, arrays), arrays)
+            carry = call.carry(known, start, arrays)
+        ranks.known = len(known)
+        return [*results, *carry, *known]
+
+    @forward.vjp
+    def forward_vjp(primals: Any, cotangents: Any, outputs: Any) -> Leaves:
+        found = listed(outputs)
+        pull = _pull_in_order if ranks.in_order else _pull
+        return pull(call, listed(primals), listed(cotangents), found[len(found) - ranks.known :])
+
+    @forward.jvp
+    def forward_jvp(primals: Any, tangents: Any) -> Leaves:
+        if ranks.in_order:
+            raise errors.DistributedError(
+                f"[{call.link.call}] was done in order, from rank to rank, since a total is not finite; that has no mx.jvp."
+            )
+        given = listed(primals)
+        return _push(call, given, tangents_of(given, tangents))
+
+    @forward.vmap
+    def forward_vmap(inputs: Any, axes: Any) -> tuple[Leaves, list[int]]:
+        raise _not_mapped(call)
+
+    made: Callable[..., Any] = forward
+    return made
+
+
+def _push(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
+    """The tangents of results, carry and gathered totals."""
+    sizes = call.sizes
+    leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
+    d_leaves, d_start, d_arrays = parted(tangents, sizes.leaves, sizes.start)
+
+    def own() -> tuple[Leaves, Leaves]:
+        total = call.part.total
+        return pushed(lambda xs, kept: total(xs, call.captured(kept)), (leaves, arrays), (d_leaves, d_arrays))
+
+    try:
+        (kept, d_kept), (sent, d_sent) = own(), own()  # what is computed here loses its derivatives: twice, to keep one
+    except Exception as error:
+        call.link.report(error)
+        raise
+    hung = [x + nothing(primals).astype(x.dtype) for x in kept + d_kept]  # on all ranks, so that all or none pull back
+    gathered = gather(call, hung, sent + d_sent)
+    totals, d_totals = parted(gathered, len(kept))
+    given, moved = (totals, start, arrays), (d_totals, d_start, d_arrays)
+    ahead, d_ahead = pushed(call.prefix, given, moved)
+    d_results = pushed(call.results, (leaves, ahead, arrays), (d_leaves, d_ahead, d_arrays))[1]
+    moved_on = [*d_results, *pushed(call.carry, given, moved)[1]]
+    return [*(x + nothing(gathered).astype(x.dtype) for x in moved_on), *d_totals]
+
+
+def _pull_in_order(call: Call, primals: Leaves, cotangents: Leaves, ahead: Leaves) -> Leaves:
+    """The gradient of every input, from rank to rank: each waits for the cotangent of its last state."""
+    sizes, number = call.sizes, len(call.part.wanted)
+    leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
+    ends = cotangents[number : len(cotangents) - len(ahead)]
+
+    def walked(xs: Leaves, before: Leaves, kept: Leaves) -> Leaves:
+        results, last = call.part.walk(xs, before or None, call.captured(kept))
+        return results + last
+
+    def pull(last: Leaves) -> tuple[Leaves, ...]:
+        try:
+            return pulled(walked, (leaves, ahead, arrays), cotangents[:number] + last)
+        except Exception as error:
+            call.link.report(error)
+            raise
+
+    mine, sent = call.relay.backward(pull, ends, primals)
+    d_start = [mx.zeros_like(x) for x in start]
+    if mine is None:  # zeros that hang on what was sent, so that further derivatives are refused here too
+        return [mx.zeros_like(x) + nothing(sent).astype(x.dtype) for x in primals]
+    return [*mine[0], *(mine[1] if call.link.rank == call.relay.holding[0] else d_start), *mine[2]]
 
 
 def _pull(call: Call, primals: Leaves, cotangents: Leaves, totals: Leaves) -> Leaves:
     """The gradient of every input, from cotangents of results, carry and gathered totals."""
     sizes = call.sizes
-    leaves, start, arrays = _cut(primals, sizes.leaves, sizes.start)
+    leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
     try:
         d_leaves, d_arrays, d_totals, d_start = _own(call, leaves, start, arrays, totals, cotangents)
     except Exception as error:
@@ -125,11 +168,10 @@ def _pull(call: Call, primals: Leaves, cotangents: Leaves, totals: Leaves) -> Le
         raise
     own = [rows[:, call.link.rank].sum(axis=0) for rows in gather(call, d_totals)]
     if call.part.length:
-        again = _vjp(lambda xs, kept: call.part.total(xs, call.captured(kept)), (leaves, arrays), own)
-        d_leaves, d_arrays = _sum(d_leaves, again[0]), _sum(d_arrays, again[1])
+        again = pulled(lambda xs, kept: call.part.total(xs, call.captured(kept)), (leaves, arrays), own)
+        d_leaves, d_arrays = added(d_leaves, again[0]), added(d_arrays, again[1])
     else:  # so that the second derivative's gather is asked for here too
-        nothing = sum((x.sum() for x in own), mx.array(0.0))
-        d_leaves = [x + nothing.astype(x.dtype) for x in d_leaves]
+        d_leaves = [x + nothing(own).astype(x.dtype) for x in d_leaves]
     return [*d_leaves, *d_start, *d_arrays]
 
 
@@ -139,47 +181,29 @@ def _own(
     """What this rank's losses give to its leaves directly, to captured arrays, to all totals, and to the start."""
     number, last = len(call.part.wanted), call.sizes.totals
     ahead = call.prefix(totals, start, arrays)
-    d_leaves, d_ahead, d_arrays = _vjp(call.results, (leaves, ahead, arrays), cotangents[:number])
+    d_leaves, d_ahead, d_arrays = pulled(call.results, (leaves, ahead, arrays), cotangents[:number])
 
     def joined(*given: Leaves) -> Leaves:
         return call.prefix(*given) + call.carry(*given)
 
-    pulled = _vjp(joined, (totals, start, arrays), d_ahead + cotangents[number:-last])
-    d_totals = _sum(pulled[0], cotangents[-last:])  # the last ones of a second derivative, which reads the totals
-    return d_leaves, _sum(d_arrays, pulled[2]), d_totals, pulled[1]
+    back = pulled(joined, (totals, start, arrays), d_ahead + cotangents[number:-last])
+    d_totals = added(back[0], cotangents[-last:])  # the last ones of a second derivative, which reads the totals
+    return d_leaves, added(d_arrays, back[2]), d_totals, back[1]
 
 
-def gather(call: Call, leaves: Sequence[mx.array]) -> Leaves:
+def gather(call: Call, leaves: Sequence[mx.array], values: Leaves | None = None) -> Leaves:
     """The leaves of all ranks; its gradient sums over ranks, by a gather again, so that it has gradients of any order."""
 
     @mx.custom_function
     def forward(*xs: mx.array) -> Leaves:
-        return call.link.swap([mx.stop_gradient(x) for x in xs], "gradient of " + call.part.said())[0]
+        return call.link.swap(values or [mx.stop_gradient(x) for x in xs], "gradient of " + call.part.said())[0]
 
     @forward.vjp
     def forward_vjp(primals: Any, cotangents: Any, outputs: Any) -> Leaves:
         return [rows[:, call.link.rank].sum(axis=0) for rows in gather(call, listed(cotangents))]
 
+    @forward.jvp
+    def forward_jvp(primals: Any, tangents: Any) -> Leaves:
+        return gather(call, tangents_of(listed(primals), tangents))
+
     return listed(forward(*leaves))
-
-
-def _vjp(function: Callable[..., Leaves], given: tuple[Leaves, ...], cotangents: Leaves) -> tuple[Leaves, ...]:
-    """The cotangents of lists of arrays; zeros where the function gives nothing."""
-    flat, counts = [x for each in given for x in each], [len(each) for each in given]
-    if not cotangents or not flat:
-        return tuple([mx.zeros_like(x) for x in each] for each in given)
-    found = mx.vjp(lambda *xs: function(*_cut(list(xs), *counts[:-1])), flat, cotangents)[1]
-    return _cut(list(found), *counts[:-1])
-
-
-def _cut(arrays: Leaves, *counts: int) -> tuple[Leaves, ...]:
-    """Lists of these lengths, and the rest."""
-    found, at = [], 0
-    for count in counts:
-        found.append(arrays[at : at + count])
-        at += count
-    return (*found, arrays[at:])
-
-
-def _sum(xs: Leaves, ys: Leaves) -> Leaves:
-    return [x + y for x, y in zip(xs, ys, strict=True)]

@@ -10,13 +10,21 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
+import numpy as np
 
 import monoscan
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.program.arrays import ArrayProgram
+from monoscan.lowering.program.cost_table import cycles
+from monoscan.lowering.program.ir import Program
+from monoscan.lowering.program.nonfinite import HIGH, LOW
+from monoscan.lowering.render.places import Vectors
+from monoscan.lowering.render.rolled_estimates import cycles_of_step
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call, states
@@ -32,6 +40,12 @@ Leaves = list[mx.array]
 def _asking(asked: Options, results: bool, last: bool) -> Options:
     """The same options with these outcomes: always the same object."""
     return attrs.evolve(asked, results=results, return_carry=last)
+
+
+@functools.lru_cache(maxsize=1024)
+def _walking(asked: Options, results: bool) -> Options:
+    """The same options with the last state, all leaves of it."""
+    return attrs.evolve(asked, results=results, return_carry=True, wanted=None)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -121,9 +135,53 @@ class Part:
         """The results of this rank, from what comes before it."""
         elems = tree.unflatten(self.problem.structure, leaves)
         plan, arrays, first = self._prepare(_asking(self.problem.options, True, False), captures, elems, start)
-        found = execute(plan, arrays, captures, first)[0]
+        return self._results(execute(plan, arrays, captures, first)[0])
+
+    def _results(self, found: Sequence[mx.array | None]) -> Leaves:
         names = self.problem.rounded
         return [x.astype(dtypes.by_name(names[i])) for i, x in enumerate(found) if x is not None and i in self.wanted]
+
+    def walk(
+        self, leaves: Sequence[mx.array], start: Sequence[mx.array] | None, captures: Captures
+    ) -> tuple[Leaves, Leaves]:
+        """The results of this rank, and the state after its last element, from what comes before it."""
+        elems = tree.unflatten(self.problem.structure, leaves)
+        asked = _walking(self.problem.options, self.asked.results or self.acting)
+        plan, arrays, first = self._prepare(asked, captures, elems, start)
+        found, last = execute(plan, arrays, captures, first)
+        return self._results(found), [x for x in last if x is not None]
+
+    def is_relayed(self, ranks: int) -> bool:
+        """Whether states go from rank to rank: as fast as by products, where these cost more than so many ranks gain.
+
+        It hangs on programs alone, so that all ranks say the same.
+        """
+        return self.problem.acts is not None and ranks < 1 + self._products(self.problem.acts)
+
+    def _products(self, acts: Acts) -> float:
+        """What a product of elements costs against an act; 0 where that is not known."""
+        pairs = ((self.problem.program, acts.act.program), (self.problem.arrays, acts.act.arrays))
+        both = next(((a, b) for a, b in pairs if a is not None and b is not None), None)
+        if both is None:
+            return 0.0
+        element, state = (sum(leaf.lanes for leaf in leaves) for leaves in (self.problem.element, acts.leaves))
+        return (_cycles(both[0]) + element) / (_cycles(both[1]) + element + state)
+
+    @property
+    def last(self) -> list[tuple[tuple[int, ...], mx.Dtype]]:
+        """The shape and the dtype of each leaf of the state after all elements."""
+        layout, names = self.problem.outcome, self.problem.carried
+        return [(layout.carry_shape(i), dtypes.by_name(name)) for i, name in enumerate(names)]
+
+    def is_broken(self, total: np.ndarray[Any, Any], leaf: int) -> bool:
+        """Whether a leaf of totals holds NaN, or an infinity that its elements do not hold ordinarily."""
+        if total.dtype.kind not in "fc":
+            return False
+        usual = self.problem.ordinary[leaf]
+        fine = np.isfinite(total)
+        if total.dtype.kind == "f":
+            fine |= ((total == np.inf) & (HIGH in usual)) | ((total == -np.inf) & (LOW in usual))
+        return not fine.all()
 
     def rounded(self, carry: Sequence[mx.array]) -> Leaves:
         """A carry in the dtypes of results."""
@@ -163,6 +221,13 @@ class Part:
         programs = [str(each.program or each.arrays or type(problem.operator).__qualname__) for each in traced]
         kind = tree.show(problem.structure), tree.show(self.structure), problem.captures.leaves, monoscan.__version__
         return hashlib.sha256(repr((programs, kind)).encode()).hexdigest()[:8]
+
+
+def _cycles(program: Program | ArrayProgram) -> float:
+    """Cycles of one element, roughly."""
+    if isinstance(program, ArrayProgram):
+        return cycles_of_step(program, Vectors(1))
+    return cycles(program, 1)
 
 
 def part_of(asked: Options, operator: Any, elems: Tree, axis: Any, start: Tree | None, acting: bool) -> Part:

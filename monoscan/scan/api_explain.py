@@ -7,7 +7,7 @@ from typing import Any
 from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.later import act as states
-from monoscan.scan.later import aggregate, call
+from monoscan.scan.later import aggregate, call, split
 from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import loop as loops
 from monoscan.tree import Tree
@@ -36,6 +36,7 @@ def explain(
     lengths: Any = None,
     mask: Any = None,
     offsets: Any = None,
+    group: Any = None,
 ) -> Any:
     """What `scan` would run with these arguments, `act` or `loop`, and why: the plan, which prints.
 
@@ -61,9 +62,11 @@ def explain(
         lengths (array, optional): As in `scan`. Default: ``None``.
         mask (array, optional): As in `scan`. Default: ``None``.
         offsets (array, optional): As in `scan`. Default: ``None``.
+        group (Group or int, optional): Explain the calls of `monoscan.distributed` on these ranks, or on so many.
+            Default: ``None``, which is one machine.
 
     Returns:
-        Plan: The plan; of an aggregator a `PassPlan`, which prints likewise.
+        Plan: The plan; of an aggregator a `PassPlan`, and on ranks a `SplitPlan`, which print likewise.
 
     Raises:
         ScanError: As in `scan` and `act`; or there is a ``state`` of no act, or an ``init`` of one.
@@ -76,6 +79,14 @@ def explain(
     """
     raw = (lengths, mask, offsets)
     bounded = any(each is not None for each in raw)
+    if group is not None:
+        if loop or bounded or isinstance(monoid, Aggregator):
+            what = "a loop" if loop else "an aggregator" if isinstance(monoid, Aggregator) else "a ragged sequence"
+            raise errors.ScanError(f"[explain] {what} is not split over ranks: leave group out.")
+        return split.explain(
+            monoid, elems, axis, reverse=reverse, inclusive=inclusive, init=init, return_carry=return_carry,
+            strategy=strategy, stream=stream, act=act, state=state, group=group,
+        )  # fmt: skip
     if loop:
         if init is not None or state is None:
             raise errors.ScanError("[explain] a loop starts from a state: give state=, and no init.")

@@ -23,6 +23,7 @@ class Later:
 
 
 if TYPE_CHECKING:
+    from monoscan.distributed import api_explain
     from monoscan.scan import act as act
     from monoscan.scan import aggregate as aggregate
     from monoscan.scan import associative as associative
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from monoscan.scan import stream_state as stream_state
     from monoscan.scan import window as window
     from monoscan.scan.ragged import calls as calls
+
+    split = api_explain
 else:
     act = Later("monoscan.scan.act")
     aggregate = Later("monoscan.scan.aggregate")
@@ -43,6 +46,7 @@ else:
     loop = Later("monoscan.scan.loop")
     chunks = Later("monoscan.scan.chunks")
     question = Later("monoscan.scan.question")
+    split = Later("monoscan.distributed.api_explain")
     stream_state = Later("monoscan.scan.stream_state")
     window = Later("monoscan.scan.window")
     calls = Later("monoscan.scan.ragged.calls")

@@ -74,3 +74,21 @@ def test_a_standard_error_that_is_no_file_is_no_matter(rank: str | None, monkeyp
     if rank is not None:
         monkeypatch.setenv("MLX_RANK", rank)
     assert md.fold(ms.Sum(), mx.array([1, 2, 3])).item() == 6
+
+
+def test_both_ways_of_an_act_are_shown_and_the_better_one_is_chosen() -> None:
+    turns, state = mx.ones((1 << 14, 8, 8)), mx.ones((8,))
+    few, many = (ms.explain(ms.MatMul(), turns, act=True, state=state, group=n) for n in (4, 9))
+    assert (few.speedup, few.collectives, few.bytes) == (1.0, 4, 4 * 4096)
+    assert many.speedup > 1.5
+    assert many.collectives == 1
+    for plan, chosen in ((few, "relay"), (many, "products")):
+        lines = [line.split() for line in str(plan).splitlines() if "products" in line or "relay" in line]
+        assert [line[0] for line in lines] == ["products", "relay"]
+        assert [line[0] for line in lines if line[-1] == "(chosen)"] == [chosen]
+
+
+def test_explain_takes_a_number_of_ranks() -> None:
+    assert str(ms.explain(ms.Sum(), mx.ones((8,)), group=2)) == str(md.explain(ms.Sum(), mx.ones((8,)), group=2))
+    with pytest.raises(ms.ScanError, match=r"\[explain\] an aggregator is not split over ranks"):
+        ms.explain(ms.aggregators.Mean(), mx.ones((8,)), group=2)
