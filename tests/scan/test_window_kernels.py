@@ -36,7 +36,7 @@ def along(f: Callable[[np.ndarray], float], x: np.ndarray, size: int, axis: int)
 
 @pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["row", "columns"]))
 @pytest.mark.parametrize("dtype", thinned([mx.float16, mx.float32, mx.float64], [mx.float64]))
-@pytest.mark.parametrize("size", thinned(SIZES, [3, 17, 100]))
+@pytest.mark.parametrize("size", thinned(SIZES, [3, 100]))
 def test_moments_are_those_of_each_window(size: int, dtype: mx.Dtype, layout: str) -> None:
     before, behind = LAYOUTS[layout]
     shape, axis = (*before, 151, *behind), len(before)
@@ -65,7 +65,7 @@ class Weighed(ms.Aggregator):
         return {"state": h * self.scale + a, "late": b - t.astype(b.dtype)}
 
 
-@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["row", "few columns", "columns"]))
+@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["few columns", "columns"]))
 @pytest.mark.parametrize("size", thinned([2, 9, 16, 40], [9]))
 def test_present_sees_the_inputs_where_its_window_ends(size: int, layout: str) -> None:
     before, behind = LAYOUTS[layout]
@@ -164,6 +164,7 @@ def test_an_element_that_is_not_finite_does_not_hide_an_overflow_beside_it() -> 
 
 
 # ------------------------------------------------------------------ transforms
+@pytest.mark.long
 def test_a_map_of_windows_is_the_windows_of_all_rows() -> None:
     x = mx.array(np.random.default_rng(5).normal(size=(3, 4, 60)), mx.float64)
     scales = mx.array([1.0, 2.0, 3.0], mx.float64)
