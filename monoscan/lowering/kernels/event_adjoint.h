@@ -41,9 +41,22 @@ bool fits(const ms_launch*) { return true; }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {reverse, true,  false,   false,   false, W,           0,      inputs,
-                                   outputs, inits, carries, 0,       0,     nanoseconds, 0,      0,
-                                   {},      {},    {},      nullptr, 0,     nullptr,     nullptr};
+static constexpr adjoint_facts own = {shifted,
+                                      inclusive,
+                                      seeded,
+                                      0,
+                                      {},
+                                      {},
+                                      event_facts<weights>::list,
+                                      {},
+                                      event_facts<out>::list,
+                                      event_facts<ends>::list,
+                                      {},
+                                      event_facts<totals>::list,
+                                      numbers_among(weights(), ends())};
+extern const kernel_facts facts = {reverse, true,  false,   false,   false, W,           0,   inputs,
+                                   outputs, inits, carries, 0,       0,     nanoseconds, 0,   0,
+                                   {},      {},    {},      nullptr, 0,     nullptr,     &own};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_events(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int, ms_int task) {
   [[maybe_unused]] const arithmetic_mode mode;

@@ -89,7 +89,8 @@ template <class D, class V> NOINLINE void give_lanes(const V* from, int size, co
 template <int array, class D, class V, int rows, int columns, int pitch, int offset> struct event {
   typedef typename D::item item;
   typedef batch_items<item> items;
-  static constexpr int number = array;
+  static constexpr int number = array, lanes = rows * columns, place = offset;
+  static constexpr bool bfloat = is_bfloat<D>;
   static_assert(pitch == columns, "vectors without gaps");
   INLINE bool fits(const ms_launch*) { return true; }
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece& p) {
@@ -113,7 +114,8 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
 template <int array, class D, class V, int rows, int columns, int pitch, int offset> struct shared_event {
   typedef typename D::item item;
   typedef element_items<item> items;
-  static constexpr int number = array;
+  static constexpr int number = array, lanes = rows * columns, place = offset;
+  static constexpr bool bfloat = is_bfloat<D>;
   INLINE bool fits(const ms_launch* g) { return g->inputs[array].inner == 0 && g->inner % W == 0; }
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int, const piece&) {
     return {(item*)a.data + first[number * W] + t * a.axis, a.lane};

@@ -9,6 +9,8 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
   typedef typename D::item item;
   typedef element_items<item> items;
   static constexpr int number = array, whole = columns / W * W, rest = columns - whole;
+  static constexpr int lanes = rows * columns, place = offset;
+  static constexpr bool bfloat = is_bfloat<D>;
   INLINE bool fits(const ms_launch*) { return true; }
   // Of column j at step t.
   INLINE items find(const ms_array& a, const ms_int* first, ms_int t, ms_int j, const piece&) {

@@ -31,3 +31,25 @@ template <class... Leaf> struct event_list {
     (Leaf::give(memory, Leaf::find(p.g->carries[Leaf::number], p.carry_out, 0, j, p)), ...);
   }
 };
+
+// What the driver knows of them.
+template <class List> struct event_facts;
+template <class... Leaf> struct event_facts<event_list<Leaf...>> {
+  static constexpr leaf_facts at[] = {
+      {Leaf::number, Leaf::lanes, (int)sizeof(typename Leaf::item), false, Leaf::bfloat}..., {}};
+  static constexpr leaf_list list = {at, sizeof...(Leaf), 0};
+  static constexpr carry_facts carried[] = {{Leaf::number, Leaf::lanes, (int)sizeof(typename Leaf::item), 0}..., {}};
+};
+// Which one of a list, by its number or its place there, stands where a leaf does; -1: none.
+template <bool by_number, class Leaf, class... Held> constexpr int same_place(event_list<Held...>) {
+  int found = -1, i = 0;
+  ((Held::place == Leaf::place ? found = by_number ? Held::number : i : 0, ++i), ...);
+  return found;
+}
+template <class Held, class... Leaf> struct same_places {
+  static constexpr int at[] = {same_place<true, Leaf>(Held())..., -1};
+};
+// The number of that one for each of a list.
+template <class Held, class... Leaf> constexpr const int* numbers_among(event_list<Leaf...>, Held) {
+  return same_places<Held, Leaf...>::at;
+}

@@ -4,7 +4,8 @@
 // The generated text gives `operation::prepare`, which puts constants into memory, `operation::combine`, from the
 // arrays of both operands in memory to that of the left one, and lists of leaves: `first` and `in`, what elements
 // become the left and the right operand of; `out`, what is wanted of the left one; `neutral`, what stands there first
-// if it is the identity; `state`, all that is carried. Where elements act on states and the first one begins them,
+// if it is the identity; `state`, all that is carried, and `held`, what of
+// it goes on from one step to the next. Where elements act on states and the first one begins them,
 // `operation::begin` makes the left operand of what is read of `first`.
 #pragma once
 #include "event_lists.h"
@@ -49,9 +50,34 @@ bool fits(const ms_launch* g) { return in::fit(g) && captured_arrays::fit(g); }
 ms_int buffer_bytes(const ms_launch*) { return memory_bytes; }
 bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
 
-extern const kernel_facts facts = {reverse, want_results, false,  false,   false, W,           0,      inputs,
-                                   outputs, states,       states, 0,       0,     nanoseconds, 0,      0,
-                                   {},      {},           {},     nullptr, 0,     nullptr,     nullptr};
+// Results that do not count repeat the states that are held, and none of those that are only shown.
+template <class... Leaf> struct shown_by {
+  static constexpr int at[] = {(same_place<false, Leaf>(held()) < 0 ? -1 : same_place<false, Leaf>(state()))..., -1};
+};
+template <class... Leaf> constexpr const int* shown_of(event_list<Leaf...>) { return shown_by<Leaf...>::at; }
+extern const kernel_facts facts = {reverse,
+                                   want_results,
+                                   false,
+                                   false,
+                                   false,
+                                   W,
+                                   0,
+                                   inputs,
+                                   outputs,
+                                   states,
+                                   states,
+                                   0,
+                                   0,
+                                   nanoseconds,
+                                   0,
+                                   0,
+                                   {},
+                                   event_facts<out>::list,
+                                   {},
+                                   event_facts<state>::carried,
+                                   event_facts<state>::list.count,
+                                   shown_of(out()),
+                                   nullptr};
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) {
   if (fits(g)) schedule_events(g, s);
   else s->phases = 0;

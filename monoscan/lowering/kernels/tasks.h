@@ -1,6 +1,6 @@
 // How a launch is cut into tasks. The cut depends on the shape alone.
 #pragma once
-#include "sequences.h"
+#include "row_sequences.h"
 
 // ------------------------------------------------------------------ tasks
 // Rows, halves of the columns, or parts of a long row; and the bytes that each needs.
@@ -176,11 +176,13 @@ static ms_int row_tasks_of(const ms_launch* g, ms_int rows) {
 }
 static ms_int rows_of(const ms_launch* g) { return g->outer_size * g->inner; }
 void schedule_rows(const ms_launch* g, struct ms_schedule* s) {
+  if (bounded(g)) return schedule_row_sequences(g, s);
   s->phases = 1;
   s->tasks[0] = row_tasks_of(g, rows_of(g));
   s->scratch_bytes = s->tasks[0] * task_bytes_of(g);
 }
 void run_rows(const ms_launch* g, ms_int task) {
+  if (bounded(g)) return run_row_sequences(g, task);
   const ms_int rows = rows_of(g), tasks = row_tasks_of(g, rows), inner = g->inner;
   const ms_int last = rows * (task + 1) / tasks;
   u8* const memory = (u8*)g->scratch + task * task_bytes_of(g);

@@ -117,10 +117,6 @@ def computed(
         return f"not traceable: {problem.traced.reason}"
     if (problem.needs_identity() or problem.bounds) and problem.operator.has_identity and problem.neutral is None:
         return "the identity is not a constant"
-    if problem.bounds is not None:
-        forms = [form for form in forms if isinstance(form, Program)]
-        if not forms:
-            return "loops over wide elements know no lengths and offsets"
     return tuple(_kernel(problem, forms, emit, vector_bytes, flush) for emit in alike(problem))
 
 

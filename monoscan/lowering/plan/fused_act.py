@@ -42,10 +42,6 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
         flush: Subnormal results may become zero.
     """
     scans = _scans(problem, acts)
-    if problem.bounds is not None and scans:
-        scans = [each for each in scans if isinstance(each.program, Program)]
-        if not scans:
-            return "loops over wide states know no lengths and offsets"
     if not scans:
         untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
         return f"not traceable: {untraced.reason}"

@@ -16,7 +16,7 @@ from monoscan.lowering.plan.fused import Fused, columns_of
 from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, shared_by_columns, straight_act
 from monoscan.lowering.plan.loops import Candidates, quick_to_build, serving
 from monoscan.lowering.plan.problem import Options
-from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.source import Spec, unsupported
 
 
@@ -61,10 +61,6 @@ def fused_pass(
         bounds: Where sequences begin and end, if they are not whole rows.
     """
     kernels: list[tuple[Spec, Read]] = []
-    if bounds is not None:
-        scans = [each for each in scans if isinstance(each.program, Program)]
-        if not scans:
-            return "loops over wide states know no lengths and offsets"
     for scan in scans:
         read = leaves, states, own = on_what_it_reads(scan, scan.emit, options.shapeless)
         known: dict[str, Any] = {

@@ -130,10 +130,11 @@ def _is_short(spec: Spec) -> bool:
 
 
 def serving(kernels: list[Spec], bounds: Bounds | None) -> list[Spec]:
-    """Those that can run what has bounds: rows of their own lengths do not go side by side."""
-    if bounds is None or not bounds.uneven:
+    """Those that can run what has bounds: rows of their own lengths do not go side by side, nor do rows of wide elements."""
+    if bounds is None:
         return kernels
-    return [each for each in kernels if each.loop is not Loop.SHORT]
+    found = [each for each in kernels if each.loop is not Loop.BATCH]
+    return [each for each in found if each.loop is not Loop.SHORT] if bounds.uneven else found
 
 
 def _alike(kernels: Sequence[Spec]) -> tuple[Spec, ...]:

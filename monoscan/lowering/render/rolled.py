@@ -97,6 +97,7 @@ class _Rolled:
             "neutral": [(n, dtype, neutral[leaf]) for n, (leaf, dtype) in outputs if neutral],
             "captured_arrays": [(rights + n, dtype, arity + rights + n) for n, dtype in enumerate(spec.capture_dtypes)],
             "state": [(i, spec.state[i].dtype, i) for i in spec.carried],
+            "held": [(i, spec.state[i].dtype, i) for i in spec.kept],
         }
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text(spec.carried, identity + self._begin_member())  # counts the memory

@@ -89,7 +89,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """Runs an adjoint; what it takes and yields stands in `Adjoint`."""
     lead = aligned.lead_of(arrays, adjoint.timed, axis, rank)
     names, columns, rows = tuple([x.dtype for x in arrays]), _columns(adjoint, arrays, lead, axis), 0
-    if isinstance(adjoint.program, ArrayProgram):
+    if isinstance(adjoint.program, ArrayProgram) and not (adjoint.lengths or adjoint.offsets):  # these keep to one row
         rows = 1 if shapeless.tracing() else min(prod(lead[:axis] + lead[axis + 1 :]), MANY_ROWS)
     try:
         key = (adjoint, names, columns, rows, axis, rank)

@@ -128,13 +128,14 @@ class Rules:
     ) -> Callable[..., list[mx.array]]:
         """The scan of wide elements by array operations, which MLX differentiates, as a function of some inputs."""
         scan = attrs.evolve(self.scan, strategy=general(self.scan.strategy))
-        lead = aligned.full_lead(primals, rank)
+        ran = bounded.of_launch if scan.bounded else on_arrays.run
+        lead, behind = aligned.lead_of(primals, scan.program.rights, axis, rank), scan.carry_axis(primals, axis)
 
         def run(*chosen: mx.array) -> list[mx.array]:
             arrays = list(primals)
             for i, array in zip(argnums, chosen, strict=True):
                 arrays[i] = array
-            return [self._full(y, lead, axis, i) for i, y in enumerate(on_arrays.run(scan, arrays, axis, rank))]
+            return [self._full(y, lead, axis, i, behind) for i, y in enumerate(ran(scan, arrays, axis, rank))]
 
         return run
 
