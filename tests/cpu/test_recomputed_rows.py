@@ -7,9 +7,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from loop_driver import compile_source
 from selection import thinned
 
 import monoscan as ms
+from monoscan.cache import Cache
 from monoscan.lowering.targets.cpu import recomputed
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
@@ -140,3 +142,19 @@ def test_transforms(rows: int) -> None:
     e = 1e-2 * mx.eye(2)
     wanted = [(slope(k + e[i]) - slope(k - e[i])).item() / 2e-2 for i in range(2)]
     np.testing.assert_allclose(np.array(mx.grad(slope)(k)), wanted, rtol=2e-3)
+
+
+@pytest.mark.parametrize("columns", thinned([0, 3], []))
+def test_scalar_code_compiles_without_warnings(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, shape = list[str](), (9, columns) if columns else (9,)
+    plain = recomputed.render_recomputed
+
+    def noted(spec: Any) -> str:
+        texts.append(plain(spec))
+        return texts[-1]
+
+    monkeypatch.setattr(recomputed, "render_recomputed", noted)
+    monkeypatch.setattr(recomputed, "COMPILED", Cache(4))
+    mx.eval(mx.grad(lambda k: leaky(k, mx.ones(shape), mx.zeros(shape[1:])).sum())(mx.array(CONSTANTS)))
+    assert "scalar_code = true" in texts[0]
+    compile_source(texts[0])
