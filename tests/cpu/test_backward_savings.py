@@ -41,6 +41,23 @@ def test_a_cotangent_that_reaches_nothing_that_is_asked_for_is_not_carried() -> 
     np.testing.assert_array_equal(np.array(mx.grad(loss, 1)(n, y)), np.array(mx.grad(loss, (0, 1))(n, y)[1]))
 
 
+def test_zero_times_infinity_is_looked_for_in_the_results_and_done_again_with_care(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In half of the rows an infinite value stands where no loss reads: there alone the careful step runs."""
+    rng = np.random.default_rng(8)
+    n, x = random(rng, 40, 20) ** 2, np.array(random(rng, 40, 20))
+    x[::2, 12], x[3, 4], x[5, 13] = np.inf, np.nan, np.nan
+    w = np.array(random(rng, 40, 20))
+    w[:, 10:] = 0
+    loss = lambda n, x: (mx.where(w == 0, 0, ms.scan(ms.Mean(), (n, x), axis=1)[1]) * w).sum()  # noqa: E731
+    found = mx.grad(loss, (0, 1))(n, mx.array(x))
+    without_loops(monkeypatch)
+    for got, expected in zip(found, mx.grad(loss, (0, 1))(n, mx.array(x)), strict=True):
+        np.testing.assert_allclose(np.array(got), np.array(expected), rtol=1e-4, atol=1e-6, equal_nan=True)
+        assert np.isfinite(np.array(got)[::2]).all()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "array operations"])
 @pytest.mark.parametrize("carry", thinned([True, False], [False]), ids=["carry", "results"])

@@ -21,7 +21,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, ends, fit, placed, reached_leaves, states_of
-from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, reads_of, started, stepped
+from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, reads_of, started, stepped, stepped_boldly
 from monoscan.lowering.plan import aligned, on_arrays
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -116,6 +116,11 @@ class Adjoint:
         step = stepped(self.program, self.live, self.gradients, self.captured)
         assert isinstance(step, Program), "array programs have loops of their own"
         return step
+
+    @property
+    def bold_step(self) -> Program:
+        """The same without a look for zero times infinity: where no result is NaN, the same results."""
+        return stepped_boldly(self.scalar, self.live, self.gradients, self.captured)
 
     @property
     def start(self) -> Program | None:

@@ -15,10 +15,24 @@ def stepped(
 ) -> Program | ArrayProgram:
     """The cotangents of one step's operands: the left one's, and what is asked for of the others."""
     whole = reverse_arrays(program, live) if isinstance(program, ArrayProgram) else reverse(program, live)
+    return whole.select(_asked(program, live, gradients, captured))
+
+
+@PROGRAMS.memoised
+def stepped_boldly(
+    program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
+) -> Program:
+    """The same of few lanes, without a look for zero times infinity."""
+    return reverse(program, live, bold=True).select(_asked(program, live, gradients, captured))
+
+
+def _asked(
+    program: Program | ArrayProgram, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]
+) -> list[int]:
+    """Which of the results of `derivative.reverse` these are."""
     right = differentiable(program.elements)
     kept = [*range(len(live)), *(len(live) + right.index(i) for i in gradients)]
-    kept += [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
-    return whole.select(kept)
+    return kept + [len(live) + len(right) + differentiable(program.captures).index(i) for i in captured]
 
 
 @PROGRAMS.memoised

@@ -14,9 +14,33 @@ typedef operation::cotangents cotangents;
 typedef operation::operands operands;
 typedef operation::gradients gradients;
 
+#if MS_BOLD
+// Zero times infinity counts as zero where nothing was chosen. It is rare, and what it leaves is NaN: so it is looked
+// for once a step, in the sum of all results, and where there may be one all lanes are computed once more, with care.
+// Those without any come out the same, bit by bit.
+NOINLINE void careful_step(const operands& o, const cotangents& g, cotangents& left, gradients& d) {
+  operation::step(o, g, left, d);
+}
+template <class V> INLINE bool has_nan(V x) {
+  if constexpr (scalar_code) return x != x;
+  else return any(x != x);
+}
+STEP void step(const operands& o, const cotangents& g, cotangents& left, gradients& d) {
+  operation::bold_step(o, g, left, d);
+  if (__builtin_expect(has_nan(operation::sum(left, d)), 0)) {
+    const operands own = o;  // copies, since what has an address is not held in registers
+    const cotangents given = g;
+    cotangents next = {};
+    gradients found;
+    careful_step(own, given, next, found);
+    left = next, d = found;
+  }
+}
+#else
 STEP void step(const operands& o, const cotangents& g, cotangents& left, gradients& d) {
   operation::step(o, g, left, d);
 }
+#endif
 
 // One step of every array: a pointer for each lane, and strides in items and in bytes. Locals, since a store might
 // change what the launch holds as far as the compiler knows.

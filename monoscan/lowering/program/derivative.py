@@ -47,13 +47,15 @@ def differentiable(leaves: tuple[Leaf, ...]) -> tuple[int, ...]:
     return tuple(i for i, leaf in enumerate(leaves) if leaf.dtype in dtypes.FLOATS)
 
 
-def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
+def reverse(program: Program, live: tuple[int, ...] | None = None, *, bold: bool = False) -> Program:
     """The cotangents of the operands of a step.
 
     Args:
         program: A ``combine``.
         live: The differentiable leaves whose cotangents are not zero throughout. Default:
             all of them.
+        bold: Zero times infinity is not looked for. Where no result is NaN the results are
+            the same, bit by bit.
 
     Returns:
         Program: Reads the inputs and then a cotangent for each live output leaf; yields a
@@ -63,7 +65,7 @@ def reverse(program: Program, live: tuple[int, ...] | None = None) -> Program:
     live = differentiable(program.outputs) if live is None else live
     left = live if program.arity else ()  # what begins a state reads none
     wanted = (*left, *(i for i in differentiable(program.inputs) if i >= program.arity))
-    return _pulled(program, live, wanted, wary=False)
+    return _pulled(program, live, wanted, wary=False, bold=bold)
 
 
 def transposed(program: Program) -> Program:
@@ -79,13 +81,15 @@ def transposed(program: Program) -> Program:
     return _pulled(program, differentiable(program.outputs), differentiable(program.inputs), wary=True)
 
 
-def _pulled(program: Program, given: tuple[int, ...], wanted: tuple[int, ...], wary: bool) -> Program:
+def _pulled(
+    program: Program, given: tuple[int, ...], wanted: tuple[int, ...], wary: bool, bold: bool = False
+) -> Program:
     """The program from cotangents of these output leaves to those of these input leaves."""
     copy = _Copy(program, program.inputs + tuple(program.outputs[i] for i in given))
     cotangents: dict[int, Routed] = {}
     for leaf, terms in zip(given, copy.extra(), strict=True):
         for value, term in zip(program.output_lanes[leaf], terms, strict=True):
-            _accumulate(cotangents, value, root(term, chooses(program), wary))
+            _accumulate(cotangents, value, root(term, chooses(program), wary, bold))
     _walk_back(copy, cotangents)
     lanes = [_settled(copy, cotangents, value) for leaf in wanted for value in program.input_lanes[leaf]]
     return copy.finish([program.inputs[i] for i in wanted], lanes)

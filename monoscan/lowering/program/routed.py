@@ -25,6 +25,7 @@ class Routed:
         frail: Whether ``value`` may be NaN there, since something was multiplied by it.
         wary: Whether factors of plain products are looked at too: the program may itself hold
             cotangents, which are zero where nothing was chosen.
+        bold: NaN is not looked for, so that it is what comes out wherever it would have counted as zero.
     """
 
     value: Term
@@ -32,11 +33,12 @@ class Routed:
     support: Term | None = None
     frail: bool = False
     wary: bool = False
+    bold: bool = False
 
     def settled(self) -> Term:
         """The value, zero where it does not count."""
         counts = self.counts
-        if self.frail and self.support is not None:
+        if self.frail and self.support is not None and not self.bold:
             number = self.value.apply(Op.EQ, self.value, dtype="bool")
             counts = _both(counts, _either(self.support, number))
         return self.value if counts is None else counts.where(self.value, self.value.const(0))
@@ -61,7 +63,7 @@ class Routed:
     def plus(self, other: Routed) -> Routed:
         """The sum; it is zero where both are."""
         support = _either(self.nonzero, other.nonzero)
-        return Routed(self.settled() + other.settled(), support=support, wary=self.wary)
+        return Routed(self.settled() + other.settled(), support=support, wary=self.wary, bold=self.bold)
 
 
 def chooses(program: Program) -> bool:
@@ -69,10 +71,10 @@ def chooses(program: Program) -> bool:
     return any(instr.op in CHOICES for instr in program.code)
 
 
-def root(value: Term, chooses: bool, wary: bool) -> Routed:
+def root(value: Term, chooses: bool, wary: bool, bold: bool = False) -> Routed:
     """A derivative as it stands: where a choice outside of a program that ``chooses`` made it zero, it stays that."""
     support = value.apply(Op.NE, 0.0, dtype="bool") if chooses else None
-    return Routed(value, support=support, wary=wary and chooses)
+    return Routed(value, support=support, wary=wary and chooses, bold=bold)
 
 
 def chosen(condition: Term, yes: Routed | None, no: Routed | None) -> Routed:
@@ -82,7 +84,7 @@ def chosen(condition: Term, yes: Routed | None, no: Routed | None) -> Routed:
     zero, never, otherwise = some.value.const(0), condition.const(0), condition.apply(Op.NOT)
     value = condition.where(yes.settled() if yes else zero, no.settled() if no else zero)
     parts = [_both(c, each.nonzero if each else never) for c, each in ((condition, yes), (otherwise, no))]
-    return Routed(value, support=_either(*parts), wary=some.wary)
+    return Routed(value, support=_either(*parts), wary=some.wary, bold=some.bold)
 
 
 def _both(a: Term | None, b: Term | None) -> Term | None:

@@ -6,12 +6,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from monoscan.lowering.program.ir import Leaf
+from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.estimates import INLINE_LIMIT, backward_nanoseconds
 from monoscan.lowering.render.kernel import declare, tag, wrapped
 from monoscan.lowering.render.spec import mask_bytes
+
+BOLD_CODE, SAVED = 160, 9
+"""The most operations of a step that is written out twice, and the least that the second time does without: a look at the
+results is as long."""
 
 
 def render_backward(spec: BackwardSpec) -> str:
@@ -35,6 +40,7 @@ class _Backward:
         self.captures = spec.adjoint.program.captures
         self.scalar = spec.width == 1
         self.pointers = 0
+        self.bold = _bold(spec)
 
     def text(self) -> str:
         """All of it, in order."""
@@ -46,7 +52,8 @@ class _Backward:
 #define MS_WIDTH {4 if self.scalar else self.spec.width}
 #define MS_MASK i{8 * mask}
 #define MS_FLUSH {self.spec.flushes:d}
-#define STEP {"INLINE" if len(step.code) <= INLINE_LIMIT else "NOINLINE"}
+#define STEP {"INLINE" if len((self.bold or step).code) <= INLINE_LIMIT else "NOINLINE"}
+#define MS_BOLD {self.bold is not None:d}
 #include "{emit.header(*programs)}"
 #include "arrays.h"
 
@@ -57,7 +64,7 @@ class _Backward:
 """
 
     def _facts(self) -> Iterator[tuple[str, object]]:
-        adjoint, code = self.adjoint, len(self.adjoint.step.code)
+        adjoint, code = self.adjoint, len((self.bold or self.adjoint.step).code)
         arrays = len(adjoint.rights) + len(adjoint.lefts) + len(adjoint.weights)
         live, moved = len(adjoint.live), arrays + len(adjoint.outputs)
         yield from (("reverse", adjoint.reverse), ("inclusive", adjoint.inclusive), ("seeded", adjoint.seeded))
@@ -76,20 +83,19 @@ class _Backward:
         captured = [(f"c{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.captures) for k in range(leaf.lanes)]
         state = self._lanes("l", range(len(self.state)))
         first = [f"o.{name}" for name, _ in (*element, *captured)] + [f"g.{name}" for name, _ in live]
-        lines, results = emit.statements(
-            step, [*(f"o.{name}" for name, _ in state), *first], "o.", calls=emit.called(step)
-        )
+        read = [*(f"o.{name}" for name, _ in state), *first]
         given = [(f"d{i}_{k}", leaf.dtype) for i, leaf in enumerate(self.adjoint.outputs) for k in range(leaf.lanes)]
         given = [(name, dtype) for (name, _), dtype in zip(given, self._held(), strict=True)]
         targets = [*(f"left.{name}" for name, _ in live), *(f"d.{name}" for name, _ in given)]
-        lines += [f"{target} = {value};" for target, value in zip(targets, results, strict=True)]
         held = [
             *self._lanes("l", self.adjoint.lefts),
             *_lanes("r", self.element, self.adjoint.rights),
             *captured,
             *self._numbers(),
         ]
-        body = "\n".join(f"    {line}" for line in lines)
+        steps = [_member("step", step, read, targets)]
+        if self.bold is not None:
+            steps += [_member("bold_step", self.bold, read, targets), _sum_of(targets, step.outputs[0].dtype)]
         start = "\n".join(f"    {line}" for line in self._start(first, given))
         return f"""\
 template <class V> struct adjoint {{
@@ -97,11 +103,7 @@ template <class V> struct adjoint {{
 {_struct("cotangents", live)}
 {_struct("operands", held)}
 {_struct("gradients", given)}
-  INLINE void step({_used("const operands&", "o", body)}, {_used("const cotangents&", "g", body)}, \
-{_used("cotangents&", "left", body)}, {_used("gradients&", "d", body)}) {{
-{body}
-  }}
-  INLINE void start({_used("const operands&", "o", start)}, {_used("const cotangents&", "g", start)}, \
+{"".join(steps)}  INLINE void start({_used("const operands&", "o", start)}, {_used("const cotangents&", "g", start)}, \
 {_used("gradients&", "d", start)}) {{
 {start}
   }}
@@ -165,6 +167,39 @@ typedef adjoint<{"scalars" if self.scalar else "vectors"}> operation;
         members = ", ".join(f"&operation::{struct}::{prefix}_{k}" for k in range(lanes))
         place, self.pointers = self.pointers, self.pointers + lanes
         return f"lanes_of<{number}, {place}, {tag(dtype)}, {members}>"
+
+
+def _bold(spec: BackwardSpec) -> Program | None:
+    """The step without a look for zero times infinity, where that is shorter and one sum of its results says whether it did."""
+    step = spec.adjoint.step
+    if len(step.code) > BOLD_CODE or len({leaf.dtype for leaf in step.outputs}) > 1:
+        return None
+    bold = spec.adjoint.bold_step
+    # Both read the numbers of one table.
+    return bold if len(bold.code) + SAVED <= len(step.code) and table(bold) == table(step) else None
+
+
+def _member(name: str, step: Program, read: Sequence[str], targets: Sequence[str]) -> str:
+    """A function of what a step reads."""
+    lines, results = emit.statements(step, read, "o.", calls=emit.called(step))
+    lines += [f"{target} = {value};" for target, value in zip(targets, results, strict=True)]
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"""\
+  INLINE void {name}({_used("const operands&", "o", body)}, {_used("const cotangents&", "g", body)}, \
+{_used("cotangents&", "left", body)}, {_used("gradients&", "d", body)}) {{
+{body}
+  }}
+"""
+
+
+def _sum_of(results: Sequence[str], dtype: str) -> str:
+    """A function of all results that is NaN if one of them is."""
+    body = f"    return {' + '.join(results)};"
+    return f"""\
+  INLINE {emit.TYPES[dtype]} sum({_used("const cotangents&", "left", body)}, {_used("const gradients&", "d", body)}) {{
+{body}
+  }}
+"""
 
 
 def _lanes(prefix: str, leaves: Sequence[Leaf], chosen: Iterable[int]) -> Iterator[tuple[str, str]]:
