@@ -10,6 +10,7 @@ import mlx.core as mx
 from monoscan import dtypes, tree
 from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
@@ -41,12 +42,22 @@ class Fusion:
     """A pass and its kernel.
 
     Args:
-        over: The pass.
+        over: The pass; with offsets its state has the axis of sequences.
         asked: The options.
+        bounds: Where sequences begin and end, if they are not whole rows.
+        extents: The lengths and the offsets, those that there are, with all axes.
     """
 
     over: Pass
     asked: Options
+    bounds: Bounds | None = attrs.field(default=None, kw_only=True)
+    extents: Sequence[mx.array] = attrs.field(default=(), kw_only=True)
+
+    @property
+    def sequences(self) -> tuple[int, ...]:
+        """What stands in the place of the axis of time in the last state: the sequences, or nothing."""
+        known = None if self.bounds is None else self.bounds.sequences
+        return () if known is None else (known,)
 
     @property
     def carried(self) -> bool:
@@ -57,8 +68,8 @@ class Fusion:
         """The kernel, or why there is none."""
         over = self.over
         captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
-        key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, FAILURES.generation)
-        found: Fused | str = PLANS.get(key, self._planned)
+        key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, self.bounds)
+        found: Fused | str = PLANS.get((*key, FAILURES.generation), self._planned)
         return found
 
     def run(self, kernel: Fused) -> tuple[Tree | None, Tree | None] | None:
@@ -78,15 +89,16 @@ class Fusion:
             outputs = tree.unflatten(types.output, [mx.broadcast_to(y, lead + leaf.shape) for y, leaf in rows])
         if not self.carried:
             return outputs, None
-        batch = (*lead[: layout.axis], *lead[layout.axis + 1 :])
+        batch = (*lead[: layout.axis], *self.sequences, *lead[layout.axis + 1 :])
         last = dict(zip(kernel.states, found[number:], strict=True))
         held = enumerate(types.states, len(types.outputs))
         return outputs, tree.unflatten(types.form, [mx.broadcast_to(last[i], batch + s.shape) for i, s in held])
 
     def _launch(self, kernel: Fused) -> Launch:
         over = self.over
-        name = over.aggregator.name
-        return cpu.launch_of(kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves), name)
+        name, scan, spec = over.aggregator.name, kernel.scan, kernel.spec
+        nothing = () if self.bounds is None else cpu.fills(scan, spec)
+        return cpu.launch_of(scan, spec, over.axis, over.rank, bool(over.leaves), name, nothing)
 
     def timed_arrays(self) -> list[mx.array]:
         """The inputs that have a time axis, aligned."""
@@ -108,11 +120,12 @@ class Fusion:
             unread = [
                 mx.zeros((1,) * over.rank + leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in over.types.computed
             ]
-            first = [*unread, *over.aligned_state()]
+            first = [*unread, *over.aligned_state(bool(self.sequences))]
         return [
             *(timed[i] for i in kernel.leaves),
             *self.constant_arrays(),
             *(first[i] for i in kernel.states if first),
+            *self.extents,
         ]
 
     def _planned(self) -> Fused | str:
@@ -127,11 +140,12 @@ class Fusion:
         if scans[0].program.outputs != self._held:
             return "act changes the dtype of a state"
         kernel = fused_pass(
-            scans, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush()
-        )
+            scans, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
+            bounds=self.bounds,
+        )  # fmt: skip
         if isinstance(kernel, str):
             return kernel
-        if asked.strategy == "auto" and _slow_alone(kernel) and self._has_vectors():
+        if asked.strategy == "auto" and self.bounds is None and _slow_alone(kernel) and self._has_vectors():
             return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
         return cpu.not_built((kernel,)) or kernel
 
@@ -158,6 +172,8 @@ class Fusion:
             strategy="sequential",
             action=True,
             begin=begin[0] if begin else None,
+            lengths=self.bounds is not None and self.bounds.lengths is not None,
+            offsets=bool(self.sequences),
         )
 
     def _has_vectors(self) -> bool:

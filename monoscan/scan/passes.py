@@ -19,7 +19,7 @@ from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
 from monoscan.monoids.inputs import given
-from monoscan.monoids.shapes import insert_axes
+from monoscan.monoids.shapes import align, insert_axes
 from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed
 from monoscan.scan.positions import Types, analyse
 from monoscan.tree import Tree
@@ -89,12 +89,20 @@ class Pass:
         rows = zip(self.leaves, self.types.states, strict=True)
         return tree.unflatten(self.types.form, [self._first(s, len(h.copies), len(h.event)) for s, h in rows])
 
-    def aligned_state(self) -> list[mx.array]:
-        """The leaves of the state before the first position, with all axes of positions, that of time of size 1."""
+    def aligned_state(self, several: bool = False) -> list[mx.array]:
+        """The leaves of the state before the first position, with all axes of positions, that of time of size 1.
+
+        Args:
+            several: There is a state for each of several sequences, in the place of the axis of time.
+        """
         first = []
         for s, held in zip(self.leaves, self.types.states, strict=True):
-            missing = self.rank - 1 + len(held.copies) + len(held.event) - s.ndim
-            s = mx.expand_dims(insert_axes(s, 0, missing), self.axis).astype(dtypes.by_name(held.dtype))
+            event = len(held.copies) + len(held.event)
+            if several:
+                s = align(s, self.axis, self.rank, event) if s.ndim > event else insert_axes(s, 0, self.rank)
+            else:
+                s = mx.expand_dims(insert_axes(s, 0, self.rank - 1 + event - s.ndim), self.axis)
+            s = s.astype(dtypes.by_name(held.dtype))
             first.append(mx.broadcast_to(s, s.shape[: self.rank] + held.shape))
         return first
 

@@ -77,14 +77,13 @@ class RaggedAct(RaggedStates):
         form, packed = self.acts.structure, places.packed
         starts = [tree.unflatten(form, self.starts(places))] if packed and self.start is not None else []
         flags = [places.head, places.valid] if packed else [places.valid]
-        first = self.zeros() if packed or self.start is None else self._first(False)
+        first = self.zeros() if packed else self._first(False)
         asked, operator, elems, state = self._flagged(places, asked, flags, starts, first)
         captures = capture(operator, asked.call)
         plan, arrays, start = call.prepare(asked, captures, elems, self.axis, state, pose, start_of)
         return plan, arrays, captures, start
 
     def _with_mask(self, places: Places, first: Leaves, raw: Raw) -> RaggedStates:
-        first = self.zeros() if self.start is None else first
         asked, operator, elems, state = self._flagged(places, self.asked, [places.valid], [], first)
         return opened_act(asked, operator, elems, state, self.axis, raw)
 

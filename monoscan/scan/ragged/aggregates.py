@@ -9,6 +9,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
+from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.identity import Like, neutral
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Leaf
@@ -24,7 +25,7 @@ from monoscan.scan.inputs import FIXED, POSITION
 from monoscan.scan.pass_plan import PassPlan
 from monoscan.scan.passes import Pass, pass_over
 from monoscan.scan.ragged.axes import Raw, align_given, options, refuse, wide, with_axis, with_sequences
-from monoscan.scan.ragged.given import check_reach, given
+from monoscan.scan.ragged.given import Aligned, check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted, select
 from monoscan.tree import Tree
 
@@ -106,6 +107,10 @@ def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, as
 def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, raw: Raw) -> PassPlan:
     """What would run, and why."""
     found = opened(aggregator, inputs, axis, state, asked, raw)
+    fusion = found.kernel(asked)
+    kernel = None if fusion is None else fusion.kernel()
+    if fusion is not None and isinstance(kernel, Fused):
+        return PassPlan(fusion.over, asked, kernel)
     return aggregate.explained(found.lifted(asked, shows=False), asked)
 
 
@@ -122,7 +127,7 @@ def opened(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, 
     layout = over.geometry.layout
     check_reach(where, raw[2], layout.length)
     aligned = align_given(where, found, layout)
-    return RaggedPass(over, asked, aligned.places(layout.length, layout.axis, over.rank, asked.reverse))
+    return RaggedPass(over, asked, aligned, aligned.places(layout.length, layout.axis, over.rank, asked.reverse))
 
 
 @attrs.frozen(eq=False)
@@ -132,11 +137,13 @@ class RaggedPass:
     Args:
         over: The pass over the whole axis; its state has the axis of sequences where there are several.
         asked: The options.
+        aligned: Lengths, mask and offsets.
         places: The positions.
     """
 
     over: Pass
     asked: Options
+    aligned: Aligned
     places: Places
 
     @property
@@ -149,6 +156,9 @@ class RaggedPass:
         asked, over = self.asked, self.over
         if not over.geometry.layout.length:
             return over.present(None), self.last() if asked.return_carry else None
+        found = self._by_kernel(asked)
+        if found is not None:
+            return self._typed(found[0]), found[1]
         if not self.places.packed:
             ys, last = aggregate.outputs(self.lifted(asked, shows=False), asked)
             return self._typed(ys), self._plain(last) if asked.return_carry else None
@@ -163,11 +173,71 @@ class RaggedPass:
         """The last state of each sequence, or of each row."""
         if not self.over.geometry.layout.length:
             return self._nothing()
+        alone = options(self.asked, results=False, return_carry=False, inclusive=True)
+        found = self._by_kernel(alone)
+        if found is not None:
+            return found[1]
         if not self.places.packed:
             asked = options(self.asked, results=False, return_carry=False)
             return self._plain(aggregate.last_state(self.lifted(asked, shows=False), asked))
         asked = options(self.asked, results=True, return_carry=False, inclusive=True)
         return self._last(aggregate.outputs(self.lifted(asked, shows=True), asked)[0][1])
+
+    def kernel(self, asked: Options) -> Fusion | None:
+        """The pass by a kernel that knows lengths and offsets, a mask being an input; ``None`` where there is none."""
+        bounds = self.aligned.bounds
+        if bounds is None:
+            return None
+        fusion = Fusion(self._bounded(asked), asked, bounds=bounds, extents=self._extents())
+        return None if isinstance(fusion.kernel(), str) else fusion
+
+    def _by_kernel(self, asked: Options) -> tuple[Tree, Tree] | None:
+        fusion = self.kernel(asked)
+        kernel = None if fusion is None else fusion.kernel()
+        if fusion is None or not isinstance(kernel, Fused):
+            return None
+        found = fusion.run(kernel)
+        if found is None:
+            return None
+        ys, last = found
+        return ys, last if last is None else self._plain(last) if self.aligned.mask is not None else self._seen(last)
+
+    def _extents(self) -> list[mx.array]:
+        """Lengths, and offsets along the scan axis."""
+        return [
+            along(x, self.over.axis, self.over.rank) if x.ndim == 1 and self.over.rank > 1 else x
+            for x in self.aligned.arrays
+        ]
+
+    def _bounded(self, asked: Options) -> Pass:
+        """The pass over inputs that have the flag of the mask alone, if there is one."""
+        over, places, mask = self.over, self.places, self.aligned.mask
+        inner, types, sequences = over.aggregator, over.types, places.sequences if places.packed else None
+        inputs = self._inputs(clean=False, exactly=False)
+        state = None if self.begun else tree.unflatten(types.form, over.leaves)
+        if mask is None:
+            return pass_over(inner, tuple(inputs), over.axis, state, asked, sequences)
+        alone = Places(None, mask, None, places.length, places.axis, places.rank, places.reverse)
+        operator = lifted(inner.operator, False, None, self.begun)
+        aggregator = RaggedAggregator(inner, operator, (0, *self._events), begun=self.begun, inclusive=asked.inclusive)
+        state = flagged(inner.operator, [mx.array(False)], self._zeros()) if self.begun else state
+        return pass_over(aggregator, (alone.valid, *inputs), over.axis, state, asked, sequences)
+
+    def _seen(self, state: Tree) -> Tree:
+        """The last state of which a kernel left zeros where nothing came."""
+        lengths, places = self.aligned.lengths, self.places
+        if not self.begun:
+            return state
+        nothing = places.empty if places.packed else mx.zeros((1,) * places.rank, mx.bool_)
+        nothing = nothing if lengths is None else mx.logical_or(nothing, lengths <= 0)
+        seen = mx.logical_not(nothing if places.packed else nothing.squeeze(places.axis))
+        leaves = [wide(seen, len(held.copies)) for held in self.over.types.states]
+        return self._filled(self.over.aggregator.operator, tree.unflatten(self.over.types.form, leaves), state)
+
+    def _zeros(self) -> Tree:
+        """A state of zeros."""
+        types = self.over.types
+        return tree.unflatten(types.form, [mx.zeros(h.shape, dtypes.by_name(h.dtype)) for h in types.states])
 
     def lifted(self, asked: Options, shows: bool) -> Pass:
         """The pass over inputs with flags. Of MLX's derivatives, which let NaN pass a choice, inputs must know nothing."""
@@ -184,30 +254,35 @@ class RaggedPass:
         events = (*(0 for _ in flags), *(len(held.shape) for held in types.states if form is not None), *self._events)
         operator = lifted(inner.operator, packed, form, self.begun)
         aggregator = RaggedAggregator(inner, operator, events, packed, form, self.begun, asked.inclusive, shows)
-        zeros = tree.unflatten(types.form, [mx.zeros(h.shape, dtypes.by_name(h.dtype)) for h in types.states])
         if self.begun:
-            state = flagged(inner.operator, [mx.array(False)], zeros)
+            state = flagged(inner.operator, [mx.array(False)], self._zeros())
         else:
-            state = zeros if packed else tree.unflatten(types.form, over.leaves)
+            state = self._zeros() if packed else tree.unflatten(types.form, over.leaves)
         return pass_over(aggregator, (*flags, *starts, *self._inputs(clean)), over.axis, state, asked)
 
     @property
     def _events(self) -> tuple[int, ...]:
         return tuple(len(leaf.shape) for leaf in self.over.geometry.one)
 
-    def _inputs(self, clean: bool) -> list[Any]:
-        """The aggregator's own inputs, with all axes of the batch."""
+    def _inputs(self, clean: bool, exactly: bool = True) -> list[Any]:
+        """The aggregator's own inputs, with all axes of the batch.
+
+        Args:
+            clean: Nothing that does not count is there.
+            exactly: States are read from outputs where there are several sequences, and halves would round them.
+        """
         over, places = self.over, self.places
+        exactly = exactly and places.packed
         inputs: list[Any] = []
         for i, (x, kind) in enumerate(zip(over.inputs, over.geometry.kinds, strict=True)):
             if kind == FIXED:
                 fixed = over.geometry.without_time(x, i)
-                inputs.append(Fixed(exact(fixed) if places.packed else fixed))
+                inputs.append(Fixed(exact(fixed) if exactly else fixed))
             elif kind == POSITION:
                 inputs.append(along(places.index + x.start, over.axis, over.rank) if places.packed else x)
             else:
                 x = over.geometry.layout.align(x, i)
-                x = exact(x) if places.packed else x  # states are read from outputs, which halves would round
+                x = exact(x) if exactly else x
                 inputs.append(self._cleaned(x, i) if clean else x)
         return inputs
 
@@ -255,12 +330,12 @@ class RaggedPass:
             return copies.like(state, [self._filled(part, *each) for part, *each in rows])
         if not operator.has_identity or not aggregate.on_itself(operator):
             return state
-        leaves, structure = tree.flatten(state)
+        (leaves, structure), ((came, *_), _) = tree.flatten(state), tree.flatten(seen)
         events = operator.events(structure)
         one = [Leaf(dtypes.name_of(s.dtype), s.shape[s.ndim - e :]) for s, e in zip(leaves, events, strict=True)]
         nothing = neutral(operator, Like(self.asked.call, structure, tuple(one)))
         blank = zip(leaves, nothing, events, strict=True)
-        return tree.unflatten(structure, [mx.where(wide(seen, e), s, n) for s, n, e in blank])
+        return tree.unflatten(structure, [mx.where(wide(came, e), s, n) for s, n, e in blank])
 
     def _typed(self, outputs: Tree) -> Tree:
         """Outputs in the dtypes that they have on the inputs as given."""

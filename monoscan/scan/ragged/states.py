@@ -215,7 +215,9 @@ class RaggedStates:
         """
 
     def _first(self, several: bool) -> Leaves:
-        """The leaves of the state to start from, with the axis of sequences or without a scan axis."""
+        """The leaves of the state to start from, with the axis of sequences or without a scan axis; zeros without one."""
+        if self.start is None:
+            return self.zeros()
         return self.started(True) if several else [x.squeeze(self.axis) for x in self.started(False)]
 
     def _values(self, found: Sequence[Any]) -> list[Any]:
