@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from math import prod
 
@@ -75,10 +75,7 @@ class Groups:
     @cached_property
     def loops(self) -> tuple[Nest, ...]:
         """The loops, in order."""
-        found = self._neighbours()
-        for value in sorted({value for nest in found for value in nest.each}):
-            found = self._found_again(value, found)
-        return tuple(found)
+        return tuple(self._finding_again(self._neighbours()))
 
     def is_steady(self, value: int) -> bool:
         """Whether a value that is no input is the same at every step."""
@@ -97,7 +94,8 @@ class Groups:
     @cached_property
     def kept(self) -> frozenset[int]:
         """Values that must stand in memory: results, and what other loops read."""
-        return self._kept(self.loops)
+        read = {value for nest in self.loops for value in self._read(nest)}
+        return frozenset(read | {view.value for view in self.program.results})
 
     @cached_property
     def ends(self) -> tuple[tuple[int, ...], ...]:
@@ -218,27 +216,35 @@ class Groups:
         return axis if axes[:-1] == rest and (self.lanes == 1 or axis < len(own) - 1) else None
 
     # ---------------------------------------------------------------- what is found again
-    def _found_again(self, value: int, nests: list[Nest]) -> list[Nest]:
+    def _finding_again(self, nests: list[Nest]) -> list[Nest]:
         """The loops where each that reads a value computes it, if that costs less than memory: one operation on one array."""
-        reading = [n for n, nest in enumerate(nests) if value in self._read(nest)]
-        if not reading or not self._is_cheap(value, nests) or not all(self._can_find(value, nests[n]) for n in reading):
-            return nests
-        found = list(nests)
-        for n in reading:
-            found[n] = attrs.evolve(nests[n], each=(value, *nests[n].each))
-        home = next(n for n, nest in enumerate(nests) if value in nest.each)
-        if not any(view.value == value for other in nests[home].values for view in self.instr(other).args):
-            found[home] = attrs.evolve(nests[home], each=tuple(x for x in nests[home].each if x != value))
-        return [nest for nest in found if nest.values]
+        readers: dict[int, list[int]] = {view.value: [-1] for view in self.program.results}  # -1: behind all loops
+        for n, nest in enumerate(nests):
+            for value in dict.fromkeys(self._read(nest)):
+                readers.setdefault(value, []).append(n)
+        for value, home in sorted((value, n) for n, nest in enumerate(nests) for value in nest.each):
+            reading = readers.get(value, [])
+            if not self._is_cheap(value, readers) or not all(
+                n >= 0 and self._can_find(value, nests[n]) for n in reading
+            ):
+                continue
+            for n in reading:
+                nests[n] = attrs.evolve(nests[n], each=tuple(sorted((value, *nests[n].each))))
+                for view in self.instr(value).args:
+                    if n not in readers.setdefault(view.value, []) and view.value not in nests[n].values:
+                        readers[view.value].append(n)
+            del readers[value]
+            if not any(view.value == value for other in nests[home].values for view in self.instr(other).args):
+                nests[home] = attrs.evolve(nests[home], each=tuple(x for x in nests[home].each if x != value))
+        return [nest for nest in nests if nest.values]
 
-    def _is_cheap(self, value: int, nests: Sequence[Nest]) -> bool:
-        instr, kept = self.instr(value), self._kept(nests)
-        if self.is_steady(value) or any(view.value == value for view in self.program.results):
-            return False
-        if instr.op not in CHEAP:
+    def _is_cheap(self, value: int, readers: Mapping[int, Sequence[int]]) -> bool:
+        """Whether a value that loops read from memory costs less than that, and what it follows from stands there."""
+        instr = self.instr(value)
+        if instr.op not in CHEAP or self.is_steady(value) or not readers.get(value):
             return False
         there = all(
-            v.value < len(self.program.inputs) or v.value in kept or self._is_number(v.value) for v in instr.args
+            v.value < len(self.program.inputs) or readers.get(v.value) or self._is_number(v.value) for v in instr.args
         )
         arrays = {view for view in instr.args if any(view.strides) and not self._is_number(view.value)}
         return there and len(arrays) <= 1
@@ -261,14 +267,10 @@ class Groups:
         return value >= len(self.program.inputs) and self.instr(value).op is Op.CONST and not self.instr(value).shape
 
     # ---------------------------------------------------------------- what loops read
-    def _kept(self, nests: Sequence[Nest]) -> frozenset[int]:
-        read = {value for nest in nests for value in self._read(nest)}
-        return frozenset(read | {view.value for view in self.program.results})
-
     def _read(self, nest: Nest) -> Iterator[int]:
         """The values that a loop reads from memory."""
-        own = nest.values
-        return (view.value for value in own for view in self.instr(value).args if view.value not in own)
+        own = frozenset(nest.values)
+        return (view.value for value in nest.values for view in self.instr(value).args if view.value not in own)
 
     def _is_one_vector(self, shape: Shape) -> bool:
         sizes = without_ones(shape)
