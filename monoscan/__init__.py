@@ -51,9 +51,11 @@ except ImportError as _error:
 from monoscan import monoids
 from monoscan.errors import IdentityError, ScanError, ScanTypeError, StrategyError, TraceError, TreeError
 from monoscan.monoids import *  # noqa: F403  # the catalogue, named one by one in monoscan.monoids
-from monoscan.scan.api import associative_scan, fold, linear_recurrence, scan, window
+from monoscan.scan.api import fold, linear_recurrence, scan
 from monoscan.scan.api_explain import explain
+from monoscan.scan.api_slices import associative_scan
 from monoscan.scan.api_states import act, loop
+from monoscan.scan.api_window import window
 from monoscan.scan.stream import Stream, chunks
 
 __version__ = "0.1.0"

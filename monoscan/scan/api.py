@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import mlx.core as mx
 
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
-from monoscan.scan.later import aggregate, associative, call, gates
+from monoscan.scan.later import aggregate, call, gates
 from monoscan.scan.later import calls as ragged
-from monoscan.scan.later import window as windows
 from monoscan.tree import Tree
+
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Elements, FoldOptions, RecurrenceOptions, ScanOptions, Strategy, Unpack
 
 Stream = Any
 
 
+@overload
+def scan(
+    monoid: Semigroup,
+    elems: Elements,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[False] = ...,
+    **options: Unpack[ScanOptions],
+) -> Elements: ...
+@overload
+def scan(
+    monoid: Semigroup,
+    elems: Elements,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[True],
+    **options: Unpack[ScanOptions],
+) -> tuple[Elements, Elements]: ...
+@overload
+def scan(
+    monoid: Semigroup | Aggregator,
+    elems: Tree,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: bool = ...,
+    **options: Unpack[ScanOptions],
+) -> Any: ...
 def scan(
     monoid: Semigroup | Aggregator,
     elems: Tree,
@@ -33,7 +64,7 @@ def scan(
     lengths: Any = None,
     mask: Any = None,
     offsets: Any = None,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
 ) -> Any:
     """All running totals of a sequence: ``scan[i] = x_0 . x_1 . ... . x_i``.
@@ -106,6 +137,10 @@ def scan(
     return (results, carry) if return_carry else results
 
 
+@overload
+def fold(monoid: Semigroup, elems: Elements, /, axis: int = ..., **options: Unpack[FoldOptions]) -> Elements: ...
+@overload
+def fold(monoid: Aggregator, elems: Tree, /, axis: int = ..., **options: Unpack[FoldOptions]) -> Any: ...
 def fold(
     monoid: Semigroup | Aggregator,
     elems: Tree,
@@ -118,7 +153,7 @@ def fold(
     lengths: Any = None,
     mask: Any = None,
     offsets: Any = None,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
 ) -> Any:
     """The total of a sequence, which is the last value of its scan.
@@ -164,6 +199,28 @@ def fold(
     return call.run(asked, monoid, elems, axis, init, stream)[1]
 
 
+@overload
+def linear_recurrence(
+    a: Any,
+    b: Any,
+    /,
+    h0: Any = ...,
+    axis: int = ...,
+    *,
+    return_carry: Literal[False] = ...,
+    **options: Unpack[RecurrenceOptions],
+) -> mx.array: ...
+@overload
+def linear_recurrence(
+    a: Any,
+    b: Any,
+    /,
+    h0: Any = ...,
+    axis: int = ...,
+    *,
+    return_carry: Literal[True],
+    **options: Unpack[RecurrenceOptions],
+) -> tuple[mx.array, mx.array]: ...
 def linear_recurrence(
     a: mx.array | complex,
     b: mx.array,
@@ -177,7 +234,7 @@ def linear_recurrence(
     lengths: Any = None,
     mask: Any = None,
     offsets: Any = None,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
 ) -> Any:
     """The states ``h[t] = a[t] * h[t-1] + b[t]`` alone, without the products of the gates.
@@ -229,91 +286,3 @@ def linear_recurrence(
         else:
             results, carry = call.run(asked, operator, (given, b), axis, init, None)
     return (results[1], carry[1]) if return_carry else results[1]
-
-
-def associative_scan(fn: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool = False, axis: int = 0) -> Any:
-    """All running totals under an associative function of whole slices, as in ``jax.lax.associative_scan``.
-
-    ``fn`` gets slices along ``axis``, of any length, and must combine them position by
-    position; along other axes it may look at positions and sizes, slice, join and mask.
-    It is recorded on slices of the true shapes. Where the record shows that it works
-    element by element, or on trailing axes alone, it gets the plan and the speed of
-    ``scan`` with ``monoid(fn, event=...)``; else it is called as JAX calls it, on the
-    slices of an odd/even recursion. Half-precision elements are combined in float32 and
-    rounded once.
-
-    Args:
-        fn (callable): ``fn(left, right)``, associative; returns the tree, shapes and dtypes
-            of its arguments.
-        elems (array or tree): Arrays of one length along ``axis``.
-        reverse (bool, optional): Scan from the end: flip, scan, flip; ``fn`` then gets the
-            later slices first. Default: ``False``.
-        axis (int, optional): The scan axis; a negative one needs leaves of one rank.
-            Default: ``0``.
-
-    Returns:
-        array or tree: The tree of ``elems``.
-
-    Raises:
-        ScanError: ``fn`` is no function, or elements, axis or what ``fn`` returns do not fit.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> ms.associative_scan(mx.add, mx.array([1, 2, 3]))
-        array([1, 3, 6], dtype=int32)
-    """
-    return associative.run(fn, elems, reverse, axis)
-
-
-def window(
-    operator: Semigroup | Aggregator,
-    elems: Tree,
-    size: int,
-    /,
-    axis: int = 0,
-    *,
-    partial: bool = True,
-    strategy: str = "auto",
-    stream: Stream = None,
-) -> Any:
-    """The fold of the last ``size`` elements at each position: ``y[i] = x[i-size+1] . ... . x[i]``.
-
-    The sequence is cut into blocks of ``size``, each is scanned from either end, and one combine joins the end of a
-    block to the start of the next: three combines an element whatever the size, no inverse, and a NaN or an infinity
-    is gone once it has left the window. As in trees of combines, products of parts may overflow where the fold in order
-    does not: a window of gates above 1, whose product is infinite, over inputs of zero holds NaN.
-
-    Source: van Herk, *A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels*
-    (Pattern Recognition Letters 13, 1992); Gil and Werman, *Computing 2-D min, median, and max filters* (IEEE PAMI 15,
-    1993).
-
-    Args:
-        operator (Semigroup or Aggregator): What to fold with; of an aggregator, the elements that it prepares are
-            folded, and the outputs are what it presents.
-        elems (array or tree): Elements of one length n along ``axis``, or inputs, as `scan` takes them.
-        size (int): How many elements a window holds, at least 1; beyond n it is the scan.
-        axis (int, optional): The axis along which the window moves. Default: ``0``.
-        partial (bool, optional): Keep the length n: the first ``size - 1`` windows hold what there is. If not, the
-            results are those of whole windows, of length ``max(0, n - size + 1)``. Default: ``True``.
-        strategy (str, optional): How the blocks are scanned, as in `scan`. Default: ``"auto"``.
-        stream (Stream or Device, optional): Where to run. Default: ``None``.
-
-    Returns:
-        array or tree: The tree of ``elems``; of an aggregator that of its outputs.
-
-    Raises:
-        ScanTypeError: ``size`` is no whole number.
-        ScanError: ``size`` is less than 1; or as in `scan`.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> import monoscan as ms
-        >>> ms.window(ms.Max(), mx.array([3, 1, 4, 1, 5, 2]), 3)
-        array([3, 3, 4, 4, 5, 5], dtype=int32)
-        >>> ms.window(ms.Mean().aggregator(), mx.array([1.0, 3.0, 5.0, 7.0]), 2, partial=False)
-        array([2, 4, 6], dtype=float32)
-    """
-    asked = call.options("window", strategy=strategy, stream=stream)
-    with contextlib.nullcontext() if stream is None else mx.stream(stream):
-        return windows.run(asked, operator, elems, size, axis, call.flag("window", "partial", partial))

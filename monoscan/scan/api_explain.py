@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
@@ -11,6 +11,9 @@ from monoscan.scan.later import aggregate, call, split
 from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import loop as loops
 from monoscan.tree import Tree
+
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Strategy
 
 Stream = Any
 
@@ -25,7 +28,7 @@ def explain(
     inclusive: bool = True,
     init: Tree | None = None,
     return_carry: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     act: bool = False,
     state: Tree | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import mlx.core as mx
 
@@ -15,9 +15,56 @@ from monoscan.scan.later import calls as ragged
 from monoscan.scan.later import loop as loops
 from monoscan.tree import Tree
 
+if TYPE_CHECKING:
+    from monoscan.scan.typed import ActOptions, LoopOptions, Output, State, Unpack
+
 Stream = Any
 
 
+@overload
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: None = ...,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: bool = ...,
+    **options: Unpack[ActOptions],
+) -> Any: ...
+@overload
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: State,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[False] = ...,
+    **options: Unpack[ActOptions],
+) -> State: ...
+@overload
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: State,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[True],
+    **options: Unpack[ActOptions],
+) -> tuple[State, State]: ...
+@overload
+def act(
+    operator: Semigroup,
+    elems: Tree,
+    state: Tree = ...,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: bool = ...,
+    **options: Unpack[ActOptions],
+) -> Any: ...
 def act(
     operator: Semigroup,
     elems: Tree,
@@ -89,6 +136,39 @@ def act(
     return (results, last) if return_carry else results
 
 
+@overload
+def loop(
+    step: Callable[[Any, Any], tuple[Any, Output]],
+    xs: Tree | None,
+    state: Tree,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[False] = ...,
+    **options: Unpack[LoopOptions],
+) -> Output: ...
+@overload
+def loop(
+    step: Callable[[Any, Any], tuple[Any, Output]],
+    xs: Tree | None,
+    state: State,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: Literal[True],
+    **options: Unpack[LoopOptions],
+) -> tuple[Output, State]: ...
+@overload
+def loop(
+    step: Callable[[Any, Any], Any],
+    xs: Tree | None,
+    state: Tree,
+    /,
+    axis: int = ...,
+    *,
+    return_carry: bool = ...,
+    **options: Unpack[LoopOptions],
+) -> Any: ...
 def loop(
     step: Callable[[Any, Any], Any],
     xs: Tree | None,
