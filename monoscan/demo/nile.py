@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from math import log, pi
+from typing import Literal
 
 import attrs
 import mlx.core as mx
@@ -18,7 +19,7 @@ Series = npt.NDArray[np.float64]
 PUBLISHED = {"noise": 15099.0, "process": 1469.1, "log_likelihood": -632.54}
 """Durbin and Koopman, *Time Series Analysis by State Space Methods* (2012), section 2.10."""
 
-PARALLEL = "blelloch"
+PARALLEL: Literal["blelloch"] = "blelloch"
 """A fused CPU kernel walks through time in order; the tree is what runs in parallel over it."""
 
 CANDIDATES = 65

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
@@ -12,6 +12,9 @@ from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan import api, call, gates
 from monoscan.tree import Tree, unflatten
+
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Strategy
 
 Stream = Any
 Group = Any
@@ -27,7 +30,7 @@ def scan(
     inclusive: bool = True,
     init: Tree | None = None,
     return_carry: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     group: Group = None,
     timeout: float | None = None,
@@ -96,7 +99,7 @@ def fold(
     *,
     reverse: bool = False,
     init: Tree | None = None,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     group: Group = None,
     timeout: float | None = None,
@@ -152,7 +155,7 @@ def linear_recurrence(
     reverse: bool = False,
     return_carry: bool = False,
     log_gates: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     group: Group = None,
     timeout: float | None = None,

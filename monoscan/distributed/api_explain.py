@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monoscan import errors
 from monoscan.distributed.cost import SplitPlan, split_plan
@@ -12,6 +12,9 @@ from monoscan.monoids import domain
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call
 from monoscan.tree import Tree
+
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Strategy
 
 Stream = Any
 Group = Any
@@ -27,7 +30,7 @@ def explain(
     inclusive: bool = True,
     init: Tree | None = None,
     return_carry: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     act: bool = False,
     state: Tree | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monoscan import errors
 from monoscan.distributed.call import run
@@ -10,6 +10,9 @@ from monoscan.distributed.part import Leaves, Part, part_of
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import api_states, call
 from monoscan.tree import Tree, unflatten
+
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Strategy
 
 Stream = Any
 Group = Any
@@ -25,7 +28,7 @@ def act(
     reverse: bool = False,
     inclusive: bool = True,
     return_carry: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = "auto",
     stream: Stream = None,
     group: Group = None,
     timeout: float | None = None,

@@ -221,6 +221,10 @@ def linear_recurrence(
     return_carry: Literal[True],
     **options: Unpack[RecurrenceOptions],
 ) -> tuple[mx.array, mx.array]: ...
+@overload
+def linear_recurrence(
+    a: Any, b: Any, /, h0: Any = ..., axis: int = ..., *, return_carry: bool, **options: Unpack[RecurrenceOptions]
+) -> Any: ...
 def linear_recurrence(
     a: mx.array | complex,
     b: mx.array,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import mlx.core as mx
@@ -26,6 +26,9 @@ from monoscan.testing.laws.report import LawError
 from monoscan.testing.search.counterexamples import draw_once
 from monoscan.testing.search.elements import Elements, Kind, embedded
 
+if TYPE_CHECKING:
+    from monoscan.scan.typed import Strategy
+
 ALLOWANCE = 8.0
 """How many times the bound of the fold in order another order may be off."""
 
@@ -37,7 +40,7 @@ class Scans:
     """An operator's scans with one strategy, and what the laws cut its input with."""
 
     operator: Semigroup
-    strategy: str
+    strategy: Strategy
     elems: Element
     init: Element
     cut: int
@@ -163,7 +166,7 @@ def check_scan_laws(
     monoid: Semigroup,
     elements: Elements | None = None,
     *,
-    strategies: Sequence[str] = ("auto", "blelloch", "hillis_steele", "brent_kung", "sequential"),
+    strategies: Sequence[Strategy] = ("auto", "blelloch", "hillis_steele", "brent_kung", "sequential"),
     lengths: Sequence[int] = (1, 2, 5, 8, 13),
     dtype: str = "float32",
     seed: int = 0,
@@ -211,7 +214,7 @@ def _as_result(monoid: Semigroup, element: Element) -> Element:
     return tree.unflatten(structure, cast)
 
 
-def _possible(monoid: Semigroup, elems: Element, strategies: Sequence[str]) -> list[str]:
+def _possible(monoid: Semigroup, elems: Element, strategies: Sequence[Strategy]) -> list[Strategy]:
     """The strategies that can run this operator on these elements."""
     possible = []
     for strategy in strategies:
