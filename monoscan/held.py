@@ -41,8 +41,8 @@ def to_mlx(label: str, x: Any) -> Any:
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise errors.ScanTypeError(
-            f"{label} is a masked array, and MLX has none: its mask would be lost. ms.Maybe(operator) leaves elements out: its "
-            "own are (valid, x), with valid = ~np.ma.getmaskarray(x) and x = x.filled(0)."
+            f"{label} is a masked array, and MLX has none: its mask would be lost. Calls that scan take mask=, as in "
+            "ms.scan(operator, x.filled(0), mask=~np.ma.getmaskarray(x))."
         )
     try:
         array = np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
