@@ -14,7 +14,7 @@ import numpy as np
 from attrs import evolve
 
 from benchmarks import cliff_problems as problems
-from benchmarks import grad, peers, rivals, tangents, wide
+from benchmarks import composites, grad, peers, rivals, tangents, wide
 from benchmarks.kernels import slowest_against
 from benchmarks.model import Arrays, Bar, Case, Peer, Problem, Reference, Suite, size_text
 from benchmarks.problems import AFFINE, SOFTMAX, WHOLE_DECAY, add, sequential
@@ -191,7 +191,9 @@ def _sizes() -> list[Case]:
     return made
 
 
-CASES = (*_subnormals(), *_complexes(), *_few_rows(), *_wide(), *_composites(), *tangents.cases(), *_sizes())
+CASES = (
+    *_subnormals(), *_complexes(), *_few_rows(), *_wide(), *_composites(), *composites.cases(), *tangents.cases(), *_sizes(),
+)  # fmt: skip
 
 
 def _over(other: str, required: float) -> tuple[Bar, ...]:
