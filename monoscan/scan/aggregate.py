@@ -63,7 +63,7 @@ def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None,
 
 def explained(over: Pass, asked: Options) -> PassPlan:
     """What would run of a pass, and why."""
-    kernel = kernel_of(Fusion(over, asked))
+    kernel = kernel_of(Fusion(over, asked), exact=True)
     if isinstance(kernel, Fused):
         return PassPlan(over, asked, kernel)
     states = act.prepare(asked, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
@@ -91,13 +91,13 @@ def fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
     return fusion.run(kernel) if isinstance(kernel, Fused) else None
 
 
-def kernel_of(fusion: Fusion) -> Fused | str:
-    """The kernel, or why there is none.
+def kernel_of(fusion: Fusion, exact: bool = False) -> Fused | str:
+    """The kernel, or why there is none; to be shown, exactly the one for this length.
 
     Raises:
         StrategyError: It is what the caller asks for.
     """
-    kernel = fusion.kernel()
+    kernel = fusion.kernel(exact)
     if isinstance(kernel, str) and fusion.asked.strategy == "kernel":
         raise errors.StrategyError(
             f"{fusion.over.where}: strategy='kernel' cannot run it: {kernel}. Use strategy=\"auto\"; explain() says what it "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.cache import COMPILED, PLANS
+from monoscan.lowering.lengths import MOST
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.fused import Fused
@@ -64,12 +66,27 @@ class Fusion:
         """Whether the last state is wanted."""
         return self.asked.return_carry or not self.asked.results
 
-    def kernel(self) -> Fused | str:
-        """The kernel, or why there is none."""
+    def kernel(self, exact: bool = False) -> Fused | str:
+        """The kernel, or why there is none; to be shown, it is exactly the one for this length."""
         over = self.over
         captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
         key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, self.bounds)
-        found: Fused | str = PLANS.get((*key, FAILURES.generation), self._planned)
+        make = self._planned if exact else lambda: self._of_any_length(key)
+        found: Fused | str = PLANS.get((*key, FAILURES.generation, exact), make)
+        return found
+
+    def _of_any_length(self, key: tuple[Any, ...]) -> Fused | str:
+        """The kernel, one of another length where it would be chosen here too."""
+        geometry, lead = self.over.geometry, self.over.lead
+        length = geometry.layout.length
+        others = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, length=-1))
+        rest = [others if each is geometry else each for each in key]
+        known: list[Fused] = PLANS.get(("lengths", *rest, FAILURES.generation), list)
+        alike = (kernel for kernel in known if 0 not in lead and kernel.fits(length) and not _slow_alone(kernel))
+        found = next(alike, None) or self._planned()
+        if isinstance(found, Fused) and not any(found is each for each in known):
+            known.append(found)
+            del known[:-MOST]
         return found
 
     def run(self, kernel: Fused) -> tuple[Tree | None, Tree | None] | None:

@@ -224,7 +224,7 @@ def pass_over(
     captures = capture(aggregator, asked.call)
     leaves, form = ([], None) if state is None else _state(state, where)
     typed = tuple((dtypes.name_of(s.dtype), tuple(s.shape)) for s in leaves)
-    key = ("aggregator", captures.key, geometry, form, typed, where)
+    key = ("aggregator", captures.key, geometry.one, form, typed, where)
     types: Types = PLANS.get(key, lambda: analyse(aggregator, geometry.one, form, typed, where))
     batch = None if state is None else tuple(types.batch_of(shape, i) for i, (_, shape) in enumerate(typed))
     if batch is not None and sequences is not None:

@@ -18,7 +18,7 @@ from monoscan.lowering import lengths
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids import named
-from monoscan.scan import call
+from monoscan.scan import call, fuse
 
 ARGUMENTS = {
     "Dual": "Dual(First())", "FiniteMap": "FiniteMap(2)", "Maybe": "Maybe(Last())", "Segmented": "Segmented(Max())",
@@ -95,3 +95,20 @@ def test_explain_says_what_is_asked_after_a_scan_of_another_length() -> None:
     for n in (300, 290):
         ms.scan(ms.Affine(), (x[:n], x[:n]))
     assert "float32[290]" in str(ms.explain(ms.Affine(), (x[:290], x[:290])))
+
+
+@pytest.mark.parametrize("columns", [(), (4,)])
+def test_an_aggregator_is_traced_and_planned_once_for_all_lengths(
+    columns: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(1).normal(size=(900, *columns)).astype(np.float32)
+    ms.scan(ms.aggregators.Mean(), (mx.array(x),))
+    monkeypatch.setattr(fuse, "fused_pass", lambda *_, **__: pytest.fail("planned again"))
+    for n in (899, 801):
+        found = np.array(ms.scan(ms.aggregators.Mean(), (mx.array(x[:n]),)))
+        count = np.arange(1, n + 1).reshape(-1, *[1] * len(columns))
+        np.testing.assert_allclose(found, np.cumsum(x[:n].astype(np.float64), axis=0) / count, rtol=1e-4, atol=1e-6)
+    monkeypatch.undo()
+    assert f"float32[{[801, *columns]}".replace("[[", "[") in str(
+        ms.explain(ms.aggregators.Mean(), (mx.array(x[:801]),))
+    )

@@ -108,7 +108,7 @@ def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None,
     """What would run, and why."""
     found = opened(aggregator, inputs, axis, state, asked, raw)
     fusion = found.kernel(asked)
-    kernel = None if fusion is None else fusion.kernel()
+    kernel = None if fusion is None else fusion.kernel(exact=True)
     if fusion is not None and isinstance(kernel, Fused):
         return PassPlan(fusion.over, asked, kernel)
     return aggregate.explained(found.lifted(asked, shows=False), asked)
