@@ -9,6 +9,7 @@ calls
     associative_scan            as jax.lax.associative_scan
     Stream, chunks              a sequence in chunks, from memory or from a file
     explain, Plan               what a call would run, and why
+    exporting                   scans that mx.export_function can write
 
 operators
     arithmetic, order, logic    Sum Product Max Min MinMax ArgMax ArgMin First Last All Any Xor
@@ -50,6 +51,7 @@ except ImportError as _error:
 
 from monoscan import monoids
 from monoscan.errors import IdentityError, ScanError, ScanTypeError, StrategyError, TraceError, TreeError
+from monoscan.exported import exporting
 from monoscan.monoids import *  # noqa: F403  # the catalogue, named one by one in monoscan.monoids
 from monoscan.scan.api import fold, linear_recurrence, scan
 from monoscan.scan.api_explain import explain
@@ -72,6 +74,7 @@ __all__ = [
     "associative_scan",
     "chunks",
     "explain",
+    "exporting",
     "fold",
     "linear_recurrence",
     "loop",

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors
+from monoscan.exported import with_rules
 
 Leaves = list[mx.array]
 
@@ -58,7 +59,7 @@ def ruled(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     number = len(arrays)
     active = [i for i, x in enumerate(arrays) if dtypes.name_of(x.dtype) in dtypes.FLOATS | dtypes.COMPLEX]
 
-    @mx.custom_function
+    @with_rules
     def call(*xs: mx.array) -> Leaves:
         return run(function, [mx.stop_gradient(x) for x in xs], rank)
 

@@ -14,7 +14,7 @@ from monoscan.lowering.plan.fused import fused
 from monoscan.lowering.plan.fused_act import fused_act
 from monoscan.lowering.plan.native_scan import native_scan_holds
 from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, Way
-from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.plan.problem import EXPORTED, Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
@@ -37,6 +37,8 @@ class Case:
     @cached_property
     def fused(self) -> Kernels | GpuKernels | str:
         """The kernels that can be written for this scan, or why there are none."""
+        if self.problem.options.exported:
+            return EXPORTED
         if self.problem.bounds is not None and not self._knows_bounds:
             return "no kernel knows lengths and offsets"
         if self.on_cpu:

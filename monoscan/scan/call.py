@@ -10,7 +10,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from monoscan import dtypes, errors, tree
+from monoscan import dtypes, errors, exported, tree
 from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
 from monoscan.lowering.lengths import plan_of
@@ -53,12 +53,12 @@ def options(
         reverse, inclusive = flag(call, "reverse", reverse), flag(call, "inclusive", inclusive)
         return_carry, strategy = flag(call, "return_carry", return_carry), _strategy(call, strategy)
     kind = mx.default_device().type if stream is None else device_type(stream)
-    return _options(call, reverse, inclusive, return_carry, results, strategy, kind, wanted)
+    return _options(call, exported.active(), reverse, inclusive, return_carry, results, strategy, kind, wanted)
 
 
 @functools.lru_cache(maxsize=1024)
-def _options(call: str, *values: Any) -> Options:
-    chosen = Options(call, *values)
+def _options(call: str, alone: bool, *values: Any) -> Options:
+    chosen = attrs.evolve(Options(call, *values), exported=alone)
     _strategy(call, chosen.strategy)
     return attrs.evolve(chosen, device="cpu" if chosen.device == mx.DeviceType.cpu else "gpu")
 

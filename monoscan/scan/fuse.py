@@ -17,7 +17,7 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
 from monoscan.lowering.plan.parts import parts_of
-from monoscan.lowering.plan.problem import Options, with_last_state
+from monoscan.lowering.plan.problem import EXPORTED, Options, with_last_state
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
@@ -68,6 +68,8 @@ class Fusion:
 
     def kernel(self, exact: bool = False) -> Fused | str:
         """The kernel, or why there is none; to be shown, it is exactly the one for this length."""
+        if self.asked.exported:
+            return EXPORTED
         over = self.over
         captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
         key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, self.bounds)

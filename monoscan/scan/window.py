@@ -10,9 +10,10 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import COMPILED
+from monoscan.exported import with_rules
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.problem import EXPORTED, Options
 from monoscan.lowering.strategies.slices import cut
 from monoscan.lowering.strategies.windows import windows
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -95,8 +96,13 @@ def _kernel(asked: Options, captures: Captures, plan: Plan, size: int) -> Window
     """
     if asked.strategy not in ("auto", "kernel") or plan.problem.layout.empty:
         return None
+    found: Windows | str
     try:
-        found = COMPILED.get(("window", plan, size, FAILURES.generation), lambda: prepare(plan.problem, size))
+        found = (
+            EXPORTED
+            if asked.exported
+            else COMPILED.get(("window", plan, size, FAILURES.generation), lambda: prepare(plan.problem, size))
+        )
     except BridgeUnavailable as failed:  # said and remembered where it failed
         found = failed.reason
     if isinstance(found, Windows):
@@ -128,7 +134,7 @@ def _differentiable(
 def attached(run: Function, composed: Function) -> Function:
     """What ``run`` finds, with the derivatives of ``composed``; under ``mx.vmap`` likewise."""
 
-    @mx.custom_function
+    @with_rules
     def call(*arrays: mx.array) -> list[mx.array]:
         return run(*(mx.stop_gradient(x) for x in arrays))  # MLX differentiates what is inside as well
 

@@ -12,6 +12,7 @@ from monoscan import dtypes, tree
 from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.plan.fused_window import FusedWindow, Shapes, chosen
 from monoscan.lowering.plan.identity import Like, identity_constants
+from monoscan.lowering.plan.problem import EXPORTED
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.render.window_spec import WindowSpec
@@ -70,6 +71,7 @@ class WindowFusion(Fusion):
     def _planned_windows(self) -> FusedWindow | str:
         over = self.over
         unfit = "strategy is sequential" if self.asked.strategy == "sequential" else self._unfit()
+        unfit = EXPORTED if self.asked.exported else unfit
         if unfit is None and over.types.copies:
             unfit = "an element is copies of one"
         if unfit is not None:

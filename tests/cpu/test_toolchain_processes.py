@@ -46,7 +46,7 @@ for _ in range(2):
     print(ms.linear_recurrence(a, a).tolist(), ms.scan(ms.Product(), a).tolist())
 print(mx.grad(lambda a: ms.scan(ms.Product(), a).sum())(a).tolist())
 print(ms.explain(ms.Affine(), (a, a)).strategy)
-print([line for line in info.lines() if "kernel (cpu)" in line][0].strip())
+print([line for line in info.lines(info.report()) if "kernel (cpu)" in line][0].strip())
 """
 
 

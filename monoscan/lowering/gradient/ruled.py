@@ -13,6 +13,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.cache import PROGRAMS
+from monoscan.exported import with_rules
 from monoscan.lowering.program.derivative import forward, transposed
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
 from monoscan.lowering.program.ir import Program
@@ -66,7 +67,7 @@ def _same_shapes(program: Program, lanes: Sequence[mx.array]) -> list[mx.array]:
     inputs = [name in dtypes.FLOATS for name in program.dtypes[: program.num_lanes]]
     outputs = [program.dtypes[value] in dtypes.FLOATS for value in program.results]
 
-    @mx.custom_function
+    @with_rules
     def call(*xs: mx.array) -> list[mx.array]:
         # MLX pushes tangents through what is inside as well, to throw them away; they must not get far
         results = evaluate(program, [mx.stop_gradient(x) for x in xs], ARRAYS)

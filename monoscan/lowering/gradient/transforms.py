@@ -8,6 +8,7 @@ from functools import partial
 import mlx.core as mx
 
 from monoscan import dtypes
+from monoscan.exported import with_rules
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan
@@ -43,7 +44,7 @@ def transformable(
     """
     pull, again = backward or by_operations, rescan or portable
 
-    @mx.custom_function
+    @with_rules
     def call(*inputs: mx.array) -> list[mx.array]:
         # MLX differentiates what is inside as well, to throw it away; it must not get far
         return forward([mx.stop_gradient(x) for x in inputs], axis, rank)
@@ -88,7 +89,7 @@ def backward(adjoint: Adjoint, arrays: Arrays, axis: int, rank: int, run: Forwar
         run: How to run it.
     """
 
-    @mx.custom_function
+    @with_rules
     def call(*inputs: mx.array) -> list[mx.array]:
         return run([mx.stop_gradient(x) for x in inputs], axis, rank)
 

@@ -22,6 +22,9 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.facts import Facts
 
+EXPORTED = "what is exported holds operations of MLX alone"
+"""Why there is no kernel."""
+
 STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
 
 
@@ -40,6 +43,7 @@ class Options:
         wanted: The leaves whose results are wanted, or ``None`` for all.
         shapeless: The scan is to fit every size, not only those at hand.
         fixed: The leaves of an act's elements that are the same at every step.
+        exported: It is to be made of MLX's own operations alone.
     """
 
     call: str = "scan"
@@ -52,6 +56,7 @@ class Options:
     wanted: tuple[int, ...] | None = None
     shapeless: bool = False
     fixed: tuple[int, ...] = ()
+    exported: bool = False
 
 
 @functools.lru_cache(maxsize=1024)

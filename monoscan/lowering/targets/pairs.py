@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes
+from monoscan import dtypes, exported
 from monoscan.lowering.strategies.slices import Combine, Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.mapped import listed
@@ -23,6 +23,8 @@ def pairs(x: mx.array) -> mx.array:
     """A complex array as its parts, along a last axis of size 2; any other as it is."""
     if x.dtype != mx.complex64:
         return x
+    if exported.active():
+        return _as_pairs(x)
     bridge = build.LOADER.bridge
     return _viewed(x) if bridge is None else bridge.pairs(x)
 
@@ -31,6 +33,8 @@ def from_pairs(x: mx.array, dtype: str) -> mx.array:
     """The array of this dtype: complex numbers from their parts, any other as it is."""
     if dtype not in dtypes.COMPLEX:
         return x
+    if exported.active():
+        return _as_complex(x)
     bridge = build.LOADER.bridge
     return _viewed_back(x) if bridge is None else bridge.from_pairs(x)
 
@@ -69,5 +73,13 @@ def _differentiable(view: View, back: Callable[[], View]) -> Any:
     return call
 
 
-_viewed: View = _differentiable(lambda x: mx.expand_dims(x, -1).view(mx.float32), lambda: _viewed_back)
-_viewed_back: View = _differentiable(lambda x: x.view(mx.complex64).squeeze(-1), lambda: _viewed)
+def _as_pairs(x: mx.array) -> mx.array:
+    return mx.expand_dims(x, -1).view(mx.float32)
+
+
+def _as_complex(x: mx.array) -> mx.array:
+    return x.view(mx.complex64).squeeze(-1)
+
+
+_viewed: View = _differentiable(_as_pairs, lambda: _viewed_back)
+_viewed_back: View = _differentiable(_as_complex, lambda: _viewed)

@@ -37,7 +37,8 @@ def attach(
         axis: The scan axis.
         rank: The number of batch axes, the scan axis among them.
     """
-    bridge = build.attempt() if problem.options.device == "cpu" else None
+    by_bridge = problem.options.device == "cpu" and not problem.options.exported
+    bridge = build.attempt() if by_bridge else None
     if bridge is None:
         return transformable(scan, forward, arrays, axis, rank)
     values = forward([mx.stop_gradient(x) for x in arrays], axis, rank)
