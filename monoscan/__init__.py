@@ -34,7 +34,7 @@ modules to import by name
     monoscan.hmm, .kalman       hidden Markov models, linear Gaussian models
     monoscan.linalg             tridiagonal systems, long products, nonlinear recurrences
     monoscan.rl                 returns and advantages
-    monoscan.signal             filters, exponentially weighted moments
+    monoscan.signal             filters, exponentially weighted and rolling statistics
 """
 
 from __future__ import annotations
