@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -173,21 +172,6 @@ def _search(cxx: str, path: str | None, sanitize: str) -> Compiler | str:
     if wanted:
         return f"CXX names {wanted[0]!r}, which is not a program; unset it or name a C++ compiler"
     return "no C++ compiler was found: install g++ or clang++, or name one in CXX"
-
-
-@functools.cache
-def cpu_identity() -> str:
-    """What ``-march=native`` depends on."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        first = file.read(8192).split("\n\n")[0].splitlines()
-        kept = [line for line in first if line.startswith(("model name", "flags", "Features", "CPU part"))]
-        return "\n".join([platform.machine(), *kept])
-    return f"{platform.machine()} {platform.processor()} {platform.release()}"
-
-
-def native_flag() -> str:
-    """The flag for all instructions that this machine has."""
-    return "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -20,16 +20,15 @@ from monoscan.lowering.targets.cpu.compiler import (
     SECONDS,
     BridgeUnavailable,
     Compiler,
-    cpu_identity,
     digest,
     find_compiler,
-    native_flag,
     sanitizers,
 )
+from monoscan.lowering.targets.cpu.machine import cpu_identity, native_flags
 from monoscan.lowering.targets.failures import FAILURES
 
 _FLAGS = (
-    "-std=c++17", native_flag(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions",
+    "-std=c++17", *native_flags(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions",
     "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fvisibility=hidden", "-fPIC", "-pipe",
 )  # fmt: skip
 # Expensive: it is also what clears the upper halves of the registers on the way out.

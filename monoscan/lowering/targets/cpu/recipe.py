@@ -27,6 +27,7 @@ from monoscan.lowering.targets.cpu.compiler import (
     finish,
     sanitizers,
 )
+from monoscan.lowering.targets.cpu.machine import architecture_flags
 from monoscan.lowering.targets.failures import say
 
 HERE = Path(__file__).parent
@@ -62,7 +63,13 @@ class Recipe:
             HERE, headers.FOLDER, self.mlx / "include", self.nanobind / "include", self.nanobind / "src",
             self.nanobind / "ext" / "robin_map" / "include", python_headers(),
         )  # fmt: skip
-        return (*_FLAGS, f"-iquote{BRIDGE}", *(f"-I{folder}" for folder in folders), *self.compiler.sanitizer_flags)
+        return (
+            *_FLAGS,
+            *architecture_flags(),
+            f"-iquote{BRIDGE}",
+            *(f"-I{folder}" for folder in folders),
+            *self.compiler.sanitizer_flags,
+        )
 
     @property
     def link_flags(self) -> tuple[str, ...]:
@@ -158,7 +165,11 @@ def _link_options(library: Path) -> tuple[str, ...]:
     Python has loaded it by then. Elsewhere than on macOS its name is enough, so one bridge serves every environment
     that holds this MLX.
     """
-    return ("-undefined", "dynamic_lookup", f"-Wl,-rpath,{library}") if sys.platform == "darwin" else ()
+    return (
+        ("-undefined", "dynamic_lookup", f"-Wl,-rpath,{library}", *architecture_flags())
+        if sys.platform == "darwin"
+        else ()
+    )
 
 
 def find_recipe() -> Recipe:

@@ -6,7 +6,7 @@ import functools
 import os
 
 from monoscan import errors
-from monoscan.lowering.targets.cpu.compiler import cpu_identity
+from monoscan.lowering.targets.cpu.machine import cpu_identity
 
 
 @functools.cache
