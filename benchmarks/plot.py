@@ -12,9 +12,10 @@ from attrs import frozen
 
 from benchmarks.kernels import EXPONENTS, LINEAR_KEYS
 
-WIDTH, HEIGHT, MARGIN, LEGEND = 640, 400, 60, 20
-COLOURS = ("#0b6e99", "#c4501b", "#6b6b6b", "#3a7d34")
-INK = "currentColor"
+WIDTH, HEIGHT, MARGIN = 640, 400, 60
+SWATCH, GAP, LETTER = 18, 6, 6.2  # of the legend; a letter is about so wide
+COLOURS = ("#0f8fbf", "#e0682c", "#a06cd5", "#3fa34d")
+INK = "#808080"  # as readable on a dark page as on a light one
 
 
 @frozen
@@ -50,11 +51,15 @@ def svg(lines: dict[str, list[tuple[int, float]]]) -> str:
     times = [seconds for points in lines.values() for _, seconds in points]
     decades = math.floor(math.log10(min(times))), math.ceil(math.log10(max(times)))
     frame = Frame((EXPONENTS[0], EXPONENTS[-1]), decades)
-    parts = [*_grid(frame), *(part for i, line in enumerate(lines.items()) for part in _curve(frame, i, *line))]
+    parts = [
+        *_grid(frame),
+        *(_curve(frame, i, points) for i, points in enumerate(lines.values())),
+        *_legend(list(lines)),
+    ]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-            f'font-size="12" color="#444">',
+            f'font-size="12">',
             *parts,
             "</svg>\n",
         ]
@@ -80,15 +85,27 @@ def _duration(decade: int) -> str:
     return f"{10 ** (decade - unit)} {name}"
 
 
-def _curve(frame: Frame, index: int, peer: str, points: list[tuple[int, float]]) -> list[str]:
-    colour = COLOURS[index % len(COLOURS)]
+def _curve(frame: Frame, index: int, points: list[tuple[int, float]]) -> str:
     path = " ".join(f"{frame.x(exponent):.1f},{frame.y(seconds):.1f}" for exponent, seconds in sorted(points))
-    label = _text(MARGIN + 30, MARGIN + LEGEND * index, peer, "start", colour)
-    return [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', label]
+    return f'<polyline points="{path}" fill="none" stroke="{_colour(index)}" stroke-width="2"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{text}</text>'
+def _legend(peers: list[str]) -> list[str]:
+    """A row above the plot, where no line of the grid crosses it."""
+    x, y, parts = 8.0, 14, []
+    for index, peer in enumerate(peers):
+        parts.append(f'<rect x="{x:.1f}" y="{y - 5}" width="{SWATCH}" height="2" fill="{_colour(index)}"/>')
+        parts.append(_text(x + SWATCH + GAP, y, peer, "start"))
+        x += SWATCH + 3 * GAP + LETTER * len(peer)
+    return parts
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{INK}">{text}</text>'
 
 
 def main(arguments: list[str]) -> int:
