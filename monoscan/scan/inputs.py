@@ -101,8 +101,8 @@ def _expected(aggregator: Aggregator) -> list[str] | None:
     function = getattr(prepare, "__func__", None)
     if function is None:  # whatever the call found
         return _parameters(prepare)
-    found: list[str] | None = PROGRAMS.get(("parameters", function), lambda: _parameters(prepare))
-    return found
+    found: tuple[list[str] | None] = PROGRAMS.get(("parameters", function), lambda: (_parameters(prepare),))
+    return found[0]
 
 
 def _parameters(prepare: Callable[..., Tree]) -> list[str] | None:
