@@ -83,10 +83,10 @@ def _describe(array: np.ndarray, outer_ndim: int, batch: int) -> Array:
 
 
 def _extents(array: np.ndarray, outer_ndim: int) -> ctypes._Pointer[Array]:
-    """Bounds or lengths of sequences, of shape (outer..., sequences)."""
+    """Bounds or lengths of sequences, of shape (outer..., sequences, 1 or inner)."""
     strides = [s // array.itemsize for s in array.strides]
     outer = (ctypes.c_longlong * MAX_OUTER)(*strides[:outer_ndim])
-    return ctypes.pointer(Array(array.ctypes.data, outer, strides[-1], 0, 1))
+    return ctypes.pointer(Array(array.ctypes.data, outer, strides[-2], strides[-1] if array.shape[-1] > 1 else 0, 1))
 
 
 @attrs.define
@@ -108,7 +108,7 @@ class Call:
         captures: Arrays of shape (outer..., inner, *event).
         init: None, or arrays of shape (outer..., [sequences,] inner, *event), one a state leaf.
         bounds: None, or where sequences begin, of shape (outer..., sequences + 1), rising, of 64 bits.
-        lengths: None, or how many steps of each count, of shape (outer..., sequences), of 32 bits.
+        lengths: None, or how many steps of each count, of shape (outer..., sequences, 1 or inner), of 32 bits.
         fills: Where there are bounds or lengths, what stands where nothing came yet, one array a state leaf.
         results: Where to write; fresh contiguous arrays if None.
     """
@@ -149,7 +149,8 @@ class Call:
             for list_ in (sources, inits, [_describe(a, len(outer), batch) for a in self.results],
                           [_describe(a, len(outer), rows) for a in carries])
         ]  # fmt: skip
-        extents = [None if a is None else _extents(a, len(outer)) for a in (self.bounds, self.lengths)]
+        bounds = None if self.bounds is None else self.bounds[..., None]
+        extents = [None if a is None else _extents(a, len(outer)) for a in (bounds, self.lengths)]
         fills = (ctypes.c_void_p * len(self.fills or ()))(*(a.ctypes.data for a in self.fills or ()))
         self.launch = Launch(
             n, inner, len(outer), (ctypes.c_longlong * MAX_OUTER)(*outer), int(np.prod(outer, dtype=int)),

@@ -48,24 +48,33 @@ class Rows:
             carry=True, **others,
         )  # fmt: skip
 
-    def sequences(self, row: int) -> Iterator[tuple[int, int, int, int]]:
-        n = self.elements[0].shape[1]
+    def sequences(self, row: int) -> Iterator[tuple[int, int, np.ndarray, int]]:
+        """The number of each, where it begins, where what counts of each column ends, where it ends."""
+        n, inner = self.elements[0].shape[1:]
         cuts = [0, n] if self.bounds is None else self.bounds[row].tolist()
         for k, (begin, end) in enumerate(pairwise(cuts)):
-            length = end - begin if self.lengths is None else min(max(int(self.lengths[row, k]), 0), end - begin)
-            yield k, begin, begin + length, end
+            lengths = np.array(end - begin) if self.lengths is None else np.clip(self.lengths[row, k], 0, end - begin)
+            yield k, begin, begin + np.broadcast_to(lengths, inner), end
 
 
-def rows(shape: tuple[int, int, int], number: int | None, with_lengths: bool, with_init: bool, seed: int = 0) -> Rows:
-    """Random rows; `number` sequences in each, or whole ones."""
+def rows(
+    shape: tuple[int, int, int],
+    number: int | None,
+    with_lengths: bool,
+    with_init: bool,
+    seed: int = 0,
+    apart: bool = False,
+) -> Rows:
+    """Random rows; `number` sequences in each, or whole ones. `apart`: each column has lengths of its own."""
     outer, n, inner = shape
     random = np.random.default_rng(seed)
     draw = lambda *shape: random.integers(-9, 9, shape, dtype=np.int32)  # noqa: E731
     bounds = None if number is None else np.sort(random.integers(0, n + 1, (outer, number + 1)))
     sequences = () if number is None else (number,)
-    lengths = random.integers(-3, n, (outer, number or 1), dtype=np.int32) if with_lengths else None
+    columns = inner if apart else 1
+    lengths = random.integers(-3, n, (outer, 1 if number is None else number, columns), dtype=np.int32)
     init = [draw(outer, *sequences, inner) for _ in range(2)] if with_init else None
-    return Rows([draw(*shape), draw(*shape)], init, bounds, lengths)
+    return Rows([draw(*shape), draw(*shape)], init, bounds, lengths if with_lengths else None)
 
 
 def expected(given: Rows, kernel: KernelSpec) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -77,16 +86,17 @@ def expected(given: Rows, kernel: KernelSpec) -> tuple[list[np.ndarray], list[np
     for row in range(a.shape[0]):
         for k, begin, valid, end in given.sequences(row):
             slot = (row, k) if number else (row,)
-            state = None if given.init is None else [x[slot] for x in given.init]
+            started = np.full(a.shape[2], given.init is not None)
+            state = [np.full(a.shape[2], x) for x in neutral] if given.init is None else [x[slot] for x in given.init]
             steps = range(begin, end)
             for t in reversed(steps) if kernel.reverse else steps:
-                x, before = (a[row, t], b[row, t]), state
-                if t < valid:
-                    state = list(x) if state is None else [x[0] * state[0], x[0] * state[1] + x[1]]
-                shown = (state if kernel.inclusive else before) or neutral
-                for result, value in zip(results, shown, strict=True):
+                x, before, counts = (a[row, t], b[row, t]), state, t < valid
+                moved = [np.where(started, x[0] * state[0], x[0]), np.where(started, x[0] * state[1] + x[1], x[1])]
+                state = [np.where(counts, new, old) for new, old in zip(moved, state, strict=True)]
+                started = started | counts
+                for result, value in zip(results, state if kernel.inclusive else before, strict=True):
                     result[row, t] = value
-            for carry, value in zip(carries, state or neutral, strict=True):
+            for carry, value in zip(carries, state, strict=True):
                 carry[slot] = value
     return results, carries
 
@@ -100,9 +110,15 @@ def check(given: Rows, kernel: KernelSpec) -> None:
         np.testing.assert_array_equal(got, want)
 
 
+QUICK = {Loop.ROWS: (True, False), Loop.NARROW: (False, True), Loop.PANELS: (True, True), Loop.SHORT: (False, False)}
+"""One choice of reverse and inclusive by default, of some loops."""
+CHOICES = [(loop, *switches) for loop in LAYOUTS for switches in SWITCHES]
+
+
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
-@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False), (False, True)]))
-@pytest.mark.parametrize("loop", LAYOUTS)
+@pytest.mark.parametrize(
+    ("loop", "reverse", "inclusive"), thinned(CHOICES, [(loop, *switches) for loop, switches in QUICK.items()])
+)
 def test_sequences(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) -> None:
     kernel = spec(loop, reverse, inclusive)
     for inner in LAYOUTS[loop]:
@@ -112,16 +128,32 @@ def test_sequences(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) 
                     check(rows((3, 75, inner), number, with_lengths, with_init, seed=inner), kernel)
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("loop", LAYOUTS)
+APART = [each for each in CHOICES if each[0] in (Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS, Loop.SHORT)]
+
+
+@pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
+@pytest.mark.parametrize(
+    ("loop", "reverse", "inclusive"), thinned(APART, [(Loop.PANELS, True, True), (Loop.SHORT, False, False)])
+)
+def test_columns_that_end_apart(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) -> None:
+    kernel = spec(loop, reverse, inclusive)
+    for shape in [(40, 9, 1), (40, 35, 1)] if loop is Loop.SHORT else [(2, 75, 19), (1, 30, 150)]:
+        for number in (None, 4):
+            given = rows(shape, number, True, with_init, seed=shape[1], apart=loop is not Loop.SHORT)
+            check(given, kernel)
+
+
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
+@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.PANELS]))
 def test_folds(loop: Loop, reverse: bool) -> None:
     kernel = spec(loop, reverse, True, results=False)
     for number in (None, 5):
-        check(rows((3, 75, LAYOUTS[loop][-1]), number, True, reverse), kernel)
+        for apart in (False, loop in (Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS)):
+            check(rows((3, 75, LAYOUTS[loop][-1]), number, True, reverse, apart=apart), kernel)
 
 
-@pytest.mark.parametrize("loop", LAYOUTS)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.ROWS]))
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_in_place(loop: Loop, reverse: bool) -> None:
     kernel = spec(loop, reverse, False)
     given = rows((3, 75, LAYOUTS[loop][-1]), 6, True, False)
@@ -130,14 +162,13 @@ def test_in_place(loop: Loop, reverse: bool) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize(
-    ("loop", "shape", "number"),
-    [
-        (Loop.ROWS, (1, 60_000, 1), 900), (Loop.ROWS, (5, 20_000, 1), 3), (Loop.PANELS, (1, 9_000, 19), 2000),
-        (Loop.PANELS, (1, 9_000, 40), 1), (Loop.SWEEP, (2, 3_000, 70), None), (Loop.NARROW, (1, 40_000, 5), 300),
-    ],
-    ids=str,
-)  # fmt: skip
+TASKS = [
+    (Loop.ROWS, (1, 60_000, 1), 900), (Loop.ROWS, (5, 20_000, 1), 3), (Loop.PANELS, (1, 9_000, 19), 2000),
+    (Loop.PANELS, (1, 9_000, 40), 1), (Loop.SWEEP, (2, 3_000, 70), None), (Loop.NARROW, (1, 40_000, 5), 300),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loop", "shape", "number"), thinned(TASKS, [TASKS[3]]), ids=str)
 def test_tasks(loop: Loop, shape: tuple[int, int, int], number: int | None) -> None:
     kernel, given = spec(loop, True, True), rows(shape, number, True, True)
     assert given.call(kernel).schedule.tasks[0] > 1

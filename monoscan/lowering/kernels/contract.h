@@ -16,7 +16,8 @@
 // inputs of a launch that was made `strided`; lane is 1 in outputs and carries and may be anything
 // in inputs. The axis and outer strides are free: negative ones and gaps occur. An output's buffer
 // may be that of the input it was declared donatable from, with the same strides. `bounds` rise, from
-// 0 on and up to n at most; `lengths` may be anything. Neither has an inner stride.
+// 0 on and up to n at most; `lengths` may be anything. Neither has an inner stride,
+// but lengths of a launch that was made `uneven`.
 //
 // What a kernel checks: that it has a loop for this `inner`. If not, its schedule has no phases.
 #pragma once

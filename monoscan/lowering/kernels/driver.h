@@ -50,6 +50,7 @@ struct kernel_facts {
   int carried_count;
   const int* shown;  // for each output which of the carried leaves it shows; -1: none
   const adjoint_facts* adjoint;
+  bool inclusive = true;
 };
 
 // ------------------------------------------------------------------ what a kernel gives

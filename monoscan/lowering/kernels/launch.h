@@ -41,7 +41,8 @@ extern const kernel_facts facts = {reverse,
                                    carried,
                                    sizeof carried / sizeof *carried,
                                    shown_of(upto<outputs>()),
-                                   nullptr};
+                                   nullptr,
+                                   inclusive};
 
 MS_EXPORT void ms_schedule(const ms_launch* g, struct ms_schedule* s) { schedule_scan(g, s); }
 MS_EXPORT void ms_task(const ms_launch* g, ms_int phase, ms_int task) {

@@ -1,6 +1,7 @@
 // How a launch is cut into tasks. The cut depends on the shape alone.
 #pragma once
 #include "row_sequences.h"
+#include "uneven.h"
 
 // ------------------------------------------------------------------ tasks
 // Rows, halves of the columns, or parts of a long row; and the bytes that each needs.
@@ -21,7 +22,7 @@ static cut cut_of(const ms_launch* g) {
     else c.tasks = rows < 1 ? 1 : rows;
   }
   c.carry = c.pitch * facts.carry_bytes;
-  c.buffer = c.walk + lines_of(buffer_bytes(g));
+  c.buffer = c.walk + lines_of(buffer_bytes(g)) + (g->lengths ? 3 * c.carry : 0);  // of those that end apart
   return c;
 }
 static bool past_caches(const ms_launch* g) {
@@ -132,7 +133,11 @@ static void packed_rows(const ms_launch* g, const cut& c, ms_int task, const ms_
   };
   each_sequence(
       g, task / c.columns, c.tasks / c.columns, memory,
-      [&](const walk& row, sequence s) { columns_of(row), scan_sequence(p, own, at, g, row, s); },
+      [&](const walk& row, sequence s) {
+        columns_of(row);
+        if (uneven(g)) scan_uneven(p, own, at, g, row, s, memory + c.buffer - 3 * c.carry);
+        else scan_sequence(p, own, at, g, row, s);
+      },
       [&](const walk& row, ms_int from, ms_int to) { columns_of(row), skip_steps(p, at, g, row, from, to); });
 }
 // Blocks of rows side by side.

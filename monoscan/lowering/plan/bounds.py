@@ -25,7 +25,7 @@ class Bounds:
     sequences: int | None = None
     lengths: Shape | None = None
 
-    @property
-    def uneven(self) -> bool:
-        """Whether rows differ in their lengths."""
-        return self.lengths is not None and any(size != 1 for size in self.lengths)
+    def apart(self, lead: Shape) -> bool:
+        """Whether what lies side by side, along the last axis of these that has more than 1, may end apart."""
+        last = next((i for i in reversed(range(len(lead))) if lead[i] != 1), 0)
+        return self.lengths is not None and self.lengths[last] != 1

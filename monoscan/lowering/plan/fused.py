@@ -191,7 +191,7 @@ def _kernel(
         else:
             own = KernelSpec(restricted(form, leaves), **known, ordinary=tuple(problem.ordinary[i] for i in leaves))
             kernels += candidates(problem.options, problem.joint.axis < problem.joint.rank, own, own, inner)
-    could = Candidates(quick_to_build(serving(kernels, problem.bounds)), inner, rows, problem.bounds)
+    could = Candidates(quick_to_build(serving(kernels, problem.bounds, lead)), inner, rows, problem.bounds)
     chosen, moved = could.fastest(steps), _bytes(problem, leaves, emit)
     spec, compared = could.kernels[chosen], could.compared(steps)
     scan, pieces = _aligned(problem, spec, leaves), cut(spec, steps, inner, rows, problem.bounds)
@@ -243,21 +243,22 @@ def element_dtype(problem: Problem, leaf: int) -> str:
 
 
 def columns_of(aligned: list[Shape], lead: Shape, scan: int, bounds: Bounds | None = None) -> int:
-    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike, of rows of one length.
+    """The length of the inner axis: trailing batch axes, as far as all leaves broadcast alike, and lengths.
 
     Args:
         aligned: The aligned shapes of the leaves, without their event axes.
         lead: What they broadcast to.
         scan: The scan axis.
-        bounds: Where sequences end, if that is known to differ.
+        bounds: Where sequences begin and end, if they are not whole rows.
     """
-    lengths = (1,) * len(lead) if bounds is None or bounds.lengths is None else bounds.lengths
+    if bounds is not None and bounds.lengths is not None:
+        aligned = [*aligned, bounds.lengths]
     inner, pattern = 1, None
     for axis in range(len(lead) - 1, scan, -1):
         if lead[axis] == 1:
             continue
         spread = tuple(shape[axis] == 1 for shape in aligned)
-        if lengths[axis] != 1 or (pattern is not None and spread != pattern):
+        if pattern is not None and spread != pattern:
             break
         inner, pattern = inner * lead[axis], spread
     return inner

@@ -159,7 +159,7 @@ def _kernel(
         for spec in act_kernels(own, known, straight, products, problem.options, behind, inner, runs, shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner) if steps * inner else 0
-    served = serving([spec for spec, _ in kernels], problem.bounds)
+    served = serving([spec for spec, _ in kernels], problem.bounds, lead)
     could = Candidates(quick_to_build(served), inner, rows, problem.bounds)
     chosen, compared = could.fastest(steps), could.compared(steps)
     spec = could.kernels[chosen]

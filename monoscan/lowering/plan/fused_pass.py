@@ -83,7 +83,7 @@ def fused_pass(
         for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
-    could = Candidates(quick_to_build(serving([spec for spec, _ in kernels], bounds)), inner, rows, bounds)
+    could = Candidates(quick_to_build(serving([spec for spec, _ in kernels], bounds, lead)), inner, rows, bounds)
     chosen, compared = could.fastest(steps), could.compared(steps)
     spec = could.kernels[chosen]
     leaves, states, own = next(read for each, read in kernels if each == spec)

@@ -11,7 +11,7 @@ from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import Cut, cut
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.cost_table import instructions
-from monoscan.lowering.program.ir import Op, Program
+from monoscan.lowering.program.ir import Op, Program, Shape
 from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseconds
 from monoscan.lowering.render.rolled import unsupported_rolled
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_rows
@@ -129,12 +129,12 @@ def _is_short(spec: Spec) -> bool:
     return spec.loop is Loop.SEQUENTIAL or instructions(spec.combine) <= SHORT_VECTORS
 
 
-def serving(kernels: list[Spec], bounds: Bounds | None) -> list[Spec]:
-    """Those that can run what has bounds: rows of their own lengths do not go side by side, nor do rows of wide elements."""
+def serving(kernels: list[Spec], bounds: Bounds | None, lead: Shape) -> list[Spec]:
+    """Those that can run what has bounds: not rows of wide elements side by side, nor rows of few columns that end apart."""
     if bounds is None:
         return kernels
     found = [each for each in kernels if each.loop is not Loop.BATCH]
-    return [each for each in found if each.loop is not Loop.SHORT] if bounds.uneven else found
+    return [each for each in found if each.loop is not Loop.NARROW] if bounds.apart(lead) else found
 
 
 def _alike(kernels: Sequence[Spec]) -> tuple[Spec, ...]:

@@ -27,6 +27,7 @@ class RolledSpec(ScanSpec[ArrayProgram]):
     columns = 0
     """Any number of columns beside each other."""
     strided = False
+    uneven = False
     """Columns that stand apart are copied first."""
 
     @cached_property

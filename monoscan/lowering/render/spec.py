@@ -279,6 +279,11 @@ class KernelSpec(ScanSpec[Program]):
         return {Loop.ROWS: 1, Loop.SHORT: 1, Loop.RUNS: 1, Loop.NARROW: self.width - 1}.get(self.loop, 0)
 
     @property
+    def uneven(self) -> bool:
+        """Whether columns beside each other may end apart: a loop that keeps the order goes on from any step, on some."""
+        return self.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT, Loop.SEQUENTIAL)
+
+    @property
     def strided(self) -> bool:
         """Whether the loop reads columns that stand any distance apart."""
         return self.loop in (Loop.SWEEP, Loop.PANELS, Loop.NARROW, Loop.SEQUENTIAL)

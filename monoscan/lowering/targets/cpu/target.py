@@ -149,6 +149,7 @@ def launch_of(
         strided=spec.strided,
         lengths=scan.lengths,
         offsets=scan.offsets,
+        uneven=spec.uneven,
         events=elements + captures + inits + [()] * (scan.lengths + scan.offsets),
         outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],

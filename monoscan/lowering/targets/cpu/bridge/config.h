@@ -93,6 +93,7 @@ struct Config {
   int sums;                       // how many carries, the last, are sums over the steps
   bool lengths;                   // behind the inits stand how many steps of each sequence count,
   bool offsets;                   // and behind those where sequences begin
+  bool uneven;                    // columns beside each other may end apart
   std::vector<mx::Shape> events;  // one per input
   std::vector<Leaf> outputs;
   std::vector<Leaf> carries;

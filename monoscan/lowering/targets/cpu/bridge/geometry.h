@@ -43,10 +43,11 @@ inline ms_int product(const mx::Shape& shape, size_t from) {
 class Geometry {
  public:
   // `inner` gets as many `columns` at most, 0: any. `strided`: the kernel reads columns any distance apart. `sums`: the
-  // batch axes of outputs that have not all of them. The inputs from `even` on are the same in all columns of `inner`.
-  // `table`: the strides of the last of them, which is read from elsewhere.
-  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t even, ms_int sequences,
-           ms_int columns, bool strided, std::vector<mx::Shape> sums, std::optional<Steps> table)
+  // batch axes of outputs that have not all of them. The inputs from `bounds` on are no arrays of elements; those from
+  // `even` on are the same in all columns of `inner`. `table`: the strides of the last of them, which is read from
+  // elsewhere.
+  Geometry(mx::Shape sizes, int axis, const std::vector<mx::array>& inputs, size_t bounds, size_t even,
+           ms_int sequences, ms_int columns, bool strided, std::vector<mx::Shape> sums, std::optional<Steps> table)
       : sizes_(std::move(sizes)),
         axis_(axis),
         rank_(static_cast<int>(sizes_.size())),
@@ -59,7 +60,7 @@ class Geometry {
     if (table) operands_.back().steps = *table;
     order_ = best_order();
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (i >= even_) continue;  // they are read one by one
+      if (i >= bounds) continue;  // they are read one by one
       if ((!strided && across(operands_[i], order_)) || !uniform(inputs[i])) copy(inputs[i], operands_[i]);
     }
     cut();

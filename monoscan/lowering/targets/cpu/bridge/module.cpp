@@ -25,7 +25,7 @@ class Launch {
  public:
   Launch(std::string name, uintptr_t schedule, uintptr_t task, int axis, int rank, int elements, int captures,
          int inits, bool whole, int columns, bool strided, int window, int sums, bool lengths, bool offsets,
-         const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
+         bool uneven, const std::vector<std::vector<int>>& events, const std::vector<LeafSpec>& outputs,
          const std::vector<LeafSpec>& carries, std::vector<int> donors, std::vector<int> likes,
          const nb::bytes& numbers, const std::vector<nb::bytes>& identity, nb::object rules, std::string label)
       : config_(std::make_shared<Config>()) {
@@ -47,6 +47,7 @@ class Launch {
     c.sums = sums;
     c.lengths = lengths;
     c.offsets = offsets;
+    c.uneven = uneven;
     for (const auto& event : events) c.events.emplace_back(event.begin(), event.end());
     c.outputs = leaves(outputs);
     c.carries = leaves(carries);
@@ -152,12 +153,12 @@ NB_MODULE(_monoscan_bridge, m) {
   using monoscan::Launch;
   nb::class_<Launch>(m, "Launch", nb::type_slots(monoscan::launch_slots))
       .def(nb::init<std::string, uintptr_t, uintptr_t, int, int, int, int, int, bool, int, bool, int, int, bool, bool,
-                    const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
+                    bool, const std::vector<std::vector<int>>&, const std::vector<monoscan::LeafSpec>&,
                     const std::vector<monoscan::LeafSpec>&, std::vector<int>, std::vector<int>, const nb::bytes&,
                     const std::vector<nb::bytes>&, nb::object, std::string>(),
            "name"_a, nb::kw_only(), "schedule"_a, "task"_a, "axis"_a, "rank"_a, "elements"_a, "captures"_a = 0,
            "inits"_a = 0, "whole"_a = true, "columns"_a = 0, "strided"_a = false, "window"_a = 0, "sums"_a = 0,
-           "lengths"_a = false, "offsets"_a = false, "events"_a, "outputs"_a,
+           "lengths"_a = false, "offsets"_a = false, "uneven"_a = false, "events"_a, "outputs"_a,
            "carries"_a = std::vector<monoscan::LeafSpec>(), "donors"_a = std::vector<int>(),
            "likes"_a = std::vector<int>(), "numbers"_a = nb::bytes("", 0), "identity"_a = std::vector<nb::bytes>(),
            "rules"_a = nb::none(), "label"_a = "")

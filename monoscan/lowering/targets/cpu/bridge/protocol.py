@@ -59,6 +59,7 @@ class Bridge(Protocol):
         sums: int = 0,
         lengths: bool = False,
         offsets: bool = False,
+        uneven: bool = False,
         events: Sequence[Sequence[int]],
         outputs: Sequence[LeafSpec],
         carries: Sequence[LeafSpec] = (),
@@ -89,6 +90,7 @@ class Bridge(Protocol):
             lengths: Behind the inits stands how many steps of each row, or sequence, count: int32, rank-aligned.
             offsets: Last of all stands where sequences begin, one more than there are: int32, rank-aligned, along
                 ``axis``. Inits, lengths and carries then have the sequences there.
+            uneven: The kernel takes columns beside each other whose lengths differ; else they are rows.
             events: The event shape of each input.
             outputs: The dtype and event shape of each output.
             carries: The same of each carry; empty for none.

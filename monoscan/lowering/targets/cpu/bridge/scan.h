@@ -24,8 +24,9 @@ class Run {
       const std::vector<bool>& wanted)
       : config_(std::move(config)), inits_from_(config_->elements + config_->captures) {
     if (config_->offsets) launch_.sequences = config_->sequences(inputs);
-    Geometry geometry(batch, config_->axis, inputs, config_->lengths_at(), launch_.sequences, config_->columns,
-                      config_->strided, sums(batch, inputs), table(inputs));
+    Geometry geometry(batch, config_->axis, inputs, config_->lengths_at(),
+                      config_->uneven ? config_->offsets_at() : config_->lengths_at(), launch_.sequences,
+                      config_->columns, config_->strided, sums(batch, inputs), table(inputs));
     if (geometry.beyond())
       throw config_->fail("walks over too many axes that do not merge; reshape some of them into one");
     arrays_.reserve(inputs.size() + outputs.size());
