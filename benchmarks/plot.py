@@ -13,7 +13,7 @@ from attrs import frozen
 from benchmarks.kernels import EXPONENTS, LINEAR_KEYS
 
 WIDTH, HEIGHT, MARGIN = 640, 400, 60
-SWATCH, GAP, LETTER = 18, 6, 6.2  # of the legend; a letter is about so wide
+SWATCH, GAP = 18, 6  # of the legend
 COLOURS = ("#0f8fbf", "#e0682c", "#a06cd5", "#3fa34d")
 INK = "#808080"  # as readable on a dark page as on a light one
 
@@ -91,12 +91,12 @@ def _curve(frame: Frame, index: int, points: list[tuple[int, float]]) -> str:
 
 
 def _legend(peers: list[str]) -> list[str]:
-    """A row above the plot, where no line of the grid crosses it."""
-    x, y, parts = 8.0, 14, []
+    """Two rows above the plot, where no line of the grid crosses them."""
+    parts = []
     for index, peer in enumerate(peers):
+        x, y = 2 * MARGIN + index // 2 * (WIDTH - 2 * MARGIN) / 2, 14 + 18 * (index % 2)
         parts.append(f'<rect x="{x:.1f}" y="{y - 5}" width="{SWATCH}" height="2" fill="{_colour(index)}"/>')
         parts.append(_text(x + SWATCH + GAP, y, peer, "start"))
-        x += SWATCH + 3 * GAP + LETTER * len(peer)
     return parts
 
 
