@@ -99,7 +99,7 @@ def same(got: Any, expected: list[np.ndarray]) -> None:
 
 
 @given(call=calls(), name=st.sampled_from(sorted(CASES)), init=st.booleans(), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_options_together_mean_the_fold_of_valid_positions(call: Any, name: str, init: bool, seed: int) -> None:
     check(CASES[name], call.pop("lead"), call.pop("axis"), seed, init, "hillis_steele", **call)
 

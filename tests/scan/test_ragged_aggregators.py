@@ -126,7 +126,7 @@ def same(got: Any, expected: Any) -> None:
 
 
 @given(call=calls(), name=st.sampled_from(sorted(CASES)), started=st.booleans(), seed=st.integers(0, 99))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_options_of_an_aggregator_mean_the_valid_positions(call: Any, name: str, started: bool, seed: int) -> None:
     check(CASES[name], call.pop("lead"), call.pop("axis"), seed, started, "hillis_steele", **call)
 

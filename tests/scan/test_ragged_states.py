@@ -91,7 +91,7 @@ def check_act(
 
 
 @given(call=calls(), name=st.sampled_from(sorted(CASES)), started=st.booleans(), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_options_of_an_act_mean_the_valid_positions(call: Any, name: str, started: bool, seed: int) -> None:
     check_act(CASES[name], call.pop("lead"), call.pop("axis"), seed, started, "hillis_steele", **call)
 
@@ -101,7 +101,7 @@ def test_any_options_of_an_act_mean_the_valid_positions(call: Any, name: str, st
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_any_options_of_an_act_by_every_strategy(strategy: str, name: str) -> None:
     @given(call=calls(), started=st.booleans(), seed=st.integers(0, 99))
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=60, deadline=None)
     def each(call: Any, started: bool, seed: int) -> None:
         check_act(CASES[name], call.pop("lead"), call.pop("axis"), seed, started, strategy, **call)
 
@@ -140,7 +140,7 @@ def check_loop(lead: tuple[int, ...], axis: int, seed: int, bare: bool, **option
 
 
 @given(call=calls(), bare=st.booleans(), seed=st.integers(0, 99))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_any_options_of_a_loop_mean_the_valid_positions(call: Any, bare: bool, seed: int) -> None:
     if bare and len(call["lead"]) > 1:
         return
