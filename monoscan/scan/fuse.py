@@ -193,6 +193,7 @@ class Fusion:
             begin=begin[0] if begin else None,
             lengths=self.bounds is not None and self.bounds.lengths is not None,
             offsets=bool(self.sequences),
+            outputs=number,
         )
 
     def _has_vectors(self) -> bool:

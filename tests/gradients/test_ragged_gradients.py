@@ -27,11 +27,19 @@ class Case:
     states: tuple[tuple[int, ...], ...]
     shown: tuple[int, ...]
     folded: bool = False
-    blank: Any = None
+    output: bool = False
 
 
 def affine(s: Any, x: Any) -> Any:
     return x[0] * s[0], x[0] * s[1] + x[1]
+
+
+SQUARES = ms.aggregator(lambda x: (x * 0 + 0.5, x), ms.Affine(), lambda h, x: h * h * x)
+
+
+def presented(h: Any, x: Any) -> Any:
+    """The state, and the output as one that no step reads."""
+    return h, h * h * x
 
 
 CASES = {
@@ -50,7 +58,11 @@ CASES = {
     "act": Case(lambda x, h, **o: ms.act(ms.MatMul(), x[0], h[0], **o), lambda s, x: (s[0] @ x[0],), ((2, 2),), ((2,),), (0,)),
     "loop": Case(
         lambda x, h, **o: ms.loop(lambda s, x: (mx.tanh(s) * x, mx.tanh(s) * x), x[0], h[0], **o),
-        lambda s, x: (np.tanh(s[0]) * x[0],), ((),), ((),), (0,),
+        lambda s, x: (np.tanh(s[0]) * x[0],), ((),), ((),), (0,), output=True,
+    ),
+    "aggregator": Case(
+        lambda x, h, **o: ms.scan(SQUARES, x[0], state=h[0], **o), lambda s, x: presented(0.5 * s[0] + x[0], x[0]), ((),),
+        ((), ()), (1,), output=True,
     ),
 }  # fmt: skip
 
@@ -66,7 +78,7 @@ OPTIONS = {
     },
 }
 WAYS = [(case, option, reverse) for case in CASES for option in OPTIONS for reverse in (False, True)]
-QUICK = [("recurrence", "all", False), ("scan", "offsets", True), ("act", "all", True)]
+QUICK = [("recurrence", "all", False), ("scan", "offsets", True), ("act", "all", True), ("loop", "lengths", False)]
 
 
 def drawn(case: Case, offsets: Any) -> tuple[Arrays, Arrays]:
@@ -83,7 +95,7 @@ def loss_in_numpy(case: Case, leaves: Arrays, starts: Arrays, options: dict[str,
     total = 0.0
     for i in case.shown:
         y = found[1 if case.folded else 0][i]
-        if case is CASES["loop"]:
+        if case.output:
             y = np.where(counting(LEAD, 0, **options)[0], y, 0)
         total += float((weights(y.shape) * y).sum())
     return total

@@ -30,9 +30,42 @@ Shape = tuple[int, ...]
 def of_launch(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """What a kernel yields, from the arrays of its launch: lengths and offsets stand behind all others."""
     number = len(arrays) - scan.lengths - scan.offsets
-    lengths, offsets = arrays[number] if scan.lengths else None, arrays[-1] if scan.offsets else None
+    lengths, offsets = _extents(scan, arrays)
     plain = attrs.evolve(scan, lengths=False, offsets=False)
-    return run(plain, arrays[:number], lengths, offsets, axis, rank)
+    return run(plain, arrays[:number], lengths, offsets, axis, rank, scan.outputs)
+
+
+def of_outputs(scan: AlignedScan, arrays: Arrays, cotangents: Arrays, axis: int, rank: int) -> list[mx.array]:
+    """Cotangents of a launch without those of what steps put out where nothing counts, which is zero and no state."""
+    n = max(x.shape[axis] for x in arrays[: scan.program.rights])
+    valid = _valid(*_extents(scan, arrays), n, axis, rank)
+    shown = [i < scan.outputs for i in scan.shown] + [False] * (len(cotangents) - len(scan.shown))
+    return [
+        mx.where(_wide(valid, w, rank), w, mx.zeros((), w.dtype)) if output else w
+        for w, output in zip(cotangents, shown, strict=True)
+    ]
+
+
+def _extents(scan: AlignedScan, arrays: Arrays) -> tuple[mx.array | None, mx.array | None]:
+    """The lengths and the offsets."""
+    number = len(arrays) - scan.lengths - scan.offsets
+    return arrays[number] if scan.lengths else None, arrays[-1] if scan.offsets else None
+
+
+def _valid(lengths: mx.array | None, offsets: mx.array | None, n: int, axis: int, rank: int) -> mx.array:
+    """Which positions count."""
+    several = [] if offsets is None else [i for i in range(rank) if i != axis and offsets.shape[i] > 1]
+    if offsets is None or not several:
+        cuts = None if offsets is None else offsets.reshape(-1)
+        return Places(lengths, None, cuts, n, axis, rank, False).valid
+    at = several[0]
+    known = [x for x in (lengths, offsets) if x is not None]
+
+    def one(*xs: mx.array) -> mx.array:
+        own = [x if x.ndim < rank else x.squeeze(at) for x in xs]
+        return _valid(own[0] if lengths is not None else None, own[-1], n, axis - (at < axis), rank - 1)
+
+    return mx.moveaxis(mx.vmap(one, in_axes=tuple(at if x.shape[at] > 1 else None for x in known))(*known), 0, at)
 
 
 def run(

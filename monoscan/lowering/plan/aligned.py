@@ -69,6 +69,7 @@ class AlignedScan:
             are whole.
         lengths: Behind its arrays stands how many steps of each row, or sequence, count.
         offsets: Behind them stands where sequences begin.
+        outputs: How many of the first leaves are what steps put out and no states: zero where nothing counts.
         rolled: The step as loops over arrays, where its derivative is too long to be written out.
     """
 
@@ -87,6 +88,7 @@ class AlignedScan:
     parts: tuple[Part | None, ...] = ()
     lengths: bool = False
     offsets: bool = False
+    outputs: int = 0
     rolled: ArrayProgram | None = None
 
     @property
@@ -184,6 +186,7 @@ def _aligned_act(problem: Problem, acts: Acts, strategy: str) -> AlignedScan | N
         want_carry=problem.options.return_carry,
         strategy=strategy,
         action=True,
+        outputs=len(acts.results) if acts.ordered else 0,
         combine=problem.program,
         begin=acts.begun,
         lengths=_has_lengths(problem),
@@ -209,6 +212,7 @@ def array_act(problem: Problem, acts: Acts) -> AlignedScan | None:
         want_carry=problem.options.return_carry,
         strategy="sequential",
         action=True,
+        outputs=len(acts.results) if acts.ordered else 0,
         begin=begin,
         lengths=_has_lengths(problem),
         offsets=problem.sequences is not None,

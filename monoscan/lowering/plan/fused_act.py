@@ -225,6 +225,7 @@ def on_what_it_reads(scan: AlignedScan, emit: tuple[int, ...], whole: bool = Fal
         emit=tuple(states.index(i) for i in emit),
         results=tuple(scan.results[i] for i in emit if i in scan.shown),
         want_results=emit[0] in scan.shown,
+        outputs=sum(i < scan.outputs for i in states),
         combine=None if scan.combine is None else restricted(scan.combine, leaves),
         begin=None if scan.begin is None else _on_leaves(scan.begin, states, leaves),
         parts=tuple(scan.parts[i] for i in states) if scan.parts else (),

@@ -56,6 +56,8 @@ class Rules:
         rank: int,
     ) -> list[mx.array]:
         """The cotangents of the inputs that are asked for."""
+        if self.scan.bounded and self.scan.outputs:
+            cotangents = bounded.of_outputs(self.scan, primals, cotangents, axis, rank)
         if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(
             self.scan.program, primals[: self.scan.program.rights], axis
         ):
