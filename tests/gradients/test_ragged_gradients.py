@@ -121,8 +121,10 @@ def differences(case: Case, leaves: Arrays, starts: Arrays, options: dict[str, A
     return found
 
 
-def gradients(case: Case, leaves: Arrays, starts: Arrays, options: dict[str, Any], junk: float | None = None) -> Any:
-    """The gradients of leaves and starts, with something else where nothing counts."""
+def gradients(
+    case: Case, leaves: Arrays, starts: Arrays, options: dict[str, Any], junk: float | None = None, tangents: Any = None
+) -> Any:
+    """The gradients of leaves and starts, with something else where nothing counts; or the tangent for some of theirs."""
     arrays = {k: mx.array(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     number, counts = len(leaves), counting(LEAD, 0, **options)[0]
     if junk is not None:
@@ -136,6 +138,8 @@ def gradients(case: Case, leaves: Arrays, starts: Arrays, options: dict[str, Any
         return sum((mx.array(weights(y.shape).astype(np.float32)) * y).sum() for y in ys)
 
     both = [mx.array(x.astype(np.float32)) for x in (*leaves, *starts)]
+    if tangents is not None:
+        return mx.jvp(loss, both, [mx.array(t.astype(np.float32)) for t in tangents])[1][0].item()
     return mx.grad(loss, argnums=tuple(range(len(both))))(*both)
 
 
@@ -152,6 +156,19 @@ def test_gradients_are_those_of_the_fold_in_order(name: str, option: str, revers
     for junk in (np.nan, np.inf):
         for d, other in zip(found, gradients(case, leaves, starts, options, junk), strict=True):
             np.testing.assert_array_equal(np.array(d), np.array(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), thinned([(c, o) for c in CASES for o in OPTIONS], [("loop", "lengths"), ("aggregator", "all")])
+)
+def test_tangents_are_those_of_the_fold_in_order(name: str, option: str) -> None:
+    case, options = CASES[name], OPTIONS[option]
+    leaves, starts = drawn(case, options.get("offsets"))
+    random = np.random.default_rng(9)
+    tangents = [random.normal(size=x.shape) for x in (*leaves, *starts)]
+    rows = zip(differences(case, leaves, starts, options), tangents, strict=True)
+    expected = sum(float((d * t).sum()) for d, t in rows)
+    assert gradients(case, leaves, starts, options, tangents=tangents) == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
 
 @pytest.mark.parametrize("option", thinned(OPTIONS, ["all"]))

@@ -100,6 +100,8 @@ class Rules:
         moved = self._whole([known.get(i) for i in range(len(primals))])
         primals = self._whole(primals)
         found = transforms.jvp(scan, primals, moved, axis, rank, self.rescan)
+        if scan.bounded and scan.outputs:
+            found = bounded.of_outputs(scan, primals, found, axis, rank)
         lead = aligned.lead_of(primals, len(scan.unpack(primals)[0]), axis, rank)
         behind = scan.carry_axis(primals, axis)
         return [self._full(y, lead, axis, i, behind) for i, y in enumerate(found)]
