@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
-from monoscan.distributed.call import run
+from monoscan.distributed import ragged
+from monoscan.distributed.call import run, run_ragged
+from monoscan.distributed.exchange import Link
 from monoscan.distributed.part import Leaves, Part, part_of
+from monoscan.lowering.plan.problem import Options
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan import api, call, gates
@@ -32,6 +35,9 @@ def scan(
     return_carry: bool = False,
     strategy: Strategy = "auto",
     stream: Stream = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     group: Group = None,
     timeout: float | None = None,
 ) -> Any:
@@ -53,6 +59,11 @@ def scan(
             Default: ``False``.
         strategy (str, optional): As in `monoscan.scan`, for what runs on each rank. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
+        lengths (array, optional): As in `monoscan.scan`, of the whole sequence and the same on every rank.
+            Default: ``None``.
+        mask (array, optional): As in `monoscan.scan`, of this rank's part. Default: ``None``.
+        offsets (array, optional): As in `monoscan.scan`, of the whole sequence and the same on every rank; ``init`` and
+            the carry then have the sequences' axis. Default: ``None``.
         group (Group, optional): The ranks. Default: ``None``, which is the default group.
         timeout (float, optional): Seconds to wait for the other ranks. Default: ``None``, which is the environment's
             ``MONOSCAN_DISTRIBUTED_TIMEOUT``, else 600.
@@ -75,14 +86,24 @@ def scan(
     def alone() -> Any:
         return api.scan(
             monoid, elems, axis, reverse=reverse, inclusive=inclusive, init=init, return_carry=return_carry,
-            strategy=strategy, stream=stream,
+            strategy=strategy, stream=stream, lengths=lengths, mask=mask, offsets=offsets,
         )  # fmt: skip
 
-    def part() -> Part:
-        asked = call.options(
+    def asked() -> Options:
+        return call.options(
             "scan", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
         )
-        return part_of(asked, monoid, elems, axis, init, False)
+
+    def part() -> Part:
+        return part_of(asked(), monoid, elems, axis, init, False)
+
+    def shared(link: Link) -> Any:
+        results, carry = ragged.scan(link, asked, lambda: (monoid, elems), axis, init, raw)
+        return (results, carry) if return_carry else results
+
+    raw = lengths, mask, offsets
+    if any(each is not None for each in raw):
+        return run_ragged("scan", alone, shared, group, timeout, stream)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         found = unflatten(held.structure, results)
@@ -101,6 +122,9 @@ def fold(
     init: Tree | None = None,
     strategy: Strategy = "auto",
     stream: Stream = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     group: Group = None,
     timeout: float | None = None,
 ) -> Any:
@@ -114,6 +138,9 @@ def fold(
         init (array or tree, optional): As in `scan`. Default: ``None``.
         strategy (str, optional): As in `scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
+        lengths (array, optional): As in `scan`. Default: ``None``.
+        mask (array, optional): As in `scan`. Default: ``None``.
+        offsets (array, optional): As in `scan`. Default: ``None``.
         group (Group, optional): The ranks. Default: ``None``, which is the default group.
         timeout (float, optional): As in `scan`. Default: ``None``.
 
@@ -133,11 +160,23 @@ def fold(
     """
 
     def alone() -> Any:
-        return api.fold(monoid, elems, axis, reverse=reverse, init=init, strategy=strategy, stream=stream)
+        return api.fold(
+            monoid, elems, axis, reverse=reverse, init=init, strategy=strategy, stream=stream, lengths=lengths, mask=mask,
+            offsets=offsets,
+        )  # fmt: skip
+
+    def asked() -> Options:
+        return call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
 
     def part() -> Part:
-        asked = call.options("fold", reverse=reverse, results=False, strategy=strategy, stream=stream)
-        return part_of(asked, monoid, elems, axis, init, False)
+        return part_of(asked(), monoid, elems, axis, init, False)
+
+    def shared(link: Link) -> Any:
+        return ragged.fold(link, asked, lambda: (monoid, elems), axis, init, raw)
+
+    raw = lengths, mask, offsets
+    if any(each is not None for each in raw):
+        return run_ragged("fold", alone, shared, group, timeout, stream)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         return unflatten(held.structure, held.rounded(carry))
@@ -157,6 +196,9 @@ def linear_recurrence(
     log_gates: bool = False,
     strategy: Strategy = "auto",
     stream: Stream = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     group: Group = None,
     timeout: float | None = None,
 ) -> Any:
@@ -174,6 +216,9 @@ def linear_recurrence(
         log_gates (bool, optional): ``a`` holds the logarithms of the gates. Default: ``False``.
         strategy (str, optional): As in `monoscan.scan`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
+        lengths (array, optional): As in `scan`. Default: ``None``.
+        mask (array, optional): As in `scan`. Default: ``None``.
+        offsets (array, optional): As in `scan`. Default: ``None``.
         group (Group, optional): The ranks. Default: ``None``, which is the default group.
         timeout (float, optional): As in `scan`. Default: ``None``.
 
@@ -195,17 +240,32 @@ def linear_recurrence(
     def alone() -> Any:
         return api.linear_recurrence(
             a, b, h0, axis, reverse=reverse, return_carry=return_carry, log_gates=log_gates, strategy=strategy,
-            stream=stream,
+            stream=stream, lengths=lengths, mask=mask, offsets=offsets,
         )  # fmt: skip
 
+    def operands() -> tuple[Semigroup, Tree, Tree | None]:
+        operator, one = (LogAffine(), 0) if call.flag(name, "log_gates", log_gates) else (Affine(), 1)
+        given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
+        return operator, (given, b), None if h0 is None else (one, h0)
+
     def part() -> Part:
-        name = "linear_recurrence"
         asked = call.options(
             name, reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
         )
-        operator, one = (LogAffine(), 0) if call.flag(name, "log_gates", log_gates) else (Affine(), 1)
-        given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
-        return part_of(asked, operator, (given, b), axis, None if h0 is None else (one, h0), False)
+        operator, elems, init = operands()
+        return part_of(asked, operator, elems, axis, init, False)
+
+    def asked() -> Options:
+        return call.options(name, reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream)
+
+    def shared(link: Link) -> Any:
+        first = None if h0 is None else (0.0 if log_gates else 1.0, h0)
+        results, carry = ragged.scan(link, asked, lambda: operands()[:2], axis, first, raw)
+        return (results[1], carry[1]) if return_carry else results[1]
+
+    name, raw = "linear_recurrence", (lengths, mask, offsets)
+    if any(each is not None for each in raw):
+        return run_ragged(name, alone, shared, group, timeout, stream)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         return (results[0], carry[1]) if return_carry else results[0]

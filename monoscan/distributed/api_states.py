@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from monoscan import errors
-from monoscan.distributed.call import run
+from monoscan.distributed import ragged
+from monoscan.distributed.call import run, run_ragged
+from monoscan.distributed.exchange import Link
 from monoscan.distributed.part import Leaves, Part, part_of
+from monoscan.lowering.plan.problem import Options
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import api_states, call
 from monoscan.tree import Tree, unflatten
@@ -30,6 +33,9 @@ def act(
     return_carry: bool = False,
     strategy: Strategy = "auto",
     stream: Stream = None,
+    lengths: Any = None,
+    mask: Any = None,
+    offsets: Any = None,
     group: Group = None,
     timeout: float | None = None,
 ) -> Any:
@@ -50,6 +56,9 @@ def act(
             Default: ``False``.
         strategy (str, optional): As in `monoscan.act`. Default: ``"auto"``.
         stream (Stream or Device, optional): Where to run. Default: ``None``.
+        lengths (array, optional): As in `scan`. Default: ``None``.
+        mask (array, optional): As in `scan`. Default: ``None``.
+        offsets (array, optional): As in `scan`. Default: ``None``.
         group (Group, optional): The ranks. Default: ``None``, which is the default group.
         timeout (float, optional): As in `scan`. Default: ``None``.
 
@@ -71,14 +80,24 @@ def act(
     def alone() -> Any:
         return api_states.act(
             operator, elems, state, axis, reverse=reverse, inclusive=inclusive, return_carry=return_carry,
-            strategy=strategy, stream=stream,
+            strategy=strategy, stream=stream, lengths=lengths, mask=mask, offsets=offsets,
         )  # fmt: skip
 
-    def part() -> Part:
-        asked = call.options(
+    def asked() -> Options:
+        return call.options(
             "act", reverse=reverse, inclusive=inclusive, return_carry=return_carry, strategy=strategy, stream=stream
         )
-        return part_of(asked, operator, elems, axis, state, True)
+
+    def part() -> Part:
+        return part_of(asked(), operator, elems, axis, state, True)
+
+    def shared(link: Link) -> Any:
+        states, last = ragged.act(link, asked, lambda: (operator, elems), axis, state, raw)
+        return (states, last) if return_carry else states
+
+    raw = lengths, mask, offsets
+    if any(each is not None for each in raw):
+        return run_ragged("act", alone, shared, group, timeout, stream)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         found = unflatten(held.structure, results)

@@ -36,3 +36,15 @@ def run(
         running = Call(held, link, held.asked.return_carry or not held.asked.results)
         results, carry = gradient.run(running)
         return outcome(held, results, carry) if running.ranks.holding else alone()
+
+
+def run_ragged(
+    name: str, alone: Callable[[], Any], shared: Callable[[Link], Any], group: Any, timeout: float | None, stream: Any
+) -> Any:
+    """A call on lengths, a mask or offsets, on all ranks; that of one machine where there is no second rank."""
+    name = f"distributed.{name}"
+    ranks = group_of(name, group, timeout)
+    if ranks.size() == 1:
+        return alone()
+    with contextlib.nullcontext() if stream is None else mx.stream(stream):
+        return shared(Link(ranks, name, seconds(name, timeout)))

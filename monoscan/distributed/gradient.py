@@ -6,12 +6,13 @@ captured arrays, which all ranks hold, it gets its share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 
 from monoscan import errors
+from monoscan.distributed.gather import gather
 from monoscan.distributed.lists import added, nothing, parted, pulled, pushed
 from monoscan.distributed.part import Leaves
 from monoscan.distributed.running import Call
@@ -124,7 +125,7 @@ def _push(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
         call.link.report(error)
         raise
     hung = [x + nothing(primals).astype(x.dtype) for x in kept + d_kept]  # on all ranks, so that all or none pull back
-    gathered = gather(call, hung, sent + d_sent)
+    gathered = gather(call.link, call.said, hung, sent + d_sent)
     totals, d_totals = parted(gathered, len(kept))
     given, moved = (totals, start, arrays), (d_totals, d_start, d_arrays)
     ahead, d_ahead = pushed(call.prefix, given, moved)
@@ -166,7 +167,7 @@ def _pull(call: Call, primals: Leaves, cotangents: Leaves, totals: Leaves) -> Le
     except Exception as error:
         call.link.report(error)
         raise
-    own = [rows[:, call.link.rank].sum(axis=0) for rows in gather(call, d_totals)]
+    own = [rows[:, call.link.rank].sum(axis=0) for rows in gather(call.link, call.said, d_totals)]
     if call.part.length:
         again = pulled(lambda xs, kept: call.part.total(xs, call.captured(kept)), (leaves, arrays), own)
         d_leaves, d_arrays = added(d_leaves, again[0]), added(d_arrays, again[1])
@@ -189,21 +190,3 @@ def _own(
     back = pulled(joined, (totals, start, arrays), d_ahead + cotangents[number:-last])
     d_totals = added(back[0], cotangents[-last:])  # the last ones of a second derivative, which reads the totals
     return d_leaves, added(d_arrays, back[2]), d_totals, back[1]
-
-
-def gather(call: Call, leaves: Sequence[mx.array], values: Leaves | None = None) -> Leaves:
-    """The leaves of all ranks; its gradient sums over ranks, by a gather again, so that it has gradients of any order."""
-
-    @mx.custom_function
-    def forward(*xs: mx.array) -> Leaves:
-        return call.link.swap(values or [mx.stop_gradient(x) for x in xs], "gradient of " + call.part.said())[0]
-
-    @forward.vjp
-    def forward_vjp(primals: Any, cotangents: Any, outputs: Any) -> Leaves:
-        return [rows[:, call.link.rank].sum(axis=0) for rows in gather(call, listed(cotangents))]
-
-    @forward.jvp
-    def forward_jvp(primals: Any, tangents: Any) -> Leaves:
-        return gather(call, tangents_of(listed(primals), tangents))
-
-    return listed(forward(*leaves))

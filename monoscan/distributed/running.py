@@ -78,6 +78,11 @@ class Call:
         return any(self.part.is_broken(np.array(rows)[list(behind)], i) for i, rows in enumerate(totals))
 
     @property
+    def said(self) -> str:
+        """What gathers of cotangents and tangents are of."""
+        return "gradient of " + self.part.said()
+
+    @property
     def relay(self) -> Relay:
         """The same from rank to rank."""
         order = self.ranks.holding[::-1] if self.part.asked.reverse else self.ranks.holding

@@ -16,6 +16,7 @@ from beside import as_one, slopes_as_one  # noqa: F401  # called by name
 from faulty import faults, silent  # noqa: F401
 from rank import GATHERS, RANK, arrays, share, whole
 from split_cases import CASES
+from uneven import disagreeing, ragged  # noqa: F401
 from unruly import overflowing, relayed, tangents  # noqa: F401
 
 import monoscan as ms
