@@ -11,6 +11,7 @@ import pytest
 
 import monoscan as ms
 from monoscan import aggregators, distributed, hmm, kalman, linalg, nn, rl, signal, testing
+from monoscan.integrations import mlx_lm
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 PATHS = re.findall(r"^::: (\S+)$", PAGE.read_text(), re.MULTILINE)
@@ -30,7 +31,9 @@ def public(module: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", [ms, aggregators, testing, distributed, nn, rl, hmm, linalg, signal, kalman], ids=lambda m: m.__name__
+    "module",
+    [ms, aggregators, testing, distributed, nn, rl, hmm, linalg, signal, kalman, mlx_lm],
+    ids=lambda m: m.__name__,
 )
 def test_every_public_name_is_on_the_page(module: Any) -> None:
     shown = [at(path) for path in PATHS]

@@ -26,6 +26,7 @@ LAYERS = {
     "rl": 3,
     "hmm": 3,
     "linalg": 3,
+    "integrations": 3,
 }
 
 

@@ -1,0 +1,29 @@
+"""What all accelerated layers share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import mlx.core as mx
+
+
+class Accelerated:
+    """The first base of a class whose second is the class of a layer in mlx-lm.
+
+    Layers keep their parameters; only their class is another. ``stock`` is the class that they had.
+    """
+
+    stock: ClassVar[Any]
+    exact: ClassVar[bool]
+
+    def sequences(self, cache: Any, time: int) -> dict[str, Any]:
+        """The option of a scan that says which positions count, where the cache knows."""
+        lengths, left = (getattr(cache, name, None) for name in ("lengths", "left_padding"))
+        if not self.exact or (lengths is None and left is None):
+            return {}
+        return {"lengths": lengths} if left is None else {"mask": cache.make_mask(time)}
+
+    def start(self, cache: Any, x: mx.array, index: int, shape: tuple[int, ...]) -> mx.array:
+        """The state that the cache holds, else zeros."""
+        held = None if cache is None else cache[index]
+        return mx.zeros((x.shape[0], *shape), x.dtype) if held is None else held
