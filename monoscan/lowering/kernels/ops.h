@@ -122,6 +122,25 @@ template <class T> INLINE T absolute(T x) {
 }
 // An instruction on x86: the first where it is less or greater, else the second, which may be NaN.
 #if !defined(__clang__)
+#if defined(__SSE2__)
+// Of numbers too: GCC makes jumps of them, which random values mispredict (a step takes 7 ns in place of 2).
+INLINE f32 lesser(f32 a, f32 b) {
+  typedef f32 four __attribute__((vector_size(16)));
+  return __builtin_ia32_minss((four){a}, (four){b})[0];
+}
+INLINE f32 greater(f32 a, f32 b) {
+  typedef f32 four __attribute__((vector_size(16)));
+  return __builtin_ia32_maxss((four){a}, (four){b})[0];
+}
+INLINE f64 lesser(f64 a, f64 b) {
+  typedef f64 two __attribute__((vector_size(16)));
+  return __builtin_ia32_minsd((two){a}, (two){b})[0];
+}
+INLINE f64 greater(f64 a, f64 b) {
+  typedef f64 two __attribute__((vector_size(16)));
+  return __builtin_ia32_maxsd((two){a}, (two){b})[0];
+}
+#endif
 #if defined(__AVX512F__) && MS_WIDTH == 16
 INLINE f32v lesser(f32v a, f32v b) { return __builtin_ia32_minps512_mask(a, b, a, (unsigned short)-1, 4); }
 INLINE f32v greater(f32v a, f32v b) { return __builtin_ia32_maxps512_mask(a, b, a, (unsigned short)-1, 4); }
