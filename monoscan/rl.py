@@ -20,6 +20,7 @@ from monoscan.monoids.combinators.flagged import Segmented
 from monoscan.monoids.inputs import Fixed, fixed
 from monoscan.monoids.linear import Affine
 from monoscan.scan.api import scan
+from monoscan.scan.api_states import act
 
 __all__ = ["discounted_returns", "gae", "lambda_returns", "vtrace"]
 
@@ -64,9 +65,11 @@ def discounted_returns(
     call = "discounted_returns"
     r_t, v_t = _array(call, "r_t", r_t), _steps(call, "v_t", v_t)
     state = v_t.array if isinstance(v_t, Fixed) else _last(call, v_t, axis)
-    returns = _backwards(
-        call, _returns, (r_t, _steps(call, "discount_t", discount_t)), _ended(call, dones), axis, state
-    )
+    discounts, ends = _steps(call, "discount_t", discount_t), _ended(call, dones)
+    if ends:
+        returns = _backwards(call, _returns, (r_t, discounts), ends, axis, state)
+    else:  # elements of `Affine` as they are: one row is vectorised over time
+        returns = act(Affine(), (discounts, r_t), state, axis, reverse=True)
     return mx.stop_gradient(returns) if stop_target_gradients else returns
 
 
@@ -218,7 +221,10 @@ def vtrace(
     numbers = (_steps(call, "lambda_", lambda_), _steps(call, "clip_rho_threshold", clip_rho_threshold))
     inputs = (given[0], _steps(call, "discount_t", discount_t), *given[1:], *numbers)
     found = _backwards(call, _errors, inputs, _ended(call, dones), axis)
-    return mx.stop_gradient(found + given[2]) - given[2] if stop_target_gradients else found
+    if not stop_target_gradients:
+        return found
+    values = given[2]
+    return mx.stop_gradient(found) + (mx.stop_gradient(values) - values)  # nothing, with a slope
 
 
 Gate = tuple[mx.array, mx.array]
