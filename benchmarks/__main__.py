@@ -16,6 +16,7 @@ from benchmarks.grad import GRAD
 from benchmarks.kernels import KERNELS
 from benchmarks.model import Results, Suite
 from benchmarks.page import read, rewrite
+from benchmarks.recipes import RECIPES
 from benchmarks.report import Row, environment, judge, load_average, section, to_json, to_markdown
 from benchmarks.sequences import SEQUENCES
 from benchmarks.steps import STEPWISE
@@ -38,6 +39,7 @@ SUITES = {
         AGGREGATORS,
         SEQUENCES,
         WINDOWS,
+        RECIPES,
         CLIFFS,
         SWEEP,
     )
