@@ -6,13 +6,18 @@
 #include "sequences.h"
 
 // ------------------------------------------------------------------ sums
-typedef f32 f32s __attribute__((vector_size(32), aligned(4)));
-typedef f64 f64s __attribute__((vector_size(32), aligned(8)));
+typedef f32 f32s __attribute__((vector_size(32)));
+typedef f64 f64s __attribute__((vector_size(32)));
+template <class V> INLINE V some_of(const void* from) {
+  V x;
+  __builtin_memcpy(&x, from, sizeof x);
+  return x;
+}
 // Of as many rows as there are, column by column; what is left of one, one by one.
 template <class V, class T> static void add_row(T* to, const T* from, ms_int count) {
   static constexpr ms_int wide = sizeof(V) / sizeof(T);
   ms_int i = 0;
-  for (; i + wide <= count; i += wide) *(V*)(to + i) += *(const V*)(from + i);
+  for (; i + wide <= count; i += wide) store_bits(to + i, some_of<V>(to + i) + some_of<V>(from + i));
   for (; i < count; ++i) to[i] += from[i];
 }
 template <class V, class T> static T add_up(const T* from, ms_int count) {
@@ -20,7 +25,7 @@ template <class V, class T> static T add_up(const T* from, ms_int count) {
   V sums[4] = {};
   ms_int i = 0;
   for (; i + 4 * wide <= count; i += 4 * wide)
-    for (int k = 0; k < 4; ++k) sums[k] += *(const V*)(from + i + k * wide);
+    for (int k = 0; k < 4; ++k) sums[k] += some_of<V>(from + i + k * wide);
   const V all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   T sum = 0;
   for (int k = 0; k < wide; ++k) sum += all[k];

@@ -2,14 +2,18 @@
 #pragma once
 #include "past_caches.h"
 
-typedef u8 sixty_four __attribute__((vector_size(64), aligned(1), may_alias));
 typedef u64 in_line __attribute__((vector_size(64)));
+INLINE in_line line_at(const u8* from) {
+  in_line x;
+  __builtin_memcpy(&x, from, sizeof x);
+  return x;
+}
 
 // Memory that does not overlap; the last vector overlaps the one before it.
 static void copy_bytes(u8* to, const u8* from, ms_int count) {
   if (count < 64) return (void)__builtin_memcpy(to, from, (unsigned long)count);
-  for (ms_int i = 0; i + 64 < count; i += 64) *(sixty_four*)(to + i) = *(const sixty_four*)(from + i);
-  *(sixty_four*)(to + count - 64) = *(const sixty_four*)(from + count - 64);
+  for (ms_int i = 0; i + 64 < count; i += 64) store_bits(to + i, line_at(from + i));
+  store_bits(to + count - 64, line_at(from + count - 64));
 }
 // A pattern whose first `known` bytes are there, a period and a line at least, up to `total`.
 template <bool past> static void continue_pattern(u8* y, ms_int period, ms_int known, ms_int total) {
@@ -17,7 +21,7 @@ template <bool past> static void continue_pattern(u8* y, ms_int period, ms_int k
   if (at > known) at -= 64;
   ms_int from = at % period;
   for (; at + 64 <= total; at += 64) {
-    const in_line x = bit_cast<in_line>(*(const sixty_four*)(y + from));
+    const in_line x = line_at(y + from);
     if constexpr (past) stream_bits(y + at, x);
     else store_bits(y + at, x);
     if ((from += 64) >= period) from -= period;
