@@ -59,6 +59,12 @@ def _pair(*shape: int, dtype: Any = mx.float32) -> tuple[mx.array, mx.array]:
     return mx.ones(shape, dtype), mx.ones(shape, dtype)
 
 
+def fire(state: Any, x: Any) -> tuple[Any, Any]:
+    """Leaky integrate and fire."""
+    voltage = 0.9 * state + x
+    return mx.where(voltage > 1, 0.0, voltage), voltage > 1
+
+
 def plans() -> dict[str, Plan]:
     """By name."""
     flags = mx.zeros((64, 5000), mx.bool_)
@@ -79,6 +85,10 @@ def plans() -> dict[str, Plan]:
         "sum of int64": plan(ms.Sum(), mx.ones((64, 5000), mx.int64), 1),
         "segments": plan(ms.Segmented(ms.Sum()), (flags, mx.ones((64, 5000))), 1),
         "complex affine": plan(ms.Affine(), _pair(64, 5000, dtype=mx.complex64), 1),
+        "finite maps in order": plan(
+            ms.FiniteMap(4), mx.zeros((4096, 500, 4), mx.int32), 1, act=True, state=mx.zeros((4096,), mx.int32)
+        ),
+        "neurons in order": ms.explain(fire, mx.ones((500, 4096)), 0, loop=True, state=mx.ones((4096,)), stream=mx.gpu),
         "finite maps": plan(ms.FiniteMap(4), mx.zeros((64, 5000, 4), mx.int32), 1),
     }
 

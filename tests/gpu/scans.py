@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.gpu import target
 from monoscan.lowering.targets.gpu.launch import Start
 from monoscan.lowering.trace.reads.captures import capture
+from monoscan.scan import call
+from monoscan.scan import loop as loops
 
 Planned = Callable[..., Sequence[GpuLaunch]]
 
@@ -30,20 +33,45 @@ def scan(
     """As ``ms.scan``, or with ``act=True`` as ``ms.act``, with ``stream=mx.gpu``, but for what starts kernels, and how scans are launched if it is given."""
     init, carried = options.get("init", options.get("state")), options.get("return_carry", False)
     planned = ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
-    for each in planned.parts or (planned,):
-        each.executable = None  # plans are kept, with what ran them before
     leaves, structure = tree.flatten(elems)
     starts = None if init is None else tree.flatten(init)[0]
-    before = target.prepare
-    target.prepare = partial(target.executable, start=start or Shim(), plan=plan)
-    try:
+    with started(start or Shim(), plan, planned):
         results, carry = execute(planned, leaves, capture(operator), starts)
-    finally:
-        target.prepare = before
     acts = planned.problem.acts
     structure = structure if acts is None else acts.structure
     found = tree.unflatten(structure, results)
     return (found, tree.unflatten(structure, carry)) if carried else found
+
+
+def loop(
+    step: Any, xs: Any, state: Any, axis: int = 0, *, start: Start | None = None, return_carry: bool = False,
+    reverse: bool = False, event: Any = 0, state_event: Any = 0, length: int | None = None,
+) -> Any:  # fmt: skip
+    """As ``ms.loop`` with ``stream=mx.gpu``, likewise."""
+    asked = call.options("loop", reverse=reverse, return_carry=return_carry, stream=mx.gpu)
+    given = loops.steps_of(step, xs, axis, event, state_event, length)
+    planned, leaves, captures, states = loops.prepare(asked, *given, state, axis)
+    assert planned.strategy == "kernel", str(planned)
+    with started(start or Shim(), None, planned):
+        results, carry = execute(planned, leaves, captures, states)
+    acts = planned.problem.acts
+    assert acts is not None
+    shown, carried = acts.structure[-1]
+    found = tree.unflatten(shown, results)
+    return (found, tree.unflatten(carried, carry[tree.count(shown) :])) if return_carry else found
+
+
+@contextlib.contextmanager
+def started(start: Start, plan: Planned | None, *plans: Any) -> Iterator[None]:
+    """Kernels are started so, those of these plans too, which are kept with what ran them before."""
+    for each in (part for planned in plans for part in planned.parts or (planned,)):
+        each.executable = None
+    before = target.prepare
+    target.prepare = partial(target.executable, start=start, plan=plan)
+    try:
+        yield
+    finally:
+        target.prepare = before
 
 
 def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chunk: int = 0) -> Planned:

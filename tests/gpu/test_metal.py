@@ -20,6 +20,7 @@ from metal_driver import Recorded, check, needs_clang, recorded
 from selection import thinned
 
 import monoscan as ms
+from monoscan import dtypes
 from monoscan.lowering.plan.gpu import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels
 from monoscan.lowering.targets.gpu import target
@@ -38,8 +39,9 @@ def texts(name: str) -> list[Recorded]:
     lead = layout.with_length(layout.batch[0], layout.length)
     one = layout.with_length(layout.batch[0], 1)
     state = [mx.zeros((*lead, *leaf.shape), getattr(mx, {"bool": "bool_"}.get(dtype, dtype)))
-             for dtype, leaf in zip(spec.elements, spec.state, strict=True)]  # fmt: skip
-    inits = [mx.zeros((*one, *leaf.shape), mx.float32) for leaf in spec.state] if layout.init is not None else []
+             for dtype, leaf in zip(spec.elements, spec.element, strict=True)]  # fmt: skip
+    given = [spec.state[leaf] for leaf in spec.given] if planned.problem.joint.init is not None else []
+    inits = [mx.zeros((*one, *leaf.shape), dtypes.by_name(leaf.dtype)) for leaf in given]
     rank = layout.rank + 1
     return recorded(lambda *xs: forward(start, planned_launches, spec, scan, xs, layout.axis, rank), *state, *inits)
 

@@ -41,62 +41,18 @@ def fused_act(problem: Problem, acts: Acts, vector_bytes: int, flush: bool = Tru
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
     """
-    scans = _scans(problem, acts)
+    scans = scans_of(problem, acts)
     if not scans:
         untraced = next(each for each in (acts.act, acts.begin) if each is not None and each.program is None)
         return f"not traceable: {untraced.reason}"
     kernels = tuple(
-        _kernel(problem, acts, scans, emit, vector_bytes, flush) for emit in _alike(problem, acts, scans[0])
+        _kernel(problem, acts, scans, emit, vector_bytes, flush) for emit in states_alike(problem, acts, scans[0])
     )
     missing = next(filter(None, (unsupported(kernel.spec) for kernel in kernels)), None)
     return missing or reading_real(problem, kernels)
 
 
-@attrs.frozen
-class Products:
-    """An act that is a part of the products of elements, so that a scan of these yields the states.
-
-    Args:
-        leaves: The leaves of the elements that it reads, ascending.
-        states: The leaves of the state that it holds, ascending.
-        emit: The leaves of the state that it yields.
-        spec: The scan.
-        scan: The act, for gradients.
-        leads: The batch shapes of what it reads and of what it yields.
-        bytes: What it reads and writes, each once.
-    """
-
-    leaves: tuple[int, ...]
-    states: tuple[int, ...]
-    emit: tuple[int, ...]
-    spec: KernelSpec
-    scan: AlignedScan
-    leads: tuple[Shape, ...]
-    bytes: int
-
-
-def products(problem: Problem, acts: Acts) -> tuple[Products, ...] | str:
-    """An act by scans of products, one for each shape of states; or why there are none."""
-    scans = [each for each in _scans(problem, acts) if isinstance(each.program, Program)]
-    if not scans:
-        return "the act is not traceable to few lanes"
-    found = [_products(problem, acts, scans[0], emit) for emit in _alike(problem, acts, scans[0])]
-    made = tuple(each for each in found if each is not None)
-    return made if len(made) == len(found) else "its states are no part of products of elements"
-
-
-def _products(problem: Problem, acts: Acts, scan: AlignedScan, emit: tuple[int, ...]) -> Products | None:
-    leaves, states, own = on_what_it_reads(scan, emit)
-    known = {"elements": tuple(element_dtype(problem, i) for i in leaves), "inclusive": own.inclusive}
-    straight = straight_act(own, known)
-    assert straight is not None, "made of a scalar program"
-    spec = regrouped(straight, own, tuple(problem.ordinary[i] for i in leaves))
-    leads = (*_shapes(acts, leaves, states), _lead(acts, emit[0]))
-    moved = _bytes(problem, acts, leaves, emit)
-    return None if spec is None else Products(leaves, states, emit, spec, own, leads, moved)
-
-
-def _scans(problem: Problem, acts: Acts) -> list[AlignedScan]:
+def scans_of(problem: Problem, acts: Acts) -> list[AlignedScan]:
     """What may run: straight-line code, and loops over arrays for states of many lanes."""
     scalar, wide = aligned_scan(problem, "sequential"), array_act(problem, acts)
     if scalar is not None and scalar.combine is not None:  # which gradients and tangents by arrays run as a tree
@@ -118,17 +74,18 @@ def _portable(problem: Problem) -> str:
     return "sequential" if problem.options.strategy == "sequential" else "brent_kung"
 
 
-def _alike(problem: Problem, acts: Acts, scan: AlignedScan) -> list[tuple[int, ...]]:
-    """The leaves of the state, those of one shape together."""
+def states_alike(problem: Problem, acts: Acts, scan: AlignedScan) -> list[tuple[int, ...]]:
+    """The leaves of the state that are wanted, those of one shape together."""
     alike: dict[object, list[int]] = {}
     depends = scan.depends()
     for leaf in scan.emit:
         # Where sizes are not known, results have one shape if they depend on the same leaves.
-        alike.setdefault(depends[leaf] if problem.options.shapeless else _lead(acts, leaf), []).append(leaf)
+        alike.setdefault(depends[leaf] if problem.options.shapeless else lead_of(acts, leaf), []).append(leaf)
     return [tuple(emit) for emit in alike.values()]
 
 
-def _lead(acts: Acts, leaf: int) -> Shape:
+def lead_of(acts: Acts, leaf: int) -> Shape:
+    """The aligned shape of a leaf of the state at all positions, without event axes."""
     return acts.joint.aligned_batch(acts.layout.batch[leaf], acts.joint.length)
 
 
@@ -136,10 +93,10 @@ def _kernel(
     problem: Problem, acts: Acts, scans: list[AlignedScan], emit: tuple[int, ...], vector_bytes: int, flush: bool
 ) -> Fused:
     kernels: list[tuple[Spec, Read]] = []
-    lead, steps, behind = _lead(acts, emit[0]), acts.joint.length, problem.joint.axis < problem.joint.rank
+    lead, steps, behind = lead_of(acts, emit[0]), acts.joint.length, problem.joint.axis < problem.joint.rank
     for scan in scans:
         read = leaves, states, own = on_what_it_reads(scan, emit, problem.options.shapeless)
-        shapes, axis = _shapes(acts, leaves, states), acts.joint.axis
+        shapes, axis = shapes_read(acts, leaves, states), acts.joint.axis
         inner = columns_of(shapes, lead, axis, problem.bounds)
         shared = tuple(k for k in range(len(leaves)) if shared_by_columns(shapes[k], lead, axis))
         shared += tuple(len(leaves) + n for n in range(len(own.program.captures)))
@@ -164,7 +121,7 @@ def _kernel(
     chosen, compared = could.fastest(steps), could.compared(steps)
     spec = could.kernels[chosen]
     leaves, states, own = next(read for each, read in kernels if each == spec)
-    moved, pieces = _bytes(problem, acts, leaves, emit), cut(spec, steps, inner, rows, problem.bounds)
+    moved, pieces = bytes_of(problem, acts, leaves, emit), cut(spec, steps, inner, rows, problem.bounds)
     return Fused(leaves, states, emit, spec, own, pieces, moved, could, chosen, compared)
 
 
@@ -306,14 +263,15 @@ def _on_leaves(
     return program.select(states).reorder(kept, len(states) if program.arity else 0, len(leaves))
 
 
-def _shapes(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> list[Shape]:
+def shapes_read(acts: Acts, leaves: tuple[int, ...], states: tuple[int, ...]) -> list[Shape]:
     """The aligned shapes of what a kernel reads."""
     layout = acts.joint
     read = [layout.aligned_batch(layout.batch[i], layout.length) for i in leaves]
     return read + [layout.aligned_batch(acts.given[i], 1) for i in states if acts.given is not None]
 
 
-def _bytes(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
+def bytes_of(problem: Problem, acts: Acts, leaves: tuple[int, ...], emit: tuple[int, ...]) -> int:
+    """What a kernel of an act reads and writes, each once."""
     layout = problem.layout
     read = [(problem.stored[i], layout.with_length(layout.batch[i], layout.length) + layout.event[i]) for i in leaves]
     written = [(acts.results[i], acts.layout.result_shape(i)) for i in emit if i < len(acts.results)]

@@ -9,8 +9,8 @@ import attrs
 
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
-from monoscan.lowering.plan.fused_act import Products, products
 from monoscan.lowering.plan.geometry import Geometry, geometry
+from monoscan.lowering.plan.gpu_acts import Computed, in_order, products
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.gpu import unsupported as not_rendered
 from monoscan.lowering.render.gpu_adjoint import Pulled
@@ -19,6 +19,9 @@ from monoscan.lowering.render.spec import SIZES, KernelSpec
 
 REGISTERS = 32
 """State lanes that a thread holds at a time, in registers of 4 bytes: what compiles without spilling."""
+
+IN_ORDER = 96
+"""The same of a state, an element and captured numbers where a lane walks a row: it has one of each."""
 
 WAVES = 8
 """The most waves of a group: 256 threads start on every GPU."""
@@ -106,28 +109,43 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     """
     if problem.options.shapeless:
         return "GPU kernels hold the sizes of a trace, and mx.compile(..., shapeless=True) has other sizes"
-    found = products(problem, problem.acts) if problem.acts is not None else _scans(problem)
+    if problem.acts is None:
+        return _made(problem, _scans(problem), target)
+    found = _made(problem, products(problem, problem.acts), target)
+    if not isinstance(found, str):
+        return found
+    ordered = _made(problem, in_order(problem, problem.acts), target)
+    return f"{found}; {ordered}" if isinstance(ordered, str) else ordered
+
+
+def _made(problem: Problem, found: tuple[Computed, ...] | str, target: str) -> tuple[GpuKernel, ...] | str:
+    """The kernels of what is computed, if bodies hold all of it."""
     if isinstance(found, str):
         return found
-    missing = [too_many_registers(each.spec) or not_rendered(each.spec, target) for each in found]
+    missing = [unfit(each.spec, target) for each in found]
     return next(filter(None, missing), None) or tuple(_kernel(problem, each, target) for each in found)
 
 
-def _scans(problem: Problem) -> tuple[Products, ...] | str:
+def unfit(kernel: KernelSpec, target: str) -> str | None:
+    """Why no kernel computes this, or ``None`` if one does."""
+    return too_many_registers(kernel) or not_rendered(kernel, target)
+
+
+def _scans(problem: Problem) -> tuple[Computed, ...] | str:
     """The scans of a problem, likewise."""
     found = computed(problem, 16, [] if problem.program is None else [problem.program])
     return found if isinstance(found, str) else tuple(_scan(problem, each) for each in found)
 
 
-def _scan(problem: Problem, part: Fused) -> Products:
+def _scan(problem: Problem, part: Fused) -> Computed:
     layout = problem.layout
     leads = [padded(problem, leaf) for leaf in part.leaves]
     leads += [layout.aligned_batch(layout.init[leaf], 1) for leaf in part.leaves if layout.init is not None]
     leads.append(layout.aligned_shape(part.emit[0], layout.length)[: layout.rank + 1])
-    return Products(part.leaves, part.states, part.emit, part.straight, part.scan, tuple(leads), part.bytes)
+    return Computed(part.leaves, part.states, part.emit, part.straight, part.scan, tuple(leads), part.bytes)
 
 
-def _kernel(problem: Problem, part: Products, target: str) -> GpuKernel:
+def _kernel(problem: Problem, part: Computed, target: str) -> GpuKernel:
     layout, options = problem.joint, problem.options
     made = GpuKernel(
         part.leaves,
@@ -170,7 +188,7 @@ def launches(
     """
     spec = attrs.evolve(_shaped(kernel, shape), initial=initial, carry=carry, pulled=pulled)
     whole = in_one(spec, shape)
-    if spec.body is Body.SHORT or whole.tiles < WORTH_CUTTING or whole.groups >= FILLED:
+    if spec.body in (Body.SHORT, Body.SEQUENTIAL) or whole.tiles < WORTH_CUTTING or whole.groups >= FILLED:
         return (whole,)
     if target == "cuda" and spec.body is Body.ROWS and kernel.want_results:
         return (looking_back(spec, shape),)
@@ -214,18 +232,34 @@ def in_three(spec: GpuSpec, shape: Geometry, tiles: int) -> tuple[GpuLaunch, ...
 
 def too_many_registers(kernel: KernelSpec) -> str | None:
     """Why no body holds such a state, or ``None`` if one does."""
-    if registers(kernel) > REGISTERS:
+    if kernel.action:
+        size = registers(kernel) + _element_registers(kernel) + sum(map(_size, kernel.capture_lanes))
+        if size > IN_ORDER:
+            return f"states, elements and captures of {size} registers; a thread in order holds {IN_ORDER}"
+    elif registers(kernel) > REGISTERS:
         return f"a state of {registers(kernel)} registers; a thread of a GPU kernel holds {REGISTERS}"
     return None
 
 
 def registers(kernel: KernelSpec) -> int:
     """The registers of one state."""
-    return sum(-(-SIZES[dtype] // 4) for dtype in kernel.dtypes)
+    held = kernel.dtypes if not kernel.action else [kernel.dtypes[i] for i in kernel.lanes_of(kernel.tree)]
+    return sum(map(_size, held))
+
+
+def _element_registers(kernel: KernelSpec) -> int:
+    """The registers of what acts on a state."""
+    return sum(_size(leaf.dtype) * leaf.lanes for leaf in map(kernel.element.__getitem__, kernel.read))
+
+
+def _size(dtype: str) -> int:
+    return -(-SIZES[dtype] // 4)
 
 
 def held(spec: GpuSpec) -> int:
     """The registers in which a thread holds elements."""
+    if spec.body is Body.SEQUENTIAL:
+        return registers(spec.kernel) + spec.run * _element_registers(spec.kernel)
     return spec.run * spec.steps * registers(spec.kernel)
 
 
@@ -247,13 +281,19 @@ def _of_totals(kernel: KernelSpec, seeds: bool) -> KernelSpec:
 
 def _launch(spec: GpuSpec, shape: Geometry, chunks: int, tiles: int) -> GpuLaunch:
     columns = shape.rows * shape.inner
-    each = {Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH}.get(spec.body, 1)
+    each = {Body.SHORT: spec.threads // spec.lanes, Body.COLUMNS: WIDTH, Body.SEQUENTIAL: spec.threads}.get(
+        spec.body, 1
+    )
     return GpuLaunch(spec, shape.length, chunks, tiles, -(-columns // each) * chunks)
 
 
 def _shaped(kernel: KernelSpec, shape: Geometry) -> GpuSpec:
     """The body for a shape, with as many elements a thread as its registers hold."""
     size, n, axes = registers(kernel), shape.length, len(shape.outer)
+    if kernel.action:
+        run = min(4, _power_below(max(1, REGISTERS // max(1, _element_registers(kernel)))))
+        waves = min(WAVES, _power_below(max(1, shape.rows * shape.inner // (WIDTH * FILLED))))
+        return GpuSpec(kernel, Body.SEQUENTIAL, run, 1, waves, axes=axes)
     if shape.inner > 1:
         run = min(16, _power_below(REGISTERS // size))
         waves = min(WAVES, _power_from(-(-n // run)))
@@ -282,5 +322,7 @@ def described(launch: GpuLaunch) -> str:
     spec = launch.spec
     done = {Part.WHOLE: "", Part.TOTALS: "folds of chunks by ", Part.SEEDED: "results of chunks by "}[spec.part]
     groups = f"{launch.groups:,} group{'s' if launch.groups > 1 else ''} of {spec.threads} threads"
+    if spec.body is Body.SEQUENTIAL:
+        return f"in order: {groups}, a thread a row; it reads {spec.run} elements ahead, in {held(spec)} registers with the state"
     holds = f"a thread holds {spec.run * spec.steps} elements in {held(spec)} registers"
     return f"{done}{spec.body.value.replace('_', ' ')}: {groups}, tiles of {spec.tile:,} steps; {holds}"

@@ -267,7 +267,7 @@ class Plan:
             for name, batch, event in zip(acts.results, acts.layout.batch, acts.layout.event, strict=False)
         )
         how = "each from the product of the elements before it"
-        if self.strategy == "sequential" or any(isinstance(k, Fused) and k.spec.action for k in self.kernels):
+        if self.strategy == "sequential" or any(kernel.spec.action for kernel in self.kernels):
             how = "one after another"
             if any(kernel.spec.loop is Loop.RUNS for kernel in self.kernels if isinstance(kernel, Fused)):
                 how = "of runs side by side, each from its true state by products of its elements"
@@ -279,10 +279,9 @@ class Plan:
 
     def _carried(self, acts: Acts) -> str:
         """How much of a state that is not shown goes from step to step."""
-        if len(self.kernels) != 1 or not isinstance(self.kernels[0], Fused):
+        if len(self.kernels) != 1:
             return ""
         (kernel,) = self.kernels
-        assert isinstance(kernel, Fused), "of a CPU"
         carried = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
         return f", {carried} of {sum(leaf.lanes for leaf in acts.leaves[len(acts.results) :])} numbers carried"
 

@@ -16,12 +16,12 @@ import attrs
 from monoscan.lowering.program.ir import Op, Program
 from monoscan.lowering.program.nonfinite import HIGH, LOW
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.emit import TYPES, missing, number_lanes
+from monoscan.lowering.render.emit import TYPES, missing
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec, Part
 from monoscan.lowering.render.kernel import tag, wrapped
-from monoscan.lowering.render.operator import operator
+from monoscan.lowering.render.operator import number_members, operator
 from monoscan.lowering.render.spec import KernelSpec
 
 FOLDER = Path(__file__).parents[1] / "kernels"
@@ -61,8 +61,9 @@ def unsupported(kernel: KernelSpec, target: str) -> str | None:
         target: ``metal`` or ``cuda``.
     """
     odd = {*kernel.elements, *kernel.results, *kernel.capture_dtypes, *kernel.values} - set(ITEMS)
-    arrays = 3 * len(kernel.state) + len(kernel.capture_dtypes) + len(kernel.emit)
-    return _without_code([kernel.program(kernel.tree)], odd, target) or _too_many(arrays)
+    states = len(kernel.element) + 2 * len(kernel.state)
+    arrays = states + len(kernel.capture_dtypes) + len(kernel.emit)
+    return _without_code(kernel.programs(kernel.tree), odd, target) or _too_many(arrays)
 
 
 def no_adjoint(pulled: Pulled, target: str) -> str | None:
@@ -99,7 +100,7 @@ def body(spec: GpuSpec, dialect: Dialect) -> str:
     if spec.body is Body.LOOK_BACK:
         lines.append("SHARED(ms::u32, ticket, 1);")
         shared = "flags, ticket, "
-    if spec.body is not Body.SHORT:
+    if spec.body not in (Body.SHORT, Body.SEQUENTIAL):
         places = {Body.COLUMNS: 64, Body.ROWS: 2, Body.LOOK_BACK: 2}[spec.body] * spec.waves
         places += 2 * (spec.body is Body.LOOK_BACK)  # of what comes before the tile, and of the last anchor
         lines += [f"SHARED(ms::scalars::{TYPES[kernel.dtypes[i]]}, total{i}, {places});" for i in _lanes(spec)]
@@ -133,9 +134,9 @@ class _Text:
         leaves, pulled = self.kernel.tree, self.spec.pulled
         lanes = self.kernel.lanes_of(leaves)
         if pulled is None:
-            programs, struct = [self.kernel.program(leaves)], operator(self.kernel, leaves, lanes, "scalars")
+            programs, struct = self.kernel.programs(leaves), operator(self.kernel, leaves, lanes, "scalars")
         else:
-            programs, struct = [*pulled.programs.values()], pulled.operation(lanes)
+            programs, struct = tuple(pulled.programs.values()), pulled.operation(lanes)
         return f"""\
 {prelude}
 #include "gpu/ops.h"
@@ -143,6 +144,7 @@ class _Text:
 namespace ms {{
 {self._facts()}
 {struct}
+typedef operation::{"element" if self.kernel.action else "state"} element;
 {self._arrays()}
 }}  // namespace ms
 {self._lists()}
@@ -154,7 +156,7 @@ namespace ms {{
     def _facts(self) -> str:
         spec, kernel = self.spec, self.kernel
         facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
-                 "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body is not Body.COLUMNS,
+                 "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body not in (Body.COLUMNS, Body.SEQUENTIAL),
                  "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes, "last_only": spec.part is Part.SEEDED and not spec.writes}  # fmt: skip
         if spec.pulled is not None:
             facts |= {**spec.pulled.facts, "reverse": spec.pulled.adjoint.reverse}
@@ -182,7 +184,7 @@ namespace ms {{
             "CAPTURED": self._items("captures"),
         }
         if spec.pulled is None:
-            numbers = number_lanes(self.kernel.program(self.kernel.tree))
+            numbers = number_members(self.kernel, self.kernel.tree)
             lists |= {"READS": self._items("elements"), "WRITES": self._items("results")}
             optional = {"INITS": "init", "CARRIES": "carry"}
         else:
@@ -201,6 +203,7 @@ namespace ms {{
             flags = ((lane, HIGH in kinds, LOW in kinds, lasting) for lane, kinds, lasting in spec.guarded)
             lists["GUARDED"] = [f"s{lane}, {high:d}, {low:d}, {lasting:d}" for lane, high, low, lasting in flags]
         named = ["#define VOTES"] if spec.guarded and spec.body is not Body.SHORT else []
+        named += ["#define BEGINS"] if self.kernel.begin is not None else []
         named += [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
         return "\n".join([*named, *(_list(name, items) for name, items in lists.items())])
 

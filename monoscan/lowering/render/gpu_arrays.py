@@ -59,17 +59,26 @@ def members(prefix: str, leaf: Leaf) -> tuple[str, ...]:
 
 def given(kernel: KernelSpec, group: str) -> Iterator[Array]:
     """Arrays of the leaves that a first state and the last one have, of an act those of its states."""
+    held = kernel.kept if kernel.action else kernel.tree
     for number, leaf in enumerate(kernel.given):
-        if leaf in kernel.tree:
+        if leaf in held:
             own = kernel.state[leaf]
             yield array(group, number, own.dtype, own, state_members(kernel, leaf))
 
 
-def states(kernel: KernelSpec, group: str, dtypes: tuple[str, ...] | None = None) -> Iterator[Array]:
-    """Arrays of the leaves that a kernel holds, in their own dtypes or in these."""
+def elements(kernel: KernelSpec) -> Iterator[Array]:
+    """Arrays of the elements that a kernel reads: those that act on states, or of the leaves that it holds."""
+    letter, lanes = ("x", kernel.element_lanes) if kernel.action else ("s", kernel.lanes)
+    for leaf in kernel.read if kernel.action else kernel.tree:
+        names = tuple(f"{letter}{lane}" for lane in lanes[leaf])
+        yield array("elements", leaf, kernel.elements[leaf], kernel.element[leaf], names)
+
+
+def states(kernel: KernelSpec, group: str) -> Iterator[Array]:
+    """Arrays of the leaves that a kernel holds."""
     for leaf in kernel.tree:
         own = kernel.state[leaf]
-        yield array(group, leaf, own.dtype if dtypes is None else dtypes[leaf], own, state_members(kernel, leaf))
+        yield array(group, leaf, own.dtype, own, state_members(kernel, leaf))
 
 
 def results(kernel: KernelSpec) -> Iterator[Array]:

@@ -24,6 +24,7 @@ class Body(str, enum.Enum):
     ROWS = "rows"  # a group a row, or a chunk of one
     SHORT = "short_rows"  # a few lanes a row
     COLUMNS = "columns"  # a lane a column
+    SEQUENTIAL = "sequential"  # a lane a row, in fold order
     LOOK_BACK = "look_back"  # a group a tile of a row; it waits for those before
 
 
@@ -80,6 +81,8 @@ class GpuSpec:
                 return self.run * self.lanes
             case Body.COLUMNS:
                 return self.run * self.waves
+            case Body.SEQUENTIAL:
+                return self.run
 
     @property
     def writes(self) -> bool:
@@ -91,7 +94,7 @@ class GpuSpec:
         """The arrays of a launch behind the sizes, inputs first."""
         kernel, pulled, found = self.kernel, self.pulled, list[Array]()
         if pulled is None:
-            found += [*gpu_arrays.states(kernel, "elements", kernel.elements), *gpu_arrays.captures(kernel)]
+            found += [*gpu_arrays.elements(kernel), *gpu_arrays.captures(kernel)]
             found += gpu_arrays.given(kernel, "init") if self.initial else ()
         else:
             found += pulled.inputs
@@ -121,7 +124,9 @@ class GpuSpec:
     @property
     def numbers(self) -> bytes:
         """The table of numbers that its programs read."""
-        return table(self.kernel.program(self.kernel.tree)) if self.pulled is None else self.pulled.numbers
+        if self.pulled is not None:
+            return self.pulled.numbers
+        return b"".join(map(table, self.kernel.programs(self.kernel.tree)))
 
     @property
     def inputs(self) -> tuple[Array, ...]:

@@ -128,6 +128,11 @@ class ScanSpec(Generic[Combine]):
         """The storage dtype of each captured array."""
         return tuple(leaf.dtype for leaf in self.combine.captures) if self.captures is None else self.captures
 
+    @property
+    def capture_lanes(self) -> tuple[str, ...]:
+        """The dtype of each lane of the captured arrays."""
+        return tuple(leaf.dtype for leaf in self.combine.captures for _ in range(leaf.lanes))
+
     @cached_property
     def carried(self) -> tuple[int, ...]:
         """The leaves that a walk in fold order computes."""

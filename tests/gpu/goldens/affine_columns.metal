@@ -15,6 +15,7 @@ template <class V> struct op {
 };
 typedef op<scalars> operation;
 
+typedef operation::state element;
 template <class X0, class X1, class Y0, class Y1> struct arrays {
   X0 x0; X1 x1; Y0 y0; Y1 y1;
 };

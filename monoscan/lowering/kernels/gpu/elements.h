@@ -9,9 +9,9 @@ namespace ms {
 
 // The element at a place in fold order, and the result there.
 INLINE i32 in_memory(i32 n, i32 i) { return reverse ? n - 1 - i : i; }
-template <class A> INLINE state load(A a, places at, i32 n, i32 place, captures) {
+template <class A> INLINE element load(A a, places at, i32 n, i32 place, captures) {
   const i32 i = in_memory(n, place);
-  state x;
+  element x;
   READS(READ)
   return x;
 }

@@ -6,6 +6,7 @@
 //   GUARDED(each)    each(member, bad if high, bad if low, bad for ever): lanes to look at
 // and before this header stands one with `load` and `store`, of one element.
 #pragma once
+#include "gpu/folds.h"
 #include "gpu/memory.h"
 
 namespace ms {

@@ -109,7 +109,7 @@ def scan_kernel(scan: AlignedScan, names: tuple[str, ...], target: str) -> Kerne
         names: The dtypes of its arrays.
         target: ``metal`` or ``cuda``.
     """
-    if scan.action or not isinstance(scan.program, Program):
+    if not isinstance(scan.program, Program):
         return "there are GPU kernels for scans of few lanes alone"
     elements, captures, _ = scan.unpack(names)
     kernel = KernelSpec(
@@ -122,5 +122,7 @@ def scan_kernel(scan: AlignedScan, names: tuple[str, ...], target: str) -> Kerne
         reverse=scan.reverse,
         inclusive=scan.inclusive,
         identity=scan.identity,
+        action=scan.action,
+        begin=scan.begun,
     )
     return too_many_registers(kernel) or gpu.unsupported(kernel, target) or kernel

@@ -61,10 +61,10 @@ def forward(
         rank: The number of batch axes.
     """
     elements, captures, init = scan.unpack(arrays)
-    run = _Run(start, plan, axis, rank, elements[0].shape[axis])
+    run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
     found = run.all(kernel, {"elements": elements, "captures": captures, "init": init}, scan.want_carry)
     results = [*found["results"].values()] if scan.want_results else []
-    return [*results, *(_carries(scan, arrays, found["carry"], axis, rank) if scan.want_carry else [])]
+    return [*results, *(_carries(scan, arrays, found.get("carry", {}), axis, rank) if scan.want_carry else [])]
 
 
 def _carries(scan: AlignedScan, arrays: Arrays, known: Group, axis: int, rank: int) -> Iterator[mx.array]:

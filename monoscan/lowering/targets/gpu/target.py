@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.plan.gpu import GpuKernel, launches
+from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cuda import run as cuda
@@ -60,4 +61,5 @@ def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start, pla
 
 def _launch(problem: Problem, kernel: GpuKernel, ways: Derivatives) -> Callable[[Arrays], Leaves]:
     layout = problem.joint
-    return lambda arrays: ways.run(kernel.scan, kernel.spec, arrays, layout.axis, layout.rank + 1)
+    scan = kernel.scan
+    return lambda arrays: ways.run(scan, kernel.spec, parts_of(scan, arrays), layout.axis, layout.rank + 1)
