@@ -4,7 +4,7 @@ The blocks of a page share their names, from top to bottom. What a block of ``py
 prints must be the block of ``text`` right after it, if there is one; where it raises, that
 block is the error, as ``ScanError: words``. A block titled ``falls.py`` is a file in the
 working directory. In a block of ``console`` each line ``$ monoscan ...`` is run, and what
-it prints must be the lines below. ``...`` in what is expected stands for anything.
+it prints must be the lines below. ``…`` in what is expected stands for what the page leaves out.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _command(snippet: Snippet, command: str) -> str:
 def _expect(snippet: Snippet, code: str, printed: str, shown: str | None) -> None:
     if shown is None:
         return
-    example = doctest.Example(code, shown.strip("\n") + "\n")
+    example = doctest.Example(code, shown.strip("\n").replace("…", "...") + "\n")
     flags = doctest.ELLIPSIS | doctest.REPORT_NDIFF
     checker = doctest.OutputChecker()
     got = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"

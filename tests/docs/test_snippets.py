@@ -70,9 +70,9 @@ def test_wrong_pages_are_caught(page: str, tmp_path: Path) -> None:
 
 def test_a_block_is_found_with_what_it_prints(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
-    path.write_text("text\n\n```python\nprint('a b')\n```\n\n```text\na ...\n```\n")
+    path.write_text("text\n\n```python\nprint('a b')\n```\n\n```text\na …\n```\n")
     found = list(snippets.snippets(path))
     assert [each.language for each in found] == ["python", "text"]
     assert found[0].place == "page.md:3"
-    assert found[0].shown == "a ...\n"
+    assert found[0].shown == "a …\n"
     snippets.run(found[0], {})

@@ -50,7 +50,7 @@ def _shown(name: str) -> str:
     """What the page says that an example prints: the block of text after the one titled like it."""
     block = re.search(rf'title="{re.escape(name)}".*?```text\n(.*?)```', PAGE.read_text(), re.DOTALL)
     assert block is not None, f"docs/examples.md does not show {name}"
-    return block[1]
+    return block[1].replace("…", "...")  # what the page leaves out
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
