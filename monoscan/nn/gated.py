@@ -14,6 +14,9 @@ from monoscan.monoids.inputs import fixed
 from monoscan.monoids.linear import Affine
 from monoscan.nn.recurrent import Aggregated
 
+LEAST_TAKEN = 1e-12
+"""The least share of a step that has a square root: at 0 its slope is infinite, and the gradient NaN."""
+
 
 class _States(Aggregator):
     """Outputs are the states."""
@@ -48,8 +51,11 @@ class _RGLRU(_States):
     """Inputs: the logarithm of the gate at full recurrence, what goes into the recurrence and input gate, and x."""
 
     def prepare(self, log_gate: mx.array, recurrence: mx.array, update: mx.array, x: mx.array) -> Any:
-        gate = mx.exp(log_gate * mx.sigmoid(recurrence))
-        return gate, mx.sqrt(1 - gate * gate) * mx.sigmoid(update) * x
+        log_kept = log_gate * mx.sigmoid(recurrence)
+        taken = -mx.expm1(2 * log_kept)  # 1 - gate^2, where the gate rounds to 1 too
+        some = taken > LEAST_TAKEN
+        share = mx.where(some, mx.sqrt(mx.where(some, taken, 1)), 0)
+        return mx.exp(log_kept), share * mx.sigmoid(update) * x
 
 
 class _Projected(Aggregated):

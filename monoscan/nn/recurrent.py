@@ -55,6 +55,9 @@ class Recurrent(Module):
             tuple: The outputs, of shape ``(..., time, output_dims)``, and the last state, in float32 or complex64.
         """
         x = self._checked(x)
+        if lengths is not None:
+            lengths = to_mlx(f"[{type(self).__name__}] lengths", lengths)
+            x = _without_padding(x, lengths)
         found, last = self.run(x, state, {} if lengths is None else {"lengths": lengths})
         return self.outputs(found, x), last
 
@@ -91,3 +94,11 @@ class Aggregated(Recurrent):
     def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
         found, last = scan(self.rule, self.inputs(x), x.ndim - 2, state=state, return_carry=True, **options)
         return found, last
+
+
+def _without_padding(x: mx.array, lengths: mx.array) -> mx.array:
+    """Zeros behind the ends of rows: there a NaN would reach the gradients of weights, by products with zero."""
+    if not isinstance(lengths, mx.array) or lengths.shape != x.shape[:-2]:
+        return x  # the scan says what is wrong with them
+    valid = mx.arange(x.shape[-2])[:, None] < lengths[..., None, None]
+    return mx.where(valid, x, mx.zeros_like(x))

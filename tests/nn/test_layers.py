@@ -191,6 +191,48 @@ def test_halves_keep_their_state_in_float32(name: str) -> None:
     np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(expected), rtol=0.1, atol=0.15)
 
 
+def test_a_gate_that_is_shut_has_a_gradient() -> None:
+    """Where the recurrence gate of an RGLRU is 0, all is kept and the root of 1 - 1 is taken."""
+    layer = nn.RGLRU(4)
+    layer.bias[0] = -200.0
+
+    def loss(parameters: Any, x: mx.array) -> mx.array:
+        layer.update(parameters)
+        return layer(x)[0].square().sum()
+
+    value, gradients = mx.value_and_grad(loss)(layer.trainable_parameters(), mx.ones((2, 5, 4)))
+    assert value.item() == 0
+    assert all(mx.isfinite(each).all() for _, each in tree_flatten(gradients))
+
+
+@pytest.mark.parametrize("name", thinned(LAYERS, ["SelectiveSSM"]))
+def test_padded_rows_are_those_alone(name: str) -> None:
+    """Outputs of valid positions, the state of the row's end, and gradients; NaN in the padding changes nothing."""
+    layer, x = made(name)
+    lengths = [4, TIME]
+    padding = mx.arange(TIME)[None, :, None] >= mx.array(lengths)[:, None, None]
+    spoilt = mx.where(padding, mx.nan, x)
+
+    def loss(parameters: Any, x: mx.array, lengths: Any, padding: Any) -> tuple[mx.array, Any]:
+        layer.update(parameters)
+        y, state = layer(x, lengths=lengths)
+        return mx.where(padding, 0, y).sum() + mx.abs(state).sum(), (y, state)
+
+    run = mx.value_and_grad(loss, (0, 1))
+    parameters = layer.trainable_parameters()
+    (_, (y, state)), (by_parameters, by_x) = run(parameters, spoilt, mx.array(lengths), padding)
+    assert not by_x[0, lengths[0] :].any()
+    summed: dict[str, mx.array] = {}
+    for row, length in enumerate(lengths):
+        (_, (alone, last)), (own, by_row) = run(parameters, x[row : row + 1, :length], None, mx.array(False))
+        close(y[row, :length], alone[0])
+        close(state[row], last[0])
+        close(by_x[row, :length], by_row[0], atol=2e-4)
+        summed = {path: each + summed.get(path, 0) for path, each in tree_flatten(own)}
+    for path, each in tree_flatten(by_parameters):
+        close(each, summed[path], atol=5e-4)
+
+
 def test_rows_without_a_batch() -> None:
     layer, x = made("MinGRU")
     y, state = layer(x[0])
