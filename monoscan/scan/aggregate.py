@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
@@ -16,6 +16,9 @@ from monoscan.scan.fuse import Fusion
 from monoscan.scan.pass_plan import PassPlan
 from monoscan.scan.passes import Pass, pass_over
 from monoscan.tree import Tree
+
+if TYPE_CHECKING:  # GPUs are imported where they are asked for
+    from monoscan.lowering.plan.gpu import GpuKernel
 
 Stream = Any
 
@@ -64,7 +67,7 @@ def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None,
 def explained(over: Pass, asked: Options) -> PassPlan:
     """What would run of a pass, and why."""
     kernel = kernel_of(Fusion(over, asked), exact=True)
-    if isinstance(kernel, Fused):
+    if not isinstance(kernel, str):
         return PassPlan(over, asked, kernel)
     states = act.prepare(asked, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
     return PassPlan(over, asked, None, kernel, states)
@@ -88,10 +91,10 @@ def check_start(where: str, monoid: object, init: Tree | None, state: Tree | Non
 def fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
     """What a kernel finds; ``None`` where there is none."""
     kernel = kernel_of(fusion)
-    return fusion.run(kernel) if isinstance(kernel, Fused) else None
+    return None if isinstance(kernel, str) else fusion.run(kernel)
 
 
-def kernel_of(fusion: Fusion, exact: bool = False) -> Fused | str:
+def kernel_of(fusion: Fusion, exact: bool = False) -> Fused | GpuKernel | str:
     """The kernel, or why there is none; to be shown, exactly the one for this length.
 
     Raises:

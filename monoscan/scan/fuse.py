@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import mlx.core as mx
@@ -38,6 +39,9 @@ from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
 from monoscan.tree import Tree
 
+if TYPE_CHECKING:  # GPUs are imported where they are asked for
+    from monoscan.lowering.plan.gpu import GpuKernel
+
 
 @attrs.frozen(eq=False)
 class Fusion:
@@ -66,7 +70,7 @@ class Fusion:
         """Whether the last state is wanted."""
         return self.asked.return_carry or not self.asked.results
 
-    def kernel(self, exact: bool = False) -> Fused | str:
+    def kernel(self, exact: bool = False) -> Fused | GpuKernel | str:
         """The kernel, or why there is none; to be shown, it is exactly the one for this length."""
         if self.asked.exported:
             return EXPORTED
@@ -74,10 +78,10 @@ class Fusion:
         captured = tuple((c.shape, dtypes.name_of(c.dtype)) for c in over.captures.arrays)
         key = ("fused", over.captures.key, over.geometry, over.types, captured, self.asked, self.bounds)
         make = self._planned if exact else lambda: self._of_any_length(key)
-        found: Fused | str = PLANS.get((*key, FAILURES.generation, exact), make)
+        found: Fused | GpuKernel | str = PLANS.get((*key, FAILURES.generation, exact), make)
         return found
 
-    def _of_any_length(self, key: tuple[Any, ...]) -> Fused | str:
+    def _of_any_length(self, key: tuple[Any, ...]) -> Fused | GpuKernel | str:
         """The kernel, one of another length where it would be chosen here too."""
         geometry, lead = self.over.geometry, self.over.lead
         length = geometry.layout.length
@@ -91,12 +95,11 @@ class Fusion:
             del known[:-MOST]
         return found
 
-    def run(self, kernel: Fused) -> tuple[Tree | None, Tree | None] | None:
+    def run(self, kernel: Fused | GpuKernel) -> tuple[Tree | None, Tree | None] | None:
         """The outputs and the last state, each where it is wanted; ``None`` where the kernel cannot be built."""
         over, layout = self.over, self.over.geometry.layout
-        key = ("pass", kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves))
         try:
-            launch: Launch = COMPILED.get(key, lambda: self._launch(kernel))
+            launch = self._launch(kernel)
         except BridgeUnavailable:  # said and remembered where it failed
             return None
         found = launch(parts_of(kernel.scan, self._arrays(kernel)))
@@ -113,7 +116,17 @@ class Fusion:
         held = enumerate(types.states, len(types.outputs))
         return outputs, tree.unflatten(types.form, [mx.broadcast_to(last[i], batch + s.shape) for i, s in held])
 
-    def _launch(self, kernel: Fused) -> Launch:
+    def _launch(self, kernel: Fused | GpuKernel) -> Callable[[Sequence[mx.array]], Sequence[mx.array]]:
+        over = self.over
+        if not isinstance(kernel, Fused):
+            from monoscan.lowering.targets.gpu import target as gpu
+
+            return gpu.launch_of(kernel, over.axis, over.rank)
+        key = ("pass", kernel.scan, kernel.spec, over.axis, over.rank, bool(over.leaves))
+        launch: Launch = COMPILED.get(key, lambda: self._on_cpu(kernel))
+        return launch
+
+    def _on_cpu(self, kernel: Fused) -> Launch:
         over = self.over
         name, scan, spec = over.aggregator.name, kernel.scan, kernel.spec
         nothing = () if self.bounds is None else cpu.fills(scan, spec)
@@ -132,7 +145,7 @@ class Fusion:
         fixed = [exact(x) for x, kind in inputs if kind == FIXED]
         return [*fixed, *(insert_axes(c, 0, self.over.rank) for c in captures.operands)]
 
-    def _arrays(self, kernel: Fused) -> list[mx.array]:
+    def _arrays(self, kernel: Fused | GpuKernel) -> list[mx.array]:
         over, timed = self.over, self.timed_arrays()
         first = []
         if over.leaves:
@@ -147,7 +160,7 @@ class Fusion:
             *self.extents,
         ]
 
-    def _planned(self) -> Fused | str:
+    def _planned(self) -> Fused | GpuKernel | str:
         over, asked = self.over, self.asked
         unfit = self._unfit()
         if unfit is not None:
@@ -158,6 +171,8 @@ class Fusion:
             return f"not traceable: {next(each.reason for each in traces if each.program is None)}"
         if scans[0].program.outputs != self._held:
             return "act changes the dtype of a state"
+        if asked.device != "cpu":
+            return self._on_gpu(scans)
         kernel = fused_pass(
             scans, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
             bounds=self.bounds,
@@ -167,6 +182,27 @@ class Fusion:
         if asked.strategy == "auto" and self.bounds is None and _slow_alone(kernel) and self._has_vectors():
             return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
         return cpu.not_built((kernel,)) or kernel
+
+    def _on_gpu(self, scans: Sequence[AlignedScan]) -> GpuKernel | str:
+        """The kernel of a GPU, by the scalar program, or why there is none."""
+        from monoscan.lowering.plan.gpu import kernel_of, unfit
+        from monoscan.lowering.plan.gpu_acts import idle, pass_in_order
+        from monoscan.lowering.targets.gpu import target as gpu
+
+        over, target = self.over, gpu.name()
+        scan = next((each for each in scans if isinstance(each.program, Program)), None)
+        if scan is None:
+            return "its step has too many numbers for registers"
+        steps = over.lead[over.axis]
+        wait = idle(prod(over.lead) // steps)
+        if wait is not None and self.asked.strategy == "auto":
+            return wait
+        found = pass_in_order(scan, self._shapes(), over.lead)
+        missing = unfit(found.spec, target)
+        if missing is not None:
+            return missing
+        made = kernel_of(found, over.axis, steps, initial=bool(over.leaves), carry=self.carried, target=target)
+        return gpu.not_built([made]) or made
 
     def _scans(self, traces: Sequence[Traced]) -> Sequence[AlignedScan]:
         """What may run: by the scalar programs of the step and of what begins it, and by their array programs."""
@@ -206,8 +242,8 @@ class Fusion:
     def _unfit(self) -> str | None:
         """What rules a kernel out before anything is traced."""
         over, types = self.over, self.over.types
-        if self.asked.device != "cpu":
-            return "on a GPU aggregators run in three passes"
+        if self.asked.device != "cpu" and self.bounds is not None:
+            return "no kernel of a GPU knows lengths and offsets"
         if self.asked.strategy not in ("auto", "kernel", "sequential"):
             return f"strategy is {self.asked.strategy}"
         if 0 in over.lead:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 import attrs
 
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.plan.plan import Plan, loop_line
+from monoscan.lowering.plan.plan import Plan, launch_lines, loop_line, texts
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.steady import hoisted
 from monoscan.lowering.render.rolled_spec import RolledSpec
-from monoscan.lowering.render.source import render
 from monoscan.scan.inputs import FIXED, POSITION, TIMED
 from monoscan.scan.passes import Pass
+
+if TYPE_CHECKING:  # GPUs are imported where they are asked for
+    from monoscan.lowering.plan.gpu import GpuKernel
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -30,7 +33,7 @@ class PassPlan:
 
     over: Pass
     asked: Options
-    kernel: Fused | None
+    kernel: Fused | GpuKernel | None
     reason: str = ""
     states: Plan | None = None
 
@@ -42,7 +45,19 @@ class PassPlan:
     @property
     def source(self) -> str:
         """The text of the kernels; empty where none runs."""
-        return render(self.kernel.spec) if self.kernel is not None else self.states.source if self.states else ""
+        if self.kernel is None:
+            return self.states.source if self.states else ""
+        return self.source_for("cpu" if isinstance(self.kernel, Fused) else self.kernel.target)
+
+    def source_for(self, target: str) -> str:
+        """The text of the kernels, as it is compiled for a target of this device.
+
+        Args:
+            target: ``cpu``, ``metal`` or ``cuda``.
+        """
+        if self.kernel is None:
+            return self.states.source_for(target) if self.states else ""
+        return "\n".join(texts(self.kernel, target))
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -58,7 +73,8 @@ class PassPlan:
             passes = f"  strategy  three passes: prepare by vmap, states of {name} by {self.strategy}, present by vmap"
             below = [f"  {line}" for line in str(self.states).splitlines()]
             return [first, passes, f"  not fused {self.reason}", *below]
-        lines = [f"  strategy  one kernel: prepare, act by {name}, present", f"  kernel    {loop_line(self.kernel)}"]
+        how, *launches = [loop_line(self.kernel)] if isinstance(self.kernel, Fused) else launch_lines(self.kernel)
+        lines = [f"  strategy  one kernel: prepare, act by {name}, present", f"  kernel    {how}", *launches]
         return [first, *lines, f"  states    {self._carried(self.kernel)}", *self._reads(self.kernel)]
 
     def _input(self, i: int) -> str:
@@ -68,7 +84,7 @@ class PassPlan:
         shape = list(self.over.inputs[i].shape)
         return f"{'fixed ' if geometry.kinds[i] == FIXED else ''}{geometry.one[i].dtype}{shape}"
 
-    def _carried(self, kernel: Fused) -> str:
+    def _carried(self, kernel: Fused | GpuKernel) -> str:
         types = self.over.types
         layout = self.over.geometry.layout
         batch = self.over.lead[: layout.axis] + self.over.lead[layout.axis + 1 :]
@@ -78,7 +94,7 @@ class PassPlan:
         begun = "given" if self.over.leaves else "begun by the first element"
         return f"{leaves}, {begun}; {kept} of {declared} numbers carried"
 
-    def _reads(self, kernel: Fused) -> list[str]:
+    def _reads(self, kernel: Fused | GpuKernel) -> list[str]:
         """What is read once, and by broadcast."""
         kinds = self.over.geometry.kinds
         timed = [i for i, kind in enumerate(kinds) if kind != FIXED]
@@ -90,7 +106,9 @@ class PassPlan:
         return lines + ([f"  unread    inputs {', '.join(unread)}"] if unread else [])
 
 
-def _hoisted(kernel: Fused) -> str:
-    """How much is computed of what is fixed and captured, once a row."""
+def _hoisted(kernel: Fused | GpuKernel) -> str:
+    """How much is computed of what is fixed and captured, once a row; compilers for GPUs do not say."""
+    if not isinstance(kernel, Fused):
+        return ""
     number = hoisted(kernel.spec.program if isinstance(kernel.spec, RolledSpec) else kernel.scan.program)
     return f", and {number} operations on them done once" if number else ""

@@ -23,6 +23,9 @@ from monoscan.lowering.targets.gpu.launch import Start
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.scan import call
 from monoscan.scan import loop as loops
+from monoscan.scan.aggregate import kernel_of
+from monoscan.scan.fuse import Fusion
+from monoscan.scan.passes import pass_over
 
 Planned = Callable[..., Sequence[GpuLaunch]]
 
@@ -61,17 +64,31 @@ def loop(
     return (found, tree.unflatten(carried, carry[tree.count(shown) :])) if return_carry else found
 
 
+def aggregate(
+    aggregator: Any, inputs: Any, axis: int = 0, *, call_of: str = "scan", state: Any = None, start: Start | None = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """The outputs of an aggregator and its last state, each where it is wanted, by one kernel with ``stream=mx.gpu``."""
+    asked = call.options(call_of, strategy="kernel", stream=mx.gpu, **options)
+    fusion = Fusion(pass_over(aggregator, inputs, axis, state, asked), asked)
+    kernel = kernel_of(fusion, exact=True)
+    assert not isinstance(kernel, str)
+    with started(start or Shim(), None):
+        return fusion.run(kernel)
+
+
 @contextlib.contextmanager
 def started(start: Start, plan: Planned | None, *plans: Any) -> Iterator[None]:
     """Kernels are started so, those of these plans too, which are kept with what ran them before."""
     for each in (part for planned in plans for part in planned.parts or (planned,)):
         each.executable = None
-    before = target.prepare
+    before = target.prepare, target.launch_of
     target.prepare = partial(target.executable, start=start, plan=plan)
+    target.launch_of = partial(target.launched, start=start)
     try:
         yield
     finally:
-        target.prepare = before
+        target.prepare, target.launch_of = before
 
 
 def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chunk: int = 0) -> Planned:

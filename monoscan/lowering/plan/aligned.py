@@ -227,7 +227,9 @@ def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tu
     leads = []
     for each in scan.depends():
         shapes = [own[j] for j in each.elements] + [without(init[j].shape[:rank], axis) for j in each.states if init]
-        leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, *shapes[:1])))
+        if not shapes:  # a count
+            shapes = [(*(1,) * axis, max(lead[axis] for lead in own), *(1,) * (rank - axis - 1))]
+        leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, shapes[0])))
     return leads
 
 

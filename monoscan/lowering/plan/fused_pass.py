@@ -90,12 +90,13 @@ def fused_pass(
     missing = unsupported(spec)
     if missing is not None:
         return missing
-    moved = sum(
-        dtypes.itemsize(arrays.stored[i]) * prod(arrays.elements[i]) * own.program.elements[k].lanes
-        for k, i in enumerate(leaves)
-    )
-    moved += sum(
-        dtypes.itemsize(name) * prod(lead) * own.state[i].lanes for i, name in zip(own.shown, own.results, strict=True)
-    )
-    pieces = cut(spec, steps, inner, rows, bounds)
+    pieces, moved = cut(spec, steps, inner, rows, bounds), bytes_of_pass(own, arrays, leaves, lead)
     return Fused(leaves, states, scans[0].emit, spec, own, pieces, moved, could, chosen, compared)
+
+
+def bytes_of_pass(scan: AlignedScan, arrays: Arrays, leaves: tuple[int, ...], lead: Shape) -> int:
+    """What a kernel reads of these inputs and writes, each once."""
+    read = zip(leaves, scan.program.elements, strict=True)
+    moved = sum(dtypes.itemsize(arrays.stored[i]) * prod(arrays.elements[i]) * leaf.lanes for i, leaf in read)
+    written = zip(scan.shown, scan.results, strict=True)
+    return moved + sum(dtypes.itemsize(name) * prod(lead) * scan.state[i].lanes for i, name in written)

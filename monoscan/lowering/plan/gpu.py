@@ -147,15 +147,30 @@ def _scan(problem: Problem, part: Fused) -> Computed:
 
 def _kernel(problem: Problem, part: Computed, target: str) -> GpuKernel:
     layout, options = problem.joint, problem.options
+    carry = options.return_carry or not options.results
+    return kernel_of(part, layout.axis, layout.length, initial=layout.init is not None, carry=carry, target=target)
+
+
+def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: bool, target: str) -> GpuKernel:
+    """The kernel of what is computed along an axis of some length.
+
+    Args:
+        part: What is computed.
+        axis: The scan axis.
+        length: Its length.
+        initial: Whether there is an ``init``, or a state.
+        carry: Whether the last state is wanted.
+        target: ``metal`` or ``cuda``.
+    """
     made = GpuKernel(
         part.leaves,
         part.states,
         part.emit,
         part.spec,
         part.scan,
-        geometry(part.leads, layout.axis, layout.length),
-        initial=layout.init is not None,
-        carry=options.return_carry or not options.results,
+        geometry(part.leads, axis, length),
+        initial=initial,
+        carry=carry,
         target=target,
         bytes=part.bytes,
     )

@@ -20,6 +20,7 @@ from monoscan.lowering.plan.fused_act import (
     states_alike,
     straight_act,
 )
+from monoscan.lowering.plan.fused_pass import Arrays, bytes_of_pass
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.spec import KernelSpec
@@ -64,6 +65,26 @@ def in_order(problem: Problem, acts: Acts) -> tuple[Computed, ...] | str:
         return "the act is not traceable to few lanes"
     combined = problem.program is not None and problem.options.strategy == "auto"
     return (combined and idle(prod(lead_of(acts, found[0].emit[0])) // acts.joint.length)) or found
+
+
+def pass_in_order(scan: AlignedScan, arrays: Arrays, lead: Shape) -> Computed:
+    """An aggregator in one pass: an act whose states are outputs and states, and whose elements are inputs.
+
+    Args:
+        scan: What it computes.
+        arrays: What it reads.
+        lead: The shape of all positions.
+    """
+    leaves, states, own = on_what_it_reads(scan, scan.emit)
+    known: dict[str, Any] = {
+        "elements": tuple(arrays.stored[i] for i in leaves),
+        "last": tuple(k for k, i in enumerate(states) if i not in scan.shown),
+    }
+    spec = straight_act(own, known)
+    assert spec is not None, "made of a scalar program"
+    given = [arrays.given[i] for i in states if arrays.given]
+    leads = (*(arrays.elements[i] for i in leaves), *arrays.others, *given, lead)
+    return Computed(leaves, states, scan.emit, spec, own, leads, bytes_of_pass(own, arrays, leaves, lead))
 
 
 def idle(rows: int) -> str | None:

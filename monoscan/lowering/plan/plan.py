@@ -174,7 +174,7 @@ class Plan:
         Args:
             target: ``cpu``, ``metal`` or ``cuda``.
         """
-        own = [text for kernel in self.kernels for text in _texts(kernel, target)]
+        own = [text for kernel in self.kernels for text in texts(kernel, target)]
         return "\n".join([*own, *(part.source_for(target) for part in self.parts if part.source)])
 
     def __str__(self) -> str:
@@ -234,7 +234,7 @@ class Plan:
         ]
         for number, kernel in enumerate(self.kernels, 1):
             which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
-            first, *more = [loop_line(kernel)] if isinstance(kernel, Fused) else _launches(kernel)
+            first, *more = [loop_line(kernel)] if isinstance(kernel, Fused) else launch_lines(kernel)
             lines += [f"  kernel    {which if len(self.kernels) > 1 else ''}{first}", *more]
             if isinstance(kernel, Fused) and kernel.compared:
                 times = ", ".join(f"{loop.value} {_time(taken)}" for loop, taken in kernel.compared)
@@ -295,7 +295,8 @@ class Plan:
         return lines
 
 
-def _texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
+def texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
+    """The texts of a kernel, as they are compiled for a target of its device."""
     if isinstance(kernel, Fused):
         return [render(kernel.spec)]
     from monoscan.lowering.render import cuda, metal
@@ -303,7 +304,7 @@ def _texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
     return [(metal if target == "metal" else cuda).text(launch.spec) for launch in kernel.launches_for(target)]
 
 
-def _launches(kernel: GpuKernel) -> list[str]:
+def launch_lines(kernel: GpuKernel) -> list[str]:
     """What is launched, in order."""
     from monoscan.lowering.plan.gpu import described
 

@@ -9,7 +9,6 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
-from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.identity import Like, neutral
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Leaf
@@ -109,7 +108,7 @@ def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None,
     found = opened(aggregator, inputs, axis, state, asked, raw)
     fusion = found.kernel(asked)
     kernel = None if fusion is None else fusion.kernel(exact=True)
-    if fusion is not None and isinstance(kernel, Fused):
+    if fusion is not None and kernel is not None and not isinstance(kernel, str):
         return PassPlan(fusion.over, asked, kernel)
     return aggregate.explained(found.lifted(asked, shows=False), asked)
 
@@ -194,7 +193,7 @@ class RaggedPass:
     def _by_kernel(self, asked: Options) -> tuple[Tree, Tree] | None:
         fusion = self.kernel(asked)
         kernel = None if fusion is None else fusion.kernel()
-        if fusion is None or not isinstance(kernel, Fused):
+        if fusion is None or kernel is None or isinstance(kernel, str):
             return None
         found = fusion.run(kernel)
         if found is None:

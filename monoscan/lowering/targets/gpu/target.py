@@ -44,22 +44,40 @@ def prepare(problem: Problem, kernels: Sequence[GpuKernel]) -> Arranged:
     Raises:
         BridgeUnavailable: One of them cannot be built.
     """
-    start = metal.start
-    if name() == "cuda":
-        start = cuda.start
-        for kernel in kernels:
-            for launch in kernel.launches:
-                cuda.prepare(launch.spec)
-    return executable(problem, kernels, start)
+    return executable(problem, kernels, _prepared(kernels))
+
+
+def launch_of(kernel: GpuKernel, axis: int, rank: int) -> Callable[[Arrays], Leaves]:
+    """What runs one kernel on aligned arrays, likewise.
+
+    Raises:
+        BridgeUnavailable: It cannot be built.
+    """
+    return launched(kernel, axis, rank, _prepared([kernel]))
+
+
+def launched(kernel: GpuKernel, axis: int, rank: int, start: Start) -> Callable[[Arrays], Leaves]:
+    """The same, given what starts a kernel."""
+    return _launch(kernel, axis, rank, Derivatives(start, partial(launches, target=name()), name()))
+
+
+def _prepared(kernels: Sequence[GpuKernel]) -> Start:
+    """What starts kernels, which are compiled where that can be done before."""
+    if name() == "metal":
+        return metal.start
+    for kernel in kernels:
+        for launch in kernel.launches:
+            cuda.prepare(launch.spec)
+    return cuda.start
 
 
 def executable(problem: Problem, kernels: Sequence[GpuKernel], start: Start, plan: Planned | None = None) -> Arranged:
     """What runs the kernels of a scan, given what starts one, and how scans are launched if not as `launches` says."""
     ways = Derivatives(start, plan or partial(launches, target=name()), name())
-    return Arranged(problem, [(k, arrays_of(problem, k), _launch(problem, k, ways)) for k in kernels])
+    axis, rank = problem.joint.axis, problem.joint.rank + 1
+    return Arranged(problem, [(k, arrays_of(problem, k), _launch(k, axis, rank, ways)) for k in kernels])
 
 
-def _launch(problem: Problem, kernel: GpuKernel, ways: Derivatives) -> Callable[[Arrays], Leaves]:
-    layout = problem.joint
+def _launch(kernel: GpuKernel, axis: int, rank: int, ways: Derivatives) -> Callable[[Arrays], Leaves]:
     scan = kernel.scan
-    return lambda arrays: ways.run(scan, kernel.spec, parts_of(scan, arrays), layout.axis, layout.rank + 1)
+    return lambda arrays: ways.run(scan, kernel.spec, parts_of(scan, arrays), axis, rank)
