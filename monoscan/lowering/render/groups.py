@@ -12,7 +12,7 @@ from monoscan.lowering.program.arrays import ArrayInstr, ArrayProgram, Form, Vie
 from monoscan.lowering.program.arrays import is_whole as is_all
 from monoscan.lowering.program.ir import Op, Shape
 from monoscan.lowering.render.places import without_ones
-from monoscan.lowering.render.statements import in_any_brackets
+from monoscan.lowering.render.statements import in_any_brackets, vectors_at_once
 
 CHEAP = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.ABS, Op.MIN, Op.MAX, Op.SELECT})
 """What costs no more than to write a result and read it again."""
@@ -119,8 +119,14 @@ class Groups:
         nest = self.loops[own]
         order = {each: place for place, each in enumerate(nest.values)}
         alone = value not in nest.each and self._is_one_vector(self.instr(value).shape)  # then all terms come before it
+        at_once = nest.folds and value not in nest.each and self._is_one_pass(nest)
         return all(
-            order[each] <= order[value] and (alone or self.is_whole(view, self.instr(each).operand_shape(place)))
+            order[each] <= order[value]
+            and (
+                alone
+                or (at_once and each not in nest.after)
+                or self.is_whole(view, self.instr(each).operand_shape(place))
+            )
             for each in nest.values
             for place, view in enumerate(self.instr(each).args)
             if view.value == operand
@@ -271,6 +277,12 @@ class Groups:
         """The values that a loop reads from memory."""
         own = frozenset(nest.values)
         return (view.value for value in nest.values for view in self.instr(value).args if view.value not in own)
+
+    def _is_one_pass(self, nest: Nest) -> bool:
+        """Whether a loop that folds does all its lanes at once."""
+        folds = [self.instr(value) for value in nest.folds]
+        sizes = without_ones(folds[0].shape)
+        return len(sizes) == 1 and sizes[0] <= vectors_at_once(sizes, self.lanes, folds) * self.lanes
 
     def _is_one_vector(self, shape: Shape) -> bool:
         sizes = without_ones(shape)

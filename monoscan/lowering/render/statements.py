@@ -107,18 +107,27 @@ def sums_struct(instr: ArrayInstr) -> str:
     return "".join(lines)
 
 
-def terms_struct(name: str, folds: Sequence[tuple[int, ArrayInstr]]) -> str:
+def terms_struct(name: str, folds: Sequence[tuple[str, ArrayInstr]]) -> str:
     """The struct of a term of each of some folds, and of how two of them are combined."""
-    lines = [f"    {emit.TYPES[instr.dtype]} v{value};\n" for value, instr in folds]
+    lines = [f"    {emit.TYPES[instr.dtype]} {member};\n" for member, instr in folds]
     sums = []
-    for value, instr in folds:
+    for member, instr in folds:
         assert instr.op is not None
-        sums.append(combined(instr.op, instr.dtype, f"x.v{value}", f"y.v{value}"))
+        sums.append(combined(instr.op, instr.dtype, f"x.{member}", f"y.{member}"))
     plus = f"    INLINE {name} plus(const {name}& x, const {name}& y) {{ return {{{', '.join(sums)}}}; }}\n"
     return f"  struct {name} {{\n{''.join(lines)}{plus}  }};\n"
 
 
-def chains_of(folds: Sequence[ArrayInstr]) -> int:
-    """How many parts of the terms are folded side by side: one waits for itself at every term."""
+def chains_of(folds: Sequence[ArrayInstr], vectors: int = 1) -> int:
+    """How many parts of the terms are folded side by side, of each vector: one waits for itself at every term."""
     free, count = all(map(in_any_brackets, folds)), folds[0].count
-    return max(1, min(MOST_CHAINS, count // 2)) if free else 1
+    return max(1, min(MOST_CHAINS // vectors, count // 2)) if free else 1
+
+
+def vectors_at_once(sizes: Shape, width: int, folds: Sequence[ArrayInstr]) -> int:
+    """How many vectors of lanes are folded side by side: two, which share the terms that are alike in all lanes.
+
+    The brackets of a long sum are for one vector, and do not change.
+    """
+    even = bool(sizes) and sizes[-1] > width and -(-sizes[-1] // width) % 2 == 0
+    return 2 if even and all(instr.op in EXTREMES or not in_any_brackets(instr) for instr in folds) else 1
