@@ -7,7 +7,11 @@ import importlib.metadata
 from typing import Any, Final, Literal, TypeVar
 
 from monoscan import errors
+from monoscan.integrations.mlx_lm.delta import DeltaRule, OlmoDeltaRule
+from monoscan.integrations.mlx_lm.gated_recurrence import RecurrentBlock
 from monoscan.integrations.mlx_lm.layer import Accelerated
+from monoscan.integrations.mlx_lm.linear_attention import LinearAttention
+from monoscan.integrations.mlx_lm.rwkv7 import Rwkv7ChannelMixing, Rwkv7TimeMixing
 from monoscan.integrations.mlx_lm.selective import JambaMambaMixer, MambaBlock
 
 Model = TypeVar("Model")
@@ -18,6 +22,15 @@ VERSIONS: Final = ("0.32.2",)
 LAYERS: Final[dict[str, type[Accelerated]]] = {
     "mamba.MambaBlock": MambaBlock,
     "jamba.JambaMambaMixer": JambaMambaMixer,
+    "recurrent_gemma.RecurrentBlock": RecurrentBlock,
+    "rwkv7.Rwkv7TimeMixing": Rwkv7TimeMixing,
+    "rwkv7.Rwkv7ChannelMixing": Rwkv7ChannelMixing,
+    "qwen3_next.Qwen3NextGatedDeltaNet": DeltaRule,
+    "qwen3_5.GatedDeltaNet": DeltaRule,
+    "kimi_linear.KimiDeltaAttention": DeltaRule,
+    "olmo_hybrid.GatedDeltaNet": OlmoDeltaRule,
+    "bailing_moe_v3.BailingKDA": DeltaRule,
+    "bailing_moe_linear.LinearAttention": LinearAttention,
 }
 """What takes the place of which class of ``mlx_lm.models``."""
 

@@ -1,0 +1,97 @@
+"""Gated delta rules: the linear attention of Qwen3-Next, Qwen3.5, Kimi Linear, OLMo Hybrid and Bailing V3."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import mlx.core as mx
+
+from monoscan.integrations.mlx_lm.convolution import silu_of_convolution
+from monoscan.integrations.mlx_lm.layer import Accelerated
+from monoscan.integrations.mlx_lm.rebound import rebound
+from monoscan.scan.api_states import loop
+
+
+def _step(state: mx.array, inputs: tuple[mx.array, ...]) -> tuple[mx.array, mx.array]:
+    """A row of the state, acted on by ``gate (I - beta key key^T)``, and what the query reads off it."""
+    query, key, value, gate, beta = inputs
+    state = state * gate
+    state = state + key * (beta * (value - (state * key).sum()))
+    return state, (state * query).sum()
+
+
+def gated_delta_rule(
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    g: mx.array,
+    beta: mx.array,
+    state: mx.array | None = None,
+    mask: mx.array | None = None,
+) -> tuple[mx.array, mx.array]:
+    """As ``gated_delta_ops`` of mlx-lm: rows of the state go through time apart from one another.
+
+    Args:
+        q (array): Queries, of shape ``(batch, time, key heads, key size)``.
+        k (array): Keys, of that shape.
+        v (array): Values, of shape ``(batch, time, value heads, value size)``.
+        g (array): Gates, one a value head, or one a value head and entry of its key.
+        beta (array): One a value head.
+        state (array, optional): Of shape ``(batch, value heads, value size, key size)``; zeros if there is none.
+        mask (array, optional): Truth values ``(batch, time)``: the positions that count.
+
+    Returns:
+        tuple: Outputs of the shape of ``v``, and the last state.
+    """
+    batch, time, heads, size = q.shape
+    groups, values = v.shape[2] // heads, v.shape[3]
+    held = mx.zeros((batch, heads, groups, values, size), mx.float32) if state is None else state
+    wide = [each[:, :, :, None, None] for each in (q, k)]
+    of_values = [each.reshape(batch, time, heads, groups, -1) for each in (v, beta)]
+    gates = g.reshape(batch, time, heads, groups, 1, *g.shape[3:])
+    y, last = loop(
+        _step,
+        (*wide, of_values[0], gates, of_values[1]),
+        held.reshape(batch, heads, groups, values, size),
+        1,
+        event=(1, 1, 0, g.ndim - 3, 0),
+        state_event=1,
+        return_carry=True,
+        mask=mask,
+    )
+    return y.reshape(v.shape).astype(q.dtype), last.reshape(batch, heads * groups, values, size)
+
+
+def _update(q: mx.array, *args: Any, use_kernel: bool = True, **options: Any) -> tuple[mx.array, mx.array]:
+    """``gated_delta_update`` of mlx-lm; what it gives to its own loop goes through ours."""
+    module = sys.modules["mlx_lm.models.gated_delta"]
+    if q.shape[1] == 1 or (use_kernel and mx.metal.is_available() and mx.default_device() == mx.gpu):
+        found: tuple[mx.array, mx.array] = module.gated_delta_update(q, *args, use_kernel=use_kernel, **options)
+        return found
+    update = rebound(module.gated_delta_update, "gated_delta_ops", gated_delta_rule)
+    found = update(q, *args, use_kernel=False, **options)
+    return found
+
+
+class DeltaRule(Accelerated):
+    """The layer of mlx-lm, whose loop is one kernel where it has no kernel of its own: off Metal, and in training."""
+
+    def __call__(self, *args: Any, **options: Any) -> mx.array:
+        y: mx.array = rebound(self.stock.__call__, "gated_delta_update", _update)(self, *args, **options)
+        return y
+
+
+class OlmoDeltaRule(DeltaRule):
+    """The same, whose convolutions know padding too, which those of mlx-lm do not."""
+
+    def _apply_conv1d(
+        self: Any, x: mx.array, conv: Any, conv_state: mx.array | None, cache_slot: Any, slot_idx: int
+    ) -> mx.array:
+        sequences = self.sequences(cache_slot, x.shape[1])
+        if not sequences:
+            y: mx.array = self.stock._apply_conv1d(self, x, conv, conv_state, cache_slot, slot_idx)
+            return y
+        before = self.start(cache_slot, x, slot_idx, (self.conv_kernel_size - 1, x.shape[2]))
+        y, cache_slot[slot_idx] = silu_of_convolution(conv.weight, conv.get("bias"), x, before, sequences)
+        return y
