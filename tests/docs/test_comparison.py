@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 import monoscan as ms
@@ -68,3 +69,27 @@ def test_words_alone_are_arguments_of_the_calls() -> None:
 def test_wrong_rows_are_caught(code: str) -> None:
     with pytest.raises((AttributeError, TypeError)):
         check(code)
+
+
+def test_gaps_and_windows_differ_as_the_page_says() -> None:
+    pd, ndimage = pytest.importorskip("pandas"), pytest.importorskip("scipy.ndimage")
+    x = np.array([1.0, 2.0, np.nan, 4.0])
+    series, seen = pd.Series(x), ~np.isnan(x)
+    skipped = np.array(ms.scan(ms.Sum(), x, mask=seen))
+    np.testing.assert_array_equal(skipped[seen], series.cumsum()[seen])
+    assert np.isnan(series.cumsum()[2])
+    assert skipped[2] == skipped[1]
+    assert np.isnan(np.array(ms.scan(ms.Sum(), x))[2:]).all()
+
+    y = np.array([1.0, 5.0, 2.0, 3.0, 0.0, 4.0])
+    trailing = np.array(ms.window(ms.Max(), y, 3))
+    np.testing.assert_array_equal(trailing[2:], ndimage.maximum_filter1d(y, 3)[1:-1])
+    np.testing.assert_array_equal(trailing, pd.Series(y).rolling(3, min_periods=1).max())
+
+
+def test_groups_are_offsets_as_the_page_says() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"key": [0, 0, 0, 1, 1, 2], "x": [1, 2, 3, 4, 5, 6]})
+    totals = ms.scan(ms.Sum(), mx.array(frame.x.to_numpy()), offsets=mx.array([0, 3, 5, 6]))
+    assert totals.tolist() == frame.groupby("key").x.cumsum().tolist()
+    assert ms.fold(ms.Sum(), mx.array([1, 2, 3]), offsets=mx.array([0, 2, 2, 3])).tolist() == [3, 0, 3]
