@@ -28,6 +28,7 @@ class Checked:
         inclusive: As of ``scan``.
         init: Whether there is an ``init``, and the carry is compared too.
         gradient: Whether the cotangents of the elements are compared in place of results.
+        act: Whether it is an act in order, on indices as states.
     """
 
     operator: str
@@ -38,16 +39,21 @@ class Checked:
     inclusive: bool = True
     init: bool = False
     gradient: bool = False
+    act: bool = False
 
     @property
     def name(self) -> str:
         """All of it in words."""
-        words = ["gradient of"] * self.gradient + [
-            self.operator,
-            str(self.shape),
-            f"axis {self.axis}",
-            self.dtype or "",
-        ]
+        words = (
+            ["gradient of"] * self.gradient
+            + ["act of"] * self.act
+            + [
+                self.operator,
+                str(self.shape),
+                f"axis {self.axis}",
+                self.dtype or "",
+            ]
+        )
         words += ["reverse"] * self.reverse + ["exclusive"] * (not self.inclusive) + ["init"] * self.init
         return " ".join(word for word in words if word)
 
@@ -61,13 +67,19 @@ class Checked:
         return tree.map_leaves(partial(_all_bits, np.random.default_rng(0)), drawn) if self.dtype == "int32" else drawn
 
     def options(self, elems: Any) -> dict[str, Any]:
-        """The options of ``scan``."""
+        """The options of ``explain``, which are those of ``scan`` but for acts."""
+        if self.act:
+            state = mx.zeros((*self.shape[: self.axis], *self.shape[self.axis + 1 :]), mx.int32, stream=mx.cpu)
+            known = {"reverse": self.reverse, "inclusive": self.inclusive, "return_carry": self.init}
+            return {"act": True, "state": state, **known}
         first = tree.map_leaves(partial(_first, axis=self.axis), elems) if self.init else None
         return {"reverse": self.reverse, "inclusive": self.inclusive, "init": first, "return_carry": self.init}
 
     def expected(self, elems: Any, *, in_order: bool) -> list[mx.array]:
         """Results, then carries: in order by the CPU's kernel, of which the bits are wanted; or in float64, by arrays."""
         options = {**self.options(elems), "strategy": "sequential" if in_order else "hillis_steele", "stream": mx.cpu}
+        if options.pop("act", False):
+            return leaves_of(ms.act(self.made(), elems, options.pop("state"), self.axis, **options), self.init)
         if not in_order:
             elems = tree.map_leaves(_wide, elems)
             if self.init:
@@ -159,7 +171,9 @@ def checked() -> list[Checked]:
     floats = ("Affine", "LogSumExp", "OnlineSoftmax", "Mean", "Segmented(Sum())", "ArgMax", "MaxSubarray")
     long = [Checked(name, shape, 1) for name in floats for shape in ((2, 10_000), (1, 100_000))]
     gradients = [Checked(name, shape, axis, gradient=True) for name, shape, axis in GRADIENTS]
-    return [*integers, *options, *kinds, *few, *long, *gradients]
+    acts = [Checked("FiniteMap(3)", (600, 40), 1, init=True, act=True)]
+    acts += [Checked("FiniteMap(3)", (40, 600), 0, None, *each, act=True) for each in ((True, True), (False, False))]
+    return [*integers, *options, *kinds, *few, *long, *gradients, *acts]
 
 
 CATALOGUE_ROWS, CATALOGUE_COLUMNS = (3, 4), (4, 33)

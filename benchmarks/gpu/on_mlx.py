@@ -35,7 +35,9 @@ def missing() -> str:
 
 
 def on_gpu(operator: Any, elems: Any, axis: int, **options: Any) -> Any:
-    """The scan that is checked."""
+    """The scan, or the act, that is checked."""
+    if options.pop("act", False):
+        return ms.act(operator, elems, options.pop("state"), axis, strategy="kernel", stream=mx.gpu, **options)
     return ms.scan(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
 
 

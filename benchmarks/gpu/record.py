@@ -104,7 +104,7 @@ class Recorder:
         """
         for number in outputs:
             self.buffers[number] = Buffer("output", self.buffers[number].shape, self.buffers[number].dtype)
-        whole = all(launch.spec.run >= length for launch in self.launches)
+        whole = all(x.spec.run >= length or x.spec.body is Body.SEQUENTIAL for x in self.launches)
         return Found(self.buffers, self.held, self.launches, outputs, whole)
 
     def _new(self, role: str, x: mx.array) -> int:
@@ -120,10 +120,11 @@ def record(operator: ms.Semigroup, elems: Any, axis: int, **options: Any) -> Fou
         operator: The operator.
         elems: The elements; those that nobody looks at are not evaluated.
         axis: The scan axis.
-        options: As for ``scan``.
+        options: As for ``explain``.
     """
     plan = ms.explain(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
-    init = None if options.get("init") is None else tree.flatten(options["init"])[0]
+    given = options.get("init", options.get("state"))
+    init = None if given is None else tree.flatten(given)[0]
     recorder = Recorder()
     results, carries = _record(recorder, plan, capture(operator), tree.flatten(elems)[0], init)
     return recorder.found([recorder.number(x) for x in (*results, *carries)], plan.problem.layout.length)

@@ -254,3 +254,10 @@ def test_differences_are_found() -> None:
     for other in ([1.1, np.nan, np.inf, 0], [1, 0, np.inf, 0], [1, np.nan, np.nan, 0], [1, np.nan, -np.inf, 0]):
         assert difference(np.array(other), x, False, 1e-5)
     assert difference(np.nextafter(x, 2), x, True, 1)
+
+
+@needs_shim
+def test_acts_in_order_give_the_cpus_bits(emulated: Any) -> None:
+    folder, library = emulated([case for case in cases.checked() if case.act], [])
+    assert main(folder, library) == RIGHT
+    assert {body for body, *_ in library.launched} == {"sequential"}
