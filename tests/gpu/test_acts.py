@@ -84,6 +84,18 @@ def test_gradients() -> None:
     assert any(spec.pulled is not None for spec in shim.started)
 
 
+def test_tangents_of_products_are_not_run_in_order() -> None:
+    a, b, h0 = arrays((2, 150), 1)
+    shim = Shim()
+    runs = (
+        lambda a, b, h0: scan(ms.Affine(), (a, b), 1, act=True, state=h0, start=shim),
+        lambda a, b, h0: ms.act(ms.Affine(), (a, b), h0, 1, stream=mx.cpu),
+    )
+    found, expected = (mx.jvp(run, [a, b, h0], [b, a, h0])[1][0] for run in runs)
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-4, atol=1e-5)
+    assert not any(spec.body is Body.SEQUENTIAL for spec in shim.started)
+
+
 def test_what_has_no_kernel_says_why() -> None:
     maps = mx.zeros((4, 100, 3), mx.int32)
     planned = ms.explain(ms.FiniteMap(3), maps, 1, act=True, state=mx.zeros((4,), mx.int32), stream=mx.gpu)

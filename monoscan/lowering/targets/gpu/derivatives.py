@@ -111,6 +111,8 @@ def scan_kernel(scan: AlignedScan, names: tuple[str, ...], target: str) -> Kerne
     """
     if not isinstance(scan.program, Program):
         return "there are GPU kernels for scans of few lanes alone"
+    if scan.action and scan.combine is not None:
+        return "products of elements run in parallel, states one after another do not"
     elements, captures, _ = scan.unpack(names)
     kernel = KernelSpec(
         scan.program,
