@@ -26,7 +26,7 @@ def _in_order(terms: np.ndarray, pick: np.ufunc) -> np.ndarray:
     return np.where(np.isnan(found), found, terms[last, np.arange(terms.shape[1])])
 
 
-@pytest.mark.parametrize("states", thinned([5, 16, 24, 32, 33, 48, 64, 80], [32]))
+@pytest.mark.parametrize("states", thinned([16, 24, 32, 33, 48, 64, 80], [32]))
 @pytest.mark.parametrize(
     ("best", "pick"), thinned([(mx.max, np.maximum), (mx.min, np.minimum)], [(mx.max, np.maximum)])
 )
