@@ -11,10 +11,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 from cases import CASES, DERIVED, adjoints, launches, plan
 from selection import thinned
+from test_one_pass import SelectiveScan
 
+import monoscan as ms
 from monoscan.cli import target
 from monoscan.lowering.render import cuda
 from monoscan.lowering.targets.cuda import nvrtc
@@ -56,6 +59,16 @@ def test_registers(architecture: str, name: str) -> None:
 @pytest.mark.parametrize(("architecture", "name"), thinned(product(ARCHITECTURES, DERIVED), []))
 def test_registers_of_derivatives(architecture: str, name: str) -> None:
     compare(architecture, f"derivatives: {name}", [spec for spec, *_ in adjoints(CASES[name], "cuda")])
+
+
+@pytest.mark.parametrize("architecture", thinned(ARCHITECTURES, []))
+def test_registers_of_an_aggregator(architecture: str) -> None:
+    """A selective scan of 16 states, in one pass."""
+    lead = mx.zeros((8, 512, 256))
+    states = mx.zeros((8, 512, 1, 16))
+    inputs = (lead, ms.fixed(mx.zeros((256, 16))), states, states, lead)
+    kernel = ms.explain(SelectiveScan(), inputs, 1, stream=mx.gpu).kernel
+    compare(architecture, "selective scan in order", [launch.spec for launch in kernel.launches_for("cuda")])
 
 
 def compare(architecture: str, name: str, specs: list[Any]) -> None:
