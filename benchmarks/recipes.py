@@ -18,7 +18,11 @@ ITEMS, MANY, MODEL = (1_000_000,), (512, 2048), (20_000,)
 STATES, UNITS, WINDOW = 8, 4, 100
 OURS, NUMBA, SCIPY, PANDAS = "monoscan", "numba loop", "SciPy", "pandas"
 BIQUAD = ([0.2, 0.4, 0.2], [1.0, -0.4, 0.2])
-SECTIONS = [[0.1, 0.2, 0.1, 1.0, -1.0, 0.3], [1.0, 2.0, 1.0, 1.0, -1.1, 0.45], [1.0, 2.0, 1.0, 1.0, -1.4, 0.75]]
+SECTIONS = [
+    [3.4e-4, 6.8e-4, 3.4e-4, 1.0, -1.03, 0.276],
+    [1.0, 2.0, 1.0, 1.0, -1.14, 0.413],
+    [1.0, 2.0, 1.0, 1.0, -1.4, 0.736],
+]
 Numbers = Callable[..., Any]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Arrays]
 
@@ -310,4 +314,11 @@ def _bar(case: Case) -> Bar:
     return Bar(f"{case.key}, over {case.against}", 1, measure)
 
 
-RECIPES = Suite("recipes", "Recipes", CASES, tuple(map(_bar, CASES)))
+ABOUT = (
+    "Each recipe against what it is named after, at a million items or 20,000 steps of a model. One row alone of `rl.gae` and "
+    "`rl.vtrace` goes step by step, as a loop in numba does, and takes 1.1 to 2.2 times as long. "
+    "Many rows go side by side. `hmm` keeps logarithms, in which no belief underflows; a loop of plain probabilities needs fewer "
+    "functions, and loses what is below the least float. `deer` is for devices that run a scan in parallel: on a CPU `loop` is "
+    "faster, as its documentation says."
+)
+RECIPES = Suite("recipes", "Recipes", CASES, tuple(map(_bar, CASES)), about=ABOUT)

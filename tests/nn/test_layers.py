@@ -233,6 +233,24 @@ def test_padded_rows_are_those_alone(name: str) -> None:
         close(each, summed[path], atol=5e-4)
 
 
+@pytest.mark.long
+def test_a_training_step_holds_no_states() -> None:
+    batch, time, channels, states = 2, 512, 64, 16
+    layer, x = nn.SelectiveSSM(channels, states), mx.random.normal((batch, time, channels))
+
+    def loss(parameters: Any) -> mx.array:
+        layer.update(parameters)
+        return layer(x)[0].square().mean()
+
+    step, parameters = mx.grad(loss), layer.trainable_parameters()
+    mx.eval(x, parameters, step(parameters))
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(step(parameters))
+    assert mx.get_peak_memory() - before < batch * time * channels * states * 4
+
+
 def test_rows_without_a_batch() -> None:
     layer, x = made("MinGRU")
     y, state = layer(x[0])
