@@ -102,7 +102,9 @@ def _check_version() -> None:
     try:
         version = importlib.metadata.version("mlx-lm")
     except importlib.metadata.PackageNotFoundError as error:
-        raise errors.ScanError('[accelerate] mlx-lm is not installed: pip install "monoscan[mlx-lm]".') from error
+        raise errors.ScanError(
+            '[accelerate] mlx-lm is not installed: pip install "monoscan[mlx-lm]", with Python 3.11 or later.'
+        ) from error
     if version not in VERSIONS:
         raise errors.ScanError(
             f"[accelerate] knows mlx-lm {', '.join(VERSIONS)}; {version} is installed. "
