@@ -17,6 +17,7 @@ import mlx.core as mx
 from monoscan import dtypes, errors
 from monoscan.held import to_mlx
 from monoscan.scan.api_states import loop
+from monoscan.scan.ragged.given import of_samples
 
 __all__ = ["Beliefs", "Path", "filter", "log_likelihood", "sample", "smooth", "viterbi"]
 
@@ -235,7 +236,7 @@ def sample(
     beliefs = filter(initial, transition, seen, lengths=lengths).log_probs
     shape = beliefs.shape if samples is None else (samples, *beliefs.shape)
     noise = mx.random.gumbel(shape, beliefs.dtype, key=key)
-    return _back(transition, beliefs + noise, lengths)
+    return _back(transition, beliefs + noise, of_samples("[sample]", lengths, samples))
 
 
 def _back(transition: mx.array, scores: mx.array, lengths: mx.array | None) -> mx.array:

@@ -9,6 +9,7 @@ import mlx.core as mx
 from monoscan.kalman.factors import Factor, factor_of, over_factor, square, triangular
 from monoscan.kalman.forwards import Moments, forwards
 from monoscan.kalman.model import Model, Smoothed, checked, over_steps
+from monoscan.scan.ragged.given import of_samples
 
 
 def smooth(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths: mx.array | None = None) -> Smoothed:
@@ -99,7 +100,8 @@ def sample(
         return (x, mx.zeros_like(last)), x
 
     xs = (*_backwards(model, means, factors, inputs), noise)
-    found: mx.array = over_steps(step, xs, (mx.zeros_like(model.mean), mx.array(True)), lengths, (1, 0), reverse=True)
+    ends = of_samples("[sample]", lengths, samples)
+    found: mx.array = over_steps(step, xs, (mx.zeros_like(model.mean), mx.array(True)), ends, (1, 0), reverse=True)
     return found
 
 

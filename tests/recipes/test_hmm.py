@@ -104,6 +104,19 @@ def test_paths_are_drawn_as_often_as_they_are_likely() -> None:
         assert abs(counts[path] - expected) < 5 * np.sqrt(expected / len(drawn)) + 1e-4
 
 
+def test_paths_of_padded_rows_are_drawn_as_of_each_row_alone() -> None:
+    initial, transition, seen = arrays(model(2, 4, (2,), seed=6))
+    lengths = [4, 2]  # as many rows as paths, so that lengths of another axis would fit too
+    for samples in (2, 4000):
+        drawn = np.array(hmm.sample(initial, transition, seen, samples=samples, key=mx.random.key(1), lengths=lengths))
+        assert drawn.shape == (samples, 2, 4)
+        assert (drawn[:, 1, 2:] == 0).all()
+    likely = np.exp(hmm.smooth(initial, transition, seen[0]).log_probs[:, 1])
+    assert np.abs(drawn[:, 0].mean(0) - likely).max() < 5 * 0.5 / np.sqrt(4000)
+    likely = np.exp(hmm.smooth(initial, transition, seen[1, :2]).log_probs[:, 1])
+    assert np.abs(drawn[:, 1, :2].mean(0) - likely).max() < 5 * 0.5 / np.sqrt(4000)
+
+
 def test_a_long_sequence_keeps_its_digits() -> None:
     given = model(4, 20_000, seed=2)
     initial, transition, seen = given

@@ -153,6 +153,22 @@ def test_draws_have_the_moments_of_the_smoother() -> None:
     np.testing.assert_allclose(found, covariances, atol=0.06 * covariances.max())
 
 
+def test_draws_of_padded_rows_have_the_moments_of_each_row_alone() -> None:
+    given = arrays(model(2, 1))
+    y = np.random.default_rng(4).normal(size=(2, STEPS, 1)).astype(np.float32)
+    lengths = [STEPS, 3]  # as many rows as draws at first, so that lengths of another axis would fit too
+    for samples in (2, 4000):
+        drawn = np.array(kalman.sample(given, y, samples=samples, key=mx.random.key(0), lengths=lengths))
+        assert drawn.shape == (samples, 2, STEPS, 2)
+        assert (drawn[:, 1, 3:] == 0).all()
+        assert (drawn[:, 0] != 0).all()
+    for row, length in enumerate(lengths):
+        alone = kalman.smooth(given, y[row, :length])
+        spread = np.sqrt(np.einsum("tii->ti", np.array(alone.covariances)))
+        error = np.abs(drawn[:, row, :length].mean(0) - np.array(alone.means))
+        assert (error < 5 * spread / np.sqrt(4000) + 1e-5).all()
+
+
 def test_the_likelihood_has_gradients_by_the_model() -> None:
     given, y = model(2, 1), observations(1)
     y[2] = 0.3

@@ -94,6 +94,11 @@ def given(where: str, lengths: Any, mask: Any, offsets: Any) -> Given:
     )
 
 
+def of_samples(where: str, lengths: Any, samples: int | None) -> mx.array | None:
+    """Lengths of a batch as those of samples of it, whose axis comes before it: lengths align from the left."""
+    return lengths if lengths is None or samples is None else _whole(where, "lengths", lengths)[None]
+
+
 def _array(where: str, name: str, x: Any) -> mx.array:
     if isinstance(x, (list, tuple, bool, int, np.generic)):
         try:
