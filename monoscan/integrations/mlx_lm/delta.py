@@ -83,15 +83,33 @@ class DeltaRule(Accelerated):
 
 
 class OlmoDeltaRule(DeltaRule):
-    """The same, whose convolutions know padding too, which those of mlx-lm do not."""
+    """The same with its convolutions, which know padding here and do not in mlx-lm."""
 
     def _apply_conv1d(
         self: Any, x: mx.array, conv: Any, conv_state: mx.array | None, cache_slot: Any, slot_idx: int
     ) -> mx.array:
         sequences = self.sequences(cache_slot, x.shape[1])
-        if not sequences:
+        if x.shape[1] == 1 and not sequences:
             y: mx.array = self.stock._apply_conv1d(self, x, conv, conv_state, cache_slot, slot_idx)
             return y
-        before = self.start(cache_slot, x, slot_idx, (self.conv_kernel_size - 1, x.shape[2]))
-        y, cache_slot[slot_idx] = silu_of_convolution(conv.weight, conv.get("bias"), x, before, sequences)
-        return y
+        return _convolved(self, conv, x, cache_slot, slot_idx, sequences)
+
+
+class BailingDeltaRule(DeltaRule):
+    """The same with its convolutions."""
+
+    def _causal_conv(
+        self: Any, x: mx.array, conv: Any, cache: Any, cache_index: int, mask: mx.array | None
+    ) -> mx.array:
+        if x.shape[1] == 1:
+            y: mx.array = self.stock._causal_conv(self, x, conv, cache, cache_index, mask)
+            return y
+        return _convolved(self, conv, x, cache, cache_index, {} if mask is None else {"mask": mask})
+
+
+def _convolved(layer: Any, conv: Any, x: mx.array, cache: Any, index: int, sequences: dict[str, Any]) -> mx.array:
+    before = layer.start(cache, x, index, (layer.conv_kernel_size - 1, x.shape[2]))
+    y, last = silu_of_convolution(conv.weight, conv.get("bias"), x, before, sequences)
+    if cache is not None:
+        cache[index] = last
+    return y

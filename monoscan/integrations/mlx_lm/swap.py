@@ -7,7 +7,7 @@ import importlib.metadata
 from typing import Any, Final, Literal, TypeVar
 
 from monoscan import errors
-from monoscan.integrations.mlx_lm.delta import DeltaRule, OlmoDeltaRule
+from monoscan.integrations.mlx_lm.delta import BailingDeltaRule, DeltaRule, OlmoDeltaRule
 from monoscan.integrations.mlx_lm.gated_recurrence import RecurrentBlock
 from monoscan.integrations.mlx_lm.layer import Accelerated
 from monoscan.integrations.mlx_lm.linear_attention import LinearAttention
@@ -29,7 +29,7 @@ LAYERS: Final[dict[str, type[Accelerated]]] = {
     "qwen3_5.GatedDeltaNet": DeltaRule,
     "kimi_linear.KimiDeltaAttention": DeltaRule,
     "olmo_hybrid.GatedDeltaNet": OlmoDeltaRule,
-    "bailing_moe_v3.BailingKDA": DeltaRule,
+    "bailing_moe_v3.BailingKDA": BailingDeltaRule,
     "bailing_moe_linear.LinearAttention": LinearAttention,
 }
 """What takes the place of which class of ``mlx_lm.models``."""
