@@ -95,9 +95,9 @@ class GatedLinearAttention(Aggregated):
 
     def outputs(self, found: mx.array, x: mx.array) -> mx.array:
         """Heads normed, gated, and mapped back."""
-        normed = self.norm(found).reshape(*x.shape[:-1], -1)
+        normed = self.norm(found).flatten(-2)
         y: mx.array = self.out_proj(normed * silu(self.g_proj(x)))
         return y
 
     def _apart(self, x: mx.array) -> mx.array:
-        return x.reshape(*x.shape[:-1], self.heads, -1)
+        return x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)

@@ -177,6 +177,6 @@ class RGLRU(Aggregated):
 
     def inputs(self, x: mx.array) -> tuple[Any, ...]:
         """The logarithm of the gate, the maps of both gates, and x."""
-        apart = x.reshape(*x.shape[:-1], self.blocks, 1, -1)
+        apart = x.reshape(*x.shape[:-1], self.blocks, 1, self.input_dims // self.blocks)
         both = [(apart @ weight).reshape(x.shape) + bias for weight, bias in zip(self.weight, self.bias, strict=True)]
         return fixed(-self.SHARPNESS * softplus(self.param)), *both, x

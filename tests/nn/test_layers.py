@@ -251,6 +251,16 @@ def test_a_training_step_holds_no_states() -> None:
     assert mx.get_peak_memory() - before < batch * time * channels * states * 4
 
 
+@pytest.mark.parametrize("name", thinned(LAYERS, ["RGLRU", "GatedLinearAttention"]))
+def test_a_batch_may_have_no_rows(name: str) -> None:
+    layer, x = made(name)
+    y, state = layer(x)
+    none, start = layer(x[:0])
+    assert none.shape == (0, *y.shape[1:])
+    shapes = [leaf.shape for _, leaf in tree_flatten(state)]
+    assert [leaf.shape for _, leaf in tree_flatten(start)] == [(0, *shape[1:]) for shape in shapes]
+
+
 def test_rows_without_a_batch() -> None:
     layer, x = made("MinGRU")
     y, state = layer(x[0])
