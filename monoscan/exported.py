@@ -9,7 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 
-_EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
+EXPORTING: ContextVar[bool] = ContextVar("exporting", default=False)
 
 
 @contextlib.contextmanager
@@ -34,16 +34,16 @@ def exporting() -> Iterator[None]:
         ...     run(mx.full((4,), 0.5), mx.ones((4,)))[0]
         array([1, 1.5, 1.75, 1.875], dtype=float32)
     """
-    token = _EXPORTING.set(True)
+    token = EXPORTING.set(True)
     try:
         yield
     finally:
-        _EXPORTING.reset(token)
+        EXPORTING.reset(token)
 
 
 def active() -> bool:
     """Whether scans are to be exported."""
-    return _EXPORTING.get()
+    return EXPORTING.get()
 
 
 def with_rules(function: Callable[..., Any]) -> mx.custom_function:

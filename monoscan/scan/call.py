@@ -10,8 +10,9 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from monoscan import dtypes, errors, exported, tree
+from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
+from monoscan.exported import EXPORTING
 from monoscan.lowering.execute import execute
 from monoscan.lowering.lengths import plan_of
 from monoscan.lowering.plan import shapeless
@@ -53,7 +54,7 @@ def options(
         reverse, inclusive = flag(call, "reverse", reverse), flag(call, "inclusive", inclusive)
         return_carry, strategy = flag(call, "return_carry", return_carry), _strategy(call, strategy)
     kind = mx.default_device().type if stream is None else device_type(stream)
-    return _options(call, exported.active(), reverse, inclusive, return_carry, results, strategy, kind, wanted)
+    return _options(call, EXPORTING.get(), reverse, inclusive, return_carry, results, strategy, kind, wanted)
 
 
 @functools.lru_cache(maxsize=1024)

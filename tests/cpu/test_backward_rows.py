@@ -108,9 +108,9 @@ def test_a_wrong_tile_is_found(honest: str, wrong: str, monkeypatch: pytest.Monk
 
 def test_cheap_steps_are_not_copied_into_columns() -> None:
     cheap, dear = seen(ms.Affine()), seen(ms.OnlineSoftmax())
-    assert [backward._columns(each, (64, 100), 1) for each in (cheap, dear)] == [False, True]
-    assert not backward._columns(dear, (3, 100), 1)
-    assert backward._columns(cheap, (100, 64), 0)
+    assert [backward._columns(each, (), (64, 100), 1) for each in (cheap, dear)] == [False, True]
+    assert not backward._columns(dear, (), (3, 100), 1)
+    assert backward._columns(cheap, (), (100, 64), 0)
 
 
 def seen(operator: ms.Semigroup, leaves: int = 2) -> Adjoint:

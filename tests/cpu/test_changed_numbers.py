@@ -16,6 +16,7 @@ from monoscan.cli import target
 from monoscan.lowering.plan.plan import Kernels
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.source import render
+from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.cpu import backward
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.failures import FAILURES
@@ -147,5 +148,7 @@ def test_the_text_of_a_kernel_knows_no_sizes(name: str) -> None:
         for part in plan.parts or (plan,):
             assert isinstance(part.way, Kernels)
             for kernel in part.way.fused:
-                texts.setdefault((part.problem.operator, kernel.emit, kernel.spec.loop), set()).add(render(kernel.spec))
+                narrow = isinstance(kernel.spec, KernelSpec) and kernel.spec.narrow
+                known = texts.setdefault((part.problem.operator, kernel.emit, kernel.spec.loop, narrow), set())
+                known.add(render(kernel.spec))
     assert all(len(each) == 1 for each in texts.values())
