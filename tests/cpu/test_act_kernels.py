@@ -77,6 +77,7 @@ def test_loops_are_the_fold_in_order(name: str, loop: Loop, begun: bool) -> None
 LIGHT = ("Affine", "Bracket", "KalmanFilter", "Segmented", "Maybe")  # those that take no longer to move
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(LIGHT, ("Affine", "Maybe")))
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_rows_side_by_side_are_the_fold_in_order(name: str, reverse: bool) -> None:
@@ -110,6 +111,7 @@ EXACT: list[tuple[str, ms.Semigroup, tuple[int, ...], tuple[int, ...], Step]] = 
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "loop"),
     thinned([(case[0], loop) for case in EXACT for loop in COLUMNS], [(case[0], Loop.PANELS) for case in EXACT[1:]]
@@ -163,6 +165,7 @@ def test_a_shapeless_function_takes_other_lengths(count: int) -> None:
         _close(begun(a, b), np.array(ms.act(ms.Affine(), (a, b), strategy="sequential")))
 
 
+@pytest.mark.long
 def test_an_array_is_read_where_it_stands_whatever_its_strides() -> None:
     a, b = mx.random.uniform(shape=(33, 70)), mx.random.normal((33, 70))
     expected = ms.act(ms.Affine(), (a, b), axis=1, strategy="sequential")

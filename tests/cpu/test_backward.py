@@ -96,11 +96,13 @@ def test_without_a_kernel_the_array_operations_run(monkeypatch: pytest.MonkeyPat
 # --------------------------------------------------------------------------------- every operator
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", thinned(range(len(OPERATORS)), range(0, len(OPERATORS), 3)), ids=operator_names())
 def test_every_operator(number: int) -> None:
     by(typed(operator_question(number), mx.float32), "sequential").check(SINGLE * 10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [i for i, (op, _) in enumerate(OPERATORS) if op.name in ("Product", "OnlineSoftmax", "Rigid3")]
 )
@@ -123,6 +125,7 @@ def test_captured_arrays(name: str) -> None:
     by(typed(CAPTURES[name], mx.float32), "sequential").check(SINGLE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["kernel", "auto"])
 @pytest.mark.parametrize(
     "name", ["columns", "rows", "exclusive, init", "reverse, init, carry", "fold", "one gate a step"]
@@ -154,6 +157,7 @@ def test_work_that_several_tasks_share(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(np.array(got), want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"reverse": True}, {"inclusive": False}, {"seeded": True}], ids=str)
 def test_panels_of_vectors_and_of_steps(options: dict[str, Any]) -> None:
     """Rows of several panels and a rest, over more steps than one panel walks, against array operations."""

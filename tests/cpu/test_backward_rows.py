@@ -37,6 +37,7 @@ def both(run: Any, arrays: list[mx.array], monkeypatch: pytest.MonkeyPatch) -> l
 OPTIONS: list[dict[str, Any]] = [{}, {"reverse": True}, {"inclusive": False}, {"inclusive": False, "reverse": True}]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", thinned(OPTIONS, OPTIONS[1:3]), ids=str)
 def test_rows_side_by_side_give_the_bits_of_rows_one_after_the_other(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -80,6 +81,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(list(CASES), ["lanes", "captures", "flags"]))
 def test_lanes_captures_flags_and_views_have_columns_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, arrays = CASES[name]

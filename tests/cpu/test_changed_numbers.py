@@ -107,6 +107,7 @@ def test_results_are_those_of_the_fold_with_this_number(shape: tuple[int, ...], 
         np.testing.assert_array_equal(got, in_order(rate, x))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", thinned(SHAPES, ["rows"]))
 def test_bits_are_those_of_numbers_in_the_text(loop: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = mx.array(RNG.uniform(0.5, 1, size=SHAPES[loop]).astype(np.float32))

@@ -144,6 +144,7 @@ def test_blocks_are_finite_where_the_fold_in_order_is(
             check_values(got, want[:, 0 if reverse else -1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", LONG)
 @pytest.mark.parametrize("name", thinned(["affine", "product", "sum", "segmented"], ["affine"]))
 def test_parts_are_finite_where_the_fold_in_order_is(name: str, loop: Loop) -> None:
@@ -167,6 +168,7 @@ def test_parts_are_finite_where_the_fold_in_order_is(name: str, loop: Loop) -> N
     np.testing.assert_array_equal(answer.carries[-1], answer.results[-1][:, -1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", LONG)
 def test_folds_in_parts(loop: Loop) -> None:
     elements = shaped("affine", LONG[loop], INNER[loop], False)
@@ -178,6 +180,7 @@ def test_folds_in_parts(loop: Loop) -> None:
     assert not call.run().carries[1][:, ::2].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW, Loop.PANELS])
 def test_parts_in_place(loop: Loop) -> None:
     n = LONG[loop]
@@ -217,6 +220,7 @@ def test_random_magnitudes(name: str, loop: Loop) -> None:
                 assert not lost[alive].any(), np.argwhere(lost)[:3].tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 @pytest.mark.parametrize("name", thinned(["affine", "segmented", "moments"], ["affine", "moments"]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
@@ -257,6 +261,7 @@ def test_the_state_alone_is_finite_whatever_the_gates_multiply_to(loop: Loop) ->
         assert not Call(kernel, elements).run().results[0].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
 def test_halves(stored: str) -> None:
     program = operators.affine()
@@ -281,6 +286,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loop", "n", "header", "text", "instead"), BROKEN, ids=str)
 def test_a_loop_that_does_not_look_is_caught(
     loop: Loop, n: int, header: str, text: str, instead: str, monkeypatch: pytest.MonkeyPatch

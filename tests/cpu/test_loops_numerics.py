@@ -64,6 +64,7 @@ EXACT = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(PLAIN, ("matmul3",)))
 @pytest.mark.parametrize("loop", IN_ORDER)
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
@@ -91,6 +92,7 @@ def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, 
         np.testing.assert_array_equal(got, want.astype(got.dtype))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(["affine", "matmul2", "matmul3", "matmul4"], ["matmul3"]))
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
 def test_running_error(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
@@ -130,6 +132,7 @@ def from_half(h: np.ndarray, stored: str) -> np.ndarray:
     return h.astype(np.float32) if stored == "float16" else (h.astype(np.uint32) << 16).view(np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
 @pytest.mark.parametrize("loop", [Loop.SEQUENTIAL, Loop.SWEEP])
 def test_every_half(loop: Loop, vector_bytes: int) -> None:
@@ -149,6 +152,7 @@ def test_every_half(loop: Loop, vector_bytes: int) -> None:
         np.testing.assert_array_equal(Call(kernel, elements).run().results[0].view(np.uint16), want.view(np.uint16))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("dtype", "vector_bytes"),
     thinned(list(product(("int8", "uint8", "int16", "uint16"), (16, 32, 64))), [("int8", 32), ("int8", 64)]),
@@ -163,6 +167,7 @@ def test_every_narrow_integer(dtype: str, vector_bytes: int) -> None:
     np.testing.assert_array_equal(Call(kernel, elements).run().results[0].reshape(2, -1), want)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", list(SHAPES))
 def test_linear_recurrence_drops_the_gates_product(loop: Loop) -> None:
     program = operators.affine()
@@ -182,6 +187,7 @@ def test_linear_recurrence_drops_the_gates_product(loop: Loop) -> None:
         assert len(program.code) - len(kernel.program(kernel.carried).code) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
 def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.scaled_affine()
@@ -195,6 +201,7 @@ def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(first, elements[1][:, 0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP), ids=str)
 def test_what_follows_from_captured_arrays_alone_is_found_once(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.steady_affine()
@@ -231,6 +238,7 @@ def test_what_comes_before_a_non_finite_element_keeps_its_bits(
             np.testing.assert_array_equal(got[:, before], want[:, before])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 def test_a_reset_clears_what_came_before(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.segmented_sum()
@@ -242,6 +250,7 @@ def test_a_reset_clears_what_came_before(loop: Loop, shape: tuple[int, ...]) -> 
     assert np.isfinite(answer.results[1][:, reset:]).all()
 
 
+@pytest.mark.long
 def test_scalars_and_vectors_share_their_functions() -> None:
     program = operators.online_softmax()
     shape = (1, 300, 24)
@@ -253,6 +262,7 @@ def test_scalars_and_vectors_share_their_functions() -> None:
         np.testing.assert_array_equal(got.view(np.uint32), want.view(np.uint32))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 def test_online_softmax(loop: Loop, shape: tuple[int, ...]) -> None:
     program = operators.online_softmax()

@@ -99,6 +99,7 @@ def test_every_length(lengths: list[int], loop: Loop, reverse: bool, inclusive: 
             check(spec(loop, reverse, inclusive), (2, n, inner), with_init)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weight", thinned([30, 90], [90]), ids=["runs-of-8", "called"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False)]))
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW, Loop.SHORT])
@@ -113,12 +114,14 @@ def test_heavy_programs(lengths: list[int], loop: Loop, inclusive: bool, reverse
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW])
 @lengths
+@pytest.mark.long
 def test_other_vector_widths(lengths: list[int], loop: Loop, reverse: bool, weight: int, vector_bytes: int) -> None:
     inner = {Loop.ROWS: 1, Loop.PANELS: 19, Loop.SWEEP: 19, Loop.NARROW: 3}[loop]
     for n in lengths:
         check(spec(loop, reverse, True, weight, vector_bytes), (2, n, inner), with_init=n % 2 == 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("inclusive", thinned([True, False], [True]), ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize(
@@ -157,6 +160,7 @@ def test_folds(loop: Loop, reverse: bool) -> None:
             assert not answer.carries[2].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("inclusive", [True, False], ids=["inclusive", "exclusive"])
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
@@ -170,6 +174,7 @@ def test_in_place(loop: Loop, inclusive: bool, reverse: bool) -> None:
                 np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_strided_elements(loop: Loop, reverse: bool) -> None:

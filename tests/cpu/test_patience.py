@@ -49,6 +49,7 @@ def test_a_quick_compiler_is_no_news(folder: Path, monkeypatch: pytest.MonkeyPat
     assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer) and thread.is_alive()]
 
 
+@pytest.mark.long
 def test_nothing_is_said_elsewhere(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +58,7 @@ def test_nothing_is_said_elsewhere(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.long
 def test_a_process_without_stderr_compiles_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     scan_and_differentiate()

@@ -93,6 +93,7 @@ def test_a_new_library_prunes_the_folder(folder: Path) -> None:
     assert (folder / "kernel-new.so").exists()
 
 
+@pytest.mark.long
 def test_clear_empties_the_folder_and_what_is_loaded_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = mx.full((9,), 0.5)
     before = ms.scan(ms.Affine(), (x, x))[1].tolist()

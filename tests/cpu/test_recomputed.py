@@ -101,6 +101,7 @@ def test_gradients_are_those_of_the_fold_in_order(batch: int, time: int, channel
     assert launches == [True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]))
 def test_first_and_last_states_have_gradients(reverse: bool, launches: list[bool]) -> None:
     arrays = inputs(2, 300, 41)

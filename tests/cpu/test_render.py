@@ -106,6 +106,7 @@ FLOAT_OPS = [
 BINARY = {Op.POW, Op.ARCTAN2, Op.REM, Op.FLOORDIV, Op.LOGADDEXP}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", [Loop.SWEEP, Loop.SEQUENTIAL])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_function_compiles(dtype: str, loop: Loop) -> None:

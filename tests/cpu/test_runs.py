@@ -176,6 +176,7 @@ def test_many_rows_have_the_bits_of_one_in_any_number_of_threads() -> None:
     assert mx.array_equal(found[0][2:3], one)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reverse", [False, True])
 def test_extremes_have_the_bits_of_the_order(reverse: bool) -> None:
     w, b = mx.random.randint(-9, 9, (5000,)).astype(mx.float32), mx.random.randint(-99, 99, (5000,)).astype(mx.float32)

@@ -132,6 +132,7 @@ def test_scans(name: str, options: str) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", thinned(["plain", "all"], ["all"]))
 @pytest.mark.parametrize("name", FOLDS)
 def test_scans_from_an_init(name: str, options: str) -> None:

@@ -74,6 +74,7 @@ def test_beside_float64_nothing_is_flushed(shape: tuple[int, ...], strategy: str
     assert float(longer[-1]) == 0.5**1070
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", thinned(["kernel", "sequential"], ["kernel"]))
 @pytest.mark.parametrize("loop", thinned(SHAPES, ["rows", "sweep"]))
 def test_operands_of_extremes_comparisons_and_selections_are_kept(loop: str, strategy: str) -> None:

@@ -72,6 +72,7 @@ def test_what_no_tangent_reaches_is_left_out() -> None:
     assert dual(aligned(ms.Affine(), a, a, emit=(0,)), frozenset({1})) is None
 
 
+@pytest.mark.long
 def test_integers_have_tangents_of_zero_and_narrow_leaves_are_spread() -> None:
     flags, x, t = mx.array([1, 0, 1, 0]) > 0, mx.ones((4, 3)), mx.ones((4, 1))
     outputs, tangents = mx.jvp(

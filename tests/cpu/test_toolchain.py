@@ -174,6 +174,7 @@ def test_gradients_of_a_kernel_whose_adjoint_cannot_be_built(
     assert said.count("\n") == 1
 
 
+@pytest.mark.long
 def test_gradients_that_need_states_which_no_kernel_gives(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mx.eval(recurrence(), ms.fold(ms.Affine(), (mx.array(A), mx.array(B))))
     broken(monkeypatch, folder, FULL)  # what follows, backward and again, finds no compiler
@@ -183,6 +184,7 @@ def test_gradients_that_need_states_which_no_kernel_gives(folder: Path, monkeypa
     np.testing.assert_allclose(found[0], after * np.append(0.0, states()[:-1]), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_tangents_and_maps_without_their_kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mx.eval(recurrence())
     broken(monkeypatch, folder, FULL)

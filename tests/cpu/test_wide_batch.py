@@ -85,6 +85,7 @@ def test_sums_in_log_space_are_mended_in_their_own_rows_alone() -> None:
     close(mx.array(beside), folded(PRODUCTS["log"][1], (x,), 0)[0])
 
 
+@pytest.mark.long
 def test_filters_of_many_rows_and_their_gradients() -> None:
     one = [np.array(x) for x in elements_of_a_filter(5, 7)]
     elements = [np.stack([x * (1 + 0.1 * row) for row in range(3)]).astype(np.float32) for x in one]

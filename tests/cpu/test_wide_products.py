@@ -33,6 +33,7 @@ def test_any_axis_and_either_direction(axis: int, reverse: bool) -> None:
     close(found, np.flip(expected, axis) if reverse else expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["matmul", "log"])
 def test_options(name: str) -> None:
     operator, combine = PRODUCTS[name]
@@ -51,6 +52,7 @@ def test_options(name: str) -> None:
     assert np.array_equal(np.array(ms.scan(operator, mx.array(x[:1]))), x[:1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["matmul", "log"])
 def test_dtypes_are_computed_as_they_accumulate(name: str, dtype: str) -> None:

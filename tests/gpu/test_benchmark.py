@@ -256,6 +256,7 @@ def test_differences_are_found() -> None:
     assert difference(np.nextafter(x, 2), x, True, 1)
 
 
+@pytest.mark.long
 @needs_shim
 def test_acts_in_order_give_the_cpus_bits(emulated: Any) -> None:
     folder, library = emulated([case for case in cases.checked() if case.act], [])

@@ -49,6 +49,7 @@ def same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(np.array(a), np.array(b))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(NAMES, QUICK))
 def test_bits_are_the_cpus_where_the_order_is_the_same(name: str) -> None:
     operator = named.operator(name)
@@ -97,6 +98,7 @@ def test_long_rows_are_cut_or_look_back(target: str, number: int) -> None:
     assert planned[-1].spec.body is (Body.LOOK_BACK if number == 1 else Body.ROWS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["metal", "cuda"])
 def test_integers_are_exact_in_any_order(target: str) -> None:
     x = mx.array(np.random.default_rng(0).integers(-9, 9, (2, 40_000)).astype(np.int32))
@@ -127,6 +129,7 @@ def test_folds() -> None:
         np.testing.assert_array_equal(np.array(found), x.sum(axis))
 
 
+@pytest.mark.long
 def test_gradients_follow_the_rules_of_every_scan() -> None:
     x, y = (mx.random.uniform(shape=(2, 150), key=mx.random.key(k)) for k in (0, 1))
 

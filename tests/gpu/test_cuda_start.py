@@ -257,6 +257,7 @@ def fused(text: str) -> int:
     return len(re.findall(r"\bfma\.rn\.f32", text))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(CASES, ["affine rows", "sum of halves of a long row"]))
 def test_text_that_mlx_compiles_is_not_contracted(name: str) -> None:
     """No more is fused than where contraction is off: what the polynomials ask for."""

@@ -101,6 +101,7 @@ def test_steps_that_read_no_element() -> None:
     same(loop(step, None, state, length=7), ms.loop(step, None, state, length=7, stream=mx.cpu))
 
 
+@pytest.mark.long
 def test_gradients_and_tangents() -> None:
     xs = mx.random.normal((9, 5), key=mx.random.key(0))
     state = mx.random.normal((5,), key=mx.random.key(1))

@@ -56,6 +56,7 @@ def recurrence(a: Any, b: Any, w: Any, end: Any, start: Any, reverse: bool, incl
     return [da[:, ::-1], db[:, ::-1], g] if reverse else [da, db, g]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "reverse", "inclusive", "init"),
     thinned([(body, *options) for body in BODIES for options in OPTIONS], QUICK),

@@ -60,6 +60,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(CASES, ["Affine of bfloat16", "LogSumExp"]))
 def test_bits_are_those_of_the_same_bodies_as_cpp(name: str) -> None:
     operator, lead, axis, dtype, options = CASES[name]

@@ -145,6 +145,7 @@ def test_a_begun_state_has_gradients_under_vmap_too(strategy: str) -> None:
     _close(mx.vmap(mx.grad(run))(many), mx.stack(each))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_begun_state_has_tangents_and_second_derivatives(reverse: bool, strategy: str) -> None:

@@ -77,6 +77,7 @@ def test_every_operator_by_every_strategy(number: int, strategy: str, name: str)
     by(variant(number, name), strategy).check()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(VARIANTS, ("init and carry",)))
 @pairs("brent_kung", "native")
 def test_tangents_are_the_transpose_of_gradients(number: int, strategy: str, name: str) -> None:

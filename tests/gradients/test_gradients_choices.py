@@ -95,6 +95,7 @@ def test_the_gradient(name: str, strategy: str) -> None:
     close(mx.grad(lambda x: case.total(x, strategy))(mx.array(case.x, mx.float32)), case.gradient)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_the_tangent_is_that_of_the_gradient(name: str) -> None:
     case, t = CASES[name], mx.array([1.0, 2.0, 3.0])

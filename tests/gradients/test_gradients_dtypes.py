@@ -67,6 +67,7 @@ BY_STRATEGY = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operator", "sizes", "strategy"),
     thinned(BY_STRATEGY, BY_STRATEGY[::5]),

@@ -83,6 +83,7 @@ def test_junk_that_is_not_valid_leaks_nothing(junk: float, strategy: str) -> Non
         np.testing.assert_allclose(np.array(got), [clean[0].item(), 0, clean[1].item(), 0, clean[2].item()], rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", [*GRAPH, "sequential"])
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("junk", thinned([np.nan, np.inf, 0.0], [np.nan, 0.0]))

@@ -56,6 +56,7 @@ def loop_loss(a: mx.array, b: mx.array) -> mx.array:
 NATIVE = [ms.Product(), ms.Max(), ms.Min(), ms.LogSumExp(), ms.Sum()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", [*RUNS, "native"])
 @pytest.mark.parametrize("operator", thinned(NATIVE, NATIVE[::3]), ids=lambda op: op.name)
 def test_jvp_through_primitives_for_which_mlx_has_none(operator: ms.Monoid, strategy: str) -> None:
@@ -363,6 +364,7 @@ def trained(strategy: str | None, checkpoint: bool = False) -> tuple[list[float]
     return losses, dict(nn.utils.tree_flatten(model.parameters()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpoint", [False, True], ids=["plain", "checkpoint"])
 @pytest.mark.parametrize("strategy", RUNS)
 def test_a_module_trains_as_with_a_loop(strategy: str, checkpoint: bool) -> None:

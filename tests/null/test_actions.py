@@ -247,6 +247,7 @@ def test_rounding_inside_an_action_is_within_its_bounds() -> None:
     assert {row.level for row in report.rows if row.law == "right-begin"} == {"exact", "rounding"}
 
 
+@pytest.mark.long
 def test_what_breaks_a_law_is_shown_with_states_and_elements() -> None:
     with pytest.raises(LawError) as caught:
         check_laws(ms.Tuple(_Turned(), ms.Sum()), dtypes=("float32",))

@@ -216,6 +216,7 @@ def test_a_combine_of_complex_numbers_that_does_not_trace_is_checked_by_mlx() ->
     assert {row.level for row in report.rows} == {"unbounded"}
 
 
+@pytest.mark.long
 def test_scans_of_complex_numbers_keep_their_laws() -> None:
     check_scan_laws(ms.Affine(), dtype="complex64", strategies=("auto", "blelloch"), lengths=(7,))
 

@@ -66,6 +66,7 @@ def test_a_declared_scan_that_computes_something_else_is_caught(function: Any, n
         check_laws(liar, dtypes=(dtype,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "operator", [ms.Sum(), ms.Product(), ms.Max(), ms.Min(), ms.LogSumExp(), Liar(mx.add, "cumsum")]
 )
@@ -261,6 +262,7 @@ class Scaled(ms.Semigroup):
         return left * self.rate + right
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("operator", "options"),
     [

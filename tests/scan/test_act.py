@@ -48,6 +48,7 @@ def test_exclusive_states_are_those_before_each_element(number: int, reverse: bo
     _close(ms.act(operator, arrays(elems), arrays(state), **options), fold(step, begin, elems, state, reverse, False))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(CASES)), ids=IDS)
 def test_chained_calls_are_one_call(number: int) -> None:
     _, operator, elems, state, _, _ = CASES[number]

@@ -90,6 +90,7 @@ def affine(left: Any, right: Any) -> Any:
     return right[0] * left[0], right[0] * left[1] + right[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_any_axis_forwards_and_reversed(axis: int, reverse: bool) -> None:

@@ -42,6 +42,7 @@ def close(got: mx.array, want: Array, rtol: float = 2e-5) -> None:
     np.testing.assert_allclose(np.array(got), want, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
 def test_a_recurrence(shape: tuple[int, ...], axis: int, strategy: str) -> None:
@@ -53,6 +54,7 @@ def test_a_recurrence(shape: tuple[int, ...], axis: int, strategy: str) -> None:
     close(ms.linear_recurrence(a, b, mx.array(1 - 2j), axis=axis, strategy=strategy), affine(a, b, axis, 1 - 2j)[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
 def test_every_shape_has_a_kernel_and_its_order_is_that_of_the_fold(shape: tuple[int, ...], axis: int) -> None:
     a, b = complexes(*shape), complexes(*shape)

@@ -294,6 +294,7 @@ def test_elements_need_not_be_contiguous(name: str, strategy: str) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "blelloch"])
 @pytest.mark.parametrize("shape", [(64, 20, 3), (3, 20, 64), (5, 9, 2), (17, 9, 40), (64, 2, 1)])
 def test_elements_may_lie_in_memory_in_any_order(shape: tuple[int, ...], strategy: str) -> None:

@@ -35,6 +35,7 @@ def test_entries_of_maps_that_name_no_state_are_clamped(dtype: str, length: int)
         np.testing.assert_array_equal(np.array(got), want, err_msg=strategy)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [1, 100, 128, 200, 256])  # what int8 holds and does not hold
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_captured_table_is_read_inside_its_bounds(dtype: str, size: int) -> None:

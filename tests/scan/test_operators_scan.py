@@ -175,6 +175,7 @@ def test_attention_of_one_query_in_one_pass() -> None:
     np.testing.assert_allclose(np.array(p) @ values, weights @ values / weights.sum(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thinned(["float16", "bfloat16"], ["bfloat16"]))
 @pytest.mark.parametrize("operator", [ms.Mean(), ms.OnlineSoftmax(), ms.MaxSubarray()], ids=lambda op: op.name)
 def test_halves_are_rounded_once(operator: ms.Mean | ms.OnlineSoftmax | ms.MaxSubarray, name: str) -> None:

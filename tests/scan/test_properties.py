@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
+import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from support import (
@@ -136,6 +137,7 @@ def test_native_scans_in_every_dtype(problem: dict[str, Any]) -> None:
     check_scan(**problem)
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(problems((AFFINE,), ("float32", "int32"), ("auto", "sequential")))
 def test_what_is_compiled_by_default(problem: dict[str, Any]) -> None:
@@ -190,6 +192,7 @@ def trees() -> st.SearchStrategy[Any]:
     return st.recursive(leaf, branch, max_leaves=5)
 
 
+@pytest.mark.long
 @settings(max_examples=250)
 @given(st.data())
 def test_random_trees_of_random_dtypes(data: st.DataObject) -> None:

@@ -234,6 +234,7 @@ PLACES = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", thinned(PLACES, PLACES[::2]))
 def test_no_cache_keeps_an_array_alive(place: Callable[[], ms.Semigroup]) -> None:
     x = mx.ones((5,))

@@ -36,6 +36,7 @@ def test_the_laws_of_scans_hold(monoid: ms.Semigroup, dtype: str) -> None:
     check_scan_laws(monoid, strategies=STRATEGIES, lengths=(6,), dtype=dtype)
 
 
+@pytest.mark.long
 def test_they_hold_for_what_auto_chooses() -> None:
     """Native scans and kernels included, at lengths 1 and odd."""
     for monoid in (ms.Sum(), ms.LogSumExp(), ms.Affine(), ms.Segmented(ms.Sum())):

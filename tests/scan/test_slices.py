@@ -164,6 +164,7 @@ def test_a_function_of_slices_may_look_at_positions_and_sizes(case: Case, shapes
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=f"{shape} along {axis}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", thinned(SMOOTH, SMOOTH[1::4]), ids=str)
 def test_gradients_of_a_function_that_looks_at_positions_and_sizes(case: Case) -> None:
     """Against central differences; no function here bends between them but at ties."""
@@ -261,6 +262,7 @@ def pair(l: Any, r: Any) -> Any:
     return [x + y for x, y in zip(l, r, strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shapes", "axis"),
     [

@@ -125,6 +125,7 @@ def test_the_gradient_is_that_of_the_folds(size: int) -> None:
     np.testing.assert_allclose(np.array(found), expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.long
 def test_captured_arrays_get_gradients() -> None:
     x = np.random.default_rng(10).normal(size=10)
 

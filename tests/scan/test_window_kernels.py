@@ -192,6 +192,7 @@ class Scaled(ms.Aggregator):
         return self.scale * self.operator.project(state)
 
 
+@pytest.mark.long
 def test_derivatives_of_a_variance_of_any_order() -> None:
     r = np.random.default_rng(6)
     x, v = (mx.array(r.normal(size=40), mx.float64) for _ in range(2))
