@@ -120,7 +120,9 @@ def test_loops_of_other_kinds(loop: str) -> None:
             if loop == "wide":
                 found = ms.scan(ms.MatMul(), m, offsets=given, return_carry=True)
             elif loop == "act":
-                found = ms.act(ms.MatMul(), m, states, offsets=given, lengths=mx.array(LENGTHS[: len(wild) - 1]))
+                found = ms.act(
+                    ms.MatMul(), m, states, offsets=given, lengths=mx.array(LENGTHS[: len(wild) - 1], mx.int32)
+                )
             else:
                 found = ms.fold(ms.LogSumExp(), m, offsets=given)
             if offsets is wild:
