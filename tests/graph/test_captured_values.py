@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+
 import attrs
 import mlx.core as mx
 import pytest
@@ -76,6 +78,18 @@ def test_what_an_exclusive_scan_shows_follows_what_it_reads(method: str) -> None
     assert [exclusive() for _ in range(3)] == [[0.0, 1.0, 2.0, 3.0]] * 3
     scale = 3.0
     assert exclusive() == [0.0, 3.0, 6.0, 9.0]
+
+
+def test_a_context_variable_that_was_never_set_holds_its_default() -> None:
+    half = mx.array(0.5)
+    scale = contextvars.ContextVar("scale", default=half)
+    unset: contextvars.ContextVar[mx.array] = contextvars.ContextVar("unset")
+    operator = ms.monoid(lambda l, r: l + r + scale.get() * l * r + unset.get(0.0))
+    assert [run(operator) for _ in range(3)] == [AT[0.5]] * 3
+    token = scale.set(mx.array(2.0))
+    assert run(operator) == AT[2.0]
+    scale.reset(token)
+    assert run(operator) == AT[0.5]
 
 
 def test_an_array_that_is_written_to_is_read_again() -> None:

@@ -39,6 +39,7 @@ from monoscan.lowering.trace.reads.static import (
     mro_of,
     referent_of,
     slot_contents,
+    variable_contents,
 )
 from monoscan.monoids.declared import Declared
 
@@ -127,6 +128,7 @@ _HELPERS = {
     "same_items": same_items,
     "setting": setting,
     "slot_contents": slot_contents,
+    "variable_contents": variable_contents,
 }
 
 
@@ -305,7 +307,7 @@ def _place(how: str, key: Any, part: Any, name: str, space: str) -> str:
         "setting": f"setting({name}, {key!r})",
         "bases": f"bases_of({name})",
         "class": f"type({name})",
-        "context": f"{name}.get(MISSING)",
+        "context": f"variable_contents({name}, MISSING)",
         "field": f"{name}.{key}",
         "left": f"length_hint({name}, -1)",
         "import": f"modules.get({key!r})",

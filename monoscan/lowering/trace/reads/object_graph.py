@@ -51,6 +51,7 @@ from monoscan.lowering.trace.reads.static import (
     referent_of,
     slot_contents,
     slots_of,
+    variable_contents,
 )
 from monoscan.monoids.declared import Declared
 
@@ -202,7 +203,7 @@ def parts_of(value: Any, names: Names) -> Parts:
     if kind is types.MethodType:
         return Parts([(("plain", "__func__"), value.__func__), (("plain", "__self__"), value.__self__)])
     if kind is contextvars.ContextVar:
-        return Parts([(("context", None), value.get(MISSING))])
+        return Parts([(("context", None), variable_contents(value, MISSING))])
     if kind in (weakref.ProxyType, weakref.CallableProxyType):
         return Parts([(("referent", "proxy"), referent_of(value))])
     bases = mro_of(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import gc
 import threading
 import types
@@ -109,6 +110,14 @@ def cell_contents(cell: types.CellType, default: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return default
+
+
+def variable_contents(variable: contextvars.ContextVar[Any], missing: Any) -> Any:
+    """What a context variable holds here: its own default where it was never set."""
+    try:
+        return variable.get()  # an argument would hide that default
+    except LookupError:
+        return missing
 
 
 def content_of(value: Any) -> Iterable[Any] | None:
