@@ -23,6 +23,26 @@ def as_array(label: str, x: Any) -> Any:
     return mx.array(x) if type(x) in (bool, int, float, complex) else x
 
 
+def floats(label: str, x: Any, *, kinds: frozenset[str] = dtypes.FLOATS, cast: bool = False) -> mx.array:
+    """`to_mlx` of an array of floats.
+
+    Args:
+        label: What messages call it.
+        x: What has ``__array__`` or ``__dlpack__``.
+        kinds: The dtypes that it may have.
+        cast: Make float32 of integers and bool.
+
+    Raises:
+        ScanTypeError: It is no array, or one of other dtypes.
+    """
+    found: Any = to_mlx(label, x)
+    name = dtypes.name_of(found.dtype) if isinstance(found, mx.array) else None
+    if name not in kinds and not (cast and name in dtypes.INTEGERS | {"bool"}):
+        raise errors.ScanTypeError(f"{label} must be an array of floats; got {name or type(x).__name__}: {x!r:.60}.")
+    converted: mx.array = found if name in kinds else found.astype(mx.float32)
+    return converted
+
+
 def to_mlx(label: str, x: Any) -> Any:
     """An array of MLX with the same values in the same dtype; numbers, and what is no array, as they are.
 

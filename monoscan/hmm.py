@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan import errors
+from monoscan.held import floats
 from monoscan.scan.api_states import loop
 from monoscan.scan.ragged.given import of_samples
 
@@ -267,7 +267,7 @@ def _normed(log_probs: mx.array, total: mx.array) -> mx.array:
 
 def _model(call: str, *given: Any) -> tuple[mx.array, mx.array, mx.array]:
     names = ("log_initial", "log_transition", "log_likelihoods")
-    initial, transition, seen = (_floats(call, name, x) for name, x in zip(names, given, strict=True))
+    initial, transition, seen = (floats(f"[{call}] {name}", x) for name, x in zip(names, given, strict=True))
     states = initial.shape[-1] if initial.ndim == 1 else 0
     if initial.ndim != 1 or transition.shape != (states, states) or seen.ndim < 2 or seen.shape[-1] != states:
         raise errors.ScanError(
@@ -275,11 +275,3 @@ def _model(call: str, *given: Any) -> tuple[mx.array, mx.array, mx.array]:
             f"{initial.shape}, {transition.shape} and {seen.shape}."
         )
     return initial, transition, seen
-
-
-def _floats(call: str, name: str, given: Any) -> mx.array:
-    x: Any = to_mlx(f"[{call}] {name}", given)
-    if not isinstance(x, mx.array) or dtypes.name_of(x.dtype) not in dtypes.FLOATS:
-        raise errors.ScanTypeError(f"[{call}] {name} must be an array of floats; got {given!r:.60}.")
-    found: mx.array = x
-    return found

@@ -13,7 +13,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan.held import floats, to_mlx
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.flagged import Segmented
@@ -299,11 +299,7 @@ def _backwards(
 
 def _array(call: str, name: str, given: Any) -> mx.array:
     """An array of floats."""
-    x: Any = to_mlx(f"[{call}] {name}", given)
-    if not isinstance(x, mx.array):
-        raise errors.ScanTypeError(f"[{call}] {name} must be an array of T steps; got {given!r:.60}.")
-    floats: mx.array = x if dtypes.name_of(x.dtype) in dtypes.FLOATS else x.astype(mx.float32)
-    return floats
+    return floats(f"[{call}] {name}", given, cast=True)
 
 
 def _steps(call: str, name: str, given: Any) -> Any:

@@ -35,8 +35,8 @@ def smooth(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths
         >>> kalman.smooth(level, mx.array([[1.0], [mx.nan], [3.0]])).means[:, 0]
         array([0.857143, 1.57143, 2.28571], dtype=float32)
     """
-    model, y, inputs = checked("smooth", model, y, inputs)
-    means, factors, totals = forwards(model, y, inputs, lengths)
+    model, y, onwards = checked("smooth", model, y, inputs)
+    means, factors, totals = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
 
     def step(state: tuple[Moments, mx.array], belief: Any) -> tuple[Any, Moments]:
@@ -48,7 +48,8 @@ def smooth(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths
         return ((mean, factor), mx.zeros_like(last)), (mean, factor)
 
     start = (mx.zeros_like(model.mean), mx.zeros_like(model.covariance)), mx.array(True)
-    found, spread = over_steps(step, _backwards(model, means, factors, inputs), start, lengths, (1, 2, 0), reverse=True)
+    beliefs = means, factors, means @ transition.T + onwards
+    found, spread = over_steps(step, beliefs, (1, 2, 1), start, (1, 2, 0), lengths, reverse=True)
     return Smoothed(found, square(spread), totals.sum(-1))
 
 
@@ -87,8 +88,8 @@ def sample(
         >>> kalman.sample(level, mx.ones((6, 1)), samples=4, key=mx.random.key(0)).shape
         (4, 6, 1)
     """
-    model, y, inputs = checked("sample", model, y, inputs)
-    means, factors, _ = forwards(model, y, inputs, lengths)
+    model, y, onwards = checked("sample", model, y, inputs)
+    means, factors, _ = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
     shape = (*means.shape[:-1], 2 * means.shape[-1])
     noise = mx.random.normal(shape if samples is None else (samples, *shape), means.dtype, key=key)
@@ -99,16 +100,10 @@ def sample(
         x = here + gain @ (x - after) + rest @ drawn
         return (x, mx.zeros_like(last)), x
 
-    xs = (*_backwards(model, means, factors, inputs), noise)
-    ends = of_samples("[sample]", lengths, samples)
-    found: mx.array = over_steps(step, xs, (mx.zeros_like(model.mean), mx.array(True)), ends, (1, 0), reverse=True)
+    beliefs = means, factors, means @ transition.T + onwards, noise
+    start, ends = (mx.zeros_like(model.mean), mx.array(True)), of_samples("[sample]", lengths, samples)
+    found: mx.array = over_steps(step, beliefs, (1, 2, 1, 1), start, (1, 0), ends, reverse=True)
     return found
-
-
-def _backwards(model: Model, means: mx.array, factors: Factor, inputs: mx.array) -> tuple[mx.array, Factor, mx.array]:
-    """Of each step its belief, and where the next one would be expected from it."""
-    later = mx.concatenate([inputs[..., 1:, :], mx.zeros_like(inputs[..., :1, :])], axis=-2)
-    return means, factors, means @ model.transition.T + later
 
 
 def _gain(transition: mx.array, drive: Factor, factor: Factor, last: mx.array) -> tuple[mx.array, Factor]:

@@ -42,22 +42,20 @@ def filter(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths
 
 
 def forwards(
-    model: Model, y: mx.array, inputs: mx.array, lengths: mx.array | None
+    model: Model, y: mx.array, onwards: mx.array, lengths: mx.array | None
 ) -> tuple[mx.array, Factor, mx.array]:
     """Means and factors after each observation, and the logarithms of how likely it was."""
     transition, emission, noise = model.transition, model.emission, model.noise
     drive = factor_of(model.process)
 
     def step(predicted: Moments, x: tuple[mx.array, mx.array]) -> tuple[Moments, Any]:
-        seen, onwards = x
+        seen, added = x
         mean, factor, total = _observed(*predicted, seen, emission, noise)
         factor_ = triangular(mx.concatenate([transition @ factor, drive], axis=1))
-        return (transition @ mean + onwards, factor_), (mean, factor, total)
+        return (transition @ mean + added, factor_), (mean, factor, total)
 
-    later = mx.concatenate([inputs[..., 1:, :], mx.zeros_like(inputs[..., :1, :])], axis=-2)
-    found: tuple[mx.array, Factor, mx.array] = over_steps(
-        step, (y, later), (model.mean, factor_of(model.covariance)), lengths, (1, 2)
-    )
+    start = model.mean, factor_of(model.covariance)
+    found: tuple[mx.array, Factor, mx.array] = over_steps(step, (y, onwards), (1, 1), start, (1, 2), lengths)
     return found
 
 

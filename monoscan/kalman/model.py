@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan import errors
+from monoscan.held import floats
 from monoscan.scan.api_states import loop
 
 
@@ -62,23 +62,23 @@ class Smoothed(NamedTuple):
 def over_steps(
     step: Any,
     xs: tuple[mx.array, ...],
+    event: tuple[int, ...],
     state: Any,
-    lengths: mx.array | None,
     state_event: Any,
+    lengths: mx.array | None,
     *,
     reverse: bool = False,
 ) -> Any:
-    """A loop over the steps, which are the axis before the events of each input; batch axes are aligned at the right."""
-    events = tuple(2 if i == 1 and len(xs) > 2 else 1 for i in range(len(xs)))
-    batch = max(x.ndim - event for x, event in zip(xs, events, strict=True))
-    alike = tuple(x.reshape((1,) * (batch + event - x.ndim) + x.shape) for x, event in zip(xs, events, strict=True))
-    return loop(step, alike, state, batch - 1, event=events, state_event=state_event, reverse=reverse, lengths=lengths)
+    """A loop over the steps, the axis before the event axes of each input; batch axes are aligned at the right."""
+    front = max(x.ndim - own for x, own in zip(xs, event, strict=True))  # the batch, and time
+    alike = tuple(x.reshape((1,) * (front + own - x.ndim) + x.shape) for x, own in zip(xs, event, strict=True))
+    return loop(step, alike, state, front - 1, event=event, state_event=state_event, reverse=reverse, lengths=lengths)
 
 
 def checked(call: str, model: Model, y: Any, inputs: Any) -> tuple[Model, mx.array, mx.array]:
-    """The model, the observations and what is added to the state, as arrays of one dtype."""
-    model = Model(*(_floats(call, name, x) for name, x in zip(Model._fields, model, strict=True)))
-    y = _floats(call, "y", y)
+    """The model, the observations, and what is added to the state on the way from each step to the next."""
+    model = Model(*(floats(f"[{call}] {name}", x) for name, x in zip(Model._fields, model, strict=True)))
+    y = floats(f"[{call}] y", y)
     states, seen = model.mean.shape[-1] if model.mean.ndim == 1 else 0, y.shape[-1] if y.ndim > 1 else 0
     shapes = {
         "transition": (states, states), "process": (states, states), "emission": (seen, states), "mean": (states,),
@@ -94,15 +94,7 @@ def checked(call: str, model: Model, y: Any, inputs: Any) -> tuple[Model, mx.arr
         )
     if inputs is None:
         return model, y, mx.broadcast_to(mx.zeros((), y.dtype), (*(1,) * (y.ndim - 2), y.shape[-2], states))
-    added = _floats(call, "inputs", inputs)
+    added = floats(f"[{call}] inputs", inputs)
     if added.shape[-2:] != (y.shape[-2], states):
         raise errors.ScanError(f"[{call}] inputs has the shape (..., {y.shape[-2]}, {states}); got {added.shape}.")
-    return model, y, added
-
-
-def _floats(call: str, name: str, given: Any) -> mx.array:
-    x: Any = to_mlx(f"[{call}] {name}", given)
-    if not isinstance(x, mx.array) or dtypes.name_of(x.dtype) not in dtypes.FLOATS:
-        raise errors.ScanTypeError(f"[{call}] {name} must be an array of floats; got {given!r:.60}.")
-    found: mx.array = x
-    return found
+    return model, y, mx.concatenate([added[..., 1:, :], mx.zeros_like(added[..., :1, :])], axis=-2)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlx.core as mx
 
-from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan import errors
+from monoscan.held import floats
 from monoscan.scan.api import linear_recurrence
 from monoscan.scan.api_states import loop
 
@@ -44,8 +42,8 @@ def solve_tridiagonal(dl: mx.array, d: mx.array, du: mx.array, b: mx.array) -> m
         >>> linalg.solve_tridiagonal(off, on, off, mx.array([1.0, 0.0, 0.0, 1.0]))
         array([1, 1, 1, 1], dtype=float32)
     """
-    diagonals = [_floats(name, x) for name, x in (("dl", dl), ("d", d), ("du", du))]
-    right = _floats("b", b)
+    named = (("dl", dl), ("d", d), ("du", du), ("b", b))
+    *diagonals, right = (floats(f"[solve_tridiagonal] {name}", x) for name, x in named)
     rank, size = max(x.ndim for x in diagonals), diagonals[1].shape[-1] if diagonals[1].ndim else 0
     vectors = right.ndim <= rank
     columns = right[..., None] if vectors else right
@@ -73,11 +71,3 @@ def _eliminate(before: Pair, row: Row) -> tuple[Pair, Pair]:
     pivot = diagonal - lower * ratio
     now = upper / pivot, (right - lower * reduced) / pivot
     return now, now
-
-
-def _floats(name: str, given: Any) -> mx.array:
-    x: Any = to_mlx(f"[solve_tridiagonal] {name}", given)
-    if not isinstance(x, mx.array) or dtypes.name_of(x.dtype) not in dtypes.FLOATS:
-        raise errors.ScanTypeError(f"[solve_tridiagonal] {name} must be an array of floats; got {given!r:.60}.")
-    found: mx.array = x
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import mlx.core as mx
@@ -16,7 +17,7 @@ from monoscan.tree import Tree
 State = Tree
 
 
-class Recurrent(Module):
+class Recurrent(Module, ABC):
     """A layer over time: ``y, state = layer(x, state, lengths)``.
 
     Inputs have shape ``(..., time, dims)``. What a layer computes of single positions stands in `inputs` and `outputs`,
@@ -28,13 +29,13 @@ class Recurrent(Module):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    @abstractmethod
     def inputs(self, x: mx.array) -> tuple[Any, ...]:
         """What goes through time, from the inputs of the layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
         """What comes out of time, and the last state."""
-        raise NotImplementedError
 
     def outputs(self, found: mx.array, x: mx.array) -> mx.array:
         """The outputs of the layer, from what comes out of time."""
@@ -87,9 +88,9 @@ class Aggregated(Recurrent):
     """A layer whose `rule` is an aggregator: one loop over time, which keeps no state for the gradient."""
 
     @property
+    @abstractmethod
     def rule(self) -> Aggregator:
         """What is scanned."""
-        raise NotImplementedError
 
     def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
         found, last = scan(self.rule, self.inputs(x), x.ndim - 2, state=state, return_carry=True, **options)

@@ -8,9 +8,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
+from monoscan import errors
 from monoscan.held import to_mlx
 from monoscan.scan.api_states import loop
+from monoscan.signal.values import along
 
 
 def ewm_mean(
@@ -153,13 +154,8 @@ class _Given:
     """Values, and how much of an old weight is left at each; with times its logarithm."""
 
     def __init__(self, call: str, x: Any, axis: int, times: Any, factor: float) -> None:
-        held: Any = to_mlx(f"[{call}] x", x)
-        if not isinstance(held, mx.array) or not held.ndim or not -held.ndim <= axis < held.ndim:
-            raise errors.ScanError(
-                f"[{call}] expects values with an axis {axis}; got {getattr(held, 'shape', x)!r:.60}."
-            )
-        self.x: mx.array = held if dtypes.name_of(held.dtype) in dtypes.FLOATS else held.astype(mx.float32)
-        self.axis, self.factor, self.timed = axis % held.ndim, factor, times is not None
+        self.x, self.axis = along(call, x, axis)
+        self.factor, self.timed = factor, times is not None
         self.kept = self._kept(call, times)
 
     def _kept(self, call: str, times: Any) -> mx.array:

@@ -11,10 +11,12 @@ import numpy as np
 from monoscan import dtypes, errors
 from monoscan.held import to_mlx
 from monoscan.scan.api_states import loop
+from monoscan.signal.values import along
 
 Coefficients = Any
 """Numbers, or an MLX array, to which gradients go."""
 Section = tuple[Sequence[Any], Sequence[Any]]
+_NUMBERS = dtypes.FLOATS | dtypes.COMPLEX
 
 
 def lfilter(
@@ -48,7 +50,7 @@ def lfilter(
         >>> signal.lfilter([1.0], [1.0, -0.5], mx.array([1.0, 0.0, 0.0, 0.0]))
         array([1, 0.5, 0.25, 0.125], dtype=float32)
     """
-    x, axis = _signal("lfilter", x, axis)
+    x, axis = along("lfilter", x, axis, _NUMBERS)
     over, under = _numbers("lfilter", "b", b), _numbers("lfilter", "a", a)
     order = max(len(over), len(under)) - 1
     section = _normed("lfilter", over, under, order)
@@ -84,7 +86,7 @@ def sosfilt(
         >>> signal.sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]] * 2, mx.array([1.0, 0.0, 0.0, 0.0]))
         array([1, 1, 0.75, 0.5], dtype=float32)
     """
-    x, axis = _signal("sosfilt", x, axis)
+    x, axis = along("sosfilt", x, axis, _NUMBERS)
     rows = sos if isinstance(sos, mx.array) else np.asarray(sos, np.float64)
     if rows.ndim != 2 or rows.shape[1] != 6 or not rows.shape[0]:
         raise errors.ScanError(f"[sosfilt] sos has the shape (sections, 6); got {tuple(rows.shape)}.")
@@ -126,17 +128,6 @@ def _run(sections: tuple[Section, ...], x: mx.array, axis: int, start: Any) -> t
         return step(start, x)[1], start
     found: tuple[mx.array, Any] = loop(step, x, start, axis, return_carry=True)
     return found
-
-
-def _signal(call: str, given: Any, axis: int) -> tuple[mx.array, int]:
-    x: Any = to_mlx(f"[{call}] x", given)
-    if not isinstance(x, mx.array) or not x.ndim or not -x.ndim <= axis < x.ndim:
-        raise errors.ScanError(
-            f"[{call}] expects a signal with an axis {axis}; got {getattr(x, 'shape', given)!r:.60}."
-        )
-    name = dtypes.name_of(x.dtype)
-    known = name in dtypes.FLOATS | dtypes.COMPLEX
-    return (x if known else x.astype(mx.float32)), axis % x.ndim
 
 
 def _numbers(call: str, name: str, given: Coefficients) -> list[Any]:

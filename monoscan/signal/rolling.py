@@ -7,13 +7,13 @@ from typing import Any, ClassVar, final
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan import errors
 from monoscan.monoids import arithmetic, domain, order, statistics
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.product import Tuple
 from monoscan.scan.api_window import window as fold_windows
+from monoscan.signal.values import along
 
 
 def rolling_sum(x: mx.array, window: int, min_periods: int | None = None, *, axis: int = 0) -> mx.array:
@@ -265,10 +265,7 @@ class _Deviation(_Variance):
 def _rolling(
     call: str, kind: type[_Rolling], x: Any, window: Any, min_periods: Any, axis: int, **more: int
 ) -> mx.array:
-    held: Any = to_mlx(f"[{call}] x", x)
-    if not isinstance(held, mx.array) or not held.ndim or not -held.ndim <= axis < held.ndim:
-        raise errors.ScanError(f"[{call}] expects values with an axis {axis}; got {getattr(held, 'shape', x)!r:.60}.")
-    values = held if dtypes.name_of(held.dtype) in dtypes.FLOATS else held.astype(mx.float32)
+    values, axis = along(call, x, axis)
     size, least = domain.whole(window), domain.whole(window if min_periods is None else min_periods)
     if type(size) is not int or size < 1:
         raise errors.ScanError(f"[{call}] window is a whole number of positions, 1 or more; got {window!r:.40}.")
