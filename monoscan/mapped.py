@@ -46,6 +46,14 @@ def run(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     return [y.reshape((*lead, *y.shape[len(axes) :])) for y in function(*narrow)]
 
 
+def along(function: Function, arrays: Sequence[mx.array], axis: int) -> Leaves:
+    """A function of arrays without an axis, mapped along it; arrays of size 1 there are the same for all."""
+    mapped = [x.shape[axis] > 1 for x in arrays]
+    given = [x if of_each else x.squeeze(axis) for x, of_each in zip(arrays, mapped, strict=True)]
+    found = mx.vmap(function, in_axes=tuple(axis if of_each else None for of_each in mapped))(*given)
+    return [mx.moveaxis(y, 0, axis) for y in found]
+
+
 def whole(dtype: str) -> bool:
     """Whether arrays of this dtype are mapped along every axis."""
     return dtype not in dtypes.FLOATS | dtypes.COMPLEX
@@ -66,9 +74,7 @@ def ruled(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     @call.vjp
     def call_vjp(primals: Any, cotangents: Any, _: Any) -> Leaves:
         def pull(*both: mx.array) -> Leaves:
-            return list(
-                mx.vjp(_chosen(function, both[:number], active), [both[i] for i in active], list(both[number:]))[1]
-            )
+            return pulled(function, both[:number], active, both[number:])
 
         xs = listed(primals)
         with _refusing_depends():
@@ -78,9 +84,7 @@ def ruled(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
     @call.jvp
     def call_jvp(primals: Any, tangents: Any) -> Leaves:
         def push(*both: mx.array) -> Leaves:
-            return list(
-                mx.jvp(_chosen(function, both[:number], active), [both[i] for i in active], list(both[number:]))[1]
-            )
+            return pushed(function, both[:number], active, both[number:])
 
         xs, given = listed(primals), listed(tangents)
         moved = [mx.zeros_like(xs[i]) if given[i] is None else given[i] for i in active]
@@ -109,16 +113,26 @@ def _refusing_depends() -> Iterator[None]:
         ) from error
 
 
-def _chosen(function: Function, given: Sequence[mx.array], active: Sequence[int]) -> Callable[..., Leaves]:
-    """The function of its differentiable operands alone."""
+def pulled(
+    function: Function, arrays: Sequence[mx.array], some: Sequence[int], cotangents: Sequence[mx.array]
+) -> Leaves:
+    """The cotangents of some of a function's arrays, as MLX finds them."""
+    return list(mx.vjp(_of_some(function, arrays, some), [arrays[i] for i in some], list(cotangents))[1])
 
-    def of_active(*chosen: mx.array) -> Leaves:
+
+def pushed(function: Function, arrays: Sequence[mx.array], some: Sequence[int], tangents: Sequence[mx.array]) -> Leaves:
+    """The tangents of what a function returns, from those of some of its arrays, as MLX finds them."""
+    return list(mx.jvp(_of_some(function, arrays, some), [arrays[i] for i in some], list(tangents))[1])
+
+
+def _of_some(function: Function, given: Sequence[mx.array], some: Sequence[int]) -> Callable[..., Leaves]:
+    def of_some(*chosen: mx.array) -> Leaves:
         arrays = list(given)
-        for i, x in zip(active, chosen, strict=True):
+        for i, x in zip(some, chosen, strict=True):
             arrays[i] = x
         return list(function(*arrays))
 
-    return of_active
+    return of_some
 
 
 def _narrowed(d: mx.array, like: mx.array) -> mx.array:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes
+from monoscan import dtypes, mapped
 from monoscan.lowering.gradient import ruled
 from monoscan.lowering.plan import on_arrays
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
@@ -54,18 +54,20 @@ def _extents(scan: AlignedScan, arrays: Arrays) -> tuple[mx.array | None, mx.arr
 
 def _valid(lengths: mx.array | None, offsets: mx.array | None, n: int, axis: int, rank: int) -> mx.array:
     """Which positions count."""
-    several = [] if offsets is None else [i for i in range(rank) if i != axis and offsets.shape[i] > 1]
-    if offsets is None or not several:
+    at = _differing(offsets, axis, rank)
+    if offsets is None or at is None:
         cuts = None if offsets is None else offsets.reshape(-1)
         return Places(lengths, None, cuts, n, axis, rank, False).valid
-    at = several[0]
-    known = [x for x in (lengths, offsets) if x is not None]
 
-    def one(*xs: mx.array) -> mx.array:
-        own = [x if x.ndim < rank else x.squeeze(at) for x in xs]
-        return _valid(own[0] if lengths is not None else None, own[-1], n, axis - (at < axis), rank - 1)
+    def one(cuts: mx.array, *ends: mx.array) -> list[mx.array]:
+        return [_valid(ends[0] if ends else None, cuts, n, axis - (at < axis), rank - 1)]
 
-    return mx.moveaxis(mx.vmap(one, in_axes=tuple(at if x.shape[at] > 1 else None for x in known))(*known), 0, at)
+    return mapped.along(one, [offsets, *([] if lengths is None else [lengths])], at)[0]
+
+
+def _differing(offsets: mx.array | None, axis: int, rank: int) -> int | None:
+    """A batch axis along which rows have offsets of their own."""
+    return None if offsets is None else next((i for i in range(rank) if i != axis and offsets.shape[i] > 1), None)
 
 
 def run(
@@ -88,27 +90,15 @@ def run(
         rank: The number of batch axes, the scan axis among them.
         outputs: How many of the first leaves are what a step puts out, zero where nothing counts, and no state.
     """
-    several = [] if offsets is None else [i for i in range(rank) if i != axis and offsets.shape[i] > 1]
-    if offsets is not None and several:  # offsets of their own for each row: one row at a time
-        return _mapped(scan, arrays, lengths, offsets, axis, rank, outputs, several[0])
-    return Bounded.of(scan, arrays, lengths, offsets, axis, rank, outputs).run()
+    at = _differing(offsets, axis, rank)
+    if offsets is None or at is None:
+        return Bounded.of(scan, arrays, lengths, offsets, axis, rank, outputs).run()
 
+    def one(cuts: mx.array, *rest: mx.array) -> Leaves:
+        own, ends = rest[: len(arrays)], rest[len(arrays) :]
+        return run(scan, own, ends[0] if ends else None, cuts, axis - (at < axis), rank - 1, outputs)
 
-def _mapped(
-    scan: AlignedScan, arrays: Arrays, lengths: mx.array | None, offsets: mx.array, axis: int, rank: int, outputs: int,
-    at: int,
-) -> Leaves:  # fmt: skip
-    """The same over a batch axis along which offsets differ."""
-    inputs = [*arrays, offsets, *([] if lengths is None else [lengths])]
-    number, inner = len(arrays), axis - (at < axis)
-
-    def one(*xs: mx.array) -> Leaves:
-        whole = [x if x.ndim < full.ndim else x.squeeze(at) for x, full in zip(xs, inputs, strict=True)]
-        own = whole[number + 1] if lengths is not None else None
-        return run(scan, whole[:number], own, whole[number], inner, rank - 1, outputs)
-
-    axes = tuple(at if x.shape[at] > 1 else None for x in inputs)
-    return [mx.moveaxis(y, 0, at) for y in mx.vmap(one, in_axes=axes)(*inputs)]
+    return mapped.along(one, [offsets, *arrays, *([] if lengths is None else [lengths])], at)
 
 
 @attrs.frozen(eq=False)

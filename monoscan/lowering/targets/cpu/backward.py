@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from math import prod
-
-import attrs
-import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.cache import COMPILED, PROGRAMS
@@ -28,6 +24,7 @@ from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.by_function import FunctionRules
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
@@ -45,34 +42,9 @@ class NoLoop(Exception):
     """There is no loop for the adjoint of a scan that has bounds; array operations do not take it apart as loops do."""
 
 
-@attrs.frozen
-class BackwardRules:
-    """How MLX differentiates the backward loop itself: through the same adjoint in array operations."""
-
-    adjoint: Adjoint
-
-    def vjp(
-        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
-    ) -> list[mx.array]:
-        """The cotangents of the inputs that are asked for."""
-        run = self._of(primals, argnums, axis, rank)
-        _, found = mx.vjp(run, [primals[i] for i in argnums], list(cotangents))
-        return list(found)
-
-    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
-        """The tangents of the outputs."""
-        run = self._of(primals, argnums, axis, rank)
-        _, found = mx.jvp(run, [primals[i] for i in argnums], list(tangents))
-        return list(found)
-
-    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
-        def run(*chosen: mx.array) -> list[mx.array]:
-            arrays = list(primals)
-            for i, array in zip(argnums, chosen, strict=True):
-                arrays[i] = array
-            return by_arrays.backward(self.adjoint, arrays, axis, rank, ruled.run)
-
-        return run
+def _rules(adjoint: Adjoint) -> FunctionRules:
+    """How MLX differentiates the loop itself."""
+    return FunctionRules(lambda arrays, axis, rank: by_arrays.backward(adjoint, arrays, axis, rank, ruled.run))
 
 
 @PROGRAMS.memoised
@@ -179,7 +151,7 @@ def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
         carries=carries,
         donors=_donors(spec),
         numbers=given,
-        rules=BackwardRules(adjoint),
+        rules=_rules(adjoint),
         label="the gradient of a scan",
     )
 

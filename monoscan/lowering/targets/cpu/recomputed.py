@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import attrs
@@ -13,7 +13,6 @@ from monoscan.cache import COMPILED
 from monoscan.lowering.gradient.ran import Cotangents, Ran, shown_exactly
 from monoscan.lowering.gradient.recomputed import Recomputed, asked_of, by_array_operations
 from monoscan.lowering.plan import aligned, shapeless
-from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.recomputed import render_recomputed
@@ -21,44 +20,16 @@ from monoscan.lowering.render.recomputed_spec import RecomputedSpec, can_recompu
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.by_function import FunctionRules
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 
 
-@attrs.frozen
-class RecomputedRules:
-    """How MLX differentiates the loop itself: through the same by array operations.
-
-    Args:
-        walk: What it computes.
-        rank: The number of batch axes that it was made for; ``mx.vmap`` puts more in front.
-    """
-
-    walk: Recomputed
-    rank: int
-
-    def vjp(
-        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
-    ) -> list[mx.array]:
-        """The cotangents of the inputs that are asked for."""
-        run = self._of(primals, argnums, axis, rank)
-        return list(mx.vjp(run, [primals[i] for i in argnums], list(cotangents))[1])
-
-    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
-        """The tangents of the outputs."""
-        run = self._of(primals, argnums, axis, rank)
-        return list(mx.jvp(run, [primals[i] for i in argnums], list(tangents))[1])
-
-    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
-        def run(*chosen: mx.array) -> list[mx.array]:
-            arrays = list(primals)
-            for i, array in zip(argnums, chosen, strict=True):
-                arrays[i] = array
-            return by_array_operations(self.walk, arrays, axis, rank, rank - self.rank)
-
-        return run
+def _rules(walk: Recomputed, rank: int) -> FunctionRules:
+    """How MLX differentiates the loop itself; ``mx.vmap`` puts more batch axes in front of those that it was made for."""
+    return FunctionRules(lambda arrays, axis, now: by_array_operations(walk, arrays, axis, now, now - rank))
 
 
 def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
@@ -214,7 +185,7 @@ def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch | None:
         donors=_donors(spec),
         likes=walk.likes,
         numbers=b"".join(map(table, walk.programs)),
-        rules=RecomputedRules(walk, rank),
+        rules=_rules(walk, rank),
         label="the gradient of a scan",
     )
 

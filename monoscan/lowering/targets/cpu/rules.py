@@ -22,8 +22,11 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Program
 from monoscan.lowering.program.unroll import unroll
+from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build, recomputed
 from monoscan.lowering.targets.cpu.backward import NoLoop, backward, differentiates
+from monoscan.lowering.targets.cpu.by_function import FunctionRules
+from monoscan.mapped import pulled, pushed
 
 Maybe = TypeVar("Maybe", mx.array, mx.array | None)
 
@@ -61,25 +64,24 @@ class Rules:
         if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(
             self.scan.program, primals[: self.scan.program.rights], axis
         ):
-            chosen = [primals[i] for i in argnums]
-            return list(mx.vjp(self._by_arrays(primals, argnums, axis, rank), chosen, list(cotangents))[1])
+            return pulled(self._by_arrays(primals, axis, rank), primals, argnums, cotangents)
         whole = self._whole(primals)
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
         ran = Ran(self._differentiated, whole, outputs, axis, rank)
-        again = SequenceRules(self.scan, tuple(argnums), len(whole))
         found = recomputed.vjp(ran, known, argnums)
         if found is None:
             try:
                 begins = isinstance(self.scan.begin, ArrayProgram)
                 found = begun.vjp(ran, known, argnums, self._pulled) if begins else self._pulled(ran, known, argnums)
             except NoLoop:
-                return again.pulled(whole, cotangents, axis, rank)
+                return _pulled_by_arrays(self.scan, argnums, whole, cotangents, axis, rank)
         taken = [mx.zeros_like(whole[i]) if (d := found[i]) is None else d for i in argnums]
         if self.scan.bounded:
             values = [mx.stop_gradient(d) for d in taken]
-            taken = build.load().attach([*whole, *cotangents], values, again, axis=axis, rank=rank)
+            rules = _rules_of_pulled(self.scan, tuple(argnums), len(whole))
+            taken = build.load().attach([*whole, *cotangents], values, rules, axis=axis, rank=rank)
         return [_real(d) if i in self.real else d for i, d in zip(argnums, taken, strict=True)]
 
     def jvp(
@@ -92,8 +94,7 @@ class Rules:
         if isinstance(scan.program, ArrayProgram):
             scalar = short_unrolled(scan.program)
             if scalar is None:
-                chosen = [primals[i] for i in argnums]
-                return list(mx.jvp(self._by_arrays(primals, argnums, axis, rank), chosen, tangents)[1])
+                return pushed(self._by_arrays(primals, axis, rank), primals, argnums, tangents)
             begin = unroll(scan.begin) if isinstance(scan.begin, ArrayProgram) else None
             scan = attrs.evolve(scan, program=scalar, begin=begin)
         known = dict(zip(argnums, tangents, strict=True))
@@ -127,18 +128,13 @@ class Rules:
         scan = self.scan
         return scan if scan.rolled is None or differentiates(scan.rolled) else attrs.evolve(scan, rolled=None)
 
-    def _by_arrays(
-        self, primals: Sequence[mx.array], argnums: Sequence[int], axis: int, rank: int
-    ) -> Callable[..., list[mx.array]]:
-        """The scan of wide elements by array operations, which MLX differentiates, as a function of some inputs."""
+    def _by_arrays(self, primals: Sequence[mx.array], axis: int, rank: int) -> Callable[..., Leaves]:
+        """The scan of wide elements by array operations, which MLX differentiates."""
         scan = attrs.evolve(self.scan, strategy=general(self.scan.strategy))
         ran = bounded.of_launch if scan.bounded else on_arrays.run
         lead, behind = aligned.lead_of(primals, scan.program.rights, axis, rank), scan.carry_axis(primals, axis)
 
-        def run(*chosen: mx.array) -> list[mx.array]:
-            arrays = list(primals)
-            for i, array in zip(argnums, chosen, strict=True):
-                arrays[i] = array
+        def run(*arrays: mx.array) -> Leaves:
             return [self._full(y, lead, axis, i, behind) for i, y in enumerate(ran(scan, arrays, axis, rank))]
 
         return run
@@ -153,52 +149,29 @@ class Rules:
         return mx.broadcast_to(y, (*own, *event))
 
 
-@attrs.frozen
-class SequenceRules:
-    """How MLX differentiates the gradient of a scan that has bounds: that of the same by array operations.
+def _rules_of_pulled(scan: AlignedScan, asked: tuple[int, ...], number: int) -> FunctionRules:
+    """How MLX differentiates the gradient of a scan that has bounds.
 
     Args:
         scan: The scan.
         asked: Of which of its arrays there are cotangents.
         number: How many arrays it has; cotangents of its outputs stand behind them.
     """
+    return FunctionRules(
+        lambda arrays, axis, rank: _pulled_by_arrays(scan, asked, arrays[:number], arrays[number:], axis, rank)
+    )
 
-    scan: AlignedScan
-    asked: tuple[int, ...]
-    number: int
 
-    def vjp(
-        self, primals: Arrays, cotangents: Arrays, argnums: Sequence[int], outputs: Arrays, *, axis: int, rank: int
-    ) -> list[mx.array]:
-        """The cotangents of the inputs that are asked for."""
-        run = self._of(primals, argnums, axis, rank)
-        return list(mx.vjp(run, [primals[i] for i in argnums], list(cotangents))[1])
+def _pulled_by_arrays(
+    scan: AlignedScan, asked: Sequence[int], arrays: Arrays, cotangents: Arrays, axis: int, rank: int
+) -> Leaves:
+    """The gradient of a scan that has bounds, by array operations."""
 
-    def jvp(self, primals: Arrays, tangents: Arrays, argnums: Sequence[int], *, axis: int, rank: int) -> list[mx.array]:
-        """The tangents of the outputs."""
-        run = self._of(primals, argnums, axis, rank)
-        return list(mx.jvp(run, [primals[i] for i in argnums], list(tangents))[1])
+    def run(*inputs: mx.array) -> Leaves:
+        found = bounded.of_launch(scan, inputs, axis, rank)
+        return [mx.broadcast_to(y, w.shape) for y, w in zip(found, cotangents, strict=True)]
 
-    def _of(self, primals: Arrays, argnums: Sequence[int], axis: int, rank: int) -> Callable[..., list[mx.array]]:
-        def run(*chosen: mx.array) -> list[mx.array]:
-            arrays = list(primals)
-            for i, array in zip(argnums, chosen, strict=True):
-                arrays[i] = array
-            return self.pulled(arrays[: self.number], arrays[self.number :], axis, rank)
-
-        return run
-
-    def pulled(self, arrays: Arrays, cotangents: Arrays, axis: int, rank: int) -> list[mx.array]:
-        """The gradient."""
-
-        def run(*chosen: mx.array) -> list[mx.array]:
-            inputs = list(arrays)
-            for i, array in zip(self.asked, chosen, strict=True):
-                inputs[i] = array
-            found = bounded.of_launch(self.scan, inputs, axis, rank)
-            return [mx.broadcast_to(y, w.shape) for y, w in zip(found, cotangents, strict=True)]
-
-        return list(mx.vjp(run, [arrays[i] for i in self.asked], list(cotangents))[1])
+    return pulled(run, arrays, asked, cotangents)
 
 
 def _real(x: mx.array) -> mx.array:
