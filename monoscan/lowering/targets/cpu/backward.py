@@ -22,11 +22,11 @@ from monoscan.lowering.render.rolled_backward import render_rolled_backward
 from monoscan.lowering.render.rolled_spec import vectors_of
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.by_function import FunctionRules
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
+from monoscan.lowering.targets.cpu.launches import of_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 
@@ -119,38 +119,30 @@ def _spec(adjoint: Adjoint, arrays: Arrays, columns: bool, rows: int) -> Backwar
 def _launch(spec: BackwardSpec, axis: int, rank: int) -> Launch | None:
     """The launch of a backward loop; ``None`` where there can be none."""
     if isinstance(spec.adjoint.program, ArrayProgram):
-        source, given = render_rolled_backward(spec), table(spec.adjoint.array_step)
+        source, numbers = render_rolled_backward(spec), table(spec.adjoint.array_step)
     elif not can_render(spec):
         return None
     else:
-        source, given = render_backward(spec), b"".join(map(table, spec.programs))
+        source, numbers = render_backward(spec), b"".join(map(table, spec.programs))
     with waiting("the kernel of a gradient"):
         kernel = compile_kernel(source)
-    adjoint, state = spec.adjoint, spec.adjoint.program.outputs
-    captures = adjoint.program.captures
-    given_states = [*adjoint.lefts, *adjoint.weights]
-    inits = [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
-    elements = [adjoint.program.elements[i].shape for i in adjoint.rights] + [state[i].shape for i in given_states]
-    events = [*elements, *(c.shape for c in captures), *(state[i].shape for i in inits)]
-    outputs = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.outputs]
-    carries = [(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in adjoint.last]
-    return build.load().Launch(
+    adjoint, program = spec.adjoint, spec.adjoint.program
+    given, inits = [*adjoint.lefts, *adjoint.weights], [*adjoint.live, *(adjoint.lefts if adjoint.seeded else ())]
+    return of_kernel(
         "monoscan_adjoint",
-        schedule=kernel.schedule,
-        task=kernel.task,
-        axis=axis,
-        rank=rank,
-        elements=len(elements),
-        captures=len(captures),
-        inits=len(inits),
+        kernel,
+        axis,
+        rank,
+        [*(program.elements[i].shape for i in adjoint.rights), *(program.outputs[i].shape for i in given)],
+        [leaf.shape for leaf in program.captures],
+        [program.outputs[i].shape for i in inits],
         sums=len(adjoint.totals),
         lengths=adjoint.lengths,
         offsets=adjoint.offsets,
-        events=events + [()] * (adjoint.lengths + adjoint.offsets),
-        outputs=outputs,
-        carries=carries,
+        outputs=adjoint.outputs,
+        carries=adjoint.last,
         donors=_donors(spec),
-        numbers=given,
+        numbers=numbers,
         rules=_rules(adjoint),
         label="the gradient of a scan",
     )

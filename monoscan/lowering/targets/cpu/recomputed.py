@@ -18,11 +18,11 @@ from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.recomputed import render_recomputed
 from monoscan.lowering.render.recomputed_spec import RecomputedSpec, can_recompute
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.by_function import FunctionRules
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.kernels import compile_kernel
+from monoscan.lowering.targets.cpu.launches import of_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 
@@ -167,21 +167,18 @@ def _launch(spec: RecomputedSpec, axis: int, rank: int) -> Launch | None:
     state, program = walk.program.outputs, walk.program
     elements = [leaf.shape for leaf in program.elements] + [state[i].shape for i in walk.weights]
     inits = [*walk.live, *(walk.states if walk.seeded else ())]
-    captures = [leaf.shape for leaf in program.captures]
-    return build.load().Launch(
+    return of_kernel(
         "monoscan_adjoint",
-        schedule=kernel.schedule,
-        task=kernel.task,
-        axis=axis,
-        rank=rank,
-        elements=len(elements),
-        captures=len(captures),
-        inits=len(inits),
+        kernel,
+        axis,
+        rank,
+        elements,
+        [leaf.shape for leaf in program.captures],
+        [state[i].shape for i in inits],
         lengths=walk.scan.lengths,
         offsets=walk.scan.offsets,
-        events=[*elements, *captures, *(state[i].shape for i in inits)] + [()] * len(walk.scan.bounds((True, True))),
-        outputs=[(dtypes.by_name(leaf.dtype), leaf.shape) for leaf in spec.outputs],
-        carries=[(dtypes.by_name(state[i].dtype), state[i].shape) for i in walk.live] if walk.seeded else [],
+        outputs=spec.outputs,
+        carries=[state[i] for i in walk.live] if walk.seeded else [],
         donors=_donors(spec),
         likes=walk.likes,
         numbers=b"".join(map(table, walk.programs)),

@@ -19,11 +19,12 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_window import FusedWindow
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.source import Spec, render
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.render.window_spec import WindowSpec
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import build, launches
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -124,34 +125,29 @@ def launch_of(
         name: What messages call the operator.
         identity: The bytes of the identity, one for each leaf; none if an empty axis needs none.
     """
-    bridge = build.load()
+    build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of {name}"):
         kernel = COMPILED.get(("kernel", spec), lambda: cpu_kernels.compile_kernel(render(spec)))
-    state = [(dtypes.by_name(spec.state[i].dtype), spec.state[i].shape) for i in spec.given]
-    elements = spec.element_events
-    captures = [leaf.shape for leaf in spec.combine.captures]
-    inits = [shape for _, shape in state] if seeded else []
+    state = [spec.state[i] for i in spec.given]
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Sequence[mx.array]:
         stored = tuple([dtypes.name_of(x.dtype) for x in arrays[: again.program.rights]])
         return run_kernel(again, other(spec, again, stored), arrays, axis, rank, name)
 
-    return bridge.Launch(
+    return launches.of_kernel(
         "monoscan",
-        schedule=kernel.schedule,
-        task=kernel.task,
-        axis=axis,
-        rank=rank,
-        elements=len(elements),
-        captures=len(captures),
-        inits=len(inits),
+        kernel,
+        axis,
+        rank,
+        spec.element_events,
+        [leaf.shape for leaf in spec.combine.captures],
+        [leaf.shape for leaf in state] if seeded else [],
         columns=spec.columns,
         strided=spec.strided,
         lengths=scan.lengths,
         offsets=scan.offsets,
         uneven=spec.uneven,
-        events=elements + captures + inits + [()] * (scan.lengths + scan.offsets),
-        outputs=[(dtypes.by_name(name), spec.state[i].shape) for i, name in zip(spec.emit, spec.results, strict=False)],
+        outputs=[Leaf(stored, spec.state[i].shape) for i, stored in zip(spec.emit, spec.results, strict=False)],
         carries=state if scan.want_carry else [],
         donors=_donors(spec),
         numbers=numbers(spec),

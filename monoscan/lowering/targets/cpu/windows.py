@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes
 from monoscan.lowering.plan.fused_window import FusedWindow, fused_window
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.source import render
 from monoscan.lowering.render.window_spec import WindowSpec
-from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.cpu import build, launches
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.patience import waiting
@@ -82,20 +82,18 @@ def launch_of(spec: WindowSpec, size: int, axis: int, rank: int, name: str) -> L
         rank: The number of batch axes, the scan axis among them.
         name: What messages call the operator.
     """
-    bridge = build.load()
+    build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of windows of {name}"):
         compiled = cpu_kernels.compile_kernel(render(spec))
-    return bridge.Launch(
+    return launches.of_kernel(
         "monoscan",
-        schedule=compiled.schedule,
-        task=compiled.task,
-        axis=axis,
-        rank=rank,
-        elements=len(spec.inputs),
-        captures=len(spec.captures),
+        compiled,
+        axis,
+        rank,
+        [leaf.shape for leaf in spec.inputs],
+        [leaf.shape for leaf in spec.captures],
         window=size,
-        events=[leaf.shape for leaf in (*spec.inputs, *spec.captures)],
-        outputs=[(dtypes.by_name(stored), leaf.shape) for stored, leaf in zip(spec.results, spec.outputs, strict=True)],
+        outputs=[Leaf(stored, leaf.shape) for stored, leaf in zip(spec.results, spec.outputs, strict=True)],
         numbers=numbers(spec),
         label=name,
     )
