@@ -23,6 +23,7 @@ def arrays_of(question: Question, elems: tree.Tree, leaves: Sequence[Any], axis:
     """
     arrays = list(leaves)
     if not all(isinstance(x, mx.array) for x in leaves):
+        _check_tree(question, elems)
         pairs = zip(question.names, leaves, strict=True)
         arrays = _spread(question, [to_mlx(f"{question.where} leaf {name}", x) for name, x in pairs], axis)
     check_leaves(question, elems, arrays)
@@ -33,23 +34,19 @@ def _spread(question: Question, leaves: list[Any], axis: int | None) -> list[Any
     """Numbers as arrays that hold them at each step, without memory; of Python's the dtype is that of the others."""
     others = [x for x in leaves if isinstance(x, mx.array)]
     fits = axis is not None and all(x.ndim and -x.ndim <= axis < x.ndim for x in others)
-    if axis is None or not others or not fits or any(_events(question)) or shapeless.tracing():
+    if axis is None or not others or not fits or shapeless.tracing():
+        return leaves
+    events = question.operator.events(question.structure)
+    if axis < 0 and any(events):  # counted from the end, it is another axis in a leaf without events
         return leaves
     position = axis if axis >= 0 else axis + others[0].ndim
     shape = (1,) * position + (others[0].shape[axis],) + (1,) * (others[0].ndim - 1 - position if axis < 0 else 0)
     spread = []
-    for name, x in zip(question.names, leaves, strict=True):
-        value = dtypes.number(x)
-        if isinstance(value, (bool, int, float, complex)):
+    for name, x, event in zip(question.names, leaves, events, strict=True):
+        if not event and isinstance(dtypes.number(x), (bool, int, float, complex)):
             x = mx.broadcast_to(_constant(question, name, x, [dtypes.name_of(y.dtype) for y in others]), shape)
         spread.append(x)
     return spread
-
-
-def _events(question: Question) -> Sequence[Any]:
-    """How many axes of each leaf belong to an element; anything where that is no matter of numbers."""
-    event = question.operator.event
-    return (event,) if isinstance(event, int) else tuple(event) if isinstance(event, tuple) else (1,)
 
 
 def _constant(question: Question, name: str, x: Any, others: Sequence[str]) -> mx.array:
@@ -67,19 +64,23 @@ def _constant(question: Question, name: str, x: Any, others: Sequence[str]) -> m
 
 def check_leaves(question: Question, elems: tree.Tree, leaves: list[Any]) -> None:
     """The elements form the operator's tree, and each leaf is an array."""
+    _check_tree(question, elems)
+    for name, leaf in zip(question.names, leaves, strict=True):
+        if not isinstance(leaf, mx.array):
+            raise errors.TreeError(
+                f"{question.where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
+            )
+
+
+def _check_tree(question: Question, elems: tree.Tree) -> None:
     where, operator, structure = question.where, question.operator, question.structure
-    if not leaves:
+    if not tree.count(structure):
         raise errors.TreeError(f"{where} expects at least one array; got the empty tree {tree.describe(elems)}.")
     template = operator.template
     if template is not None and tree.flatten_like(template, structure) is None:
         got = f"a single array of shape {tuple(elems.shape)}" if isinstance(elems, mx.array) else tree.describe(elems)
         kind = "a single array" if tree.flatten(template)[1] is tree.LEAF else f"a tree {tree.describe(template)}"
         raise errors.TreeError(f"{where} expects {kind}; got {got}. {_builder(operator, template, elems)}")
-    for name, leaf in zip(question.names, leaves, strict=True):
-        if not isinstance(leaf, mx.array):
-            raise errors.TreeError(
-                f"{where} expects arrays; leaf {name} is {type(leaf).__name__} {leaf!r:.40}. {_remedy(leaf, leaves)}"
-            )
 
 
 def _builder(operator: Semigroup, template: tree.Tree, given: Any) -> str:

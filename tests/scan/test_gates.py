@@ -31,6 +31,16 @@ def test_a_number_takes_the_dtype_of_the_inputs() -> None:
         ms.linear_recurrence(0.5, mx.ones((3,), mx.int32))
 
 
+def test_a_number_beside_leaves_with_events_has_its_own() -> None:
+    b, matrices = mx.array([1.0, 2.0, 4.0]), mx.ones((3, 2, 2))
+    _, (_, found) = ms.scan(ms.Tuple(ms.Sum(), ms.Semidirect(ms.Product(), ms.Sum())), (b, (0.5, b)))
+    close(found, ms.scan(ms.Semidirect(ms.Product(), ms.Sum()), (mx.full((3,), 0.5), b))[1])
+    close(ms.scan(ms.Tuple(ms.Sum(), ms.MatMul()), (0.5, matrices))[0], mx.array([0.5, 1.0, 1.5]))
+    for elems, axis in ((0.5, matrices), -3), ((b, 0.5), 0):
+        with pytest.raises(ms.TreeError, match=r"is float 0\.5"):
+            ms.scan(ms.Tuple(ms.Sum(), ms.MatMul()), elems, axis)
+
+
 def test_a_number_fits_every_size_and_has_gradients_of_the_inputs() -> None:
     run = mx.compile(lambda b: ms.linear_recurrence(0.5, b), shapeless=True)
     for n in (4, 9):
