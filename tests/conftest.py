@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,14 @@ MINUTES = {False: 5, True: 16}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="also the tests that are marked as long")
+    parser.addoption("--all", action="store_true", help="also the tests that are marked as long; of products a sample")
+    parser.addoption("--exhaustive", action="store_true", help="every case of every test")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """One cache for all processes of a run and for later runs, which is not the user's; ``--cache-clear`` empties it."""
     config.addinivalue_line("markers", "long: more cases of what a quick test shows; --all runs them")
+    config.addinivalue_line("markers", "sampled(every): a product of options, of whose long cases --all runs a part")
     os.environ["MONOSCAN_CACHE_DIR"] = str(config.cache.mkdir("monoscan"))  # type: ignore[union-attr]
 
 
@@ -41,17 +44,26 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput") or config.args != config.getini("testpaths"):
         return
+    if config.getoption("--exhaustive"):
+        return
     every = config.getoption("--all")
     more = "" if every else f"; --all runs the long tests too, in {MINUTES[True]}"
     reporter.write_line(f"monoscan's tests take {MINUTES[every]} minutes at most on two quiet cores{more}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--all"):
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=long)
+    left_out = [item for item in items if not _runs(item, config)]
+    if left_out:
+        items[:] = [item for item in items if _runs(item, config)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _runs(item: pytest.Item, config: pytest.Config) -> bool:
+    if item.get_closest_marker("long") is None or config.getoption("--exhaustive"):
+        return True
+    sampled = item.get_closest_marker("sampled")
+    every = 1 if sampled is None else sampled.args[0]
+    return bool(config.getoption("--all")) and zlib.crc32(item.nodeid.encode()) % every == 0
 
 
 @pytest.fixture(autouse=True)

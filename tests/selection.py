@@ -8,20 +8,17 @@ from typing import Any
 import pytest
 
 
-def thinned(cases: Iterable[Any], quick: Collection[Any], every: int = 1) -> list[Any]:
+def thinned(cases: Iterable[Any], quick: Collection[Any]) -> list[Any]:
     """The cases; those that are not among the quick ones are marked as long. A tuple is a case of several arguments.
 
     Args:
         cases: All of them.
         quick: Those that run by default.
-        every: Of the others, each so many-th runs with ``--all``: where cases are products of options, of which a part shows
-            as much as all.
     """
     cases = list(cases)
     assert cases
     assert all(case in cases for case in quick), "a quick case that is none of the cases"
-    rest = [case for case in cases if case not in quick][::every]
-    return [case if case in quick else _long(case) for case in cases if case in quick or case in rest]
+    return [case if case in quick else _long(case) for case in cases]
 
 
 def _long(case: Any) -> Any:

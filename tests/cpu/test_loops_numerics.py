@@ -64,6 +64,7 @@ EXACT = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(PLAIN, ("matmul3",)))
 @pytest.mark.parametrize("loop", IN_ORDER)
@@ -78,6 +79,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) 
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", thinned(EXACT, ("segmented",)))
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
@@ -92,6 +94,7 @@ def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, 
         np.testing.assert_array_equal(got, want.astype(got.dtype))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(["affine", "matmul2", "matmul3", "matmul4"], ["matmul3"]))
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
@@ -106,6 +109,7 @@ def test_running_error(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
         assert (np.abs(got - want) <= bound).all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[1::2]), ids=str)
 @pytest.mark.parametrize("stored", thinned(["float16", "bfloat16"], ["float16"]))
 def test_halves_are_rounded_once(stored: str, loop: Loop, shape: tuple[int, ...]) -> None:
@@ -132,6 +136,7 @@ def from_half(h: np.ndarray, stored: str) -> np.ndarray:
     return h.astype(np.float32) if stored == "float16" else (h.astype(np.uint32) << 16).view(np.float32)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
 @pytest.mark.parametrize("loop", [Loop.SEQUENTIAL, Loop.SWEEP])
@@ -152,6 +157,7 @@ def test_every_half(loop: Loop, vector_bytes: int) -> None:
         np.testing.assert_array_equal(Call(kernel, elements).run().results[0].view(np.uint16), want.view(np.uint16))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("dtype", "vector_bytes"),
@@ -167,6 +173,7 @@ def test_every_narrow_integer(dtype: str, vector_bytes: int) -> None:
     np.testing.assert_array_equal(Call(kernel, elements).run().results[0].reshape(2, -1), want)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize("loop", list(SHAPES))
 def test_linear_recurrence_drops_the_gates_product(loop: Loop) -> None:
@@ -187,6 +194,7 @@ def test_linear_recurrence_drops_the_gates_product(loop: Loop) -> None:
         assert len(program.code) - len(kernel.program(kernel.carried).code) == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
 def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
@@ -201,6 +209,7 @@ def test_captured_arrays(loop: Loop, shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(first, elements[1][:, 0])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP), ids=str)
 def test_what_follows_from_captured_arrays_alone_is_found_once(loop: Loop, shape: tuple[int, ...]) -> None:

@@ -115,9 +115,10 @@ QUICK = {Loop.ROWS: (True, False), Loop.NARROW: (False, True), Loop.PANELS: (Tru
 CHOICES = [(loop, *switches) for loop in LAYOUTS for switches in SWITCHES]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(
-    ("loop", "reverse", "inclusive"), thinned(CHOICES, [(loop, *switches) for loop, switches in QUICK.items()], every=2)
+    ("loop", "reverse", "inclusive"), thinned(CHOICES, [(loop, *switches) for loop, switches in QUICK.items()])
 )
 def test_sequences(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) -> None:
     kernel = spec(loop, reverse, inclusive)
@@ -131,9 +132,10 @@ def test_sequences(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) 
 APART = [each for each in CHOICES if each[0] in (Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS, Loop.SHORT)]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(
-    ("loop", "reverse", "inclusive"), thinned(APART, [(Loop.PANELS, True, True), (Loop.SHORT, False, False)], every=2)
+    ("loop", "reverse", "inclusive"), thinned(APART, [(Loop.PANELS, True, True), (Loop.SHORT, False, False)])
 )
 def test_columns_that_end_apart(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) -> None:
     kernel = spec(loop, reverse, inclusive)
@@ -143,8 +145,9 @@ def test_columns_that_end_apart(loop: Loop, reverse: bool, inclusive: bool, with
             check(given, kernel)
 
 
-@pytest.mark.parametrize("reverse", thinned([False, True], [True], every=2), ids=["forward", "reverse"])
-@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.PANELS], every=2))
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
+@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.PANELS]))
 def test_folds(loop: Loop, reverse: bool) -> None:
     kernel = spec(loop, reverse, True, results=False)
     for number in (None, 5):
@@ -152,8 +155,9 @@ def test_folds(loop: Loop, reverse: bool) -> None:
             check(rows((3, 75, LAYOUTS[loop][-1]), number, True, reverse, apart=apart), kernel)
 
 
-@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.ROWS], every=2))
-@pytest.mark.parametrize("reverse", thinned([False, True], [True], every=2), ids=["forward", "reverse"])
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.ROWS]))
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_in_place(loop: Loop, reverse: bool) -> None:
     kernel = spec(loop, reverse, False)
     given = rows((3, 75, LAYOUTS[loop][-1]), 6, True, False)
@@ -168,7 +172,8 @@ TASKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("loop", "shape", "number"), thinned(TASKS, [TASKS[3]], every=2), ids=str)
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(("loop", "shape", "number"), thinned(TASKS, [TASKS[3]]), ids=str)
 def test_tasks(loop: Loop, shape: tuple[int, int, int], number: int | None) -> None:
     kernel, given = spec(loop, True, True), rows(shape, number, True, True)
     assert given.call(kernel).schedule.tasks[0] > 1

@@ -68,14 +68,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [64], every=3))
-@pytest.mark.parametrize(("reverse", "inclusive"), thinned([(False, True), (True, False)], [(True, False)], every=3))
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [64]))
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned([(False, True), (True, False)], [(True, False)]))
 @pytest.mark.parametrize(
     ("step", "dtypes"),
-    thinned(CASES, [(affine, ("uint16",) * 2), (latest, ("bool", "int8"))], every=3),
+    thinned(CASES, [(affine, ("uint16",) * 2), (latest, ("bool", "int8"))]),
     ids=lambda case: case if isinstance(case, str) else None,
 )
-@pytest.mark.parametrize("loop", thinned([Loop.PANELS, Loop.SWEEP], [Loop.SWEEP], every=3))
+@pytest.mark.parametrize("loop", thinned([Loop.PANELS, Loop.SWEEP], [Loop.SWEEP]))
 def test_bits_of_a_fold_in_order(
     loop: Loop, step: Any, dtypes: tuple[str, str], reverse: bool, inclusive: bool, vector_bytes: int
 ) -> None:
@@ -108,7 +109,8 @@ def from_the_end(x: np.ndarray) -> mx.array:
     return mx.array(x[..., ::-1, ::-1].copy())[..., ::-1, ::-1]
 
 
-@pytest.mark.parametrize("dtype", thinned(["int8", "uint16", "bool"], ["int8"], every=3))
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("dtype", thinned(["int8", "uint16", "bool"], ["int8"]))
 def test_columns_that_stand_apart(dtype: str) -> None:
     operator, accumulate = (ms.Any(), np.logical_or.accumulate) if dtype == "bool" else (ms.Sum(), np.add.accumulate)
     rng = np.random.default_rng(3)

@@ -38,6 +38,7 @@ def witness_spec(reverse: bool, inclusive: bool, vector_bytes: int = 32) -> Kern
     )  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
 def test_every_length_is_in_order(reverse: bool, inclusive: bool, vector_bytes: int) -> None:
@@ -207,6 +208,7 @@ def test_gradients_are_those_of_the_walk() -> None:
         np.testing.assert_allclose(np.array(x), np.array(y), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", thinned([case[0] for case in CASES], ["KalmanFilter", "Maybe"]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]))
 def test_every_action_by_runs_is_the_fold_in_order(name: str, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ GRADIENTS: dict[str, tuple[ms.Monoid, Combine, Callable[[], list[np.ndarray]]]] 
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize(
     "options", thinned([{}, {"reverse": True}, {"inclusive": False}, {"fold": True}], [{}]), ids=str

@@ -72,6 +72,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("body", "gate", "reverse", "inclusive"), thinned(CASES, QUICK))
 def test_gates_that_overflow(body: str, gate: float, reverse: bool, inclusive: bool) -> None:
     run_one(body, gate, reverse, inclusive, Shim(seed=2))

@@ -56,6 +56,7 @@ def recurrence(a: Any, b: Any, w: Any, end: Any, start: Any, reverse: bool, incl
     return [da[:, ::-1], db[:, ::-1], g] if reverse else [da, db, g]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "reverse", "inclusive", "init"),
@@ -108,6 +109,7 @@ NO_FLOATS = ("All", "Any", "Xor", "Bracket", "FiniteMap", "Via", "ArgMax", "ArgM
 NAMES = [ARGUMENTS.get(name, name) for name in named.catalogue() if name not in NO_FLOATS]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(NAMES, ["Affine", "LogSumExp"]))
 @pytest.mark.parametrize(("shape", "axis"), [((2, 150), 1), pytest.param((21, 5), 0, marks=pytest.mark.long)])

@@ -43,6 +43,7 @@ def _differences(loss: Callable[[list[Any]], float], leaves: list[Any]) -> list[
     return found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("number", thinned(SMOOTH, SMOOTH[::3]), ids=[CASES[i][0] for i in SMOOTH])

@@ -71,12 +71,14 @@ def values(x: mx.array) -> list[float]:
 # --------------------------------------------------------------------------------- every operator
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", thinned(VARIANTS, ("init and carry", "fold")))
 @pairs(*GRAPH, "native")
 def test_every_operator_by_every_strategy(number: int, strategy: str, name: str) -> None:
     by(variant(number, name), strategy).check()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(VARIANTS, ("init and carry",)))
 @pairs("brent_kung", "native")

@@ -120,6 +120,7 @@ NAMES = [f"{i}-{operator.name}" for i, (operator, _) in enumerate(CASES)]
 RUNS = [(1, ("auto",)), (13, ("auto", *GRAPH)), (13, ("sequential",))]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("n", "strategies"), thinned(RUNS, RUNS[:2]), ids=str)
 @pytest.mark.parametrize(("operator", "make"), thinned(CASES, CASES[::2]), ids=NAMES)
 def test_strategies_agree_with_the_fold(

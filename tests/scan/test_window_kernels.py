@@ -34,9 +34,10 @@ def along(f: Callable[[np.ndarray], float], x: np.ndarray, size: int, axis: int)
     return np.apply_along_axis(lambda row: np.array([f(w) for w in windows(row, size)]), axis, x)
 
 
-@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["row", "columns"], every=3))
-@pytest.mark.parametrize("dtype", thinned([mx.float16, mx.float32, mx.float64], [mx.float64], every=3))
-@pytest.mark.parametrize("size", thinned(SIZES, [3, 100], every=3))
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["row", "columns"]))
+@pytest.mark.parametrize("dtype", thinned([mx.float16, mx.float32, mx.float64], [mx.float64]))
+@pytest.mark.parametrize("size", thinned(SIZES, [3, 100]))
 def test_moments_are_those_of_each_window(size: int, dtype: mx.Dtype, layout: str) -> None:
     before, behind = LAYOUTS[layout]
     shape, axis = (*before, 151, *behind), len(before)
@@ -65,8 +66,9 @@ class Weighed(ms.Aggregator):
         return {"state": h * self.scale + a, "late": b - t.astype(b.dtype)}
 
 
-@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["few columns", "columns"], every=3))
-@pytest.mark.parametrize("size", thinned([2, 9, 16, 40], [9], every=3))
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize("layout", thinned(list(LAYOUTS), ["few columns", "columns"]))
+@pytest.mark.parametrize("size", thinned([2, 9, 16, 40], [9]))
 def test_present_sees_the_inputs_where_its_window_ends(size: int, layout: str) -> None:
     before, behind = LAYOUTS[layout]
     n, axis = 90, len(before)
@@ -91,8 +93,9 @@ def test_an_array_that_is_read_against_its_order_has_the_same_windows() -> None:
     assert y.tolist() == [int(w.sum()) for w in windows(x[1, ::-2], 20)]
 
 
-@pytest.mark.parametrize("n", thinned([19, 64, 1000, 3000], [64, 1000], every=3))
-@pytest.mark.parametrize("size", thinned([2, 5, 15, 16, 18, 31, 40, 63, 200], [5, 40], every=3))
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize("n", thinned([19, 64, 1000, 3000], [64, 1000]))
+@pytest.mark.parametrize("size", thinned([2, 5, 15, 16, 18, 31, 40, 63, 200], [5, 40]))
 def test_order_is_kept_whatever_the_size(n: int, size: int) -> None:
     maps = np.random.default_rng(n).integers(0, 3, (n, 3))
     y = ms.window(ms.FiniteMap(3), mx.array(maps), size)
@@ -130,8 +133,9 @@ def test_what_is_not_finite_leaves_an_aggregator_again(aggregator: Any, bad: flo
 
 
 # ------------------------------------------------------------------ products that overflow where no window does
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("columns", [0, 20])
-@pytest.mark.parametrize("size", thinned([9, 40, 100], [40], every=3))
+@pytest.mark.parametrize("size", thinned([9, 40, 100], [40]))
 def test_the_fold_in_order_decides_what_is_finite(size: int, columns: int) -> None:
     n, b = 300, np.zeros(300, np.float32)
     b[110] = 1e-30
