@@ -13,7 +13,7 @@ static ms_int back_tasks_of(const ms_launch* g) {
   if (rows_stand_across(g)) return least(g->outer_size < 32 ? 2 : g->outer_size / 16, 8);
   const ms_int rows = g->outer_size * (g->bounds ? g->sequences : 1);
   if (rows > 1) return least(least(rows, 8), 1 + (ms_int)(work / 30e3));
-  return g->inner >= 256 ? 2 : 1;
+  return g->inner >= 256 && halves_pay(g, work) ? 2 : 1;
 }
 // The columns of a lot: as many as go side by side, if a task has that many rows.
 static ms_int across_columns(const ms_launch* g) {

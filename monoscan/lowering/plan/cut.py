@@ -33,6 +33,9 @@ WORTH_CUTTING = 60e3
 WIDE, UNPARTED, LONG = 256, 32, 1024
 """So many columns are cut in two, fewer where rows cannot be; rows of so many steps in parts."""
 
+APART, HEAVY, MUCH = 2048, 0.6, 300e3
+"""Columns, nanoseconds an element, nanoseconds in all: with less of each, columns are not cut (`halves_pay` in tasks.h)."""
+
 
 @attrs.frozen
 class Cut:
@@ -64,7 +67,8 @@ def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = N
         work = float(f"{nanoseconds_of_step(spec.program, spec.vectors):.3g}") * steps * inner * rows
         taken = -(-rows * inner // spec.vectors.rows)
         return Cut(1, 1, 1 if work < WORTH_CUTTING else min(taken, 8, 1 + int(work / (WORTH_CUTTING / 2))))
-    work = float(f"{nanoseconds(spec):.3g}") * steps * inner * rows
+    each = float(f"{nanoseconds(spec):.3g}")
+    work = each * steps * inner * rows
     parted = can_part(spec) and bounds is None
     if bounds is not None and bounds.sequences is not None:
         rows = rows * bounds.sequences
@@ -73,7 +77,7 @@ def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = N
         if rows >= 4:
             tasks = min(rows, 8, int(work / (WORTH_CUTTING / 2))) // 2 * 2
         elif inner >= (WIDE if parted else UNPARTED):
-            tasks = 2 * rows
+            tasks = 2 * rows if inner >= APART or each >= HEAVY or work > MUCH else rows
         elif parted and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows
     return Cut(RUN_STEPS * spec.width if spec.loop is Loop.RUNS else TILES[spec.loop], parts, tasks)
