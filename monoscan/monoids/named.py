@@ -10,10 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 import monoscan.monoids as library
 from monoscan import errors
+from monoscan.monoids import written
 from monoscan.monoids.base import Semigroup
 
 
@@ -58,15 +57,13 @@ def _written(given: Any) -> str | None:
     if isinstance(given, library.Tuple):
         arguments: list[tuple[str, Any]] = [("", part) for part in given.parts]
     elif isinstance(given, library.Struct):
-        arguments = [(f"{key}=", part) for key, part in given.items]
+        arguments = list(given.items)
     else:
-        fields = [field for field in attrs.fields(kind) if getattr(given, field.name) != field.default]
-        required = {field.name for field in fields if field.default is attrs.NOTHING}
-        arguments = [("" if f.name in required else f"{f.name}=", getattr(given, f.name)) for f in fields]
-    written = [(start, _written(value)) for start, value in arguments]
-    if any(value is None for _, value in written):
+        arguments = written.arguments(given)
+    shown = [(f"{keyword}=" * bool(keyword), _written(value)) for keyword, value in arguments]
+    if any(value is None for _, value in shown):
         return None
-    return f"{kind.__name__}({', '.join(f'{start}{value}' for start, value in written)})"
+    return f"{kind.__name__}({', '.join(f'{start}{value}' for start, value in shown)})"
 
 
 def _called(place: str) -> str:

@@ -25,10 +25,14 @@ def call(name: str, arguments: Iterable[tuple[str, Any]]) -> str:
 
 def fields(given: Any) -> str:
     """An instance of an attrs class as the call of its class: without the fields that have their defaults."""
-    arguments = [(field, getattr(given, field.name)) for field in attrs.fields(type(given)) if field.init]
-    shown = [(field, each) for field, each in arguments if field.default is attrs.NOTHING or each != field.default]
-    names = [("" if field.default is attrs.NOTHING else field.name, each) for field, each in shown]
-    return call(type(given).__name__, names)
+    return call(type(given).__name__, arguments(given))
+
+
+def arguments(given: Any) -> list[tuple[str, Any]]:
+    """What makes an instance of an attrs class: of each argument its keyword, empty where it is required, and the value."""
+    pairs = [(field, getattr(given, field.name)) for field in attrs.fields(type(given)) if field.init]
+    shown = [(field, each) for field, each in pairs if field.default is attrs.NOTHING or each != field.default]
+    return [("" if field.default is attrs.NOTHING else field.name, each) for field, each in shown]
 
 
 def value(given: Any) -> str:

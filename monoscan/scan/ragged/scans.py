@@ -9,17 +9,15 @@ from __future__ import annotations
 import attrs
 
 from monoscan import dtypes, errors, tree
-from monoscan.cache import PLANS
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
-from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call, elements
-from monoscan.scan.leaves import arrays_of
-from monoscan.scan.question import Question, not_an_operator
-from monoscan.scan.ragged.axes import Leaves, Raw, align_given, bounds_batch, first_shapes, refuse, with_axis
-from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
+from monoscan.scan.question import not_an_operator
+from monoscan.scan.ragged.asked import Asked
+from monoscan.scan.ragged.axes import Leaves, Raw
+from monoscan.scan.ragged.given import Aligned
 from monoscan.scan.ragged.kernels import by_kernel, kernel_plan
 from monoscan.scan.ragged.lifted import Found, Lifted
 from monoscan.tree import Tree
@@ -48,42 +46,21 @@ def opened(asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tr
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
-    leaves, structure = tree.flatten(elems)
-    question = Question(asked, captures, structure)
-    refuse(question.where, asked)
-    axis = elements.axis_number(question, axis)
-    leaves = arrays_of(question, elems, leaves, axis)
-    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
-    axis, events = elements.event_shapes(question, shapes, axis)
-    found = given(question.where, *raw)
-    check_reach(question.where, raw[2], shapes[0][axis])
+    found = Asked.of(asked, captures, elems, axis, raw)
     start = starts = None
     if init is not None:
-        start = elements.init_leaves(question, init, stored)
-        numbers = [len(event) for event in events]
-        start = start if found.sequences is None else with_axis(start, numbers, axis)
-        starts = first_shapes(question.where, question.starts, start, numbers, axis, found.sequences)
-    key = ("ragged", captures.key, structure, shapes, stored, axis, starts, asked, found.typed, FAILURES.generation)
-    problem: Problem = PLANS.get(
-        key, lambda: _posed(question, found, call.pose(question, shapes, stored, axis, starts))
-    )
-    aligned = align_given(question.where, found, problem.layout)
-    return RaggedScan(problem, captures, leaves, start, aligned)
+        first = elements.init_leaves(found.question, init, found.stored)
+        start, starts = found.started(first, found.question.starts, [len(event) for event in found.events])
+    problem = found.problem(call.pose, starts)
+    if init is None and not operator.has_identity:
+        _check_none_needed(found)
+    return RaggedScan(problem, captures, found.leaves, start, found.aligned(problem))
 
 
-def _posed(question: Question, found: Given, problem: Problem) -> Problem:
-    """The problem of sequences, from that of the whole axis."""
-    _check_identity(question, found, problem)
-    layout, given_arrays = problem.layout, align_given(question.where, found, problem.layout)
-    layout = attrs.evolve(layout, bounds=bounds_batch(given_arrays, layout))
-    return attrs.evolve(problem, layout=layout).kept()
-
-
-def _check_identity(question: Question, found: Given, problem: Problem) -> None:
-    asked = problem.options
-    if problem.operator.has_identity or problem.layout.init is not None:
-        return
-    why = [name for name in ("mask", "lengths") if getattr(found, name) is not None]
+def _check_none_needed(found: Asked) -> None:
+    """Refuses what may show an identity, where there is none."""
+    question, asked = found.question, found.question.asked
+    why = [name for name in ("mask", "lengths") if getattr(found.found, name) is not None]
     folded = asked.return_carry or not asked.results
     if not why and (not asked.inclusive or folded):
         why = [

@@ -10,30 +10,21 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
-from monoscan.cache import PLANS
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Options, Problem
 from monoscan.lowering.strategies.places import Places
-from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures
-from monoscan.scan import elements
 from monoscan.scan.act import start_of
-from monoscan.scan.leaves import arrays_of
-from monoscan.scan.question import Question
+from monoscan.scan.ragged.asked import Asked
 from monoscan.scan.ragged.axes import (
     Leaves,
     Raw,
-    align_given,
-    bounds_batch,
-    first_shapes,
     options,
-    refuse,
     wide,
-    with_axis,
     with_sequences,
 )
-from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
+from monoscan.scan.ragged.given import Aligned
 from monoscan.scan.ragged.kernels import by_kernel, kernel_plan
 from monoscan.scan.ragged.lifted import Found
 from monoscan.tree import Tree
@@ -61,38 +52,15 @@ def opened(
     Raises:
         ScanError: Something does not fit.
     """
-    leaves, structure = tree.flatten(elems)
-    question = Question(asked, captures, structure)
-    refuse(question.where, asked)
-    axis = elements.axis_number(question, axis)
-    leaves = arrays_of(question, elems, leaves, axis)
-    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
-    axis, _ = elements.event_shapes(question, shapes, axis)
-    found = given(question.where, *raw)
-    check_reach(question.where, raw[2], shapes[0][axis])
+    found = Asked.of(asked, captures, elems, axis, raw)
     start = began = None
     if state is not None:
-        start, began = start_of(question, state, leaves)
+        first, began = start_of(found.question, state, found.leaves)
         names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
-        numbers = state_events(began.structure)
-        start = start if found.sequences is None else with_axis(start, numbers, axis)
-        own = first_shapes(question.where, names, start, numbers, axis, found.sequences)
+        start, own = found.started(first, names, state_events(began.structure))
         began = attrs.evolve(began, shapes=own)
-    key = ("ragged", pose_of, captures.key, structure, shapes, stored, axis, began, asked, found.typed)
-    posed = PLANS.get(
-        (*key, FAILURES.generation), lambda: _posed(question, found, pose_of(question, shapes, stored, axis, began))
-    )
-    problem: Problem = posed
-    return problem, captures, leaves, start, align_given(question.where, found, problem.joint)
-
-
-def _posed(question: Question, found: Given, problem: Problem) -> Problem:
-    """The problem of sequences, from that of the whole axis."""
-    acts = problem.acts
-    assert acts is not None, "of an act or a loop"
-    aligned = align_given(question.where, found, problem.joint)
-    layout = attrs.evolve(problem.layout, bounds=bounds_batch(aligned, problem.layout))
-    return attrs.evolve(problem, layout=layout, acts=attrs.evolve(acts, elements=layout)).kept()
+    problem = found.problem(pose_of, began)
+    return problem, captures, found.leaves, start, found.aligned(problem)
 
 
 @attrs.frozen(eq=False)
