@@ -7,6 +7,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+import monoscan as ms
+
 RNG = np.random.default_rng(5)
 T = 9
 
@@ -26,3 +28,8 @@ def close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
 def decays(alpha: float, t: int) -> Any:
     """The weights of the elements at and before position t, the newest last."""
     return (1 - alpha) ** np.arange(t, -1, -1.0)
+
+
+def made(prepare: Any, operator: Any = None, present: Any = lambda s, *_: s, event: Any = 0) -> ms.Aggregator:
+    """An aggregator of functions: of sums, where no operator is given."""
+    return ms.aggregator(prepare, ms.Sum() if operator is None else operator, present, event=event)
