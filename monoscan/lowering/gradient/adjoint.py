@@ -20,12 +20,12 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes
-from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, ends, fit, placed, reached_leaves, states_of
-from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, reads_of, started, stepped, stepped_boldly
-from monoscan.lowering.plan import aligned, on_arrays
+from monoscan.lowering.gradient.asked import asked_of
+from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, fit, states_of
+from monoscan.lowering.gradient.steps import reads_of, started, stepped, stepped_boldly
+from monoscan.lowering.plan import on_arrays
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
-from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
 
@@ -182,34 +182,40 @@ def vjp(
         rescan: How to run the scan again where its outputs do not hold the states needed.
         asked: Which of the arrays' cotangents are wanted. Default: all.
     """
-    scan, primals = ran.scan, ran.arrays
-    elements, captures, init = scan.unpack(primals)
-    program = scan.rolled or scan.program
-    live = live_leaves(program, reached_leaves(scan, cotangents))
-    result: list[mx.array | None] = [None] * len(primals)
-    wanted = set(range(len(primals)) if asked is None else asked)
-    first = len(elements) + len(captures)
-    gradients = tuple(i for i in differentiable(program.elements) if i in wanted)
-    captured = tuple(i for i in differentiable(program.captures) if len(elements) + i in wanted)
-    starts = tuple(i for i in live if first + i in wanted) if init else ()
-    live = heard_leaves(program, live, gradients, captured, starts, scan.begun)
-    if not live:
+    scan, result = ran.scan, list[mx.array | None]([None] * len(ran.arrays))
+    found = _posed(ran, cotangents, rescan, range(len(ran.arrays)) if asked is None else asked)
+    if found is None:
         return result
-    start = None if scan.begun is None else started(scan.begun, live, gradients, captured)
-    lefts, rights = reads_of(stepped(program, live, gradients, captured), start)
+    adjoint, operands = found
+    k, init = scan.program.rights, len(scan.program.captures) + scan.program.rights
+    held, starts = [k + i for i in adjoint.captured], [init + i for i in adjoint.live if adjoint.seeded]
+    targets = [*adjoint.gradients, *starts, *held] if adjoint.totals else [*adjoint.gradients, *held, *starts]
+    yielded = backward(adjoint, [*operands.flat, *scan.bounds(ran.arrays)], ran.axis, ran.rank)
+    for number, (target, d) in enumerate(zip(targets, yielded, strict=True)):
+        d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) and not scan.offsets else d
+        result[target] = fit(d, ran.arrays[target], ran.rank)
+    return result
+
+
+def _posed(ran: Ran, cotangents: Cotangents, rescan: Rescan, wanted: Sequence[int]) -> tuple[Adjoint, Operands] | None:
+    """What is to be computed, and of which arrays; ``None`` where all cotangents are zero."""
+    scan = ran.scan
+    elements, captures, init = scan.unpack(ran.arrays)
+    program = scan.rolled or scan.program
+    asked = asked_of(ran, cotangents, wanted, program)
+    if asked is None:
+        return None
+    moved = (asked.live, asked.gradients, asked.captured)
+    start = None if scan.begun is None else started(scan.begun, *moved)
+    lefts, rights = reads_of(stepped(program, *moved), start)
     states, shifted = states_of(ran, lefts, rescan)
-    lead = aligned.lead_of(primals, len(elements), ran.axis, ran.rank)
-    given = dict(zip(scan.shown, cotangents, strict=False))
-    weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
-    rights = rights if rights or lefts or weights else (0,)  # something must say how long the axis is
+    rights = rights if rights or lefts or asked.weights else (0,)  # something must say how long the axis is
     adjoint = Adjoint(
-        program=program,
-        live=live,
-        gradients=gradients,
-        captured=captured,
+        program,
+        *moved,
         lefts=lefts,
         rights=rights,
-        weights=tuple(weights),
+        weights=tuple(asked.weights),
         stored=tuple([dtypes.name_of(x.dtype) for x in elements]),
         seeded=bool(init),
         inclusive=scan.inclusive,
@@ -222,15 +228,9 @@ def vjp(
     operands = Operands(
         rights=[elements[i] for i in rights],
         lefts=states,
-        weights=list(weights.values()),
+        weights=list(asked.weights.values()),
         captures=captures,
-        ends=ends(ran, live, cotangents, lead),
+        ends=asked.ends,
         init=[init[i] for i in lefts] if init else [],
     )
-    found = backward(adjoint, [*operands.flat, *scan.bounds(primals)], ran.axis, ran.rank)
-    held, starts = [len(elements) + i for i in captured], tuple(first + i for i in live if init)
-    targets = [*gradients, *starts, *held] if adjoint.totals else [*gradients, *held, *starts]
-    for number, (target, d) in enumerate(zip(targets, found, strict=True)):
-        d = mx.expand_dims(d, ran.axis) if number >= len(adjoint.outputs) and not scan.offsets else d
-        result[target] = fit(d, primals[target], ran.rank)
-    return result
+    return adjoint, operands

@@ -17,12 +17,12 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
-from monoscan.lowering.gradient.ran import Cotangents, Ran, ends, placed, reached_leaves
-from monoscan.lowering.gradient.steps import heard_leaves, live_leaves, started, stepped
+from monoscan.lowering.gradient.asked import asked_of
+from monoscan.lowering.gradient.ran import Cotangents, Ran
+from monoscan.lowering.gradient.steps import started, stepped
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.program.derivative import differentiable
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.recomputed import Parts, taken_apart
 from monoscan.lowering.strategies.slices import Leaves
@@ -93,6 +93,14 @@ class Recomputed:
         element, captures = self.program.elements, self.program.captures
         return (*(element[i] for i in self.gradients), *(captures[i] for i in self.captured))
 
+    def unpack(self, arrays: Arrays) -> list[Arrays]:
+        """The elements, the cotangents of results, captured arrays, those of the carry, and the first state."""
+        groups, start = [], 0
+        for size in (self.program.rights, len(self.weights), len(self.program.captures), len(self.live)):
+            groups.append(arrays[start : start + size])
+            start += size
+        return [*groups, arrays[start:]]
+
     @property
     def likes(self) -> list[int]:
         """For each of them the array whose shape it has."""
@@ -118,33 +126,29 @@ Run = Callable[[Recomputed, Arrays, int, int], Leaves]
 """Runs one: ``run(recomputed, arrays, axis, rank)``."""
 
 
-def asked_of(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> tuple[Recomputed, Leaves, list[int]] | None:
+def posed(ran: Ran, cotangents: Cotangents, wanted: Sequence[int]) -> tuple[Recomputed, Leaves, list[int]] | None:
     """What is to be computed, its arrays, and which of the scan's arrays each result belongs to; ``None`` for nothing.
 
     Args:
         ran: The scan.
         cotangents: One for each of its outputs, ``None`` where it is known to be zero.
-        asked: Which of the arrays' cotangents are wanted.
+        wanted: Which of the arrays' cotangents are.
     """
-    scan, wanted = ran.scan, set(asked)
+    scan = ran.scan
     elements, captures, init = scan.unpack(ran.arrays)
-    live = live_leaves(scan.program, reached_leaves(scan, cotangents))
-    k, first = len(elements), len(elements) + len(captures)
-    gradients = tuple(i for i in differentiable(scan.program.elements) if i in wanted)
-    captured = tuple(i for i in differentiable(scan.program.captures) if k + i in wanted)
-    starts = tuple(i for i in live if first + i in wanted) if init else ()
-    live = heard_leaves(scan.program, live, gradients, captured, starts, scan.begun)
-    if not live or not (gradients or captured):
+    asked = asked_of(ran, cotangents, wanted, scan.program)
+    if asked is None or not (asked.gradients or asked.captured):
         return None
-    lead = aligned.lead_of(ran.arrays, k, ran.axis, ran.rank)
-    given = dict(zip(scan.shown, cotangents, strict=False))
-    weights = {i: placed(w, lead) for i in live if (w := given.get(i)) is not None}
+    k, first = len(elements), len(elements) + len(captures)
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
-    found = Recomputed(scan, live, gradients, captured, tuple(weights), stored, bool(init))
-    last = ends(ran, live, cotangents, lead)
+    found = Recomputed(scan, asked.live, asked.gradients, asked.captured, tuple(asked.weights), stored, bool(init))
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
-    targets = [*gradients, *(k + i for i in captured), *(first + i for i in live if init)]
-    return found, [*elements, *weights.values(), *captures, *last, *states, *scan.bounds(ran.arrays)], targets
+    targets = [*asked.gradients, *(k + i for i in asked.captured), *(first + i for i in asked.live if init)]
+    return (
+        found,
+        [*elements, *asked.weights.values(), *captures, *asked.ends, *states, *scan.bounds(ran.arrays)],
+        targets,
+    )
 
 
 def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, mapped: int) -> Leaves:
@@ -158,46 +162,34 @@ def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, 
         mapped: How many of them, at the front, ``mx.vmap`` has put there: nothing is summed along these.
     """
     lead = aligned.full_lead(arrays, rank)[:mapped]
-    arrays = [mx.broadcast_to(x, lead + x.shape[mapped:]) for x in arrays]
-    program, scan = walk.program, walk.scan
-    sizes = (program.rights, len(walk.weights), len(program.captures), len(walk.live))
-    groups, start = [], 0
-    for size in sizes:
-        groups.append(arrays[start : start + size])
-        start += size
-    elements, weights, captures, behind = groups
-    first: list[mx.array] = []
-    if walk.seeded:
-        known = dict(zip(walk.states, arrays[start:], strict=True))
-        one = (1,) * rank
-        first = [
-            known[i] if i in known else mx.zeros(one + leaf.shape, dtypes.by_name(leaf.dtype))
-            for i, leaf in enumerate(program.outputs)
-        ]
-    whole = attrs.evolve(scan, want_carry=True)
+    elements, weights, captures, behind, states = walk.unpack(
+        [mx.broadcast_to(x, lead + x.shape[mapped:]) for x in arrays]
+    )
+    scan, first = attrs.evolve(walk.scan, want_carry=True), _first_state(walk, states, rank)
     inputs = [*elements, *captures, *first]
-    outputs = portable(whole, inputs, axis, rank)
+    # Nothing is summed that was not spread out: a first state gets its cotangents in full.
+    full = aligned.full_lead(inputs, rank)
+    seeds = [mx.broadcast_to(x, (*full[:axis], 1, *full[axis + 1 :], *x.shape[rank:])) for x in first]
+    ran = Ran(scan, [*elements, *captures, *seeds], portable(scan, inputs, axis, rank), axis, rank)
     given = dict(zip(walk.weights, weights, strict=True))
     last = dict(zip(walk.live, (x.squeeze(axis) for x in behind), strict=True))
     cotangents = [given.get(i) for i in scan.shown] if scan.want_results else []
-    cotangents += [last.get(i) for i in range(len(program.outputs))]
-    number = len(elements) + len(captures)
-    asked = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
-    asked += [number + i for i in walk.live] if walk.seeded else []
+    cotangents += [last.get(i) for i in range(len(walk.program.outputs))]
 
     def backward(step: adjoint.Adjoint, operands: Arrays, axis: int, rank: int) -> Leaves:
         return by_arrays.backward(step, operands, axis, rank, ruled.run)
 
-    # Nothing is summed that was not spread out: a first state gets its cotangents in full.
-    full = aligned.full_lead(inputs, rank)
-    spread = [*full[:axis], 1, *full[axis + 1 :]]
-    seeds = [mx.broadcast_to(x, (*spread, *x.shape[rank:])) for x in first]
-    ran = Ran(whole, [*elements, *captures, *seeds], outputs, axis, rank)
-    found = adjoint.vjp(ran, cotangents, backward, portable, asked)
     names = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
-    results = [mx.zeros_like(ran.arrays[i]) if found[i] is None else found[i] for i in names]
-    if walk.seeded:
-        for i in walk.live:
-            d = found[number + i]
-            results.append(mx.zeros_like(seeds[i]).squeeze(axis) if d is None else d.squeeze(axis))
-    return [x for x in results if x is not None]
+    starts = [len(elements) + len(captures) + i for i in walk.live] if walk.seeded else []
+    found = adjoint.vjp(ran, cotangents, backward, portable, [*names, *starts])
+    taken = [mx.zeros_like(ran.arrays[i]) if (d := found[i]) is None else d for i in [*names, *starts]]
+    return taken[: len(names)] + [d.squeeze(axis) for d in taken[len(names) :]]
+
+
+def _first_state(walk: Recomputed, states: Arrays, rank: int) -> Leaves:
+    """All leaves of the first state, if there is one, zeros for those that nothing reads."""
+    if not walk.seeded:
+        return []
+    known, one = dict(zip(walk.states, states, strict=True)), (1,) * rank
+    rows = enumerate(walk.program.outputs)
+    return [known.get(i, mx.zeros(one + leaf.shape, dtypes.by_name(leaf.dtype))) for i, leaf in rows]

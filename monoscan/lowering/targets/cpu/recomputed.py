@@ -11,7 +11,7 @@ import mlx.core as mx
 from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.gradient.ran import Cotangents, Ran, shown_exactly
-from monoscan.lowering.gradient.recomputed import Recomputed, asked_of, by_array_operations
+from monoscan.lowering.gradient.recomputed import Recomputed, by_array_operations, posed
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.program.numbers import table
@@ -47,7 +47,7 @@ def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array
 
 
 def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
-    found = asked_of(ran, cotangents, asked)
+    found = posed(ran, cotangents, asked)
     if found is None:
         return None
     walk, arrays, targets = found
