@@ -37,6 +37,8 @@ class DistributedError(ScanError, RuntimeError):
 def called(function: Any) -> str:
     """What messages call a function; another callable by its class, lest a ``__getattr__`` of the user's be run."""
     kind = type(function)
+    if kind is FunctionType:
+        return str(function.__name__)
     hooks = (vars(base).get(hook) for base in kind.__mro__ for hook in ("__getattr__", "__getattribute__"))
     name = None if any(type(hook) is FunctionType for hook in hooks) else getattr(function, "__name__", None)
     return name if type(name) is str else kind.__name__

@@ -58,6 +58,12 @@ def flatten_like(tree: Tree, structure: Structure) -> list[Any] | None:
     Tuples, lists and NamedTuples of one length stand for one another, and the order of a
     dict's keys does not matter.
     """
+    leaves, own = flatten(tree)
+    return leaves if own == structure else _in_order(tree, structure)
+
+
+def _in_order(tree: Tree, structure: Structure) -> list[Any] | None:
+    """The same of a tree whose own structure is another one."""
     if structure is LEAF:
         return [tree] if flatten(tree)[1] is LEAF else None
     children = structure[-1]
@@ -75,7 +81,7 @@ def flatten_like(tree: Tree, structure: Structure) -> list[Any] | None:
         values = list(tree)
     else:
         return None
-    leaves = [flatten_like(value, child) for value, child in zip(values, children, strict=True)]
+    leaves = [_in_order(value, child) for value, child in zip(values, children, strict=True)]
     return None if any(each is None for each in leaves) else [leaf for each in leaves for leaf in each or ()]
 
 

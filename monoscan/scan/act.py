@@ -48,7 +48,18 @@ def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tupl
     Raises:
         TreeError: It is no tree of arrays.
     """
-    given, structure = tree.flatten(state)
+    leaves, structure = tree.flatten(state)
+    if {*map(type, leaves)} != {mx.array}:
+        leaves = _arrays(question, leaves, structure, elems)
+    if not leaves:
+        raise errors.TreeError(f"{question.where} expects a state of at least one array; got {tree.describe(state)}.")
+    start = Start(structure, tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves]))
+    return leaves, start
+
+
+def _arrays(
+    question: Question, given: Sequence[Any], structure: tree.Structure, elems: Sequence[mx.array]
+) -> list[mx.array]:
     leaves = [_array(to_mlx(f"{question.where} state", x), elems) for x in given]
     for path, x in zip(tree.paths(structure), leaves, strict=True):
         if not isinstance(x, mx.array):
@@ -56,10 +67,7 @@ def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tupl
                 f"{question.where} expects a state of arrays; leaf {path or 'x'} is {tree.shown(x)}. Convert it with "
                 "mx.array(...)."
             )
-    if not leaves:
-        raise errors.TreeError(f"{question.where} expects a state of at least one array; got {tree.describe(state)}.")
-    start = Start(structure, tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves]))
-    return leaves, start
+    return leaves
 
 
 def _array(x: Any, elems: Sequence[mx.array]) -> Any:

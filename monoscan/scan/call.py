@@ -153,12 +153,17 @@ def prepare(
     """
     leaves, structure = tree.flatten(elems)
     start = starts = None
-    if init is not None or type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
+    if type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
         question = Question(asked, captures, structure)
         axis = elements.axis_number(question, axis)
         leaves = arrays_of(question, elems, leaves, axis)
-        if init is not None:
+    if init is not None:
+        question = Question(asked, captures, structure)
+        try:
             start, starts = start_of(question, init, leaves)
+        except Exception:
+            check_leaves(question, elems, leaves)  # what is wrong with the elements is said first
+            raise
     shapes = tuple([x.shape for x in leaves])
     stored = tuple([x.dtype for x in leaves])
     key = (pose, captures.key, structure, shapes, stored, axis, starts, asked, FAILURES.generation, exact)

@@ -212,11 +212,14 @@ def init_leaves(question: Question, init: tree.Tree, stored: tuple[str, ...]) ->
         raise errors.TreeError(f"{where} h0 must be an array; got {tree.describe(init[1])}.")
     if leaves is None:
         raise errors.TreeError(f"{where} init must be an element, {tree.show(structure)}; got {tree.describe(init)}.")
-    rows = zip(question.starts, leaves, accumulators(operator, stored), operator.promote(stored), strict=True)
-    return [_init_leaf(f"{where} {label}", x, exact, rounded) for label, x, exact, rounded in rows]
+    rows = zip(leaves, accumulators(operator, stored), operator.promote(stored), strict=True)
+    return [_init_leaf(question, i, x, exact, rounded) for i, (x, exact, rounded) in enumerate(rows)]
 
 
-def _init_leaf(label: str, x: Any, exact: str, rounded: str) -> mx.array:
+def _init_leaf(question: Question, leaf: int, x: Any, exact: str, rounded: str) -> mx.array:
+    if type(x) is mx.array and dtypes.name_of(x.dtype) in (exact, rounded):
+        return x
+    label = f"{question.where} {question.starts[leaf]}"
     x = dtypes.number(to_mlx(label, x))
     if isinstance(x, (bool, int, float, complex)):
         if not dtypes.holds(exact, x):

@@ -9,15 +9,10 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
-from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
-from monoscan.lowering.lengths import plan_of
-from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem, Traces, for_every_size
-from monoscan.lowering.planner import plan as make_plan
+from monoscan.lowering.plan.problem import Options, Problem, Traces
 from monoscan.lowering.program.ir import Leaf, Shape
-from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.acts import Moves
 from monoscan.lowering.trace.combine import Traced
 from monoscan.lowering.trace.reads.captures import Captures, capture
@@ -25,9 +20,8 @@ from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import domain
 from monoscan.monoids.action import Action
 from monoscan.monoids.base import Element, Semigroup
-from monoscan.scan import elements
+from monoscan.scan import call, elements
 from monoscan.scan.act import start_of
-from monoscan.scan.leaves import arrays_of
 from monoscan.scan.question import Question
 from monoscan.scan.states import Form, Start, acting, exact, opened, parted
 from monoscan.tree import Tree
@@ -119,21 +113,8 @@ def prepare(
 ) -> tuple[Plan, list[mx.array], Captures, list[mx.array]]:
     """The plan of a loop, and the arrays to run it on."""
     captures = capture(operator, asked.call)
-    leaves, structure = tree.flatten(elems)
-    question = Question(asked, captures, structure)
-    axis = elements.axis_number(question, axis)
-    leaves = arrays_of(question, elems, leaves, axis)
-    start, given = start_of(question, state, leaves)
-    shapes, stored = tuple([x.shape for x in leaves]), tuple([dtypes.name_of(x.dtype) for x in leaves])
-    key = (captures.key, structure, shapes, stored, axis, given, asked, FAILURES.generation, exact)
-
-    def make() -> Plan:
-        return make_plan(pose(question, shapes, stored, axis, given))
-
-    plan: Plan = PLANS.get(key, make if exact else lambda: plan_of(key, shapes, axis, make))
-    if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), operator, elems, state, axis, exact)
-    return plan, leaves, captures, with_outputs(plan.problem, start)
+    plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of, exact)
+    return plan, leaves, captures, with_outputs(plan.problem, start or [])
 
 
 def with_outputs(problem: Problem, start: Sequence[mx.array]) -> list[mx.array]:

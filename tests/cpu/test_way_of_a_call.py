@@ -43,6 +43,26 @@ def test_a_known_scan_enters_ten_functions_before_its_kernel() -> None:
     assert way[launched + 1 :] == ["tree.py:unflatten"]
 
 
+def test_a_known_call_from_a_state_checks_nothing_again_and_aligns_the_state_alone() -> None:
+    a, b, start = mx.full((16, 4), 0.5), mx.ones((16, 4)), mx.ones((4,))
+    calls: list[Callable[[], Any]] = [
+        lambda: ms.scan(ms.Affine(), (a, b), init=(start, start)),
+        lambda: ms.act(ms.Affine(), (a, b), start),
+        lambda: ms.loop(_add, b, start),
+    ]
+    for call in calls:
+        for _ in range(3):
+            mx.eval(call())
+        way = hops(call)
+        assert not [step for step in way if step.startswith("scan/leaves.py") or step.endswith((":names", ":align"))], (
+            way
+        )
+
+
+def _add(state: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:
+    return state + x, state
+
+
 def test_a_known_gradient_looks_at_no_program() -> None:
     x, y = mx.ones((5, 4, 4)), mx.ones((5, 4))
     grad = mx.grad(lambda x, y: ms.scan(ms.MatrixAffine(), (x, y))[1].sum(), argnums=(0, 1))

@@ -56,6 +56,10 @@ def test_a_flag_of_numpy_is_a_flag() -> None:
     assert ms.scan(ms.Sum(), X, reverse=np.True_).tolist() == ms.scan(ms.Sum(), X, reverse=True).tolist()  # type: ignore[arg-type]
 
 
+def test_wrong_elements_are_named_before_a_wrong_init() -> None:
+    refused(lambda: ms.scan(ms.Affine(), X, init=(A, A)), "[scan] Affine expects a tree (a, b); got a single array")
+
+
 @pytest.mark.parametrize("strategy", ["fast", "", None, 5, ["kernel"], {"a": 1}])
 @pytest.mark.parametrize("length", [0, 1, 6])
 def test_a_strategy_is_one_that_there_is(strategy: Any, length: int) -> None:

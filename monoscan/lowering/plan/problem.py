@@ -203,7 +203,7 @@ class Problem:
         """The dtype of each leaf of the results: of an act those of states."""
         return self.results if self.acts is None else self.acts.results
 
-    @property
+    @cached_property
     def carried(self) -> tuple[str, ...]:
         """The dtype of each leaf of the carry."""
         return self.accumulators if self.acts is None else tuple(leaf.dtype for leaf in self.acts.leaves)

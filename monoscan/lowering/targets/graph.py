@@ -64,12 +64,17 @@ def aligned_arrays(
     layout = problem.joint
     aligned = [layout.align(x, i) for i, x in enumerate(leaves)]
     elements = [x.astype(mx.float32) if i in real else pairs(promoted(problem, x, i)) for i, x in enumerate(aligned)]
-    captured = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands]
-    names, starts = problem.carried, []
+    return [*elements, *aligned_behind(problem, captures, init)]
+
+
+def aligned_behind(problem: Problem, captures: Captures, init: Sequence[mx.array] | None) -> list[mx.array]:
+    """What stands behind the elements: captured arrays and ``init``."""
+    layout, names = problem.joint, problem.carried
+    behind = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands] if captures.arrays else []
     for i, x in enumerate(init or ()):
         first = layout.align_init(x, i, _has_sequences(problem, x, i)).astype(dtypes.by_name(names[i]))
-        starts.append(pairs(first))
-    return [*elements, *captured, *starts]
+        behind.append(pairs(first))
+    return behind
 
 
 def _has_sequences(problem: Problem, x: mx.array, leaf: int) -> bool:

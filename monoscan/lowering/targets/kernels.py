@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.targets.graph import aligned_arrays, restored, restored_carry
+from monoscan.lowering.targets.graph import aligned_arrays, aligned_behind, restored, restored_carry
 from monoscan.lowering.trace.reads.captures import Captures
 
 Results = list[mx.array | None]
@@ -55,7 +55,7 @@ class Arranged:
 
     @cached_property
     def plain(self) -> bool:
-        """The caller's leaves are the launches' arrays as they stand."""
+        """The caller's leaves, and the launches' results, are taken as they stand."""
         return as_they_stand(self.problem)
 
     @cached_property
@@ -75,7 +75,10 @@ class Arranged:
         """The result leaves and the carry leaves, as the caller sees them; ``None`` for those not wanted."""
         problem = self.problem
         behind = _aligned_bounds(problem, bounds)
-        arrays = leaves if self.plain else aligned_arrays(problem, leaves, captures, init, self.real)
+        if self.plain:
+            arrays = [*leaves, *aligned_behind(problem, captures, init)]
+        else:
+            arrays = aligned_arrays(problem, leaves, captures, init, self.real)
         results: Results = [None] * len(problem.rounded)
         carry: Results = [None] * len(problem.carried)
         for (kernel, chosen, launch), counting in zip(self.launches, self.counting, strict=True):
@@ -106,14 +109,12 @@ def _aligned_bounds(problem: Problem, bounds: Sequence[mx.array]) -> list[mx.arr
 
 
 def as_they_stand(problem: Problem) -> bool:
-    """Whether the caller's leaves are what kernels take."""
+    """Whether the caller's leaves are what kernels take, and results what the caller sees."""
     layout = problem.joint
     return (
         problem.stored == problem.results
         and not dtypes.COMPLEX.intersection(problem.stored + problem.rounded)
         and all(len(batch) == layout.rank for batch in layout.batch)
-        and not problem.captures.arrays
-        and layout.init is None
         and (problem.acts is None or all(len(batch) == layout.rank for batch in problem.acts.layout.batch))
     )
 

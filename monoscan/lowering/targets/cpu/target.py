@@ -70,6 +70,8 @@ def prepare(problem: Problem, kernels: Sequence[Fused]) -> Arranged | Direct:
     kernel, chosen, launch = launches[0]
     if (
         problem.bounds is None
+        and problem.joint.init is None
+        and not problem.captures.arrays
         and as_they_stand(problem)
         and chosen == tuple(range(len(problem.stored)))
         and kernel.emit == tuple(range(len(problem.carried)))
