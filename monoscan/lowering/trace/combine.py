@@ -1,7 +1,6 @@
 """Traces a Python ``combine`` once, on one element, into a program.
 
-MLX itself records the function: `mx.export_function` calls back with one record for each
-primitive, in topological order. `primitives` puts each in terms of the IR.
+MLX itself records the function (`recorded`), and each record becomes instructions of the IR (`lowered`).
 """
 
 from __future__ import annotations
@@ -11,19 +10,17 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.program.arrays import MAX_WIDE, ArrayProgram
-from monoscan.lowering.program.builder import Ids
 from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
-from monoscan.lowering.trace import primitives, stops
-from monoscan.lowering.trace.complex_builder import ComplexBuilder, held
+from monoscan.lowering.trace import stops
+from monoscan.lowering.trace.complex_builder import held
+from monoscan.lowering.trace.lowered import lowered
 from monoscan.lowering.trace.reads.captures import Captures
+from monoscan.lowering.trace.recorded import record
 from monoscan.lowering.trace.roles import Role
-from monoscan.lowering.trace.step import Step
 from monoscan.lowering.trace.stops import Record
-from monoscan.lowering.trace.untraceable import Untraceable
 from monoscan.monoids.base import Semigroup
 
 MAX_CAPTURED_LANES = 256
@@ -46,6 +43,15 @@ class Traced:
     program: Program | None
     reason: str = ""
     arrays: ArrayProgram | None = None
+
+    @classmethod
+    def of(cls, program: Program | ArrayProgram | str, arrays: Program | ArrayProgram | str | None) -> Traced:
+        """From the scalar program or the reason why there is none, and from an array program where there is one."""
+        return cls(
+            program if isinstance(program, Program) else None,
+            program if isinstance(program, str) else "",
+            arrays if isinstance(arrays, ArrayProgram) else None,
+        )
 
     @property
     def own_rules(self) -> bool:
@@ -88,13 +94,9 @@ def trace_combine(
         return Traced(None, "a leaf of an element is empty")
     inputs, arity = leaves + leaves + captures.leaves, len(leaves)
     lanes = sum(held(leaf).lanes for leaf in leaves)
-    arrays = _lowered(records, inputs, arity, arity, arrays=True) if FEW_LANES < lanes <= MAX_WIDE else None
-    program = captures_too_much(captures) or too_many_lanes(lanes) or _lowered(records, inputs, arity, arity)
-    return Traced(
-        program if isinstance(program, Program) else None,
-        program if isinstance(program, str) else "",
-        arrays if isinstance(arrays, ArrayProgram) else None,
-    )
+    arrays = lowered(records, inputs, arity, arity, arrays=True) if FEW_LANES < lanes <= MAX_WIDE else None
+    program = captures_too_much(captures) or too_many_lanes(lanes) or lowered(records, inputs, arity, arity)
+    return Traced.of(program, arrays)
 
 
 def too_many_lanes(lanes: int) -> str | None:
@@ -125,7 +127,7 @@ def record_combine(
         result = rebuilt.combine(tree.unflatten(structure, left), tree.unflatten(structure, right))
         return _checked_tree(role.where, result, structure)
 
-    records = _record(role, combine, leaves + leaves + captures.leaves)
+    records = record(role, combine, leaves + leaves + captures.leaves)
     if isinstance(records, str):
         return records
     outputs = next(record["outputs"] for record in records if record["type"] == "outputs")
@@ -179,16 +181,12 @@ def trace_step(
         too_large: Why there is no scalar program, where there is none.
         wide: Whether there is an array program.
     """
-    records = _record(role, lambda *arrays: tuple(function(*arrays)), inputs)
+    records = record(role, lambda *arrays: tuple(function(*arrays)), inputs)
     if isinstance(records, str):
         return Traced(None, records)
-    arrays = _lowered(records, inputs, arity, rights, arrays=True) if wide else None
-    program = too_large or _lowered(records, inputs, arity, rights)
-    return Traced(
-        program if isinstance(program, Program) else None,
-        program if isinstance(program, str) else "",
-        arrays if isinstance(arrays, ArrayProgram) else None,
-    )
+    arrays = lowered(records, inputs, arity, rights, arrays=True) if wide else None
+    program = too_large or lowered(records, inputs, arity, rights)
+    return Traced.of(program, arrays)
 
 
 def step_size(leaves: Sequence[Leaf], captured: Sequence[Leaf]) -> tuple[str | None, bool]:
@@ -206,73 +204,6 @@ def step_size(leaves: Sequence[Leaf], captured: Sequence[Leaf]) -> tuple[str | N
     if largest > MAX_CAPTURED_LANES:
         return f"it captures an array of {largest:,} items, more than {MAX_CAPTURED_LANES}", wide
     return None, wide
-
-
-def _record(role: Role, function: Callable[..., tuple[mx.array, ...]], inputs: tuple[Leaf, ...]) -> list[Record] | str:
-    """MLX's records of a function, or why MLX cannot record it."""
-    examples = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in inputs]
-    records: list[Record] = []
-    drawing = ""
-
-    def drawn(*arrays: mx.array) -> tuple[mx.array, ...]:
-        nonlocal drawing
-        results = function(*arrays)
-        drawing = stops.draw(arrays, results)
-        return results
-
-    with role:
-        try:
-            mx.export_function(records.append, drawn, *examples)
-        except (ValueError, RuntimeError) as error:
-            reason = stops.OWN_RULES if stops.has_own_rules(drawing) else _unrecorded(str(error))
-            if reason is None:
-                raise
-            return reason
-    if _constants(records):
-        _check_constants(role, records, function, examples)
-    return stops.placed(records, drawing)
-
-
-def _unrecorded(text: str) -> str | None:
-    """Why MLX cannot record a function that runs."""
-    if "for primitive monoscan" in text:
-        return "it runs a scan of its own, which MLX does not record"
-    if "uncaptured inputs" in text or "Unable to get state" in text or "not have a state" in text:
-        return text.replace("[export_function] ", "").replace("[compile] ", "").rstrip(".")
-    return None
-
-
-def _constants(records: list[Record]) -> list[mx.array]:
-    return [array for record in records if record["type"] == "constants" for _, array in record["constants"]]
-
-
-def _memory(array: mx.array) -> tuple[int, object]:
-    """Where an array lies, and what holds it there: NumPy sees its memory, and a view waits for MLX's thread."""
-    items = np.asarray(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array)
-    return int(items.__array_interface__["data"][0]), items
-
-
-def _check_constants(role: Role, records: list[Record], function: Callable[..., Any], examples: list[mx.array]) -> None:
-    """An array that is there before the function runs keeps its address when it runs again."""
-    again: list[Record] = []
-    mx.export_function(again.append, function, *examples)
-    with mx.stream(mx.cpu):
-        constants = [array for array in _constants(records) if array.size]
-        before = [_memory(array) for array in constants]
-        after = [_memory(array) for array in _constants(again) if array.size]
-        old = [array for array, (x, _), (y, _) in zip(constants, before, after, strict=True) if x == y]
-    if not old:
-        return
-    if any(record.get("name") == "RandomBits" for record in records):
-        raise errors.TraceError(
-            f"{role.where}: {role.part} draws random numbers, and it must depend on its arguments alone: it is traced once "
-            "and run in any order. Draw them before the scan and pass them as a leaf of the elements."
-        )
-    raise errors.TraceError(
-        f"{role.where}: {role.part} reads an array of shape {tuple(old[0].shape)} and dtype {dtypes.name_of(old[0].dtype)} "
-        "that is neither an argument, nor made by it, nor captured where it can be found; its gradient would be silently "
-        "zero. Hold it in a field of the operator, a closure, a default or a global that it names."
-    )
 
 
 def _checked_tree(where: str, result: Any, structure: tree.Structure) -> tuple[mx.array, ...]:
@@ -304,49 +235,3 @@ def _check_types(role: Role, got: Sequence[Leaf], leaves: Sequence[Leaf], struct
                 f"{role.where}: combine must keep dtypes; leaf {path or 'x'} is {leaf.dtype} and combine returned "
                 f"{returned.dtype}. Cast the elements before the scan, or the result with .astype."
             )
-
-
-def _lowered(
-    records: list[Record], inputs: tuple[Leaf, ...], arity: int = 0, rights: int = 0, *, arrays: bool = False
-) -> Program | ArrayProgram | str:
-    """The program of some records, or why there is none."""
-    builder = ComplexBuilder(inputs, arrays)
-    values: dict[str, Ids] = {}
-    outputs: list[tuple[str, Any, Any]] = []
-    try:
-        for record in records:
-            if record["type"] == "inputs":
-                names = [name for name, _, _ in record["inputs"]]
-                values.update(zip(names, builder.leaves(), strict=True))
-            elif record["type"] == "constants":
-                values.update(constants_of(builder, record))
-            elif record["type"] == "outputs":
-                outputs = record["outputs"]
-            elif record["type"] == "primitive":
-                _lower_one(builder, record, values)
-    except Untraceable as reason:
-        return str(reason)
-    return builder.finish([values[name] for name, _, _ in outputs], arity, rights)
-
-
-def _lower_one(builder: ComplexBuilder, record: Record, values: dict[str, Ids]) -> None:
-    _, shape, dtype = record["outputs"][0]
-    inputs = [values[name] for name, _, _ in record["inputs"]]
-    call = Step(record["name"], builder, inputs, list(record["arguments"]), tuple(shape), dtypes.name_of(dtype))
-    results = primitives.lower(call)
-    values.update((name, ids) for (name, _, _), ids in zip(record["outputs"], results, strict=True))
-
-
-def constants_of(builder: ComplexBuilder, record: Record) -> list[tuple[str, Ids]]:
-    """The names and the value numbers of a record's constants."""
-    return [(name, _constant(builder, array)) for name, array in record["constants"]]
-
-
-def _constant(builder: ComplexBuilder, array: mx.array) -> Ids:
-    name = dtypes.name_of(array.dtype)
-    if name in dtypes.HALF:
-        array, name = array.astype(mx.float32, stream=mx.cpu), "float32"
-    if array.size > builder.most_values:
-        raise Untraceable(f"a constant of {array.size} items")
-    flat = np.asarray(array).reshape(-1).tolist()  # operations of MLX would wait for its thread
-    return np.array([builder.const(value, name) for value in flat], dtype=np.int64).reshape(array.shape)

@@ -15,7 +15,8 @@ from monoscan.lowering.program.array_builder import ArrayBuilder
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.builder import Builder, Ids
 from monoscan.lowering.program.ir import Instr, Leaf, Op, Program
-from monoscan.lowering.trace.complex_functions import FUNCTIONS, Lanes, Pair, nonzero
+from monoscan.lowering.trace.complex_functions import FUNCTIONS
+from monoscan.lowering.trace.complex_numbers import Lanes, Pair, nonzero
 from monoscan.lowering.trace.untraceable import Untraceable
 
 

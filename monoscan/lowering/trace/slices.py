@@ -29,7 +29,6 @@ from monoscan.lowering.trace.combine import (
     Traced,
     captures_too_much,
     check_slices,
-    constants_of,
     record_combine,
     too_many_lanes,
 )
@@ -48,6 +47,7 @@ from monoscan.lowering.trace.factors import (
     unrolled,
 )
 from monoscan.lowering.trace.frames import Labels, frame_of
+from monoscan.lowering.trace.lowered import constants_of
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.lowering.trace.roles import Role
 from monoscan.lowering.trace.step import Step
