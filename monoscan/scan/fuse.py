@@ -134,15 +134,13 @@ class Fusion:
 
     def timed_arrays(self) -> list[mx.array]:
         """The inputs that have a time axis, aligned."""
-        geometry = self.over.geometry
-        inputs = zip(geometry.align(self.over.inputs), geometry.kinds, strict=True)
-        return [x for x, kind in inputs if kind != FIXED]
+        geometry, inputs = self.over.geometry, self.over.inputs
+        return [geometry.align(inputs[i], i) for i, kind in enumerate(geometry.kinds) if kind != FIXED]
 
     def constant_arrays(self) -> list[mx.array]:
         """Fixed inputs and captured arrays, aligned."""
-        geometry, captures = self.over.geometry, self.over.captures
-        inputs = zip(geometry.align(self.over.inputs), geometry.kinds, strict=True)
-        fixed = [exact(x) for x, kind in inputs if kind == FIXED]
+        geometry, captures, inputs = self.over.geometry, self.over.captures, self.over.inputs
+        fixed = [exact(geometry.align(inputs[i], i)) for i, kind in enumerate(geometry.kinds) if kind == FIXED]
         return [*fixed, *(insert_axes(c, 0, self.over.rank) for c in captures.operands)]
 
     def _arrays(self, kernel: Fused | GpuKernel) -> list[mx.array]:

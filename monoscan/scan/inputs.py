@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -23,7 +24,7 @@ from monoscan.tree import Tree
 TIMED, FIXED, POSITION = "timed", "fixed", "position"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Inputs:
     """The geometry of all inputs.
 
@@ -42,11 +43,15 @@ class Inputs:
         """The number of axes of positions: those of the batch, and time."""
         return self.layout.rank + 1
 
-    def align(self, arrays: Sequence[Any]) -> list[mx.array]:
-        """The inputs with all these axes, of full size or 1."""
-        return [self._align(x, i) for i, x in enumerate(arrays)]
+    @cached_property
+    def lead(self) -> Shape:
+        """The axes of positions in full."""
+        layout = self.layout
+        batch = tuple(mx.broadcast_shapes(*layout.batch, *(layout.init or ()), ()))
+        return layout.with_length(batch, layout.length)
 
-    def _align(self, x: Any, i: int) -> mx.array:
+    def align(self, x: Any, i: int) -> mx.array:
+        """An input with all these axes, of full size or 1."""
         axis, rank = self.layout.axis, self.layout.rank
         if self.kinds[i] == TIMED:
             return self.layout.align(x, i)
@@ -73,14 +78,15 @@ class _Events:
         return self.own
 
 
-def listed(aggregator: Aggregator, inputs: Tree, call: str) -> list[Any]:
+def listed(aggregator: Aggregator, inputs: Tree, where: str) -> list[Any]:
     """The inputs one by one.
 
     Raises:
         TreeError: One is none.
     """
-    where = f"[{call}] {aggregator.name}"
     found = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    if _TAKEN.issuperset(map(type, found)):
+        return found
     found = [to_mlx(f"{where} input {i}", x) for i, x in enumerate(found)]
     names = _names(aggregator, found)
     for i, x in enumerate(found):
@@ -88,11 +94,27 @@ def listed(aggregator: Aggregator, inputs: Tree, call: str) -> list[Any]:
             number = isinstance(x, (bool, int, float))
             hint = f"ms.fixed({x!r}) is the same at each position." if number else "Convert it with mx.array(...)."
             raise errors.TreeError(f"{where} expects arrays; input {names[i]} is {tree.shown(x)}. {hint}")
-    expected = _expected(aggregator)
-    if not found or (expected is not None and len(found) != len(expected)):
-        taken = "" if expected is None else f" ({', '.join(expected)})"
-        raise errors.TreeError(f"{where} expects its inputs{taken}; got {len(found)}.")
     return found
+
+
+_TAKEN = frozenset({mx.array, Fixed, Position})
+
+
+def signature(aggregator: Aggregator, inputs: Sequence[Any], axis: Any, where: str) -> tuple[int, tuple[Any, ...]]:
+    """The axis as an int, and what the geometry of inputs follows from beside it."""
+    try:
+        events = aggregator.events(len(inputs))
+    except errors.ScanError:
+        _check_number(aggregator, inputs, where)
+        raise
+    question: Any = _Question(where, [], _Events(0, ()))
+    axis = axis if type(axis) is int else elements.axis_number(question, axis)
+    return axis, (events, *[(kind_of(x), *_type_of(x)) for x in inputs])
+
+
+def _type_of(x: Any) -> tuple[Any, ...]:
+    """The shape and the dtype of an input."""
+    return () if type(x) is Position else (given(x).shape, given(x).dtype)
 
 
 def _expected(aggregator: Aggregator) -> list[str] | None:
@@ -121,21 +143,22 @@ def _names(aggregator: Aggregator, inputs: Sequence[object]) -> list[str]:
     return expected if known and expected is not None else [f"[{i}]" for i in range(len(inputs))]
 
 
-def lay_out(aggregator: Aggregator, given_inputs: Sequence[Any], axis: Any, call: str) -> Inputs:
+def lay_out(aggregator: Aggregator, inputs: Sequence[Any], axis: int, where: str) -> Inputs:
     """The geometry of inputs.
 
     Raises:
+        TreeError: They are not as many as ``prepare`` takes.
         ScanError: Axis, lengths or shapes do not fit.
     """
-    where, names = f"[{call}] {aggregator.name}", _names(aggregator, given_inputs)
-    arrays, events = [given(x) for x in given_inputs], aggregator.events(len(given_inputs))
-    kinds = tuple(_kind(x) for x in given_inputs)
+    _check_number(aggregator, inputs, where)
+    names = _names(aggregator, inputs)
+    arrays, events = [given(x) for x in inputs], aggregator.events(len(inputs))
+    kinds = tuple(kind_of(x) for x in inputs)
     timed = [i for i, kind in enumerate(kinds) if kind == TIMED]
     if not timed:
         raise errors.ScanError(f"{where} needs an input with a time axis, which says how many positions there are.")
     own = _Events(aggregator.event, tuple(events[i] for i in timed))
     question: Any = _Question(where, [names[i] for i in timed], own)
-    axis = elements.axis_number(question, axis)
     shapes = [tuple(arrays[i].shape) for i in timed]
     _check_time(where, [names[i] for i in timed], shapes, own.own, axis)
     axis, _ = elements.event_shapes(question, shapes, axis)
@@ -165,6 +188,13 @@ def lay_out(aggregator: Aggregator, given_inputs: Sequence[Any], axis: Any, call
     return Inputs(kinds, tuple(one), layout)
 
 
+def _check_number(aggregator: Aggregator, inputs: Sequence[Any], where: str) -> None:
+    expected = _expected(aggregator)
+    if not inputs or (expected is not None and len(inputs) != len(expected)):
+        taken = "" if expected is None else f" ({', '.join(expected)})"
+        raise errors.TreeError(f"{where} expects its inputs{taken}; got {len(inputs)}.")
+
+
 @attrs.frozen
 class _Question:
     """Who asks for what, as `elements` puts it in its messages."""
@@ -175,8 +205,9 @@ class _Question:
     structure: object = None
 
 
-def _kind(x: object) -> str:
-    return FIXED if isinstance(x, Fixed) else POSITION if isinstance(x, Position) else TIMED
+def kind_of(x: object) -> str:
+    """Whether an input has a time axis, is fixed, or is the position."""
+    return FIXED if type(x) is Fixed else POSITION if type(x) is Position else TIMED
 
 
 def _check_time(where: str, names: Sequence[str], shapes: Sequence[Shape], events: Sequence[int], axis: int) -> None:

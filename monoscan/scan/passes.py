@@ -15,12 +15,13 @@ from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures, capture
+from monoscan.lowering.trace.reads.key import Key
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
 from monoscan.monoids.inputs import given
 from monoscan.monoids.shapes import align, insert_axes
-from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed
+from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed, signature
 from monoscan.scan.positions import Types, analyse
 from monoscan.tree import Tree
 
@@ -60,13 +61,11 @@ class Pass:
     @property
     def lead(self) -> Shape:
         """The axes of positions in full."""
-        layout = self.geometry.layout
-        batch = tuple(mx.broadcast_shapes(*layout.batch, *(layout.init or ()), ()))
-        return layout.with_length(batch, layout.length)
+        return self.geometry.lead
 
     def aligned(self) -> list[mx.array]:
         """The inputs in the dtypes in which they are computed with."""
-        return [exact(x) for x in self.geometry.align(self.inputs)]
+        return [exact(self.geometry.align(x, i)) for i, x in enumerate(self.inputs)]
 
     def elements(self) -> Tree:
         """The elements, with all axes of copies."""
@@ -219,20 +218,37 @@ def pass_over(
         raise errors.ScanError(
             f"{where} presents the state before each position (inclusive=False), the first the one given: give state=."
         )
-    found = listed(aggregator, inputs, asked.call)
-    geometry = lay_out(aggregator, found, axis, asked.call)
+    found = listed(aggregator, inputs, where)
+    axis, own = signature(aggregator, found, axis, where)
     captures = capture(aggregator, asked.call)
     leaves, form = ([], None) if state is None else _state(state, where)
+    start = tuple([(s.shape, s.dtype) for s in leaves])
+    key = ("pass over", captures.key, own, axis, form, start, where, sequences)
+
+    def decide() -> tuple[Inputs, Types]:
+        return _decided(
+            aggregator, captures.key, lay_out(aggregator, found, axis, where), leaves, form, where, sequences
+        )
+
+    geometry, types = PLANS.get(key, decide)
+    return Pass(aggregator, captures, geometry, types, [given(x) for x in found], leaves, where)
+
+
+def _decided(
+    aggregator: Aggregator, known: Key, geometry: Inputs, leaves: Sequence[mx.array], form: tree.Structure | None,
+    where: str, sequences: int | None,
+) -> tuple[Inputs, Types]:  # fmt: skip
+    """The geometry with that of the state, and what the functions return."""
     typed = tuple((dtypes.name_of(s.dtype), tuple(s.shape)) for s in leaves)
-    key = ("aggregator", captures.key, geometry.one, form, typed, where)
+    key = ("aggregator", known, geometry.one, form, typed, where)
     types: Types = PLANS.get(key, lambda: analyse(aggregator, geometry.one, form, typed, where))
-    batch = None if state is None else tuple(types.batch_of(shape, i) for i, (_, shape) in enumerate(typed))
+    batch = None if form is None else tuple(types.batch_of(shape, i) for i, (_, shape) in enumerate(typed))
     if batch is not None and sequences is not None:
         names = [f"state leaf {path or 'x'}" for path in tree.paths(types.form)]
         batch = without_sequences(where, names, batch, geometry.layout.axis, sequences)
     geometry = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, init=batch))
     _check_state(where, geometry)
-    return Pass(aggregator, captures, geometry, types, [given(x) for x in found], leaves, where)
+    return geometry, types
 
 
 def without_sequences(
@@ -254,6 +270,8 @@ def without_sequences(
 
 def _state(state: Tree, where: str) -> tuple[list[mx.array], tree.Structure]:
     leaves, form = tree.flatten(state)
+    if {*map(type, leaves)} == {mx.array}:
+        return leaves, form
     leaves = [to_mlx(f"{where} state", x) for x in leaves]
     leaves = [mx.array(x) if isinstance(dtypes.number(x), (bool, int, float, complex)) else x for x in leaves]
     if not leaves or not all(isinstance(x, mx.array) for x in leaves):

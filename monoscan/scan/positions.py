@@ -39,7 +39,7 @@ class Held:
         return self.copies + self.event
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Types:
     """The types of elements, states and outputs at one position.
 

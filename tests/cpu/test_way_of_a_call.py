@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import mlx.core as mx
+import pytest
 
 import monoscan as ms
 
@@ -57,6 +58,23 @@ def test_a_known_call_from_a_state_checks_nothing_again_and_aligns_the_state_alo
         assert not [step for step in way if step.startswith("scan/leaves.py") or step.endswith((":names", ":align"))], (
             way
         )
+
+
+def test_a_known_pass_lays_out_no_input_again() -> None:
+    x, start = mx.ones((16, 4)), mx.ones((4,))
+    aggregator = ms.aggregator(lambda x, c: x * c, ms.Sum(), lambda total, x, c: total - x)
+    for state in (None, start):
+        for _ in range(3):
+            mx.eval(ms.scan(aggregator, (x, ms.fixed(start)), state=state))
+        way = hops(lambda state=state: ms.scan(aggregator, (x, ms.fixed(start)), state=state))  # type: ignore[misc]
+        assert not [step for step in way if step.endswith((":lay_out", ":analyse", ":_names", ":event_shapes"))], way
+
+
+def test_an_axis_that_equals_a_known_one_is_looked_at_all_the_same() -> None:
+    x, aggregator = mx.ones((3, 4)), ms.Mean().aggregator()
+    ms.scan(aggregator, x, axis=1)
+    with pytest.raises(ms.ScanError, match="axis must be an int; got True"):
+        ms.scan(aggregator, x, axis=True)
 
 
 def _add(state: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:

@@ -47,7 +47,7 @@ class Part:
     lanes: tuple[int, ...]
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class AlignedScan:
     """A traced scan, free of the caller's tree and shapes.
 
