@@ -9,7 +9,6 @@ alive but strings, numbers and code.
 
 from __future__ import annotations
 
-import math
 import operator
 import sys
 import threading
@@ -19,13 +18,14 @@ from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.trace.reads.bytecode import FALLS_BACK
 from monoscan.lowering.trace.reads.chains import setting
 from monoscan.lowering.trace.reads.library import is_library_class
-from monoscan.lowering.trace.reads.object_graph import MISSING, Child, Names, Parts, Sort, by_parts, parts_of, sort_of
+from monoscan.lowering.trace.reads.object_graph import Child, Names, Parts, parts_of
+from monoscan.lowering.trace.reads.sameness import content_of_buffer, reference_to, same, same_items
+from monoscan.lowering.trace.reads.sorts import MISSING, Sort, by_parts, sort_of
 from monoscan.lowering.trace.reads.static import (
     CONTENTS,
     bases_of,
@@ -70,42 +70,6 @@ def guard(root: Any, names: Names, alike: bool = False) -> Guard | None:
 @PROGRAMS.memoised
 def _compiled(source: str) -> types.CodeType:
     return compile(source, "<monoscan guard>", "exec")
-
-
-def same(value: Any, known: Any) -> bool:
-    """Whether two scalars are the same: of one type, and equal or both NaN, with one sign of zero."""
-    if value is known:
-        return True
-    kind = type(value)
-    if kind is not type(known):
-        return False
-    if kind is float:
-        signed = math.copysign(1, value) == math.copysign(1, known)
-        return (value == known and signed) or (math.isnan(value) and math.isnan(known))
-    return repr(value) == repr(known) if kind is complex else bool(value == known)
-
-
-def content_of_buffer(value: Any) -> tuple[Any, ...]:
-    """What a buffer holds, with its type."""
-    kind = type(value)
-    bases = mro_of(kind)
-    if np.ndarray in bases or np.generic in bases:
-        return kind, value.shape, value.dtype.str, value.tobytes()
-    view = memoryview(value)
-    return kind, view.shape, view.format, view.tobytes()
-
-
-def reference_to(value: Any) -> Callable[[], Any] | None:
-    """A weak reference to an object, ``None`` where there can be none."""
-    try:
-        return weakref.ref(value)
-    except TypeError:
-        return None
-
-
-def same_items(value: Any, known: tuple[Any, ...]) -> bool:
-    """Whether a value is a tuple of the same scalars."""
-    return type(value) is tuple and len(value) == len(known) and all(map(same, value, known))
 
 
 _HELPERS = {

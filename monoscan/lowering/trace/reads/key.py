@@ -13,10 +13,11 @@ from monoscan import dtypes, errors
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.reads.bytecode import names_of
-from monoscan.lowering.trace.reads.guards import content_of_buffer, reference_to
 from monoscan.lowering.trace.reads.library import is_library_class, is_library_code
-from monoscan.lowering.trace.reads.object_graph import CONSTRUCTORS, Names, Slot, Sort, by_parts, parts_of, sort_of
+from monoscan.lowering.trace.reads.object_graph import CONSTRUCTORS, Names, Slot, parts_of
 from monoscan.lowering.trace.reads.refusals import refusal
+from monoscan.lowering.trace.reads.sameness import content_of_buffer, reference_to
+from monoscan.lowering.trace.reads.sorts import Sort, by_parts, sort_of
 from monoscan.lowering.trace.reads.static import is_a, is_opaque
 from monoscan.monoids.declared import Declared
 

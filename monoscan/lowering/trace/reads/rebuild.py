@@ -21,7 +21,8 @@ from monoscan import errors
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.trace.reads.bytecode import names_of
 from monoscan.lowering.trace.reads.library import is_library_class
-from monoscan.lowering.trace.reads.object_graph import MISSING, Names, Sort, field_names, parts_of, sort_of
+from monoscan.lowering.trace.reads.object_graph import Names, field_names, parts_of
+from monoscan.lowering.trace.reads.sorts import MISSING, Sort, sort_of
 from monoscan.lowering.trace.reads.static import (
     DESCRIPTORS,
     bases_of,
