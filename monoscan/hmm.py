@@ -17,7 +17,7 @@ import mlx.core as mx
 from monoscan import errors
 from monoscan.held import floats
 from monoscan.scan.api_states import loop
-from monoscan.scan.ragged.given import of_samples
+from monoscan.scan.ragged.given import lengths_of, of_samples
 
 __all__ = ["Beliefs", "Path", "filter", "log_likelihood", "sample", "smooth", "viterbi"]
 
@@ -101,7 +101,7 @@ def filter(
                [0.866667, 0.133333],
                [0.41017, 0.589831]], dtype=float32)
     """
-    initial, transition, seen = _model("filter", log_initial, log_transition, log_likelihoods)
+    initial, transition, seen, lengths = _model("filter", log_initial, log_transition, log_likelihoods, lengths)
 
     def step(predicted: mx.array, x: mx.array) -> tuple[mx.array, tuple[mx.array, mx.array]]:
         joint = predicted + x
@@ -140,7 +140,7 @@ def smooth(
                [0.661017, 0.338983],
                [0.41017, 0.589831]], dtype=float32)
     """
-    initial, transition, seen = _model("smooth", log_initial, log_transition, log_likelihoods)
+    initial, transition, seen, lengths = _model("smooth", log_initial, log_transition, log_likelihoods, lengths)
     forwards = filter(initial, transition, seen, lengths=lengths)
 
     def step(later: mx.array, pair: tuple[mx.array, mx.array]) -> tuple[mx.array, mx.array]:
@@ -184,7 +184,7 @@ def viterbi(
         >>> hmm.viterbi(initial, transition, seen).states
         array([0, 0, 0], dtype=int32)
     """
-    initial, transition, seen = _model("viterbi", log_initial, log_transition, log_likelihoods)
+    initial, transition, seen, lengths = _model("viterbi", log_initial, log_transition, log_likelihoods, lengths)
 
     def step(predicted: mx.array, x: mx.array) -> tuple[mx.array, tuple[mx.array, mx.array]]:
         score = predicted + x
@@ -232,7 +232,7 @@ def sample(
         >>> hmm.sample(initial, transition, seen, samples=5, key=mx.random.key(0)).shape
         (5, 3)
     """
-    initial, transition, seen = _model("sample", log_initial, log_transition, log_likelihoods)
+    initial, transition, seen, lengths = _model("sample", log_initial, log_transition, log_likelihoods, lengths)
     beliefs = filter(initial, transition, seen, lengths=lengths).log_probs
     shape = beliefs.shape if samples is None else (samples, *beliefs.shape)
     noise = mx.random.gumbel(shape, beliefs.dtype, key=key)
@@ -265,7 +265,10 @@ def _normed(log_probs: mx.array, total: mx.array) -> mx.array:
     return mx.where(total == -mx.inf, log_probs, log_probs - total)
 
 
-def _model(call: str, *given: Any) -> tuple[mx.array, mx.array, mx.array]:
+def _model(
+    call: str, log_initial: Any, log_transition: Any, log_likelihoods: Any, lengths: Any
+) -> tuple[mx.array, mx.array, mx.array, mx.array | None]:
+    given = log_initial, log_transition, log_likelihoods
     names = ("log_initial", "log_transition", "log_likelihoods")
     initial, transition, seen = (floats(f"[{call}] {name}", x) for name, x in zip(names, given, strict=True))
     states = initial.shape[-1] if initial.ndim == 1 else 0
@@ -274,4 +277,4 @@ def _model(call: str, *given: Any) -> tuple[mx.array, mx.array, mx.array]:
             f"[{call}] expects log_initial (K,), log_transition (K, K) and log_likelihoods (..., T, K); got "
             f"{initial.shape}, {transition.shape} and {seen.shape}."
         )
-    return initial, transition, seen
+    return initial, transition, seen, lengths_of(f"[{call}]", lengths, seen.shape[:-2])

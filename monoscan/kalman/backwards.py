@@ -35,7 +35,7 @@ def smooth(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths
         >>> kalman.smooth(level, mx.array([[1.0], [mx.nan], [3.0]])).means[:, 0]
         array([0.857143, 1.57143, 2.28571], dtype=float32)
     """
-    model, y, onwards = checked("smooth", model, y, inputs)
+    model, y, onwards, lengths = checked("smooth", model, y, inputs, lengths)
     means, factors, totals = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
 
@@ -88,7 +88,7 @@ def sample(
         >>> kalman.sample(level, mx.ones((6, 1)), samples=4, key=mx.random.key(0)).shape
         (4, 6, 1)
     """
-    model, y, onwards = checked("sample", model, y, inputs)
+    model, y, onwards, lengths = checked("sample", model, y, inputs, lengths)
     means, factors, _ = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
     shape = (*means.shape[:-1], 2 * means.shape[-1])

@@ -37,7 +37,7 @@ def filter(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths
         >>> kalman.filter(level, mx.array([[1.0], [mx.nan], [3.0]])).means[:, 0]
         array([0.5, 0.5, 2.28571], dtype=float32)
     """
-    means, factors, totals = forwards(*checked("filter", model, y, inputs), lengths)
+    means, factors, totals = forwards(*checked("filter", model, y, inputs, lengths))
     return Filtered(means, square(factors), totals.sum(-1))
 
 

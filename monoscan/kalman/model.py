@@ -9,6 +9,7 @@ import mlx.core as mx
 from monoscan import errors
 from monoscan.held import floats
 from monoscan.scan.api_states import loop
+from monoscan.scan.ragged.given import lengths_of
 
 
 class Model(NamedTuple):
@@ -75,8 +76,10 @@ def over_steps(
     return loop(step, alike, state, front - 1, event=event, state_event=state_event, reverse=reverse, lengths=lengths)
 
 
-def checked(call: str, model: Model, y: Any, inputs: Any) -> tuple[Model, mx.array, mx.array]:
-    """The model, the observations, and what is added to the state on the way from each step to the next."""
+def checked(
+    call: str, model: Model, y: Any, inputs: Any, lengths: Any
+) -> tuple[Model, mx.array, mx.array, mx.array | None]:
+    """The model, the observations, what is added to the state on the way from each step to the next, and the lengths."""
     model = Model(*(floats(f"[{call}] {name}", x) for name, x in zip(Model._fields, model, strict=True)))
     y = floats(f"[{call}] y", y)
     states, seen = model.mean.shape[-1] if model.mean.ndim == 1 else 0, y.shape[-1] if y.ndim > 1 else 0
@@ -93,8 +96,16 @@ def checked(call: str, model: Model, y: Any, inputs: Any) -> tuple[Model, mx.arr
             f"(..., T, m); got {got} and y {y.shape}."
         )
     if inputs is None:
-        return model, y, mx.broadcast_to(mx.zeros((), y.dtype), (*(1,) * (y.ndim - 2), y.shape[-2], states))
+        onwards = mx.broadcast_to(mx.zeros((), y.dtype), (*(1,) * (y.ndim - 2), y.shape[-2], states))
+        return model, y, onwards, lengths_of(f"[{call}]", lengths, y.shape[:-2])
     added = floats(f"[{call}] inputs", inputs)
     if added.shape[-2:] != (y.shape[-2], states):
         raise errors.ScanError(f"[{call}] inputs has the shape (..., {y.shape[-2]}, {states}); got {added.shape}.")
-    return model, y, mx.concatenate([added[..., 1:, :], mx.zeros_like(added[..., :1, :])], axis=-2)
+    try:
+        batch = mx.broadcast_shapes(y.shape[:-2], added.shape[:-2])
+    except ValueError as error:
+        raise errors.ScanError(
+            f"[{call}] the batch axes of inputs, {added.shape[:-2]}, do not align with those of y, {y.shape[:-2]}."
+        ) from error
+    onwards = mx.concatenate([added[..., 1:, :], mx.zeros_like(added[..., :1, :])], axis=-2)
+    return model, y, onwards, lengths_of(f"[{call}]", lengths, batch)

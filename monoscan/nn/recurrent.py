@@ -12,6 +12,7 @@ from monoscan import errors
 from monoscan.held import to_mlx
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.api import scan
+from monoscan.scan.ragged.given import lengths_of
 from monoscan.tree import Tree
 
 State = Tree
@@ -54,10 +55,19 @@ class Recurrent(Module, ABC):
 
         Returns:
             tuple: The outputs, of shape ``(..., time, output_dims)``, and the last state, in float32 or complex64.
+
+        Raises:
+            ScanError: Shapes do not fit, or there are neither steps nor a state.
+            ScanTypeError: Lengths are no integers.
         """
         x = self._checked(x)
+        if state is None and x.shape[-2] == 0:
+            raise errors.ScanError(
+                f"[{type(self).__name__}] no steps have no last state where none is given; got x of shape {x.shape}. "
+                "Give state, which an earlier call returned."
+            )
+        lengths = lengths_of(f"[{type(self).__name__}]", lengths, x.shape[:-2])
         if lengths is not None:
-            lengths = to_mlx(f"[{type(self).__name__}] lengths", lengths)
             x = _without_padding(x, lengths)
         found, last = self.run(x, state, {} if lengths is None else {"lengths": lengths})
         return self.outputs(found, x), last
@@ -99,7 +109,6 @@ class Aggregated(Recurrent):
 
 def _without_padding(x: mx.array, lengths: mx.array) -> mx.array:
     """Zeros behind the ends of rows: there a NaN would reach the gradients of weights, by products with zero."""
-    if not isinstance(lengths, mx.array) or lengths.shape != x.shape[:-2]:
-        return x  # the scan says what is wrong with them
-    valid = mx.arange(x.shape[-2])[:, None] < lengths[..., None, None]
+    from_left = lengths.reshape(lengths.shape + (1,) * (x.ndim - lengths.ndim))
+    valid = mx.arange(x.shape[-2])[:, None] < from_left
     return mx.where(valid, x, mx.zeros_like(x))

@@ -87,7 +87,7 @@ def sosfilt(
         array([1, 1, 0.75, 0.5], dtype=float32)
     """
     x, axis = along("sosfilt", x, axis, _NUMBERS)
-    rows = sos if isinstance(sos, mx.array) else np.asarray(sos, np.float64)
+    rows = sos if isinstance(sos, mx.array) else _array("sosfilt", "sos", sos).astype(np.float64)
     if rows.ndim != 2 or rows.shape[1] != 6 or not rows.shape[0]:
         raise errors.ScanError(f"[sosfilt] sos has the shape (sections, 6); got {tuple(rows.shape)}.")
     given = [_numbers("sosfilt", "sos", row) for row in rows]
@@ -135,10 +135,21 @@ def _numbers(call: str, name: str, given: Coefficients) -> list[Any]:
     if isinstance(given, mx.array):
         found = [given[i] for i in range(given.shape[0])] if given.ndim == 1 else []
     else:
-        values = np.atleast_1d(np.asarray(given))
+        values = np.atleast_1d(_array(call, name, given))
         found = values.tolist() if values.ndim == 1 else []
     if not found:
         raise errors.ScanError(f"[{call}] {name} has one coefficient at least, along one axis; got {given!r:.60}.")
+    return found
+
+
+def _array(call: str, name: str, given: Coefficients) -> np.ndarray[Any, Any]:
+    """What is no array of MLX, as one of NumPy."""
+    try:
+        found = np.asarray(given)
+    except ValueError as error:
+        raise errors.ScanError(f"[{call}] {name} cannot be read as coefficients: {error}") from error
+    if found.dtype.kind not in "biufc":
+        raise errors.ScanTypeError(f"[{call}] {name} must be numbers; got {found.dtype}: {given!r:.60}.")
     return found
 
 

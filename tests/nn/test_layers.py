@@ -305,6 +305,14 @@ def test_training_brings_the_loss_down() -> None:
         (lambda: nn.RGLRU(6, blocks=4), r"\[RGLRU\] blocks divides input_dims; got 4 for 6"),
         (lambda: nn.GatedLinearAttention(8, heads=3), r"heads divides the sizes of keys and values; got 3 for 4 and 8"),
         (lambda: nn.MinGRU(6, 5)(mx.ones((3, 4))), r"\[MinGRU\] expects x of shape \(..., time, 6\); got \(3, 4\)"),
+        (
+            lambda: nn.LRU(4, 6)(mx.ones((2, 0, 4))),
+            r"\[LRU\] no steps have no last state .* got x of shape \(2, 0, 4\)",
+        ),
+        (
+            lambda: nn.LRU(4, 6)(mx.ones((2, 3, 4)), lengths=mx.array([1, 2, 3])),
+            r"\[LRU\] lengths of shape \(3,\) must align from the left with \(2,\)",
+        ),
     ],
 )
 def test_what_does_not_fit(make: Callable[[], object], words: str) -> None:

@@ -161,3 +161,8 @@ def test_shapes_that_do_not_fit(call: Any) -> None:
         call(initial, transition[:2], seen)
     with pytest.raises(ms.ScanTypeError, match="must be an array of floats"):
         call(initial, transition, seen.astype(mx.int32))
+    name = "filter" if call is hmm.log_likelihood else call.__name__
+    with pytest.raises(ms.ScanError, match=rf"\[{name}\] lengths of shape \(3,\) must align from the left with \(2,\)"):
+        call(initial, transition, mx.stack([seen, seen]), lengths=mx.array([3, 4, 4]))
+    with pytest.raises(ms.ScanTypeError, match=rf"\[{name}\] lengths must be integers; got float32"):
+        call(initial, transition, seen, lengths=mx.array(3.0))

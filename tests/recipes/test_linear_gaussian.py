@@ -197,3 +197,10 @@ def test_shapes_that_do_not_fit(call: Any) -> None:
         call(given, mx.ones((STEPS, 1)), inputs=mx.ones((STEPS, 1)))
     with pytest.raises(ms.ScanTypeError, match="y must be an array of floats"):
         call(given, mx.ones((STEPS, 1), mx.int32))
+    name, batch = call.__name__, mx.ones((2, STEPS, 1))
+    with pytest.raises(ms.ScanError, match=rf"\[{name}\] lengths of shape \(3,\) must align from the left with \(2,\)"):
+        call(given, batch, lengths=mx.array([3, 4, 4]))
+    with pytest.raises(
+        ms.ScanError, match=rf"\[{name}\] the batch axes of inputs, \(3,\), do not align with .* \(2,\)"
+    ):
+        call(given, batch, inputs=mx.ones((3, STEPS, 2)))

@@ -94,6 +94,8 @@ def test_gradients_reach_coefficients_and_the_signal() -> None:
         (lambda x: signal.lfilter([1.0], [1.0, 0.5], x, zi=mx.zeros((3,))), r"\[lfilter\] zi has the shape \(1,\)"),
         (lambda x: signal.lfilter([1.0], [1.0], x, axis=2), r"\[lfilter\] expects values with an axis 2"),
         (lambda x: signal.sosfilt([[1.0, 2.0]], x), r"\[sosfilt\] sos has the shape \(sections, 6\)"),
+        (lambda x: signal.sosfilt([[1.0, 2.0], [1.0]], x), r"\[sosfilt\] sos cannot be read as coefficients"),
+        (lambda x: signal.lfilter([1.0], "ab", x), r"\[lfilter\] a must be numbers; got <U2"),
         (
             lambda x: signal.ewm_mean(x),
             r"\[ewm_mean\] needs one of com, span, halflife and alpha, and no other; got none",

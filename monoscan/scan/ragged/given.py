@@ -94,6 +94,25 @@ def given(where: str, lengths: Any, mask: Any, offsets: Any) -> Given:
     )
 
 
+def lengths_of(where: str, lengths: Any, batch: Shape) -> mx.array | None:
+    """Lengths of a batch, looked at before the scans of a recipe get them, whose names the caller does not know.
+
+    Args:
+        where: What messages begin with.
+        lengths: Integers, or ``None``.
+        batch: The batch axes.
+
+    Raises:
+        ScanTypeError: They are no integers.
+        ScanError: Their shape does not fit.
+    """
+    if lengths is None:
+        return None
+    found = _whole(where, "lengths", lengths)
+    _left(where, "lengths", found, batch, "the batch")
+    return found
+
+
 def of_samples(where: str, lengths: Any, samples: int | None) -> mx.array | None:
     """Lengths of a batch as those of samples of it, whose axis comes before it: lengths align from the left."""
     return lengths if lengths is None or samples is None else _whole(where, "lengths", lengths)[None]
