@@ -16,12 +16,12 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
-from monoscan.lowering.plan.fused_pass import Arrays, fused_pass
+from monoscan.lowering.plan.fused_pass import fused_pass
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import EXPORTED, Options, with_last_state
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
-from monoscan.lowering.program.ir import MAX_LANES, Leaf, Program
+from monoscan.lowering.program.ir import Program
 from monoscan.lowering.program.steady import moving_code
 from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
@@ -29,12 +29,11 @@ from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.failures import FAILURES
-from monoscan.lowering.trace.combine import Traced, step_size, trace_step
-from monoscan.lowering.trace.roles import Role
-from monoscan.monoids import copies
-from monoscan.monoids.aggregator import Aggregator, element, exact
+from monoscan.lowering.trace.combine import Traced
+from monoscan.monoids.aggregator import exact
 from monoscan.monoids.shapes import insert_axes
 from monoscan.scan import act
+from monoscan.scan.fused_step import FusedStep
 from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
 from monoscan.tree import Tree
@@ -58,6 +57,10 @@ class Fusion:
     asked: Options
     bounds: Bounds | None = attrs.field(default=None, kw_only=True)
     extents: Sequence[mx.array] = attrs.field(default=(), kw_only=True)
+
+    @property
+    def _step(self) -> FusedStep:
+        return FusedStep(self.over, self.asked.inclusive)
 
     @property
     def sequences(self) -> tuple[int, ...]:
@@ -163,16 +166,16 @@ class Fusion:
         unfit = self._unfit()
         if unfit is not None:
             return unfit
-        traces = [self._step()] if over.leaves else [self._step(), self._begin()]
+        traces = [self._step.step()] if over.leaves else [self._step.step(), self._step.begin()]
         scans = self._scans(traces)
         if not scans:
             return f"not traceable: {next(each.reason for each in traces if each.program is None)}"
-        if scans[0].program.outputs != self._held:
+        if scans[0].program.outputs != self._step.held:
             return "act changes the dtype of a state"
         if asked.device != "cpu":
             return self._on_gpu(scans)
         kernel = fused_pass(
-            scans, self._shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
+            scans, self._step.shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
             bounds=self.bounds,
         )  # fmt: skip
         if isinstance(kernel, str):
@@ -195,7 +198,7 @@ class Fusion:
         wait = idle(prod(over.lead) // steps)
         if wait is not None and self.asked.strategy == "auto":
             return wait
-        found = pass_in_order(scan, self._shapes(), over.lead)
+        found = pass_in_order(scan, self._step.shapes(), over.lead)
         missing = unfit(found.spec, target)
         if missing is not None:
             return missing
@@ -246,7 +249,7 @@ class Fusion:
             return f"strategy is {self.asked.strategy}"
         if 0 in over.lead:
             return "no positions"
-        leaves = (*self._held, *self._inputs, *over.captures.leaves)
+        leaves = (*self._step.held, *self._step.inputs, *over.captures.leaves)
         if dtypes.COMPLEX.intersection(leaf.dtype for leaf in leaves):
             return "complex numbers"
         if not all(leaf.lanes for leaf in leaves):
@@ -254,96 +257,6 @@ class Fusion:
         if types.ruled:
             return "a function has derivatives of its own"
         return None
-
-    @property
-    def _held(self) -> tuple[Leaf, ...]:
-        """The leaves of outputs and states."""
-        types = self.over.types
-        return types.computed + tuple(Leaf(held.dtype, held.shape) for held in types.states)
-
-    @property
-    def _order(self) -> list[int]:
-        """The inputs, those with a time axis first."""
-        kinds = self.over.geometry.kinds
-        return sorted(range(len(kinds)), key=lambda i: kinds[i] == FIXED)
-
-    @property
-    def _inputs(self) -> tuple[Leaf, ...]:
-        """The leaves of inputs in that order, as they are computed with."""
-        one = self.over.geometry.one
-        return tuple(Leaf(dtypes.accumulation(one[i].dtype), one[i].shape) for i in self._order)
-
-    @property
-    def _timed(self) -> int:
-        return sum(kind != FIXED for kind in self.over.geometry.kinds)
-
-    def _step(self) -> Traced:
-        """The program from one pair of outputs and states to the next."""
-        over, outputs, number = self.over, len(self.over.types.outputs), len(self._held)
-
-        def step(*arrays: mx.array) -> Sequence[mx.array]:
-            aggregator, inputs = self._rebuilt(arrays[number:])
-            before = tree.unflatten(over.types.form, arrays[outputs:number])
-            made = element(aggregator, inputs, over.where)
-            after = copies.moved(aggregator.operator, before, made, 0, over.where)
-            shown = aggregator.present(after if self.asked.inclusive else before, *inputs)
-            return [*tree.flatten(shown)[0], *tree.flatten(after)[0]]
-
-        return self._traced("the step of an aggregator", step, self._held)
-
-    def _begin(self) -> Traced:
-        """The program of the first pair."""
-
-        def begin(*arrays: mx.array) -> Sequence[mx.array]:
-            aggregator, inputs = self._rebuilt(arrays)
-            made = element(aggregator, inputs, self.over.where)
-            first = copies.begun(aggregator.operator, made, 0, self.over.where)
-            return [*tree.flatten(aggregator.present(first, *inputs))[0], *tree.flatten(first)[0]]
-
-        return self._traced("the first step of an aggregator", begin, ())
-
-    def _rebuilt(self, arrays: Sequence[mx.array]) -> tuple[Aggregator, list[mx.array]]:
-        """The aggregator with captured arrays in place, and its inputs in their order."""
-        order = self._order
-        placed = dict(zip(order, arrays, strict=False))
-        return self.over.captures.rebuild(arrays[len(order) :]), [placed[i] for i in range(len(order))]
-
-    def _traced(self, part: str, function: Callable[..., Sequence[mx.array]], state: tuple[Leaf, ...]) -> Traced:
-        timed, fixed = self._inputs[: self._timed], self._inputs[self._timed :]
-        return self._step_of(part, function, state, timed, fixed)
-
-    def _step_of(
-        self,
-        part: str,
-        function: Callable[..., Sequence[mx.array]],
-        state: tuple[Leaf, ...],
-        timed: tuple[Leaf, ...],
-        fixed: tuple[Leaf, ...],
-    ) -> Traced:
-        given = (*state, *timed, *fixed, *self.over.captures.leaves)
-        role = Role(self.over.where, part, ", ".join(map(tree.describe, given)))
-        too_large, wide = step_size((*self._held, *timed), (*fixed, *self.over.captures.leaves))
-        lanes = sum(leaf.lanes for leaf in (*self._held, *self._inputs))
-        if lanes > 2 * MAX_LANES:
-            too_large = f"states, inputs and outputs have {lanes} lanes, more than {2 * MAX_LANES}"
-        if too_large and not wide:
-            return Traced(None, too_large)
-        return trace_step(role, function, given, len(state), len(timed), too_large=too_large, wide=wide)
-
-    def _shapes(self) -> Arrays:
-        """What a kernel reads, aligned, without event axes."""
-        over = self.over
-        layout, kinds, one = over.geometry.layout, over.geometry.kinds, over.geometry.one
-        timed = [i for i in self._order if kinds[i] != FIXED]
-
-        given = layout.init or ()
-        unread = ((1,) * over.rank,) * (len(over.types.outputs) if given else 0)
-        return Arrays(
-            tuple(layout.aligned_batch(layout.batch[i], layout.length) for i in timed),
-            tuple(one[i].dtype for i in timed),
-            tuple(layout.aligned_batch(layout.batch[i], 1) for i in self._order if kinds[i] == FIXED),
-            unread + tuple(layout.aligned_batch(batch, 1) for batch in given),
-        )
 
 
 def _slow_alone(kernel: Fused) -> bool:

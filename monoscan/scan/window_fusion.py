@@ -84,7 +84,7 @@ class WindowFusion(Fusion):
         if combine.outputs != self._elements:
             return "combine changes the dtype of an element"
         spec = self._spec(prepare, combine, present)
-        shapes = self._shapes()
+        shapes = self._step.shapes()
         sized = Shapes(self.size, over.lead, over.axis, shapes.elements + shapes.others)
         every = range(len(over.types.outputs))
         kernel = chosen(spec, sized, tuple(range(len(shapes.elements))), tuple(every))
@@ -101,7 +101,7 @@ class WindowFusion(Fusion):
             prepare=prepare.select(kept),
             combine=combine.select(kept).reorder([*kept, *(number + i for i in kept), *captured], len(kept)),
             present=present.reorder([*kept, *others], len(kept), present.rights),
-            stored=self._shapes().stored,
+            stored=self._step.shapes().stored,
             results=tuple(leaf.dtype for leaf in types.outputs),
             ordinary=tuple(self._ordinary()[i] for i in kept),
             vector_bytes=vector_bytes(),
@@ -126,34 +126,33 @@ class WindowFusion(Fusion):
         over = self.over
 
         def prepare(*arrays: mx.array) -> Sequence[mx.array]:
-            aggregator, inputs = self._rebuilt(arrays)
+            aggregator, inputs = self._step.rebuilt(arrays)
             return tree.flatten(element(aggregator, inputs, over.where))[0]
 
-        return self._traced("prepare", prepare, ())
+        return self._step.traced("prepare", prepare, (), self._step.timed)
 
     def _combined(self) -> Traced:
         """The program of ``combine``, beside the same captured arrays and fixed inputs."""
-        over, number, timed = self.over, len(self._elements), self._timed
-        fixed = self._inputs[timed:]
+        over, number = self.over, len(self._elements)
 
         def combine(*arrays: mx.array) -> Sequence[mx.array]:
-            unread = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self._inputs[:timed]]
-            operator = self._rebuilt([*unread, *arrays[2 * number :]])[0].operator
+            unread = [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self._step.timed]
+            operator = self._step.rebuilt([*unread, *arrays[2 * number :]])[0].operator
             sides = (
                 tree.unflatten(over.types.structure, side) for side in (arrays[:number], arrays[number : 2 * number])
             )
             return tree.flatten(operator.combine(*sides))[0]
 
-        return self._step_of("combine", combine, self._elements, self._elements, fixed)
+        return self._step.traced("combine", combine, self._elements, self._elements)
 
     def _presented(self) -> Traced:
         """The program of outputs from the fold of a window and the inputs at its end."""
-        over, number, timed = self.over, len(self._elements), self._timed
+        over, number = self.over, len(self._elements)
 
         def present(*arrays: mx.array) -> Sequence[mx.array]:
-            aggregator, inputs = self._rebuilt(arrays[number:])
+            aggregator, inputs = self._step.rebuilt(arrays[number:])
             fold = tree.unflatten(over.types.structure, arrays[:number])
             state = copies.begun(aggregator.operator, fold, 0, over.where)
             return tree.flatten(aggregator.present(state, *inputs))[0]
 
-        return self._step_of("present", present, self._elements, self._inputs[:timed], self._inputs[timed:])
+        return self._step.traced("present", present, self._elements, self._step.timed)

@@ -10,7 +10,7 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.plan.shown import summary
+from monoscan.lowering.plan.shown import launch_lines, loop_line, size, states, steady, time
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render.source import render
 
@@ -218,7 +218,40 @@ class Plan:
 
     def summary(self) -> list[str]:
         """What is scanned, and below it the strategy, the work and what is captured."""
-        return summary(self)
+        layout, options = self.problem.layout, self.problem.options
+        leaves = ", ".join(
+            f"{name}{list(layout.with_length(batch, layout.length) + event)}"
+            for name, batch, event in zip(self.problem.stored, layout.batch, layout.event, strict=True)
+        )
+        direction = ("reverse " if options.reverse else "") + ("" if options.inclusive else "exclusive ")
+        direction += "shapeless " if options.shapeless else ""
+        combined = f", combine by {self.combine}" if self.combine != "none" else ""
+        lines = [
+            f"{direction}{options.call} of {self.operator} over {leaves}, axis {layout.axis}, on {self.device}",
+            f"  strategy  {self.strategy} (row {self.row}){combined}",
+            f"  work      {self.work:,} combines, depth {self.depth}, about {size(self.bytes)} moved",
+        ]
+        for number, kernel in enumerate(self.kernels, 1):
+            which = f"{number} of {len(self.kernels)}, of leaves {', '.join(map(str, kernel.emit))}: "
+            first, *more = [loop_line(kernel)] if isinstance(kernel, Fused) else launch_lines(kernel)
+            lines += [f"  kernel    {which if len(self.kernels) > 1 else ''}{first}", *more]
+            if isinstance(kernel, Fused) and kernel.compared:
+                times = ", ".join(f"{loop.value} {time(taken)}" for loop, taken in kernel.compared)
+                lines.append(f"  estimates {times}")
+        if self.restart is not None:
+            lines.append(
+                f"  restart   what comes before each segment, by {'vmap' if self.restart.program is None else 'lanes'}"
+            )
+        if self.problem.acts is not None:
+            lines.append(f"  states    {states(self.problem.acts, self.strategy, self.kernels)}")
+        if options.fixed:
+            lines.append(
+                f"  fixed     leaves {', '.join(map(str, options.fixed))}: the same at every step{steady(self.kernels)}"
+            )
+        if self.problem.captures.arrays:
+            captured = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.problem.captures.leaves)
+            lines.append(f"  captured  {captured}")
+        return lines
 
     def _lines(self) -> list[str]:
         lines = self.summary()
