@@ -35,3 +35,18 @@ NOINLINE void first_row(const piece& p, const elements& e, const results& r, boo
     m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
   }
 }
+// The rows of a piece, a tile after the other: `go(rows, steps)` takes each, from the row on that follows on what the
+// fold starts from.
+template <class Go>
+INLINE void over_tiles(const piece& p, const elements& captured_rows, ms_int tile, bool scanned, Go go) {
+  for (ms_int t = p.t0; t < p.t1; t += tile) {
+    const bool starts = t == p.t0 && !p.seeded;
+    const ms_int steps = least(tile, p.t1 - t);
+    rows at = {captured_rows, {}, {}, {}};
+    rows_from(p, t, steps, tile, at);
+    const rows first = at;
+    if (starts) first_row(p, at.e, at.r, scanned), move(at);
+    go(at, steps - starts);
+    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
+  }
+}

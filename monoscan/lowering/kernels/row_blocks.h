@@ -44,21 +44,14 @@ void span(const piece& p, bool scanned) {
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
   const ms_int count = p.c1 - p.c0, tile = columns_lie_ready(p.g) ? ROWS : COPIED;
-  for (ms_int t = p.t0; t < p.t1; t += tile) {
-    const bool starts = t == p.t0 && !p.seeded;
-    const ms_int steps = least(tile, p.t1 - t);
-    rows at = {captured_rows, {}, {}, {}};
-    rows_from(p, t, steps, tile, at);
-    const rows first = at;
-    if (starts) first_row(p, at.e, at.r, scanned), move(at);
+  over_tiles(p, captured_rows, tile, scanned, [&](const rows& at, ms_int steps) {
     ms_int j = 0;
     if constexpr (widest >= 4)
-      for (; j + 4 * W <= count; j += 4 * W) panels<4>(p, at, steps - starts, j, W, scanned);
+      for (; j + 4 * W <= count; j += 4 * W) panels<4>(p, at, steps, j, W, scanned);
     if constexpr (widest >= 2)
-      for (; j + 2 * W <= count; j += 2 * W) panels<2>(p, at, steps - starts, j, W, scanned);
-    for (; j < count; j += W) panels<1>(p, at, steps - starts, j, (int)least(W, count - j), scanned);
-    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
-  }
+      for (; j + 2 * W <= count; j += 2 * W) panels<2>(p, at, steps, j, W, scanned);
+    for (; j < count; j += W) panels<1>(p, at, steps, j, (int)least(W, count - j), scanned);
+  });
 }
 bool fits(const ms_launch* g) { return !turns || g->inner == 1; }
 ms_int buffer_bytes(const ms_launch* g) {

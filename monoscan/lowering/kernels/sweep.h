@@ -133,16 +133,7 @@ static void some_columns(const piece& p, ms_int tile, bool scanned) {
   elements captured_rows = {};
   pack_captures(p, captured_rows.c);
   if constexpr (held::count > 0) hold_once(p, captured_rows);
-  for (ms_int t = p.t0; t < p.t1; t += tile) {
-    const bool starts = t == p.t0 && !p.seeded;
-    const ms_int steps = least(tile, p.t1 - t);
-    rows at = {captured_rows, {}, {}, {}};
-    rows_from(p, t, steps, tile, at);
-    const rows first = at;
-    if (starts) first_row(p, at.e, at.r, scanned), move(at);
-    sweep_rows(p, at, steps - starts, scanned);
-    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
-  }
+  over_tiles(p, captured_rows, tile, scanned, [&](const rows& at, ms_int steps) { sweep_rows(p, at, steps, scanned); });
 }
 void span(const piece& p, bool scanned) {
   if (p.t0 >= p.t1) return;
