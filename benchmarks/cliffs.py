@@ -23,6 +23,8 @@ from benchmarks.ranked import worst
 Shape = tuple[int, ...]
 NEAR_ONE, FLOAT32, BY_HAND = (rivals.ALSO + name for name in ("gates near 1", "float32", "the formula by hand"))
 KERNELS = ("kernel", "sequential")
+SMALL = (2048, 16)
+"""Takes no longer than MLX takes for a call."""
 
 
 def _case(group: str, problem: Problem, shape: Shape, axis: int, racers: tuple[Peer, ...], what: str = "") -> Case:
@@ -42,13 +44,15 @@ def _near_one(arrays: Arrays) -> Arrays:
 
 def _subnormals() -> list[Case]:
     made, problem = [], problems.UNDERFLOWING
-    for shape in ((2048, 16), (512, 1024), (100_000, 32)):
+    for shape in (SMALL, (512, 1024), (100_000, 32)):
         both = (*_ours(problem), rivals.jax_loop(problem, (1, 0)))
         alone = (peers.monoscan_recurrence(), peers.jax_loop())
         back = tuple(peer for peer in grad.RACERS if peer.name in (grad.RECURRENCE, grad.JAX_LOOP))
         for what, racers in (("", both), (", h alone", alone), (", gradient", back)):
-            easy = rivals.other_inputs(racers[0], "gates near 1", _near_one)
-            made.append(_case("subnormals", problem, shape, 0, (*racers, easy), what))
+            also = [rivals.other_inputs(racers[0], "gates near 1", _near_one)]
+            if shape == SMALL and what != ", gradient":
+                also.append(rivals.one_addition())
+            made.append(_case("subnormals", problem, shape, 0, (*racers, *also), what))
     fading = problems.FADING
     others = (rivals.jax_loop(fading, (np.eye(2), 0)), rivals.scipy_filter(fading))
     made.append(_case("subnormals", fading, (10_000, 8), 0, (*_ours(fading), *others)))
@@ -212,7 +216,7 @@ def _bars() -> tuple[Bar, ...]:
         cases = [case for case in CASES if case.group == group]
         bars.append(Bar(f"{group}: auto over our best strategy, worst", 1.3, worst(cases, of_ours=True), False))
         bars.append(Bar(f"{group}: auto over the best alternative, worst", 1, worst(cases, of_ours=False), False))
-    over = ((NEAR_ONE, 1.15), (FLOAT32, 2.5), (BY_HAND, 1.3), (tangents.DUAL, 2))
+    over = ((NEAR_ONE, 1.15), (FLOAT32, 2.5), (BY_HAND, 1.3), (tangents.DUAL, 2), (rivals.ADDITION, 1.1))
     return (*bars, *(bar for other, required in over for bar in _over(other, required)))
 
 
@@ -226,6 +230,8 @@ fresh memory do not count; scans of MLX whose rounding errors are too large to p
 and `kernel` are the same plan, as `explain` shows, the ratio of the two is noise. Complex numbers are twice the bytes:
 at (8, 1024, 128) float32 arrays stay in the third-level cache and complex64 ones do not; a float32 scan of as many bytes,
 (8, 1024, 256), takes 2.1 to 2.5 times, and the complex one 0.9 to 1.1 times that. `python -m benchmarks sweep` runs some
-260 cases more: dtypes, inner axes, options, layouts of memory and numbers of leaves, one changed at a time."""
+260 cases more: dtypes, inner axes, options, layouts of memory and numbers of leaves, one changed at a time. What is as
+small as (2048, 16) takes as long as MLX takes to wake the thread that evaluates, whatever it computes; a bar holds it
+against one addition of arrays of that size by MLX."""
 
 CLIFFS = Suite("cliffs", "Cliffs", CASES, _bars(), ranked=True, about=ABOUT)

@@ -17,11 +17,21 @@ from benchmarks.problems import scan_reference
 JAX_LOOP = "jax lax.scan"
 ALSO = f"{AUTO}, "
 """How peers begin that run something else than the case, for a bar: they are in no ranking."""
+ADDITION = f"{ALSO}one addition by MLX"
 
 
 def other_inputs(peer: Peer, name: str, change: Callable[[Arrays], Arrays]) -> Peer:
     """A peer on inputs that are changed, which nothing but its time is asked of."""
     return Peer(ALSO + name, peer.package, peer.evaluates, lambda x, axis: peer.build(change(x), axis), None)
+
+
+def one_addition() -> Peer:
+    """What MLX takes for the least that it can do with arrays of this size: the time of a call, whatever is computed."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        return mlx_call(lambda *leaves: (leaves[0] + leaves[-1],), arrays, compiled=True)
+
+    return Peer(ADDITION, "mlx", "the sum", build, None)
 
 
 def jax_states(
