@@ -135,3 +135,23 @@ def test_where_lanes_are_narrow() -> None:
     assert wide(latest, ("bool", "int16"), 64).width == 16, "bools of one byte and integers of two"
     assert wide(affine, ("int8",) * 2, 64, shapeless=True).width == 16
     assert wide(lambda l, r: (l[0] // mx.abs(r[0]), l[1] + r[1]), ("int8",) * 2, 64).width == 16, "more bits needed"
+
+
+def test_bits_above_a_small_integer_are_cut_by_stores_where_nothing_else_reads_them() -> None:
+    def largest(l: Any, r: Any) -> Any:
+        total = l[0] + r[0]
+        return total, mx.maximum(l[1], total)
+
+    x = np.random.default_rng(0).integers(-100, 100, (300, 3)).astype(np.int8)
+    elems, operator = (mx.array(x), mx.array(x)), ms.monoid(largest)
+    assert "as_i8(add" in str(ms.explain(operator, elems, strategy="sequential").source)
+    for source in (ms.explain(ms.Affine(), elems).source, ms.explain(ms.Sum(), elems[0], strategy="kernel").source):
+        assert "as_i8" not in str(source)
+    totals = np.cumsum(x, axis=0, dtype=np.int8)
+    got = ms.scan(operator, elems, strategy="sequential", return_carry=True)
+    for found, want in zip(got[0], (totals, np.maximum.accumulate(totals, axis=0)), strict=True):
+        np.testing.assert_array_equal(np.array(found), want)
+    sums, carry = ms.scan(ms.Sum(), elems[0], strategy="kernel", return_carry=True)
+    np.testing.assert_array_equal(np.array(sums), totals)
+    np.testing.assert_array_equal(np.array(carry), totals[-1])
+    np.testing.assert_array_equal(np.array(ms.fold(ms.Sum(), elems[0], strategy="kernel")), totals[-1])

@@ -2,7 +2,7 @@
 
 What the operations do to values of each kind stands in ``kernels/ops.h`` and ``kernels/maths.h``; here
 they are named. Integers of 8 and 16 bits are held in 32 bits, and brought back into their width where an
-operation may leave it.
+operation may leave it, unless nothing looks at the bits above before a store cuts them off.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def statements(
     calls: frozenset[Op] = frozenset(),
     known: Mapping[int, str] = MappingProxyType({}),
     wanted: Sequence[int] | None = None,
+    wrapped: bool = True,
 ) -> tuple[list[str], list[str]]:
     """The statements of a program and the text of each result, given its inputs' text.
 
@@ -130,6 +131,7 @@ def statements(
         calls: The operations that are called.
         known: The text of values that are found elsewhere.
         wanted: The values that are yielded. Default: the results.
+        wrapped: Integers of 8 and 16 bits are brought back into their width, and not by the stores alone.
     """
     names, wanted = list(lanes), program.results if wanted is None else wanted
     needed = _needed(program, wanted, known)
@@ -149,7 +151,7 @@ def statements(
                 lines.append(f"const auto table{number} = table_of({', '.join(args[1:])});")
             text = f"lookup({tables[entries]}, {args[0]})"
         else:
-            text = expression(instr, args, [program.dtypes[a] for a in instr.args])
+            text = expression(instr, args, [program.dtypes[a] for a in instr.args], wrapped)
             text = f"called_{text}" if instr.op in calls else text
         lines.append(f"const {TYPES[instr.dtype]} v{number} = {text};")
         names.append(f"v{number}")
@@ -210,7 +212,7 @@ def number(value: Any, dtype: str) -> str:
     return f"{number + 1}{suffix} - 1" if lowest else f"{number}{suffix}"
 
 
-def expression(instr: Instr, args: Sequence[str], operands: Sequence[str]) -> str:
+def expression(instr: Instr, args: Sequence[str], operands: Sequence[str], wrapped: bool = True) -> str:
     """The right-hand side of one instruction, given its arguments' text and dtypes."""
     if instr.op is Op.CONST:
         return literal(instr.param, instr.dtype)
@@ -221,7 +223,7 @@ def expression(instr: Instr, args: Sequence[str], operands: Sequence[str]) -> st
     if instr.op in COMPARISONS and operands[0] != "bool":
         return f"mask_of({args[0]} {_COMPARE[instr.op]} {args[1]})"
     text = _table("bool" if instr.op in COMPARISONS else instr.dtype)[instr.op].format(*args)
-    return _narrow(text, instr.dtype) if instr.op in _WRAPPING else text
+    return _narrow(text, instr.dtype) if wrapped and instr.op in _WRAPPING else text
 
 
 def _cast(text: str, source: str, target: str) -> str:

@@ -101,8 +101,9 @@ def _function(
 ) -> str:
     """One function: it yields a state, of elements that are combined an element."""
     known = {value: f"k.{_held(name, value)}" for value in held_values(program)} if once else {}
+    functions = called(program) if calls else frozenset()
     lines, results = statements(
-        program, _inputs(spec, name), "k.", _LETTERS[name], called(program) if calls else frozenset(), known
+        program, _inputs(spec, name), "k.", _LETTERS[name], functions, known, wrapped=not spec.wrapped_by_stores
     )
     if name == "compose" or tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")

@@ -25,6 +25,9 @@ _CLOSED = COMPARISONS | {
 }  # fmt: skip
 """Operations on integers that need no more bits than their operands have."""
 
+_RING = frozenset({Op.CONST, Op.ADD, Op.SUB, Op.MUL, Op.NEG, Op.AND, Op.OR, Op.XOR, Op.NOT})
+"""Operations on integers of which the lower bits follow from the lower bits of their operands."""
+
 Scalar = float | int | bool
 
 
@@ -277,6 +280,13 @@ class KernelSpec(ScanSpec[Program]):
         closed = all(instr.op in _CLOSED for instr in self.program(self.tree).code)
         size = max(stored, default=4)
         return size if size < 4 and stored | held == {size} and closed and not self.action else 0
+
+    @cached_property
+    def wrapped_by_stores(self) -> bool:
+        """Whether what lies above the bits of small integers reaches none of these: their ring, and nothing else."""
+        held = self.values.union(self.elements, self.results, self.capture_dtypes)
+        ring = all(instr.op in _RING for program in self.programs(self.tree) for instr in program.code)
+        return ring and len(held) == 1 and held <= {"int8", "uint8", "int16", "uint16"}
 
     @cached_property
     def columns(self) -> int:
