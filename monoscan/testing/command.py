@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from monoscan import errors
 from monoscan.monoids import named
-from monoscan.testing.laws.check import DTYPES, EXAMPLES, SIZE, check_laws
+from monoscan.testing.laws.check import check_laws
+from monoscan.testing.laws.drawn import DTYPES, EXAMPLES, SIZE
 from monoscan.testing.laws.report import LawError
 
 _SILENT_FOR = 2.0

@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import attrs
-from hypothesis.strategies import SearchStrategy
 
-from monoscan import dtypes as dtype_names
-from monoscan import errors, tree
-from monoscan.monoids import named
+from monoscan import errors
 from monoscan.monoids.aggregator import Aggregator
-from monoscan.monoids.base import Element, Semigroup
-from monoscan.scan.question import not_an_operator
+from monoscan.monoids.base import Semigroup
 from monoscan.testing.arithmetic.levels import carriers
-from monoscan.testing.arithmetic.machine_levels import MACHINE
-from monoscan.testing.arithmetic.subject import Subject, subject_of
-from monoscan.testing.laws.actions import action_laws
 from monoscan.testing.laws.aggregators import check_steps, prepared
-from monoscan.testing.laws.law import NATIVE, Law
-from monoscan.testing.laws.report import EMBEDDED, GIVEN, LawError, Report, Row, describe, verdict
-from monoscan.testing.laws.semidirect import semidirect_laws
-from monoscan.testing.laws.sets import claimed_laws, undeclared
-from monoscan.testing.search.counterexamples import Examples, Model, Words, draw, examine, simplest
-from monoscan.testing.search.elements import Elements, Kind, embedded, words
-from monoscan.testing.search.values import expect_drawn
+from monoscan.testing.laws.drawn import DTYPES, EXAMPLES, SIZE, Case, Draws
+from monoscan.testing.laws.law import Law
+from monoscan.testing.laws.report import LawError, Report, Row, describe, verdict
+from monoscan.testing.laws.sets import undeclared
+from monoscan.testing.search.counterexamples import Model, examine
+from monoscan.testing.search.elements import Elements
 
-DTYPES = ("float32", "int32")
-SIZE = 2
-EXAMPLES = 100
 _ENOUGH = 15
 
 
 def _silent(what: str) -> None:
     """Says nothing."""
-
-
-@attrs.frozen
-class _Case:
-    """An operator with the examples that it is checked on.
-
-    Args:
-        subject: The operator.
-        examples: The examples.
-        origin: Where elements come from, as messages say it.
-        reproduce: The command that draws the same examples, if there is one.
-    """
-
-    subject: Subject
-    examples: Examples
-    origin: str
-    reproduce: str | None
-
-    @cached_property
-    def claims(self) -> tuple[tuple[Model, Law], ...]:
-        """All laws that the operator claims, each with what it is checked in."""
-        subject, claims = self.subject, list[tuple[Model, Law]]()
-        laws = claimed_laws(subject.operator, subject.facts) + ((NATIVE,) if subject.runs_native else ())
-        for carrier in carriers(subject):
-            claims += [(carrier, law) for law in laws if not law.machine or carrier.level in MACHINE]
-            claims += semidirect_laws(carrier)
-        return (*claims, *action_laws(subject))
 
 
 def check_laws(
@@ -119,24 +80,10 @@ def check_laws(
         return attrs.evolve(
             of_operator, name=monoid.name, rows=(*of_operator.rows, check_steps(monoid, elements, seed))
         )
-    _expect(monoid, elements, dtypes, examples, size, seed)
-    rows: list[Row] = []
-    hints: list[str] = []
-    refused: list[errors.ScanError] = []
-    for dtype in dtypes if elements is None else ("given",):
-        progress(f"drawing {examples} examples of {dtype}")
-        try:
-            case = _case(monoid, elements, dtype, size, seed, examples, target)
-        except errors.ScanError as error:
-            refused.append(error)
-            hints.append(f"{dtype} is left out: {error}")
-            continue
-        facts = [] if rows else _facts_to_declare(case)
-        rows += _check(case, case.claims, progress)
-        hints += facts
-    if not rows and refused:
-        raise refused[0]
-    return Report(monoid.name, tuple(rows), tuple(hints))
+    cases, refused = Draws(elements, dtypes, examples, seed, size, target).cases(monoid, progress)
+    rows = [row for case in cases for row in _check(case, case.claims, progress)]
+    hints = [f"{dtype} is left out: {error}" for dtype, error in refused.items()]
+    return Report(monoid.name, tuple(rows), (*hints, *_facts_to_declare(cases[0])))
 
 
 @attrs.frozen
@@ -144,7 +91,7 @@ class LawCase:
     """One law of an operator on one dtype; calling it checks it."""
 
     law: Law
-    case: _Case
+    case: Case
 
     def __call__(self) -> None:
         """Checks the law; a test is skipped where no example could be checked.
@@ -196,95 +143,12 @@ def law_cases(
     """
     import pytest
 
-    _expect(monoid, elements, dtypes, examples, size, seed)
-    found: list[LawCase] = []
-    refused: list[errors.ScanError] = []
-    for dtype in dtypes if elements is None else ("given",):
-        try:
-            case = _case(monoid, elements, dtype, size, seed, examples)
-        except errors.ScanError as error:
-            refused.append(error)
-        else:
-            found += [LawCase(law, case) for law in dict.fromkeys(law for _, law in case.claims)]
-    if not found and refused:
-        raise refused[0]
+    cases, _ = Draws(elements, dtypes, examples, seed, size).cases(monoid)
+    found = [LawCase(law, case) for case in cases for law in dict.fromkeys(law for _, law in case.claims)]
     return [pytest.param(case, id=str(case)) for case in found]
 
 
-def _expect(monoid: Any, elements: Any, dtypes: Any, examples: Any, size: Any, seed: Any) -> None:
-    """Refuses what is no operator, no strategy, no dtypes, or no number of examples."""
-    if not isinstance(monoid, Semigroup):
-        raise errors.ScanTypeError(not_an_operator("laws", monoid))
-    if elements is not None and not isinstance(elements, SearchStrategy):
-        raise errors.ScanTypeError(
-            f"[laws] elements must be a Hypothesis strategy that draws one element at a time, without a scan axis; got "
-            f"{tree.describe(elements)}. hypothesis.strategies.sampled_from makes one of a list of elements."
-        )
-    if not isinstance(dtypes, (tuple, list)) or not dtypes:
-        raise errors.ScanTypeError(f"[laws] dtypes must be some names, as ('float32', 'int32'); got {dtypes!r:.60}.")
-    for dtype in dtypes:
-        expect_drawn(dtype)
-    for what, number in (("examples", examples), ("size", size)):
-        if type(number) is not int or number < 1:
-            raise errors.ScanError(f"[laws] {what} must be a positive number; got {number!r:.60}.")
-    if type(seed) is not int:
-        raise errors.ScanTypeError(f"[laws] seed must be an int; got {seed!r:.60}.")
-
-
-def _case(
-    monoid: Semigroup,
-    elements: Elements | None,
-    dtype: str,
-    size: int,
-    seed: int,
-    examples: int,
-    target: str | None = None,
-) -> _Case:
-    letters = embedded(monoid, Kind(dtype, size)) if elements is None else elements
-    example = simplest(letters)
-    letters = letters.map(partial(_like, monoid, tree.flatten(example)[1]))
-    name = dtype if elements is None else _main_dtype(example)
-    subject = subject_of(monoid, name, example)
-    _ = subject.traced  # raises here where combine cannot take this dtype, or where the identity is none of it
-    if monoid.has_identity:
-        _ = subject.neutral
-    drawn = draw(_words(subject, letters), seed, examples)
-    if elements is not None:
-        return _Case(subject, drawn, GIVEN, None)
-    return _Case(subject, drawn, EMBEDDED, _command(target or named.text(monoid), dtype, size, seed, examples))
-
-
-def _main_dtype(example: Element) -> str:
-    """The dtype that messages name elements by: flags say least."""
-    names = [dtype_names.name_of(leaf.dtype) for leaf in tree.flatten(example)[0]]
-    return min(names, key=lambda name: (name == "bool", name not in dtype_names.FLOATS))
-
-
-def _command(target: str | None, dtype: str, size: int, seed: int, examples: int) -> str | None:
-    """The command that draws the same examples."""
-    if target is None:
-        return None
-    options = [("--dtype", dtype, DTYPES[0]), ("--size", size, SIZE), ("--examples", examples, EXAMPLES)]
-    given = [f"{name} {value}" for name, value, default in options if value != default]
-    return " ".join(["monoscan laws", shlex.quote(target), f"--seed {seed}", *given])
-
-
-def _like(monoid: Semigroup, structure: tree.Structure, element: Element) -> Element:
-    """The element, if it has the tree of the others (a dict's keys have an order)."""
-    if tree.flatten(element)[1] != structure:
-        raise errors.TreeError(
-            f"[laws] elements of {monoid.name} must form one tree; got {tree.describe(element)} as well."
-        )
-    return element
-
-
-def _words(subject: Subject, letters: Elements) -> Words:
-    """Fewer letters where an element has many lanes: exact numbers grow with each product."""
-    lanes = len(subject.lane_names)
-    return words(letters, 0 if subject.has_identity else 1, 3 if lanes <= 5 else 2 if lanes <= 9 else 1)
-
-
-def _check(case: _Case, claims: Sequence[tuple[Model, Law]], progress: Callable[[str], None]) -> list[Row]:
+def _check(case: Case, claims: Sequence[tuple[Model, Law]], progress: Callable[[str], None]) -> list[Row]:
     rows = []
     for model, law in claims:
         progress(f"{law.name} of {case.subject.dtype}, {model.level}")
@@ -292,14 +156,14 @@ def _check(case: _Case, claims: Sequence[tuple[Model, Law]], progress: Callable[
     return rows
 
 
-def _check_law(case: _Case, model: Model, law: Law) -> Row:
+def _check_law(case: Case, model: Model, law: Law) -> Row:
     outcome = examine(model, law, case.examples)
     if outcome.failure is not None:
         raise LawError(describe(outcome.failure, case.subject.dtype, case.origin, case.reproduce))
     return Row(law.name, case.subject.dtype, model.level, outcome.checked, outcome.skipped, verdict(outcome))
 
 
-def _facts_to_declare(case: _Case) -> list[str]:
+def _facts_to_declare(case: Case) -> list[str]:
     """True facts that are not declared, as far as examples can tell that are not all alike."""
     model, found = carriers(case.subject)[0], []
     different = len({example[0] for example in case.examples.drawn})
