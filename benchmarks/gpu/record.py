@@ -17,7 +17,8 @@ from monoscan.lowering.gradient import transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.ran import Ran
 from monoscan.lowering.plan import on_arrays
-from monoscan.lowering.plan.gpu import GpuKernel, launches
+from monoscan.lowering.plan.gpu import GpuKernel
+from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.targets.gpu.derivatives import Derivatives

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monoscan import __version__, dtypes, errors
-from monoscan.lowering.plan.problem import STRATEGIES
+from monoscan.lowering.plan.options import STRATEGIES
 
 if TYPE_CHECKING:
     from monoscan.lowering.plan.plan import Plan

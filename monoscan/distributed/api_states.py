@@ -9,7 +9,7 @@ from monoscan.distributed import ragged
 from monoscan.distributed.call import run, run_ragged
 from monoscan.distributed.exchange import Link
 from monoscan.distributed.part import Leaves, Part, part_of
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import api_states, call
 from monoscan.tree import Tree, unflatten

@@ -17,8 +17,9 @@ from monoscan import dtypes, errors, tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import cycles
 from monoscan.lowering.program.ir import Program

@@ -19,7 +19,7 @@ from monoscan.distributed.gather import gather
 from monoscan.distributed.lists import nothing
 from monoscan.distributed.part import Leaves, Part, part_of
 from monoscan.held import to_mlx
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.logic import Any as ms_any
 from monoscan.scan import api, api_states, call

@@ -13,8 +13,9 @@ from monoscan.lowering.plan.aligned import aligned_scan
 from monoscan.lowering.plan.fused import fused
 from monoscan.lowering.plan.fused_act import fused_act
 from monoscan.lowering.plan.native_scan import native_scan_holds
+from monoscan.lowering.plan.options import EXPORTED
 from monoscan.lowering.plan.plan import GpuKernels, Kernels, Native, Portable, Way
-from monoscan.lowering.plan.problem import EXPORTED, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.interpret import own_answers
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes

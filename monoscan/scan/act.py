@@ -10,8 +10,8 @@ import mlx.core as mx
 from monoscan import dtypes, errors, tree
 from monoscan.held import to_mlx
 from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call

@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from monoscan import errors
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.plan.problem import Options, with_last_state
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan import act, call
 from monoscan.scan.fuse import Fusion
@@ -56,7 +56,7 @@ def last_state(over: Pass, asked: Options) -> Tree:
     elems, start, operator = over.elements(), over.start(), over.aggregator.operator
     if on_itself(operator):
         return over.last(call.run(asked, operator, elems, over.axis, start, None)[1])
-    return over.last(act.run(with_last_state(asked), operator, elems, start, over.axis)[1])
+    return over.last(act.run(changed(asked, results=True, return_carry=True), operator, elems, start, over.axis)[1])
 
 
 def explain(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options) -> PassPlan:

@@ -16,8 +16,9 @@ from monoscan.exported import EXPORTING
 from monoscan.lowering.execute import execute
 from monoscan.lowering.lengths import plan_of
 from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.options import STRATEGIES, Options, changed
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import STRATEGIES, Options, Problem, element, for_every_size, trace
+from monoscan.lowering.plan.problem import Problem, element, trace
 from monoscan.lowering.planner import plan as make_plan
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.targets.failures import FAILURES
@@ -178,7 +179,7 @@ def prepare(
 
         plan = PLANS.get(key, make if exact else lambda: plan_of(key, shapes, axis, make))
     if plan.sized and shapeless.tracing():
-        return prepare(for_every_size(asked), captures, elems, axis, init, pose, start_of, exact)
+        return prepare(changed(asked, shapeless=True), captures, elems, axis, init, pose, start_of, exact)
     return plan, leaves, start
 
 

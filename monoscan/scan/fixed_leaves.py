@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from monoscan import errors, tree
 from monoscan.lowering.plan import shapeless
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.inputs import Fixed, given
 from monoscan.monoids.shapes import insert_axes

@@ -17,8 +17,8 @@ from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import fused_pass
+from monoscan.lowering.plan.options import EXPORTED, Options, changed
 from monoscan.lowering.plan.parts import parts_of
-from monoscan.lowering.plan.problem import EXPORTED, Options, with_last_state
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import Program
@@ -235,7 +235,7 @@ class Fusion:
 
     def _has_vectors(self) -> bool:
         """Whether the states come from products of elements, along a row in vectors."""
-        over, options = self.over, with_last_state(self.asked) if self.carried else self.asked
+        over, options = self.over, changed(self.asked, results=True, return_carry=True) if self.carried else self.asked
         plan = act.prepare(options, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
         specs = [kernel.spec for kernel in plan.kernels if isinstance(kernel, Fused)]
         return bool(specs) and not any(spec.action or spec.loop is Loop.SEQUENTIAL for spec in specs)

@@ -10,8 +10,9 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem, Traces
+from monoscan.lowering.plan.problem import Problem, Traces
 from monoscan.lowering.program.ir import Leaf, Shape
 from monoscan.lowering.trace.acts import Moves
 from monoscan.lowering.trace.combine import Traced

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan, texts
-from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.plan.shown import launch_lines, loop_line
 from monoscan.lowering.program.steady import hoisted
 from monoscan.lowering.render.rolled_spec import RolledSpec

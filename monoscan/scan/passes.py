@@ -12,7 +12,7 @@ from monoscan import dtypes, errors, tree
 from monoscan.cache import PLANS
 from monoscan.held import to_mlx
 from monoscan.lowering.plan import shapeless
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.reads.key import Key

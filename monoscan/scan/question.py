@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from monoscan import errors, tree
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup

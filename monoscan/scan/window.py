@@ -12,8 +12,8 @@ from monoscan import dtypes, errors, tree
 from monoscan.cache import COMPILED
 from monoscan.exported import with_rules
 from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.options import EXPORTED, Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import EXPORTED, Options
 from monoscan.lowering.strategies.slices import cut
 from monoscan.lowering.strategies.windows import windows
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch

@@ -12,7 +12,7 @@ from monoscan import dtypes, tree
 from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.plan.fused_window import FusedWindow, Shapes, chosen
 from monoscan.lowering.plan.identity import Like, identity_constants
-from monoscan.lowering.plan.problem import EXPORTED
+from monoscan.lowering.plan.options import EXPORTED
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.nonfinite import Kinds, infinities
 from monoscan.lowering.render.window_spec import WindowSpec

@@ -14,7 +14,7 @@ from selection import thinned
 
 import monoscan as ms
 from monoscan.lowering.plan.loops import candidates
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.spec import KernelSpec, Loop
 

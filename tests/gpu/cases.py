@@ -10,7 +10,7 @@ import mlx.core as mx
 import monoscan as ms
 from monoscan import dtypes
 from monoscan.lowering.plan.gpu import GpuKernel
-from monoscan.lowering.plan.gpu import launches as planned_launches
+from monoscan.lowering.plan.gpu_launches import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels, Plan
 from monoscan.lowering.targets.gpu.derivatives import Derivatives
 

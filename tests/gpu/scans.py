@@ -14,7 +14,7 @@ import monoscan as ms
 from monoscan import tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.geometry import Geometry
-from monoscan.lowering.plan.gpu import GpuLaunch, in_one, in_three
+from monoscan.lowering.plan.gpu_launches import GpuLaunch, in_one, in_three
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec
 from monoscan.lowering.render.spec import KernelSpec

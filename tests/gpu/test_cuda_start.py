@@ -20,7 +20,7 @@ from test_catalogue import same
 
 import monoscan as ms
 from monoscan.cache import Cache
-from monoscan.lowering.plan.gpu import launches as planned
+from monoscan.lowering.plan.gpu_launches import launches as planned
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.targets.cpu import disk, folders, pruning

@@ -18,7 +18,7 @@ import monoscan as ms
 from monoscan import tree
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.geometry import geometry
-from monoscan.lowering.plan.gpu import launches
+from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.render.gpu_spec import Body
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.targets.gpu.launch import forward

@@ -18,7 +18,7 @@ from shim_driver import Fault, Shim, needs_shim
 import monoscan as ms
 from monoscan import tree
 from monoscan.cli import target as examples
-from monoscan.lowering.plan.gpu import launches
+from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.render.gpu_spec import Body
 from monoscan.monoids import named
 

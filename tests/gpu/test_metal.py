@@ -21,7 +21,7 @@ from selection import thinned
 
 import monoscan as ms
 from monoscan import dtypes
-from monoscan.lowering.plan.gpu import launches as planned_launches
+from monoscan.lowering.plan.gpu_launches import launches as planned_launches
 from monoscan.lowering.plan.plan import GpuKernels
 from monoscan.lowering.targets.gpu import target
 from monoscan.lowering.targets.gpu.launch import forward

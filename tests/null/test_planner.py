@@ -10,7 +10,7 @@ import pytest
 
 import monoscan as ms
 from monoscan.lowering import planner
-from monoscan.lowering.plan.problem import STRATEGIES
+from monoscan.lowering.plan.options import STRATEGIES
 from monoscan.lowering.planner import TITLES, plan
 
 X = mx.zeros((100,))

@@ -14,8 +14,9 @@ from monoscan.lowering.plan.aligned import AlignedScan, aligned_scan, array_act
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import STRAIGHT_CODE, Fused, columns_of, element_dtype, reading_real, restricted
 from monoscan.lowering.plan.loops import Candidates, candidates, quick_to_build, rolled, serving
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.parts import in_parts
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.array_derivative import has_rules
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import instructions

@@ -15,7 +15,7 @@ from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
 from monoscan.lowering.plan.fused_act import Read, act_kernels, on_what_it_reads, shared_by_columns, straight_act
 from monoscan.lowering.plan.loops import Candidates, quick_to_build, serving
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.source import Spec, unsupported
 

@@ -9,7 +9,7 @@ import attrs
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import Cut, cut
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape
 from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseconds

@@ -1,8 +1,7 @@
-"""What is asked: the options of a call, and everything that planning knows about it."""
+"""What is asked: everything that planning knows about a call."""
 
 from __future__ import annotations
 
-import functools
 from functools import cached_property
 
 import attrs
@@ -13,6 +12,7 @@ from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.identity import Like, Scalars, identity_constants
 from monoscan.lowering.plan.layout import Layout
+from monoscan.lowering.plan.options import Options, of_leaves
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf, Program, Shape, closure
 from monoscan.lowering.program.nonfinite import Kinds, infinities
@@ -21,61 +21,6 @@ from monoscan.lowering.trace.combine import Traced, trace_combine
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.facts import Facts
-
-EXPORTED = "what is exported holds operations of MLX alone"
-"""Why there is no kernel."""
-
-STRATEGIES = ("auto", "native", "kernel", "blelloch", "hillis_steele", "brent_kung", "sequential")
-
-
-@attrs.frozen(eq=False)
-class Options:
-    """The options of a public call; one object for each set of values, so that keys compare by identity.
-
-    Args:
-        call: The public function, for messages.
-        reverse: Fold from the last element back.
-        inclusive: Each position includes its own element.
-        return_carry: The carry is wanted.
-        results: The results are wanted; a fold wants the carry alone.
-        strategy: The strategy asked for, or ``"auto"``.
-        device: The device type that the stream is on.
-        wanted: The leaves whose results are wanted, or ``None`` for all.
-        shapeless: The scan is to fit every size, not only those at hand.
-        fixed: The leaves of an act's elements that are the same at every step.
-        exported: It is to be made of MLX's own operations alone.
-    """
-
-    call: str = "scan"
-    reverse: bool = False
-    inclusive: bool = True
-    return_carry: bool = False
-    results: bool = True
-    strategy: str = "auto"
-    device: str = "cpu"
-    wanted: tuple[int, ...] | None = None
-    shapeless: bool = False
-    fixed: tuple[int, ...] = ()
-    exported: bool = False
-
-
-@functools.lru_cache(maxsize=1024)
-def for_every_size(asked: Options) -> Options:
-    """The same options for a scan that is to fit every size: always the same object."""
-    return attrs.evolve(asked, shapeless=True)
-
-
-@functools.lru_cache(maxsize=1024)
-def with_last_state(asked: Options) -> Options:
-    """The same options for states of which the last one is wanted too: always the same object."""
-    return attrs.evolve(asked, results=True, return_carry=True)
-
-
-@functools.lru_cache(maxsize=1024)
-def of_leaves(asked: Options, start: int, stop: int) -> Options:
-    """The same options for a part of the leaves: always the same object."""
-    wanted = None if asked.wanted is None else tuple(i - start for i in asked.wanted if start <= i < stop)
-    return attrs.evolve(asked, wanted=wanted)
 
 
 @attrs.frozen

@@ -10,7 +10,8 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.render.spec import Loop
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
-    from monoscan.lowering.plan.gpu import GpuKernel, GpuLaunch
+    from monoscan.lowering.plan.gpu import GpuKernel
+    from monoscan.lowering.plan.gpu_launches import GpuLaunch
 
 
 Kernels = Sequence["Fused | GpuKernel"]
@@ -51,7 +52,7 @@ def _carried(acts: Acts, kernels: Kernels) -> str:
 
 def launch_lines(kernel: GpuKernel) -> list[str]:
     """What is launched, in order."""
-    from monoscan.lowering.plan.gpu import described
+    from monoscan.lowering.plan.gpu_launches import described
 
     number = len(kernel.launches)
     lines = [f"{number} launch{'es' if number > 1 else ''}; {size(kernel.bytes)}"]

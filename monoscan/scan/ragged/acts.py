@@ -10,8 +10,8 @@ import mlx.core as mx
 
 from monoscan import errors, tree
 from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
@@ -19,7 +19,7 @@ from monoscan.scan import call
 from monoscan.scan.act import start_of
 from monoscan.scan.fixed_leaves import spread
 from monoscan.scan.question import not_an_operator
-from monoscan.scan.ragged.axes import Leaves, Raw, options
+from monoscan.scan.ragged.axes import Leaves, Raw
 from monoscan.scan.ragged.operator import flagged, lifted
 from monoscan.scan.ragged.states import RaggedStates, Walked, opened
 from monoscan.scan.states import pose
@@ -99,7 +99,7 @@ class RaggedAct(RaggedStates):
         if asked.fixed:
             counted = [tree.unflatten(form, [-1] * len(self.acts.leaves))] if starts else []
             held = tree.flatten(flagged(operator, [-1] * len(flags), *counted, self._tree(range(len(leaves)))))[0]
-            asked = options(asked, fixed=tuple(p for p, i in enumerate(held) if i in asked.fixed))
+            asked = changed(asked, fixed=tuple(p for p, i in enumerate(held) if i in asked.fixed))
         return asked, raised, flagged(operator, flags, *starts, self._tree(leaves)), state
 
     def _tree(self, leaves: Sequence[Any]) -> Tree:

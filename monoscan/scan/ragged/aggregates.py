@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.lowering.plan.identity import Like, neutral
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.strategies.places import Places
 from monoscan.monoids import copies
@@ -24,7 +24,7 @@ from monoscan.scan.inputs import FIXED, POSITION
 from monoscan.scan.pass_plan import PassPlan
 from monoscan.scan.passes import Pass, pass_over
 from monoscan.scan.ragged.aggregator import RaggedAggregator, unflagged
-from monoscan.scan.ragged.axes import Raw, align_given, options, refuse, wide, with_axis, with_sequences
+from monoscan.scan.ragged.axes import Raw, align_given, refuse, wide, with_axis, with_sequences
 from monoscan.scan.ragged.given import Aligned, check_reach, given
 from monoscan.scan.ragged.operator import flagged, lifted
 from monoscan.tree import Tree
@@ -102,7 +102,7 @@ class RaggedPass:
         if not self.places.packed:
             ys, last = aggregate.outputs(self.lifted(asked, shows=False), asked)
             return self._typed(ys), self._plain(last) if asked.return_carry else None
-        once = options(asked, return_carry=False)
+        once = changed(asked, return_carry=False)
         shows = asked.return_carry and asked.inclusive
         ys, _ = aggregate.outputs(self.lifted(once, shows), once)
         if not asked.return_carry:
@@ -113,14 +113,14 @@ class RaggedPass:
         """The last state of each sequence, or of each row."""
         if not self.over.geometry.layout.length:
             return self._nothing()
-        alone = options(self.asked, results=False, return_carry=False, inclusive=True)
+        alone = changed(self.asked, results=False, return_carry=False, inclusive=True)
         found = self._by_kernel(alone)
         if found is not None:
             return found[1]
         if not self.places.packed:
-            asked = options(self.asked, results=False, return_carry=False)
+            asked = changed(self.asked, results=False, return_carry=False)
             return self._plain(aggregate.last_state(self.lifted(asked, shows=False), asked))
-        asked = options(self.asked, results=True, return_carry=False, inclusive=True)
+        asked = changed(self.asked, results=True, return_carry=False, inclusive=True)
         return self._last(aggregate.outputs(self.lifted(asked, shows=True), asked)[0][1])
 
     def kernel(self, asked: Options) -> Fusion | None:

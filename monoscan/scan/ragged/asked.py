@@ -9,7 +9,8 @@ import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.cache import PLANS
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.options import Options
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import mlx.core as mx
 
 from monoscan import errors
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.layout import Layout
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.ir import Shape
 from monoscan.monoids.shapes import insert_axes
 from monoscan.scan.passes import without_sequences
@@ -21,12 +19,6 @@ from monoscan.scan.ragged.given import Aligned, Given, align, batch_of
 Leaves = list[mx.array]
 Raw = tuple[Any, Any, Any]
 """Lengths, mask and offsets, as a call is given them."""
-
-
-@functools.lru_cache(maxsize=1024)
-def options(asked: Options, **changes: Any) -> Options:
-    """The same options but for these: always the same object."""
-    return attrs.evolve(asked, **changes)
 
 
 def refuse(where: str, asked: Options) -> None:

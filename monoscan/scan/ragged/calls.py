@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monoscan.lowering.plan.problem import Options
+from monoscan.lowering.plan.options import Options
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.ragged import acts, aggregates, loops, scans
 from monoscan.scan.ragged.axes import Raw

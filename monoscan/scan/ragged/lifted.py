@@ -11,13 +11,14 @@ import mlx.core as mx
 from monoscan import dtypes, tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.identity import neutral
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.shapes import remove_axes
 from monoscan.scan import call
-from monoscan.scan.ragged.axes import Leaves, options, wide, with_sequences
+from monoscan.scan.ragged.axes import Leaves, wide, with_sequences
 from monoscan.scan.ragged.given import Aligned
 from monoscan.scan.ragged.operator import flagged, lifted
 from monoscan.tree import Tree
@@ -87,11 +88,11 @@ class Lifted:
             return self._nothing()
         if not self.places.packed:
             return self.restored(*self._scan(asked))
-        once, shown, totals = options(asked, results=True, return_carry=False), None, None
+        once, shown, totals = changed(asked, results=True, return_carry=False), None, None
         if asked.results:
             shown = totals = self._values(self._scan(once)[0])
         if not asked.results or (asked.return_carry and not asked.inclusive):
-            totals = self._values(self._scan(options(once, inclusive=True))[0])
+            totals = self._values(self._scan(changed(once, inclusive=True))[0])
         folded = asked.return_carry or not asked.results
         last = [self._last(y, i) for i, y in enumerate(totals or [])] if folded else []
         return ([] if shown is None else self._shown(self._started(shown))), last
@@ -125,7 +126,7 @@ class Lifted:
         """What runs."""
         asked = self.problem.options
         if self.places.packed:
-            asked = options(asked, results=True, return_carry=False)
+            asked = changed(asked, results=True, return_carry=False)
         return call.prepare(*self.operands(asked))[0]
 
     def _scan(self, asked: Options) -> Found:
@@ -149,7 +150,7 @@ class Lifted:
         wanted = None
         if asked.inclusive or not raised.restarts:  # what stands before heads is put there from all leaves
             wanted = tuple(p for p, i in enumerate(self._held) if i in (asked.wanted or range(len(leaves))))
-        asked = options(asked, call="scan", wanted=wanted)
+        asked = changed(asked, call="scan", wanted=wanted)
         return asked, capture(raised, asked.call), flagged(operator, flags, self._tree(leaves)), self.axis, init
 
     def _values(self, found: Sequence[mx.array | None]) -> list[mx.array | None]:
@@ -184,7 +185,7 @@ class Lifted:
         if not inclusive and not self.captures.root.restarts:
             return self.start
         places, axis = self.places, self.axis
-        asked = options(self.problem.options, inclusive=inclusive, results=True, return_carry=False, strategy="auto")
+        asked = changed(self.problem.options, inclusive=inclusive, results=True, return_carry=False, strategy="auto")
         valid = places.first(places.valid)
         nothing = self._blank if self.captures.root.has_identity else self.start
         events = [len(event) for event in self.problem.layout.event]
@@ -192,7 +193,7 @@ class Lifted:
         heads = [mx.where(wide(valid, e), places.first(x), n.astype(x.dtype)) for x, n, e in rows]
         one = self._tree([mx.expand_dims(x, axis) for x in heads])
         plan, leaves, start = call.prepare(
-            options(asked, call="scan", wanted=None), self.captures, one, axis, self._tree(self.start)
+            changed(asked, call="scan", wanted=None), self.captures, one, axis, self._tree(self.start)
         )
         results, _ = execute(plan, leaves, self.captures, start)
         shown = zip(results, self.start, events, strict=True)

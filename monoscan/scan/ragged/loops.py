@@ -8,8 +8,8 @@ import attrs
 
 from monoscan import tree
 from monoscan.lowering.execute import execute
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.action import Action

@@ -9,8 +9,9 @@ from __future__ import annotations
 import attrs
 
 from monoscan import dtypes, errors, tree
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import call, elements

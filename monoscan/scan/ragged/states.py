@@ -11,8 +11,9 @@ import mlx.core as mx
 
 from monoscan import dtypes, tree
 from monoscan.lowering.plan.acts import Acts
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
-from monoscan.lowering.plan.problem import Options, Problem
+from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.scan.act import start_of
@@ -20,7 +21,6 @@ from monoscan.scan.ragged.asked import Asked
 from monoscan.scan.ragged.axes import (
     Leaves,
     Raw,
-    options,
     wide,
     with_sequences,
 )
@@ -132,12 +132,12 @@ class RaggedStates:
         if not places.packed:
             ys, _, last = self._walk(places, self.asked)
             return self._shown(ys), self._carried(last) if carry else []
-        once = options(self.asked, return_carry=False)
+        once = changed(self.asked, return_carry=False)
         ys, states, _ = self._walk(places, once)
         shown = self._shown(ys if self.asked.inclusive else self._started(places, ys))
         if not carry:
             return shown, []
-        states = states if self.asked.inclusive else self._walk(places, options(once, inclusive=True))[1]
+        states = states if self.asked.inclusive else self._walk(places, changed(once, inclusive=True))[1]
         return shown, self._carried([self._last(places, s, i) for i, s in enumerate(states)])
 
     def by_kernel(self) -> Found | None:

@@ -12,7 +12,7 @@ from monoscan.lowering.gradient import transforms
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.jacobian_maps import maps_of
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
-from monoscan.lowering.plan.gpu import too_many_registers
+from monoscan.lowering.plan.gpu_launches import too_many_registers
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import gpu
 from monoscan.lowering.render.gpu_adjoint import Pulled

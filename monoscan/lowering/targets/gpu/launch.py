@@ -13,7 +13,7 @@ from monoscan import dtypes
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu import GpuLaunch
+from monoscan.lowering.plan.gpu_launches import GpuLaunch
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array

@@ -8,7 +8,8 @@ from functools import partial
 import mlx.core as mx
 
 from monoscan.lowering.plan.aligned import Arrays
-from monoscan.lowering.plan.gpu import GpuKernel, launches
+from monoscan.lowering.plan.gpu import GpuKernel
+from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.strategies.slices import Leaves
