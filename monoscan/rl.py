@@ -14,6 +14,7 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors
 from monoscan.held import floats, to_mlx
+from monoscan.monoids import domain
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.flagged import Segmented
@@ -157,7 +158,8 @@ def gae(
         array([1.75, 1.5, 1], dtype=float32)
     """
     r_t, values = _array("gae", "r_t", r_t), _array("gae", "values", values)
-    steps = _length("gae", "r_t", r_t, axis)
+    axis = domain.axis_of("gae", "r_t", r_t, axis)
+    steps = r_t.shape[axis]
     if values.ndim != r_t.ndim or values.shape[axis] != steps + 1:
         raise errors.ScanError(
             f"[gae] values needs one step more than r_t along axis {axis}, for the state after the last step; got "
@@ -321,13 +323,7 @@ def _ended(call: str, dones: Any) -> tuple[mx.array, ...]:
 
 def _last(call: str, v_t: mx.array, axis: int) -> mx.array:
     """The values after the last step."""
-    length = _length(call, "v_t", v_t, axis)
-    if not length:
+    at = domain.axis_of(call, "v_t", v_t, axis)
+    if not v_t.shape[at]:
         raise errors.ScanError(f"[{call}] v_t is empty along axis {axis}: there is no value after the last step.")
-    return mx.take(v_t, length - 1, axis)
-
-
-def _length(call: str, name: str, x: mx.array, axis: int) -> int:
-    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
-        raise errors.ScanError(f"[{call}] axis {axis!r:.20} is no axis of {name}, whose shape is {x.shape}.")
-    return x.shape[axis]
+    return mx.take(v_t, v_t.shape[at] - 1, at)

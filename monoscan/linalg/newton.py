@@ -7,12 +7,13 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import errors, tree
-from monoscan.held import to_mlx
+from monoscan import dtypes, errors, tree
+from monoscan.held import floats, to_mlx
 from monoscan.monoids.linear import MatrixAffine
 from monoscan.scan.api_states import act
 
 Step = Callable[[mx.array, Any], mx.array]
+_NUMBERS = dtypes.FLOATS | dtypes.COMPLEX
 
 
 def deer(
@@ -48,6 +49,7 @@ def deer(
         array: The states, of shape ``(T, n)``.
 
     Raises:
+        ScanTypeError: ``xs``, ``state`` or ``guess`` is no array.
         ScanError: Shapes do not fit, or the rounds end before the states settle.
 
     Example:
@@ -58,8 +60,8 @@ def deer(
         >>> h[-1]
         array([0.812154, 0.909814], dtype=float32)
     """
-    xs = tree.map_leaves(lambda x: to_mlx("[deer] xs", x), xs)
-    state = to_mlx("[deer] state", state)
+    xs = tree.map_leaves(_inputs, xs)
+    state = floats("[deer] state", state, kinds=_NUMBERS, cast=True)
     lengths = {x.shape[0] for x in tree.flatten(xs)[0]}
     if state.ndim != 1 or len(lengths) != 1:
         raise errors.ScanError(
@@ -67,11 +69,22 @@ def deer(
             f"{sorted(lengths)} and a state of shape {state.shape}."
         )
     steps = lengths.pop()
-    found = mx.zeros((steps, *state.shape), state.dtype) if guess is None else to_mlx("[deer] guess", guess)
+    zeros = mx.zeros((steps, *state.shape), state.dtype)
+    found = zeros if guess is None else floats("[deer] guess", guess, kinds=_NUMBERS, cast=True)
     if found.shape != (steps, *state.shape):
         raise errors.ScanError(f"[deer] guess has the shape {(steps, *state.shape)} of the states; got {found.shape}.")
+    if not steps:
+        return found
     settled = _settle(step, xs, state, found, iterations, tolerance)
     return _round(step, xs, state, mx.stop_gradient(settled))
+
+
+def _inputs(x: Any) -> mx.array:
+    """A leaf of the inputs."""
+    found: Any = to_mlx("[deer] xs", x)
+    if not isinstance(found, mx.array) or not found.ndim:
+        raise errors.ScanTypeError(f"[deer] xs must be arrays with the steps along their first axis; got {x!r:.60}.")
+    return found
 
 
 def _settle(step: Step, xs: Any, state: mx.array, found: mx.array, iterations: int, tolerance: float) -> mx.array:

@@ -167,6 +167,18 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
+def axis_of(call: str, name: str, x: mx.array, axis: Any) -> int:
+    """An axis of an array, counted from the front.
+
+    Raises:
+        ScanError: It has no such axis.
+    """
+    number = whole(axis)
+    if type(number) is not int or not -x.ndim <= number < x.ndim:
+        raise errors.ScanError(f"[{call}] axis {axis!r:.20} is no axis of {name}, whose shape is {x.shape}.")
+    return number % x.ndim
+
+
 def trailing(event: Any) -> Any:
     """Numbers of trailing axes, NumPy's as Python's; anything else as it is, for who reads them to look at."""
     return tuple(map(whole, event)) if type(event) is tuple else whole(event)

@@ -6,8 +6,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import dtypes, errors
+from monoscan import dtypes
 from monoscan.held import floats
+from monoscan.monoids import domain
 
 
 def along(call: str, given: Any, axis: int, kinds: frozenset[str] = dtypes.FLOATS) -> tuple[mx.array, int]:
@@ -18,6 +19,4 @@ def along(call: str, given: Any, axis: int, kinds: frozenset[str] = dtypes.FLOAT
         ScanTypeError: It is no array, or has another dtype.
     """
     x = floats(f"[{call}] x", given, kinds=kinds, cast=True)
-    if not -x.ndim <= axis < x.ndim:
-        raise errors.ScanError(f"[{call}] expects values with an axis {axis}; got {x.shape}.")
-    return x, axis % x.ndim
+    return x, domain.axis_of(call, "x", x, axis)

@@ -143,3 +143,17 @@ def test_what_does_not_settle_in_a_compiled_function_is_no_number() -> None:
     assert mx.isnan(compiled(x, h)[1:]).all()  # the first state needs no guess
     settled = mx.compile(lambda x, h: linalg.deer(lambda h, x: 0.5 * mx.sin(h) + x, x, h, iterations=8))
     assert not mx.isnan(settled(x, h)).any()
+
+
+def test_what_newton_refuses_and_no_steps() -> None:
+    def step(h: mx.array, x: mx.array) -> mx.array:
+        return h / 2 + x
+
+    with pytest.raises(
+        ms.ScanTypeError, match=r"\[deer\] xs must be arrays with the steps along their first axis; got 3"
+    ):
+        linalg.deer(step, 3.0, mx.zeros((2,)))
+    with pytest.raises(ms.ScanTypeError, match=r"\[deer\] state must be an array of floats; got float: 3"):
+        linalg.deer(step, mx.ones((4, 2)), 3.0)  # type: ignore[arg-type]
+    assert linalg.deer(step, mx.ones((0, 2)), mx.zeros((2,))).shape == (0, 2)
+    np.testing.assert_allclose(linalg.deer(step, mx.ones((2, 2)), mx.array([2, 0])), [[2, 1], [2, 1.5]], rtol=1e-6)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import monoscan as ms
+from monoscan import rl, signal
 
 X = mx.arange(12).reshape(4, 3).astype(mx.float32)
 
@@ -29,6 +30,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "axis of an aggregator": lambda one: ms.scan(ms.Sum().aggregator(), X, axis=one),
     "axis and size of window": lambda one: ms.window(ms.Sum(), X, one, axis=one),
     "axis and size of chunks": lambda one: list(ms.chunks(X, one, axis=one)),
+    "axis of returns": lambda one: rl.discounted_returns(X, 0.5, X, axis=one),
+    "axis of advantages": lambda one: rl.gae(X[:, 1:], 0.5, 0.5, X, axis=one),
+    "axis of a filter": lambda one: signal.lfilter([1.0], [1.0, 0.5], X, axis=one),
     "axis of Stream": lambda one: ms.Stream(ms.Sum(), axis=one).push(X),
     "length and axis of loop": lambda one: ms.loop(counted, None, mx.zeros((2,)), length=one, axis=one),
     "events of loop": lambda one: ms.loop(lambda s, x: (s + x, s), X, mx.zeros((3,)), event=one, state_event=(one,)),
