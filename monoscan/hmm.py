@@ -17,7 +17,7 @@ import mlx.core as mx
 from monoscan import errors
 from monoscan.held import floats
 from monoscan.scan.api_states import loop
-from monoscan.scan.ragged.given import lengths_of, of_samples
+from monoscan.scan.ragged.given import lengths_of, of_samples, with_samples
 
 __all__ = ["Beliefs", "Path", "filter", "log_likelihood", "sample", "smooth", "viterbi"]
 
@@ -234,8 +234,7 @@ def sample(
     """
     initial, transition, seen, lengths = _model("sample", log_initial, log_transition, log_likelihoods, lengths)
     beliefs = filter(initial, transition, seen, lengths=lengths).log_probs
-    shape = beliefs.shape if samples is None else (samples, *beliefs.shape)
-    noise = mx.random.gumbel(shape, beliefs.dtype, key=key)
+    noise = mx.random.gumbel(with_samples("[sample]", beliefs.shape, samples), beliefs.dtype, key=key)
     return _back(transition, beliefs + noise, of_samples("[sample]", lengths, samples))
 
 

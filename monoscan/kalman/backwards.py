@@ -9,7 +9,7 @@ import mlx.core as mx
 from monoscan.kalman.factors import Factor, factor_of, over_factor, square, triangular
 from monoscan.kalman.forwards import Moments, forwards
 from monoscan.kalman.model import Model, Smoothed, checked, over_steps
-from monoscan.scan.ragged.given import of_samples
+from monoscan.scan.ragged.given import of_samples, with_samples
 
 
 def smooth(model: Model, y: mx.array, *, inputs: mx.array | None = None, lengths: mx.array | None = None) -> Smoothed:
@@ -91,8 +91,8 @@ def sample(
     model, y, onwards, lengths = checked("sample", model, y, inputs, lengths)
     means, factors, _ = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
-    shape = (*means.shape[:-1], 2 * means.shape[-1])
-    noise = mx.random.normal(shape if samples is None else (samples, *shape), means.dtype, key=key)
+    shape = with_samples("[sample]", (*means.shape[:-1], 2 * means.shape[-1]), samples)
+    noise = mx.random.normal(shape, means.dtype, key=key)
 
     def step(state: tuple[mx.array, mx.array], belief: Any) -> tuple[Any, mx.array]:
         (x, last), (here, spread, after, drawn) = state, belief

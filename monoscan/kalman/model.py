@@ -108,4 +108,5 @@ def checked(
             f"[{call}] the batch axes of inputs, {added.shape[:-2]}, do not align with those of y, {y.shape[:-2]}."
         ) from error
     onwards = mx.concatenate([added[..., 1:, :], mx.zeros_like(added[..., :1, :])], axis=-2)
-    return model, y, onwards, lengths_of(f"[{call}]", lengths, batch)
+    whole = mx.broadcast_to(y, (*batch, *y.shape[-2:]))  # covariances too have all batch axes
+    return model, whole, onwards, lengths_of(f"[{call}]", lengths, batch)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import monoscan as ms
-from monoscan import kalman
+from monoscan import hmm, kalman
 from tests.selection import thinned
 
 Array = np.ndarray
@@ -197,6 +197,8 @@ def test_shapes_that_do_not_fit(call: Any) -> None:
         call(given, mx.ones((STEPS, 1)), inputs=mx.ones((STEPS, 1)))
     with pytest.raises(ms.ScanTypeError, match="y must be an array of floats"):
         call(given, mx.ones((STEPS, 1), mx.int32))
+    filtered = kalman.filter(given, mx.ones((STEPS, 1)), inputs=mx.ones((3, STEPS, 2)))
+    assert (filtered.means.shape, filtered.covariances.shape) == ((3, STEPS, 2), (3, STEPS, 2, 2))
     name, batch = call.__name__, mx.ones((2, STEPS, 1))
     with pytest.raises(ms.ScanError, match=rf"\[{name}\] lengths of shape \(3,\) must align from the left with \(2,\)"):
         call(given, batch, lengths=mx.array([3, 4, 4]))
@@ -204,3 +206,16 @@ def test_shapes_that_do_not_fit(call: Any) -> None:
         ms.ScanError, match=rf"\[{name}\] the batch axes of inputs, \(3,\), do not align with .* \(2,\)"
     ):
         call(given, batch, inputs=mx.ones((3, STEPS, 2)))
+
+
+@pytest.mark.parametrize("samples", [-1, 2.5, True])
+def test_a_number_of_samples_that_is_none_is_said(samples: Any) -> None:
+    zero = mx.zeros((2,))
+    for call in (
+        lambda: kalman.sample(arrays(model(2, 1)), mx.ones((STEPS, 1)), samples=samples),
+        lambda: hmm.sample(zero, mx.zeros((2, 2)), mx.zeros((STEPS, 2)), samples=samples),
+    ):
+        with pytest.raises(ms.ScanError, match=r"\[sample\] samples is a whole number of 0 or more, or None"):
+            call()
+    two = np.int64(2)
+    assert hmm.sample(zero, mx.zeros((2, 2)), mx.zeros((STEPS, 2)), samples=two).shape == (2, STEPS)  # type: ignore[arg-type]

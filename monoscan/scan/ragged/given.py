@@ -14,6 +14,7 @@ from monoscan.held import to_mlx
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.strategies.places import Places
+from monoscan.monoids import domain
 from monoscan.monoids.shapes import insert_axes
 
 
@@ -111,6 +112,18 @@ def lengths_of(where: str, lengths: Any, batch: Shape) -> mx.array | None:
     found = _whole(where, "lengths", lengths)
     _left(where, "lengths", found, batch, "the batch")
     return found
+
+
+def with_samples(where: str, shape: Shape, samples: Any) -> Shape:
+    """The shape of so many samples, or of one without an axis for it.
+
+    Raises:
+        ScanError: It is no number of samples.
+    """
+    number = domain.whole(samples)
+    if number is not None and (type(number) is not int or number < 0):
+        raise errors.ScanError(f"{where} samples is a whole number of 0 or more, or None for one; got {samples!r:.40}.")
+    return shape if number is None else (number, *shape)
 
 
 def of_samples(where: str, lengths: Any, samples: int | None) -> mx.array | None:
