@@ -219,12 +219,13 @@ def init_leaves(question: Question, init: tree.Tree, stored: tuple[str, ...]) ->
 def _init_leaf(question: Question, leaf: int, x: Any, exact: str, rounded: str) -> mx.array:
     if type(x) is mx.array and dtypes.name_of(x.dtype) in (exact, rounded):
         return x
+    number = dtypes.number(x)
+    if isinstance(number, (bool, int, float, complex)) and dtypes.holds(exact, number):
+        return dtypes.constant(number, exact)
     label = f"{question.where} {question.starts[leaf]}"
     x = dtypes.number(to_mlx(label, x))
     if isinstance(x, (bool, int, float, complex)):
-        if not dtypes.holds(exact, x):
-            raise errors.ScanTypeError(f"{label} is {x!r:.40}, which {exact} does not hold. Cast the elements first.")
-        return dtypes.constant(x, exact)
+        raise errors.ScanTypeError(f"{label} is {x!r:.40}, which {exact} does not hold. Cast the elements first.")
     if not isinstance(x, mx.array):
         got = f"{type(x).__name__} {x!r:.40}"
         raise errors.TreeError(f"{label} must be an array; got {got}. Convert it with mx.array(...).")

@@ -70,7 +70,7 @@ def aligned_arrays(
 def aligned_behind(problem: Problem, captures: Captures, init: Sequence[mx.array] | None) -> list[mx.array]:
     """What stands behind the elements: captured arrays and ``init``."""
     layout, names = problem.joint, problem.carried
-    behind = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands] if captures.arrays else []
+    behind = [pairs(insert_axes(c, 0, layout.rank + 1)) for c in captures.operands]
     for i, x in enumerate(init or ()):
         first = layout.align_init(x, i, _has_sequences(problem, x, i)).astype(dtypes.by_name(names[i]))
         behind.append(pairs(first))

@@ -46,9 +46,10 @@ class Captures:
     @property
     def operands(self) -> tuple[mx.array, ...]:
         """The captured arrays as ``combine`` gets them: halves in float32, as the elements are."""
-        return tuple(
-            array.astype(dtypes.by_name(leaf.dtype)) for array, leaf in zip(self.arrays, self.leaves, strict=True)
-        )
+        if not self.arrays:
+            return ()
+        rows = zip(self.arrays, self.leaves, strict=True)
+        return tuple(array.astype(dtypes.by_name(leaf.dtype)) for array, leaf in rows)
 
     def stripped(self) -> Captures:
         """The same without the arrays: each leaves its `Leaf`, so that plans hold none of them, nor any function."""
