@@ -54,7 +54,7 @@ def steps_of(
 def _positions(length: int | None, axis: int) -> mx.array:
     """Something that has so many positions and nothing in them."""
     length, axis = domain.whole(length), domain.whole(axis)
-    if type(length) is not int or length < 0:
+    if type(length) is not int or not 0 <= length < 1 << 31:
         raise errors.ScanError(f"[loop] without xs needs length, the number of steps; got {tree.shown(length)}.")
     if type(axis) is not int or axis < 0:
         raise errors.ScanError(f"[loop] without xs needs an axis from the front, as axis=0; got {tree.shown(axis)}.")
@@ -125,8 +125,16 @@ def with_outputs(problem: Problem, start: Sequence[mx.array]) -> list[mx.array]:
     return [*(mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in shown), *start]
 
 
-def pose(question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start) -> Problem:
-    """The problem of a loop: an act on pairs (output, state), of which the outputs are shown."""
+def pose(
+    question: Question, shapes: Sequence[Shape], stored: tuple[str, ...], axis: int, given: Start | None
+) -> Problem:
+    """The problem of a loop: an act on pairs (output, state), of which the outputs are shown.
+
+    Raises:
+        ScanError: Something does not fit, or no state is given.
+    """
+    if given is None:
+        raise errors.TreeError(f"{question.where} needs the state before the first step; got None.")
     captures, structure, operator = question.captures, question.structure, question.captures.root
     axis, events, moves = opened(question, shapes, stored, axis)
     moves = attrs.evolve(moves, part="step")

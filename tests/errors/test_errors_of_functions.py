@@ -163,6 +163,8 @@ def test_messages_of_loop_speak_of_its_own_axis() -> None:
 
     zero = mx.array(0.0)
     wrong_message(ms.ScanError, "no loop axis: | a loop takes", lambda: ms.loop(step, zero, zero))
+    wrong_message(ms.TreeError, "needs the state before the first step", lambda: ms.loop(step, mx.ones((4, 3)), None))
+    wrong_message(ms.ScanError, "needs length, the number of steps", lambda: ms.loop(step, None, zero, length=10**20))
     wrong_message(ms.ScanError, "(the loop axis and", lambda: ms.loop(both, (mx.ones((4, 3)), mx.ones((4, 2))), zero))
     wrong_message(ms.ScanError, "(the loop axis and", lambda: ms.loop(step, mx.ones((4, 3)), mx.ones((2,))))
     wrong_message(ms.ScanError, "The loop axis is 0.", lambda: ms.loop(step, mx.ones((4, 3)), zero, 1, event=1))
