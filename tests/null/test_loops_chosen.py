@@ -23,6 +23,7 @@ from monoscan.lowering.render.spec import Loop
         (ms.OnlineSoftmax(), (100, 200), 1, Loop.SHORT),
         (ms.OnlineSoftmax(), (100, 1000), 1, Loop.SHORT),
         (ms.OnlineSoftmax(), (100, 1024), 1, Loop.ROWS),  # rows side by side would meet in the cache
+        (ms.OnlineSoftmax(), (100, 256), 1, Loop.ROWS),
         (ms.Affine(), (10_000, 2), 0, Loop.NARROW),
         (ms.OnlineSoftmax(), (10_000, 7), 0, Loop.PANELS),
         (ms.Affine(), (10_000, 16), 0, Loop.PANELS),

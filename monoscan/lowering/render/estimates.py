@@ -73,9 +73,10 @@ CROWDED, CROWD = 2.0, 2
 """What runs of a row take longer to turn where so many lanes and more come with every step whose product varies: they
 meet in the cache (measured on AMD EPYC)."""
 
-ALIASED, ALIASED_STEPS = 2.2, 512
+ALIASED = {512: 2.2, 256: 1.5, 128: 1.3}
 """What rows side by side take longer to turn where they lie a multiple of so many steps apart: all of them meet in a few
-sets of the cache (measured on AMD EPYC with 512, 1,024 and 8,192 steps: 1.5 to 2.5; 1,000 steps: 1)."""
+sets of the cache (measured on AMD EPYC with 512, 1,024 and 8,192 steps: 1.5 to 2.5, 1,000 steps: 1; on Intel Xeon with
+512, 256 and 128 steps against 100 and 200: 1.5 to 2.3, 1.2 to 1.7, 1.1 to 1.3)."""
 
 EXTREME = 0.9
 """Nanoseconds of a maximum or a minimum in scalar code, which looks for NaN."""
@@ -163,7 +164,7 @@ def scan_nanoseconds(spec: KernelSpec, steps: int, inner: int, rows: int) -> flo
         shifts = (lines - 1).bit_length() + 2
         return rows * (start + -(-steps // lines) * (moving + shifts * combining))
     if spec.loop is Loop.SHORT:
-        moving *= ALIASED if steps % ALIASED_STEPS == 0 else 1
+        moving *= next((longer for apart, longer in ALIASED.items() if steps % apart == 0), 1)
         return -(-rows // _side_by_side(steps)) * start + -(-rows // width) * steps * (moving + combining)
     if inner < width:
         combining = max(combining, CHAIN * chain(spec.program(spec.computed), width))
