@@ -129,8 +129,16 @@ class Mean(_Answer):
     operator = statistics.Mean()
 
 
+@attrs.frozen
+class _Where(_Answer):
+    """The same of a value and its index."""
+
+    def prepare(self, x: mx.array, index: mx.array) -> Anything:
+        return self.operator.embed(x, index)
+
+
 @final
-class ArgMax(_Answer):
+class ArgMax(_Where):
     """Where the greatest so far stands: of a value and its index, as `position`.
 
     Example:
@@ -144,7 +152,7 @@ class ArgMax(_Answer):
 
 
 @final
-class ArgMin(_Answer):
+class ArgMin(_Where):
     """Where the least so far stands: of a value and its index, as `position`."""
 
     operator = order.ArgMin()

@@ -23,7 +23,8 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.program.steady import moving_code
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.estimates import nanoseconds
+from monoscan.lowering.render.spec import KernelSpec, Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -40,6 +41,16 @@ from monoscan.tree import Tree
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
     from monoscan.lowering.plan.gpu import GpuKernel
+
+
+PASSES = 250e3
+"""What two passes more cost a call, in nanoseconds (measured)."""
+
+AGAIN = 1.25
+"""What passes take longer for reading again what the one before has written (measured)."""
+
+ARRAY_OPERATION = 0.5
+"""What an operation on arrays costs a position, in nanoseconds (measured, float32)."""
 
 
 @attrs.frozen(eq=False)
@@ -91,7 +102,7 @@ class Fusion:
         others = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, length=-1))
         rest = [others if each is geometry else each for each in key]
         known: list[Fused] = PLANS.get(("lengths", *rest, FAILURES.generation), list)
-        alike = (kernel for kernel in known if 0 not in lead and kernel.fits(length) and not _slow_alone(kernel))
+        alike = (k for k in known if 0 not in lead and k.fits(length) and not self._may_lose(k))
         found = next(alike, None) or self._planned()
         if isinstance(found, Fused) and not any(found is each for each in known):
             known.append(found)
@@ -180,8 +191,8 @@ class Fusion:
         )  # fmt: skip
         if isinstance(kernel, str):
             return kernel
-        if asked.strategy == "auto" and self.bounds is None and _slow_alone(kernel) and self._has_vectors():
-            return "few rows: passes of their own run functions as exp in vectors, a row by itself in scalars"
+        if self._may_lose(kernel) and self._loses(kernel):
+            return "few rows: in passes of their own states run in vectors along time, a row by itself in scalars"
         return cpu.not_built((kernel,)) or kernel
 
     def _on_gpu(self, scans: Sequence[AlignedScan]) -> GpuKernel | str:
@@ -233,12 +244,25 @@ class Fusion:
             outputs=number,
         )
 
-    def _has_vectors(self) -> bool:
-        """Whether the states come from products of elements, along a row in vectors."""
+    def _may_lose(self, kernel: Fused) -> bool:
+        """Whether three passes may be faster: rows by themselves, with functions or with more work than calls cost."""
+        alone = kernel.spec.loop is Loop.SEQUENTIAL and self.bounds is None and self.asked.strategy == "auto"
+        return alone and (_calls(kernel) or _nanoseconds(kernel) * prod(self.over.lead) > PASSES)
+
+    def _loses(self, kernel: Fused) -> bool:
+        """Whether they are, where the states come from products of elements, along a row in vectors."""
+        states = self._states()
+        if not states or any(each.spec.action or each.spec.loop is Loop.SEQUENTIAL for each in states):
+            return False
+        around = len(kernel.scan.scalar.code) - sum(len(each.scan.scalar.code) for each in states)
+        passes = sum(_nanoseconds(each) for each in states) + ARRAY_OPERATION * max(around, 0)
+        return _calls(kernel) or (_nanoseconds(kernel) - AGAIN * passes) * prod(self.over.lead) > PASSES
+
+    def _states(self) -> list[Fused]:
+        """The kernels of the states where they are made in a pass of their own."""
         over, options = self.over, changed(self.asked, results=True, return_carry=True) if self.carried else self.asked
         plan = act.prepare(options, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
-        specs = [kernel.spec for kernel in plan.kernels if isinstance(kernel, Fused)]
-        return bool(specs) and not any(spec.action or spec.loop is Loop.SEQUENTIAL for spec in specs)
+        return [kernel for kernel in plan.kernels if isinstance(kernel, Fused)]
 
     def _unfit(self) -> str | None:
         """What rules a kernel out before anything is traced."""
@@ -259,6 +283,11 @@ class Fusion:
         return None
 
 
-def _slow_alone(kernel: Fused) -> bool:
-    """Whether a row by itself waits for functions that have vector code (3 to 8 times slower, measured)."""
-    return kernel.spec.loop is Loop.SEQUENTIAL and any(instr.op in OWN for instr in moving_code(kernel.scan.scalar))
+def _nanoseconds(kernel: Fused) -> float:
+    """What a position takes, as plans estimate it."""
+    return nanoseconds(kernel.spec) if isinstance(kernel.spec, KernelSpec) else 0.0
+
+
+def _calls(kernel: Fused) -> bool:
+    """Whether a step calls functions that have vector code, 3 to 8 times as fast (measured)."""
+    return any(instr.op in OWN for instr in moving_code(kernel.scan.scalar))

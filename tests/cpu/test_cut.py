@@ -26,6 +26,7 @@ SHAPES = [
 """Steps, columns and rows: of each loop some that are cut and some that are not."""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize(("steps", "inner", "rows"), thinned(SHAPES, [SHAPES[0], *SHAPES[3:5]]))
 @pytest.mark.parametrize("fold", thinned([False, True], [False]), ids=["scan", "fold"])

@@ -64,7 +64,7 @@ EXACT = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(PLAIN, ("matmul3",)))
 @pytest.mark.parametrize("loop", IN_ORDER)
@@ -79,7 +79,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) 
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", thinned(EXACT, ("segmented",)))
 @pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
 def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
@@ -109,7 +109,7 @@ def test_running_error(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
         assert (np.abs(got - want) <= bound).all()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[1::2]), ids=str)
 @pytest.mark.parametrize("stored", thinned(["float16", "bfloat16"], ["float16"]))
 def test_halves_are_rounded_once(stored: str, loop: Loop, shape: tuple[int, ...]) -> None:
@@ -136,7 +136,7 @@ def from_half(h: np.ndarray, stored: str) -> np.ndarray:
     return h.astype(np.float32) if stored == "float16" else (h.astype(np.uint32) << 16).view(np.float32)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
 @pytest.mark.parametrize("loop", [Loop.SEQUENTIAL, Loop.SWEEP])
@@ -157,7 +157,7 @@ def test_every_half(loop: Loop, vector_bytes: int) -> None:
         np.testing.assert_array_equal(Call(kernel, elements).run().results[0].view(np.uint16), want.view(np.uint16))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("dtype", "vector_bytes"),

@@ -89,7 +89,7 @@ def check(
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False)]))
 @pytest.mark.parametrize("loop", LAYOUTS)
@@ -100,7 +100,7 @@ def test_every_length(lengths: list[int], loop: Loop, reverse: bool, inclusive: 
             check(spec(loop, reverse, inclusive), (2, n, inner), with_init)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.long
 @pytest.mark.parametrize("weight", thinned([30, 90], [90]), ids=["runs-of-8", "called"])
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False)]))
@@ -112,7 +112,7 @@ def test_heavy_programs(lengths: list[int], loop: Loop, inclusive: bool, reverse
 
 
 # Registers that the machine lacks are emulated, and long programs on them compile for minutes.
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("vector_bytes", "weight"), thinned([(16, 0), (16, 30), (64, 0)], [(64, 0)]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.PANELS, Loop.SWEEP, Loop.NARROW])
@@ -145,7 +145,7 @@ def test_parts_and_tasks(loop: Loop, shape: tuple[int, ...], inclusive: bool, re
         check(kernel, shape, with_init)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("loop", LAYOUTS)
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_folds(loop: Loop, reverse: bool) -> None:

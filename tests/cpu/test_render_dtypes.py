@@ -49,7 +49,7 @@ def check(name: str, found: list[Operation], strategy: str, copies: int = 1) -> 
             assert not wrong, f"{operation.name} of {name}: (x, y, got, want) {shown}"
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", thinned(NAMES, QUICK))
 @pytest.mark.parametrize("found", [operations, casts])
 def test_vector_code_computes_what_mlx_does(found: object, name: str) -> None:

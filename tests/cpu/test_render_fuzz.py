@@ -128,7 +128,7 @@ def loop_of(kernel: KernelSpec, inner: int, seed: int) -> Loop:
     return Loop.SWEEP if seed % 2 else Loop.PANELS
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.long
 @pytest.mark.parametrize("seed", thinned(range(60), range(6)))
 def test_random_programs(seed: int) -> None:

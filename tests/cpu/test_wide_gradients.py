@@ -50,7 +50,7 @@ GRADIENTS: dict[str, tuple[ms.Monoid, Combine, Callable[[], list[np.ndarray]]]] 
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize(
     "options", thinned([{}, {"reverse": True}, {"inclusive": False}, {"fold": True}], [{}]), ids=str

@@ -57,6 +57,7 @@ def test_gradients_of_log_products_where_there_is_no_path(strategy: str) -> None
     assert (found[np.isinf(x)] == 0).all()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("size", [3, 5, 9])
 def test_tangents_are_finite_where_no_path_leads(size: int, strategy: str) -> None:

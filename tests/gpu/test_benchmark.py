@@ -99,7 +99,7 @@ def test_long_rows_look_back(emulated: Any, capsys: pytest.CaptureFixture[str]) 
     assert "look_back" in {body for body, *_ in library.launched}
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @needs_shim
 @pytest.mark.parametrize("number", thinned(range(len(cases.checked())), []))
 def test_every_case_is_right(number: int, emulated: Any) -> None:

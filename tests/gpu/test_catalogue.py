@@ -49,6 +49,7 @@ def same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(np.array(a), np.array(b))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(NAMES, QUICK))
 def test_bits_are_the_cpus_where_the_order_is_the_same(name: str) -> None:

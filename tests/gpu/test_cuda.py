@@ -56,6 +56,7 @@ def test_registers(architecture: str, name: str) -> None:
     compare(architecture, name, [launch.spec for launch in launches(CASES[name], "cuda")])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("architecture", "name"), thinned(product(ARCHITECTURES, DERIVED), []))
 def test_registers_of_derivatives(architecture: str, name: str) -> None:
     compare(architecture, f"derivatives: {name}", [spec for spec, *_ in adjoints(CASES[name], "cuda")])

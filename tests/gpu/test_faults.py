@@ -67,6 +67,7 @@ MISTAKES: dict[str, tuple[Planned, tuple[int, ...], str, str]] = {
 REVERSED = {"items that are not aligned"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "name",
     thinned(

@@ -109,7 +109,7 @@ NO_FLOATS = ("All", "Any", "Xor", "Bracket", "FiniteMap", "Via", "ArgMax", "ArgM
 NAMES = [ARGUMENTS.get(name, name) for name in named.catalogue() if name not in NO_FLOATS]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.long
 @pytest.mark.parametrize("name", thinned(NAMES, ["Affine", "LogSumExp"]))
 @pytest.mark.parametrize(("shape", "axis"), [((2, 150), 1), pytest.param((21, 5), 0, marks=pytest.mark.long)])

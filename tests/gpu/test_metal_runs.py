@@ -28,7 +28,7 @@ pytestmark = [needs_shim, needs_clang]
 OPTIONS = [(False, True, False), (True, True, True), (False, False, True), (True, False, False)]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("reverse", "inclusive", "init"), thinned(OPTIONS, [OPTIONS[1]]))
 @pytest.mark.parametrize("body", thinned(sorted(ROWS.keys() - {"looking back"}), ["rows", "short rows"]))
 def test_rows_keep_the_order(body: str, reverse: bool, inclusive: bool, init: bool) -> None:
@@ -74,7 +74,7 @@ def test_bits_are_those_of_the_same_bodies_as_cpp(name: str) -> None:
     same(found, expected)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", thinned(NAMES, []))
 def test_the_catalogue_gives_the_cpus_bits_where_the_order_is_the_same(name: str) -> None:
     operator = named.operator(name)

@@ -30,7 +30,7 @@ pytestmark = needs_shim
 BODIES = {1: fixed(Body.SHORT, 4, 1, 1, 1), 5: fixed(Body.COLUMNS, 4, 1, 1)}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", thinned(range(100, 140), [100, 101]))
 def test_random_programs(seed: int) -> None:
     generator, rng = Generator(seed, ["float32"]), np.random.default_rng(seed)

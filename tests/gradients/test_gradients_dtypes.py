@@ -67,6 +67,7 @@ BY_STRATEGY = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("operator", "sizes", "strategy"),

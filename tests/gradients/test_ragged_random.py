@@ -46,7 +46,7 @@ def call(kind: str, a: mx.array, x: mx.array, h: mx.array | None, **options: Any
     return p + y, q + last
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("kind", thinned(["scan", "act", "aggregator"], ["scan"]))
 @pytest.mark.parametrize("seed", thinned(range(20), [3]))
 def test_kernels_and_trees_agree(kind: str, seed: int) -> None:

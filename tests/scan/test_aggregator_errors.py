@@ -62,3 +62,8 @@ def test_a_kernel_that_is_asked_for_and_not_there_is_an_error() -> None:
 def test_what_does_not_fit_is_refused_in_words(call: Any, words: str) -> None:
     with pytest.raises(errors.ScanError, match=words):
         call()
+
+
+def test_where_extremes_stand_asks_for_the_index() -> None:
+    with pytest.raises(ms.TreeError, match=r"\[scan\] ArgMax expects its inputs \(x, index\); got 1"):
+        ms.scan(ms.aggregators.ArgMax(), mx.ones((3,)))

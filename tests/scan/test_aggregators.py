@@ -353,3 +353,18 @@ def test_an_aggregator_is_not_taken_for_a_scan_of_its_operator() -> None:
     assert ms.scan(total, x).tolist() == count.tolist() == [1, 4, 12]
     np.testing.assert_allclose(np.array(ms.scan(ms.Mean().aggregator(), x)), [1, 2, 4], rtol=1e-6)
     np.testing.assert_allclose(np.array(means), [1, 2, 4], rtol=1e-6)
+
+
+def test_long_rows_take_passes_where_these_are_faster() -> None:
+    def plan(aggregator: ms.Aggregator, steps: int, **options: Any) -> Any:
+        return ms.explain(aggregator, mx.zeros((steps,)), **options)
+
+    most, mean = ms.aggregators.Max(), ms.aggregators.Variance()
+    assert plan(most, 10_000).kernel is not None
+    assert plan(most, 1_000_000).kernel is None
+    assert "in passes of their own states run in vectors along time" in str(plan(most, 1_000_000))
+    assert plan(most, 1_000_000, strategy="kernel").kernel is not None
+    assert plan(mean, 1_000_000).kernel is not None  # much to prepare and present
+
+    x = np.random.default_rng(0).normal(size=400_000).astype(np.float32)
+    np.testing.assert_array_equal(np.array(ms.scan(most, mx.array(x))), np.maximum.accumulate(x))

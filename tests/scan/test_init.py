@@ -185,7 +185,7 @@ def test_chained_calls_in_order_have_the_bits_of_one_call(
         np.testing.assert_array_equal(np.array(final), np.array(last))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.long
 @pytest.mark.parametrize("operator", thinned(CHAINED, CHAINED[-2:-1]), ids=lambda m: m.name)
 @pytest.mark.parametrize("dtype", thinned([mx.float32, mx.float16], [mx.float16]))

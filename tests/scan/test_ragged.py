@@ -104,7 +104,7 @@ def test_any_options_together_mean_the_fold_of_valid_positions(call: Any, name: 
     check(CASES[name], call.pop("lead"), call.pop("axis"), seed, init, "hillis_steele", **call)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "blelloch", "hillis_steele", "brent_kung", "sequential"])
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -131,6 +131,7 @@ def test_any_options_of_an_aggregator_mean_the_valid_positions(call: Any, name: 
     check(CASES[name], call.pop("lead"), call.pop("axis"), seed, started, "hillis_steele", **call)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "hillis_steele"])
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -96,7 +96,7 @@ def test_any_options_of_an_act_mean_the_valid_positions(call: Any, name: str, st
     check_act(CASES[name], call.pop("lead"), call.pop("axis"), seed, started, "hillis_steele", **call)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["auto", "hillis_steele", "brent_kung", "sequential"])
 @pytest.mark.parametrize("name", sorted(CASES))

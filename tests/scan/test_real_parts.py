@@ -43,6 +43,7 @@ def same(run: Callable[[mx.array, mx.array], Any], a: mx.array, b: mx.array) -> 
         np.testing.assert_array_equal(np.array(got), np.array(want))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize(
     "shape_axis", [pytest.param(x, id=str(x), marks=[pytest.mark.long] * (x not in SHAPES[1:5:3])) for x in SHAPES]

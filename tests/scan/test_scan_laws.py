@@ -28,6 +28,7 @@ OPERATORS = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("monoid", "dtype"), thinned(OPERATORS, OPERATORS[1::4]), ids=lambda value: getattr(value, "name", value)
 )

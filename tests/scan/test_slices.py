@@ -150,7 +150,7 @@ def plan_of(function: Function, elems: Any, axis: int = 0) -> Plan:
 # -------------------------------------------------------------------------------- positions and sizes
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("shapes", [SOME_SHAPES, pytest.param(SHAPES, marks=pytest.mark.long)], ids=["some", "all"])
 @pytest.mark.parametrize("case", thinned(CASES, CASES[::2]), ids=str)
 def test_a_function_of_slices_may_look_at_positions_and_sizes(case: Case, shapes: list[tuple[int, ...]]) -> None:
@@ -165,7 +165,7 @@ def test_a_function_of_slices_may_look_at_positions_and_sizes(case: Case, shapes
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=f"{shape} along {axis}")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.long
 @pytest.mark.parametrize("case", thinned(SMOOTH, SMOOTH[1::4]), ids=str)
 def test_gradients_of_a_function_that_looks_at_positions_and_sizes(case: Case) -> None:

@@ -30,6 +30,7 @@ def without_identity(monoid: Intervals, elems: Any, **options: Any) -> Any:
     return ms.scan(ms.monoid(monoid.combine, name="Intervals"), elems, **options)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", PORTABLE)
 @pytest.mark.parametrize(
