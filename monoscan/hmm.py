@@ -71,7 +71,7 @@ def log_likelihood(
         >>> mx.exp(hmm.log_likelihood(initial, transition, seen))
         array(0.0708, dtype=float32)
     """
-    return filter(log_initial, log_transition, log_likelihoods, lengths=lengths).log_likelihood
+    return _forwards(*_model("log_likelihood", log_initial, log_transition, log_likelihoods, lengths)).log_likelihood
 
 
 def filter(
@@ -101,16 +101,7 @@ def filter(
                [0.866667, 0.133333],
                [0.41017, 0.589831]], dtype=float32)
     """
-    initial, transition, seen, lengths = _model("filter", log_initial, log_transition, log_likelihoods, lengths)
-
-    def step(predicted: mx.array, x: mx.array) -> tuple[mx.array, tuple[mx.array, mx.array]]:
-        joint = predicted + x
-        total = mx.logsumexp(joint)
-        belief = _normed(joint, total)
-        return mx.logsumexp(belief[:, None] + transition, axis=0), (belief, total)
-
-    beliefs, totals = _over(step, seen, initial, lengths)
-    return Beliefs(beliefs, totals.sum(-1))
+    return _forwards(*_model("filter", log_initial, log_transition, log_likelihoods, lengths))
 
 
 def smooth(
@@ -141,7 +132,7 @@ def smooth(
                [0.41017, 0.589831]], dtype=float32)
     """
     initial, transition, seen, lengths = _model("smooth", log_initial, log_transition, log_likelihoods, lengths)
-    forwards = filter(initial, transition, seen, lengths=lengths)
+    forwards = _forwards(initial, transition, seen, lengths)
 
     def step(later: mx.array, pair: tuple[mx.array, mx.array]) -> tuple[mx.array, mx.array]:
         x, belief = pair
@@ -233,9 +224,22 @@ def sample(
         (5, 3)
     """
     initial, transition, seen, lengths = _model("sample", log_initial, log_transition, log_likelihoods, lengths)
-    beliefs = filter(initial, transition, seen, lengths=lengths).log_probs
+    beliefs = _forwards(initial, transition, seen, lengths).log_probs
     noise = mx.random.gumbel(with_samples("[sample]", beliefs.shape, samples), beliefs.dtype, key=key)
     return _back(transition, beliefs + noise, of_samples("[sample]", lengths, samples))
+
+
+def _forwards(initial: mx.array, transition: mx.array, seen: mx.array, lengths: mx.array | None) -> Beliefs:
+    """The forward algorithm on what `_model` has looked at."""
+
+    def step(predicted: mx.array, x: mx.array) -> tuple[mx.array, tuple[mx.array, mx.array]]:
+        joint = predicted + x
+        total = mx.logsumexp(joint)
+        belief = _normed(joint, total)
+        return mx.logsumexp(belief[:, None] + transition, axis=0), (belief, total)
+
+    beliefs, totals = _over(step, seen, initial, lengths)
+    return Beliefs(beliefs, totals.sum(-1))
 
 
 def _back(transition: mx.array, scores: mx.array, lengths: mx.array | None) -> mx.array:

@@ -67,6 +67,8 @@ def discounted_returns(
     r_t, v_t = _array(call, "r_t", r_t), _steps(call, "v_t", v_t)
     state = v_t.array if isinstance(v_t, Fixed) else _last(call, v_t, axis)
     discounts, ends = _steps(call, "discount_t", discount_t), _ended(call, dones)
+    if isinstance(discounts, mx.array):
+        _one_length(call, axis, r_t=r_t, discount_t=discounts)
     if ends:
         returns = _backwards(call, _returns, (r_t, discounts), ends, axis, state)
     else:  # elements of `Affine` as they are: one row is vectorised over time
@@ -113,6 +115,7 @@ def lambda_returns(
     """
     call = "lambda_returns"
     r_t, v_t = _array(call, "r_t", r_t), _array(call, "v_t", v_t)
+    _one_length(call, axis, r_t=r_t, v_t=v_t)
     weights = _steps(call, "discount_t", discount_t), v_t, _steps(call, "lambda_", lambda_)
     returns = _backwards(call, _lambda_returns, (r_t, *weights), _ended(call, dones), axis, _last(call, v_t, axis))
     return mx.stop_gradient(returns) if stop_target_gradients else returns
@@ -319,6 +322,13 @@ def _ended(call: str, dones: Any) -> tuple[mx.array, ...]:
     if not isinstance(ends, mx.array) or ends.dtype != mx.bool_:
         raise errors.ScanTypeError(f"[{call}] dones must be an array of bool; got {dones!r:.60}.")
     return (ends,)
+
+
+def _one_length(call: str, axis: int, **given: mx.array) -> None:
+    lengths = {name: x.shape[domain.axis_of(call, name, x, axis)] for name, x in given.items()}
+    if len(set(lengths.values())) > 1:
+        shapes = ", ".join(f"{name} has {lengths[name]} (shape {x.shape})" for name, x in given.items())
+        raise errors.ScanError(f"[{call}] steps must be as many along axis {axis} everywhere; {shapes}.")
 
 
 def _last(call: str, v_t: mx.array, axis: int) -> mx.array:

@@ -80,6 +80,8 @@ def checked(
     call: str, model: Model, y: Any, inputs: Any, lengths: Any
 ) -> tuple[Model, mx.array, mx.array, mx.array | None]:
     """The model, the observations, what is added to the state on the way from each step to the next, and the lengths."""
+    if not isinstance(model, tuple) or len(model) != len(Model._fields):
+        raise errors.ScanTypeError(f"[{call}] model is a kalman.Model({', '.join(Model._fields)}); got {model!r:.60}.")
     model = Model(*(floats(f"[{call}] {name}", x) for name, x in zip(Model._fields, model, strict=True)))
     y = floats(f"[{call}] y", y)
     states, seen = model.mean.shape[-1] if model.mean.ndim == 1 else 0, y.shape[-1] if y.ndim > 1 else 0

@@ -122,12 +122,20 @@ def _round(step: Step, xs: Any, state: mx.array, found: mx.array) -> mx.array:
     return mx.concatenate([stepped[:1], states])
 
 
+def _after(found: Any, h: mx.array) -> mx.array:
+    """What a step returned, which is a state as the one before it."""
+    if not isinstance(found, mx.array) or found.shape != h.shape:
+        got = found.shape if isinstance(found, mx.array) else tree.shown(found)
+        raise errors.ScanError(f"[deer] step(h, x) returns the next state, of shape {h.shape}; got {got}.")
+    return found
+
+
 def _linearised(step: Step, before: mx.array, xs: Any) -> tuple[mx.array, mx.array]:
     """``step`` at all positions, and its matrices of derivatives by the state."""
     leaves, structure = tree.flatten(xs)
 
     def everywhere(h: mx.array) -> mx.array:
-        return mx.vmap(lambda h, *x: step(h, tree.unflatten(structure, list(x))))(h, *leaves)
+        return mx.vmap(lambda h, *x: _after(step(h, tree.unflatten(structure, list(x))), h))(h, *leaves)
 
     columns = []
     for i in range(before.shape[1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from monoscan import errors
 from monoscan.held import to_mlx
 from monoscan.monoids.scaled import ScaledMatMul
 from monoscan.scan.api import scan
@@ -37,7 +38,13 @@ def scaled_matmul(matrices: mx.array, axis: int = 0, *, reverse: bool = False) -
         (array([[1, 1],
                [1, 1]], dtype=float32), array(-6215.3, dtype=float32))
     """
+    matrices = to_mlx("[scaled_matmul] matrices", matrices)
+    if isinstance(matrices, mx.array) and (matrices.ndim < 3 or matrices.shape[-1] != matrices.shape[-2]):
+        raise errors.ScanError(
+            f"[scaled_matmul] expects square matrices along an axis, of shape (..., d, d) with one axis more; got "
+            f"{matrices.shape}."
+        )
     operator = ScaledMatMul()
-    elements = operator.embed(to_mlx("[scaled_matmul] matrices", matrices))
+    elements = operator.embed(matrices)
     product, log_scale = scan(operator, elements, axis, reverse=reverse)
     return product, log_scale

@@ -74,7 +74,7 @@ class Mean(Monoid):
 
     Elements are pairs ``(n, mean)``; ``combine`` is ``(n_l + n_r, mean_l + (mean_r -
     mean_l) * n_r / (n_l + n_r))``. Identity (0, 0). An element of weight 0 changes
-    nothing; NaN and infinities give NaN once they meet another value.
+    nothing; NaN gives NaN from there on, and an infinity itself or NaN.
 
     Source: Chan, Golub and LeVeque, *Algorithms for computing the sample variance* (1983);
     Algebird's AveragedValue.

@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
-from monoscan import errors
+from monoscan import dtypes, errors
 from monoscan.held import to_mlx
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.api import scan
@@ -58,7 +58,7 @@ class Recurrent(Module, ABC):
 
         Raises:
             ScanError: Shapes do not fit, or there are neither steps nor a state.
-            ScanTypeError: Lengths are no integers.
+            ScanTypeError: Inputs are no floats, or lengths no integers.
         """
         x = self._checked(x)
         if state is None and x.shape[-2] == 0:
@@ -91,6 +91,12 @@ class Recurrent(Module, ABC):
         if not isinstance(x, mx.array) or x.ndim < 2 or x.shape[-1] != dims:
             got = x.shape if isinstance(x, mx.array) else f"{x!r:.40}"
             raise errors.ScanError(f"[{type(self).__name__}] expects x of shape (..., time, {dims}); got {got}.")
+        name = dtypes.name_of(x.dtype)
+        if name not in dtypes.FLOATS:  # outputs have the dtype of inputs: integers would cut them off
+            raise errors.ScanTypeError(
+                f"[{type(self).__name__}] expects x of floats; got {name}. Cast it with .astype(mx.float32); tokens need an "
+                "embedding first."
+            )
         return x
 
 

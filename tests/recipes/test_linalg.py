@@ -155,5 +155,11 @@ def test_what_newton_refuses_and_no_steps() -> None:
         linalg.deer(step, 3.0, mx.zeros((2,)))
     with pytest.raises(ms.ScanTypeError, match=r"\[deer\] state must be an array of floats; got float: 3"):
         linalg.deer(step, mx.ones((4, 2)), 3.0)  # type: ignore[arg-type]
+    for wrong in (lambda h, x: None, lambda h, x: (h, x), lambda h, x: h[:1]):
+        with pytest.raises(ms.ScanError, match=r"\[deer\] step\(h, x\) returns the next state, of shape \(2,\); got"):
+            linalg.deer(wrong, mx.ones((4, 2)), mx.zeros((2,)))  # type: ignore[arg-type, return-value]
+    for shape in ((3, 2, 3), (2, 2)):
+        with pytest.raises(ms.ScanError, match=r"\[scaled_matmul\] expects square matrices along an axis"):
+            linalg.scaled_matmul(mx.ones(shape))
     assert linalg.deer(step, mx.ones((0, 2)), mx.zeros((2,))).shape == (0, 2)
     np.testing.assert_allclose(linalg.deer(step, mx.ones((2, 2)), mx.array([2, 0])), [[2, 1], [2, 1.5]], rtol=1e-6)

@@ -195,6 +195,8 @@ def test_shapes_that_do_not_fit(call: Any) -> None:
         call(given, mx.ones((STEPS, 3)))
     with pytest.raises(ms.ScanError, match=r"inputs has the shape \(..., 7, 2\); got \(7, 1\)"):
         call(given, mx.ones((STEPS, 1)), inputs=mx.ones((STEPS, 1)))
+    with pytest.raises(ms.ScanTypeError, match=rf"\[{call.__name__}\] model is a kalman.Model\(transition, process"):
+        call(None, mx.ones((STEPS, 1)))
     with pytest.raises(ms.ScanTypeError, match="y must be an array of floats"):
         call(given, mx.ones((STEPS, 1), mx.int32))
     filtered = kalman.filter(given, mx.ones((STEPS, 1)), inputs=mx.ones((3, STEPS, 2)))

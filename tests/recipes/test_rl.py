@@ -133,6 +133,8 @@ def test_targets_are_taken_as_given(given: dict[str, Array]) -> None:
         (lambda x: rl.gae(x, 0.9, 0.9, x), r"\[gae\] values needs one step more than r_t along axis 0"),
         (lambda x: rl.gae(x, 0.9, 0.9, x, axis=3), r"\[gae\] axis 3 is no axis of r_t"),
         (lambda x: rl.lambda_returns(x[:0], 0.9, x[:0]), r"\[lambda_returns\] v_t is empty along axis 0"),
+        (lambda x: rl.discounted_returns(x, x[1:]), r"\[discounted_returns\] steps .* along axis 0 .* discount_t has"),
+        (lambda x: rl.lambda_returns(x, 0.9, x[1:]), r"\[lambda_returns\] steps must be as many .* v_t has"),
         (lambda x: rl.discounted_returns(3.0, 0.9), r"\[discounted_returns\] r_t must be an array"),
         (lambda x: rl.discounted_returns(x + 1j, 0.9), "r_t must be an array of floats; got complex64"),
         (lambda x: rl.discounted_returns(x, 0.9, dones=x), r"\[discounted_returns\] dones must be an array of bool"),
