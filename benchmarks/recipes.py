@@ -316,7 +316,7 @@ def _bar(case: Case) -> Bar:
 
 ABOUT = (
     "Each recipe against what it is named after, at a million items or 20,000 steps of a model. One row alone of `rl.gae` and "
-    "`rl.vtrace` goes step by step, as a loop in numba does, and takes 1.1 to 2.2 times as long. bottleneck takes less time for `rolling_std`: it updates sums, and keeps their rounding errors, as pandas does. "
+    "`rl.vtrace` goes step by step, as a loop in numba does, and takes 1.1 to 2.2 times as long. "
     "Many rows go side by side. `hmm` keeps logarithms, in which no belief underflows; a loop of plain probabilities needs fewer "
     "functions, and loses what is below the least float. `deer` is for devices that run a scan in parallel: on a CPU `loop` is "
     "faster, as its documentation says."

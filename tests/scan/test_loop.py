@@ -286,6 +286,8 @@ ERRORS: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
      lambda: ms.loop(lambda s, x: (s.astype(mx.int32), x), X, V.astype(mx.int64))),
     ("no xs", ms.ScanError, r"\[loop\] without xs needs length, the number of steps; got None",
      lambda: ms.loop(lambda s, x: (s, s), None, V)),
+    ("rows without xs", ms.ScanError, r"where xs is None all rows have the same steps; got lengths of shape \(3,\)",
+     lambda: ms.loop(lambda s, x: (s, s), None, V, length=4, lengths=[1, 2, 3])),
     ("both", ms.ScanError, r"\[loop\] length says how many steps there are where xs is None",
      lambda: ms.loop(lambda s, x: (s, s), X, V, length=4)),
     ("event", ms.ScanError, r"leaf x of the state has shape \(3,\), fewer axes than the 2 that belong to a state",

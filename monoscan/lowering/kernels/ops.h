@@ -187,16 +187,33 @@ MS_ROOT(round, rint)
   INLINE V floor(V x) { return rounding(x, 9); } \
   INLINE V ceil(V x) { return rounding(x, 10); } \
   INLINE V round(V x) { return rounding(x, 8); }
+// Compilers have no common names for those on 512 bits, which take as long as two on 256.
+#define MS_OF_HALVES(V, H, name)                                 \
+  INLINE V name(V x) {                                           \
+    const halves_of<H> h = bit_cast<halves_of<H>>(x);            \
+    return bit_cast<V>(halves_of<H>{name(h.low), name(h.high)}); \
+  }
+#define MS_HALVES(V, T, root, rounding)                \
+  typedef T V##_half __attribute__((vector_size(32))); \
+  MS_INSTRUCTIONS(V##_half, root, rounding)            \
+  MS_OF_HALVES(V, V##_half, square_root)               \
+  MS_OF_HALVES(V, V##_half, floor)                     \
+  MS_OF_HALVES(V, V##_half, ceil)                      \
+  MS_OF_HALVES(V, V##_half, round)
 #define MS_NO_INSTRUCTIONS(V) MS_OF_ONE(V, square_root) MS_OF_ONE(V, floor) MS_OF_ONE(V, ceil) MS_OF_ONE(V, round)
 #if defined(__AVX__) && MS_WIDTH == 8
 MS_INSTRUCTIONS(f32v, __builtin_ia32_sqrtps256, __builtin_ia32_roundps256)
 #elif defined(__SSE4_1__) && MS_WIDTH == 4
 MS_INSTRUCTIONS(f32v, __builtin_ia32_sqrtps, __builtin_ia32_roundps)
+#elif defined(__AVX512F__) && MS_WIDTH == 16
+MS_HALVES(f32v, f32, __builtin_ia32_sqrtps256, __builtin_ia32_roundps256)
 #else
 MS_NO_INSTRUCTIONS(f32v)
 #endif
 #if defined(__AVX__) && MS_WIDTH == 4
 MS_INSTRUCTIONS(f64v, __builtin_ia32_sqrtpd256, __builtin_ia32_roundpd256)
+#elif defined(__AVX512F__) && MS_WIDTH == 8
+MS_HALVES(f64v, f64, __builtin_ia32_sqrtpd256, __builtin_ia32_roundpd256)
 #else
 MS_NO_INSTRUCTIONS(f64v)
 #endif

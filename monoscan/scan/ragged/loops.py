@@ -6,7 +6,7 @@ from typing import final
 
 import attrs
 
-from monoscan import tree
+from monoscan import errors, tree
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Plan
@@ -15,6 +15,7 @@ from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.action import Action
 from monoscan.scan import loop
 from monoscan.scan.ragged.axes import Leaves, Raw
+from monoscan.scan.ragged.given import given
 from monoscan.scan.ragged.states import RaggedStates, Walked, opened
 from monoscan.scan.ragged.steps import RaggedSteps
 from monoscan.tree import Tree
@@ -34,8 +35,20 @@ def opened_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, 
     Raises:
         ScanError: Something does not fit.
     """
+    if operator.bare:
+        _check_rows(asked, raw)
     events = Action(operator.step, event=operator.state_event).events
     return RaggedLoop(*opened(asked, capture(operator, asked.call), elems, state, axis, raw, loop.pose, events))
+
+
+def _check_rows(asked: Options, raw: Raw) -> None:
+    """Without ``xs`` there is one row, whatever batch axes the state has."""
+    lengths = given(f"[{asked.call}]", *raw).lengths
+    if lengths is not None and raw[2] is None and lengths.size != 1:
+        raise errors.ScanError(
+            f"[{asked.call}] where xs is None all rows have the same steps; got lengths of shape {lengths.shape}. Rows of "
+            "several lengths need xs with the batch axes, as mx.zeros((length, rows)), which step may ignore."
+        )
 
 
 @final
