@@ -102,7 +102,12 @@ class Pass:
             else:
                 s = mx.expand_dims(insert_axes(s, 0, self.rank - 1 + event - s.ndim), self.axis)
             s = s.astype(dtypes.by_name(held.dtype))
-            first.append(mx.broadcast_to(s, s.shape[: self.rank] + held.shape))
+            try:
+                first.append(mx.broadcast_to(s, s.shape[: self.rank] + held.shape))
+            except ValueError as error:
+                raise errors.ScanError(
+                    f"{self.where} a state has the shape {held.shape} behind its batch axes; got {s.shape[self.rank :]}."
+                ) from error
         return first
 
     def _first(self, s: mx.array, number: int, event: int) -> mx.array:

@@ -305,6 +305,10 @@ def test_training_brings_the_loss_down() -> None:
         (lambda: nn.RGLRU(6, blocks=4), r"\[RGLRU\] blocks divides input_dims; got 4 for 6"),
         (lambda: nn.GatedLinearAttention(8, heads=3), r"heads divides the sizes of keys and values; got 3 for 4 and 8"),
         (lambda: nn.MinGRU(6, 5)(mx.ones((3, 4))), r"\[MinGRU\] expects x of shape \(..., time, 6\); got \(3, 4\)"),
+        (
+            lambda: nn.SelectiveSSM(4)(mx.ones((3, 4)), mx.ones((7,))),
+            r"a state has the shape \(16,\) .* got \(7,\)",
+        ),
         (lambda: nn.LRU(4, 6)(mx.ones((3, 4), mx.int32)), r"\[LRU\] expects x of floats; got int32. Cast it"),
         (
             lambda: nn.LRU(4, 6)(mx.ones((2, 0, 4))),
