@@ -240,7 +240,3 @@ def _laws(arguments: argparse.Namespace) -> int:
     return run_laws(
         arguments.operator, seed=arguments.seed, examples=arguments.examples, size=arguments.size, **options
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

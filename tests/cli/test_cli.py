@@ -31,7 +31,7 @@ def test_help(capsys: Captured, command: tuple[str, ...]) -> None:
 
 
 def test_as_a_program(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "monoscan.cli.main", "explain", "Foo"]
+    command = [sys.executable, "-m", "monoscan", "explain", "Foo"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert done.stdout == ""

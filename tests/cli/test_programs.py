@@ -14,7 +14,7 @@ from tests.command_line import Captured, run
 
 
 def test_a_reader_that_stops_early() -> None:
-    command = [sys.executable, "-m", "monoscan.cli.main", "source", "Affine", "--kernel", "--expand"]
+    command = [sys.executable, "-m", "monoscan", "source", "Affine", "--kernel", "--expand"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None

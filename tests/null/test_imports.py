@@ -22,9 +22,12 @@ LAYERS = {
     "testing": 3,
     "cli": 4,
     "demo": 4,
+    "__main__": 5,
     "nn": 3,
     "rl": 3,
     "hmm": 3,
+    "kalman": 3,
+    "signal": 3,
     "linalg": 3,
     "integrations": 3,
 }
