@@ -371,6 +371,7 @@ def test_the_loop_and_the_array_operations_agree_to_rounding() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("options", [{}, {"reverse": True}, {"inclusive": False}], ids=str)
 @pytest.mark.parametrize("shape", [(9, 20), (9,)], ids=str)
 def test_the_loops_compile_without_warnings(

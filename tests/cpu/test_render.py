@@ -78,6 +78,7 @@ KINDS = [
 
 
 @pytest.mark.long
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", thinned(["float32", "float64"], ["float32"]))
 @pytest.mark.parametrize(
     ("operator", "ordinary", "watched"),

@@ -15,7 +15,7 @@ from monoscan.distributed.ragged import local_bounds
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("parts", [[5, 7], [3, 0, 9], [1, 4, 7]])
+@pytest.mark.parametrize("parts", [[5, 7], [3, 0, 9]])
 def test_every_call_gives_what_one_machine_gives_for_the_whole(parts: list[int]) -> None:
     for answer in ranks.run("ragged", len(parts), parts):
         for name, here, whole in answer:

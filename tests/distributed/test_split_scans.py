@@ -51,7 +51,7 @@ def test_two_ranks_scan_one_sequence() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [2, 3, 4])
+@pytest.mark.parametrize("number", [3, 4])
 def test_every_option_and_every_cut(number: int) -> None:
     asked = []
     for seed, (name, case) in enumerate(CASES.items()):
