@@ -11,10 +11,10 @@ struct cut {
 };
 static ms_int walk_bytes_of(const ms_launch* g) { return lines_of(walk_bytes()) * (bounded(g) ? 2 : 1); }
 // Whether two threads take half of the columns each. Halves of narrow rows share pages, of which each core fetches
-// ahead what the other one writes: light work is done sooner by one (measured: 128 to 1,024 columns of float32, an
+// ahead what the other one writes: light work is done sooner by one (measured: 128 to 512 columns of float32, an
 // Intel Xeon).
 static bool halves_pay(const ms_launch* g, double work) {
-  return g->inner >= 2048 || facts.nanoseconds >= 0.6 || work > 300e3;
+  return g->inner >= 1000 || facts.nanoseconds >= 0.6 || work > 300e3;
 }
 static cut cut_of(const ms_launch* g) {
   const bool can_part = facts.can_part && !bounded(g);

@@ -33,7 +33,7 @@ WORTH_CUTTING = 60e3
 WIDE, UNPARTED, LONG = 256, 32, 1024
 """So many columns are cut in two, fewer where rows cannot be; rows of so many steps in parts."""
 
-APART, HEAVY, MUCH = 2048, 0.6, 300e3
+APART, HEAVY, MUCH = 1000, 0.6, 300e3
 """Columns, nanoseconds an element, nanoseconds in all: with less of each, columns are not cut (`halves_pay` in tasks.h)."""
 
 
