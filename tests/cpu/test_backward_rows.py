@@ -97,6 +97,7 @@ def test_rows_side_by_side_are_the_gradient_of_the_fold() -> None:
     by(Question(ms.Mean, elems, options={"axis": 1}), "sequential").check(2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("honest", "wrong"), [("- steps.at * a.axis", "- 0 * steps.at * a.axis"), ("last + late", "last")]
 )

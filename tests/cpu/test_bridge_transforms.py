@@ -125,6 +125,7 @@ def test_compile(a: mx.array, b: mx.array, shapeless: bool) -> None:
     close(run(*tall, C), [z * 2 for z in loop(tall[0] + 1, tall[1], C, axis=1)])
 
 
+@pytest.mark.long
 def test_compile_of_transformations_and_back(a: mx.array, b: mx.array) -> None:
     want = mx.value_and_grad(loss(loop), argnums=[0, 1])(a, b, C)
     for _ in range(2):
