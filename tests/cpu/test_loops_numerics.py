@@ -81,7 +81,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) 
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", thinned(EXACT, ("segmented",)))
-@pytest.mark.parametrize(("loop", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP), ids=str)
 def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = EXACT[name]
     kernel = spec_of(program, loop)

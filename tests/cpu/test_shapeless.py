@@ -279,6 +279,7 @@ def test_a_semigroup_of_no_steps_is_refused() -> None:
         mx.eval(run(mx.zeros((0,))))
 
 
+@pytest.mark.long
 def test_embed_of_operators_that_count() -> None:
     mean, argmax = ms.Mean(), ms.ArgMax()
     run = mx.compile(lambda x: mean.project(ms.scan(mean, mean.embed(x))), shapeless=True)

@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 import snippets
+from selection import thinned
 
 import monoscan
 from monoscan.lowering.targets.cpu import build
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+QUICK = [page for page in PAGES if page.parent.name != "gallery"]
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(monoscan.__path__, "monoscan.") if not m.name.endswith("__main__")
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", thinned(PAGES, QUICK), ids=lambda page: str(page.relative_to(ROOT)))
 def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

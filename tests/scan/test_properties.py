@@ -125,6 +125,7 @@ def problems(
     return {"model": model, "leaves": leaves, "axis": axis, **options}
 
 
+@pytest.mark.long
 @settings(max_examples=900)
 @given(problems(MODELS, (*SCALARS, *FLOATS), GRAPH))
 def test_every_operator_in_every_dtype(problem: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ def test_strategies_without_identity_keep_the_order(strategy: str) -> None:
         check_order(partial(without_identity, strategy=strategy), n, reverse=True, inclusive=False, init=True)
 
 
+@pytest.mark.long
 def test_what_auto_chooses_keeps_the_order() -> None:
     """Whatever the planner chooses here."""
     check_orders(ms.scan, (0, 1, 2, 7, 64, 65), strict=True)
