@@ -14,6 +14,7 @@ from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.lengths import MOST
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.bounds import Bounds
+from monoscan.lowering.plan.cut import pace
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import fused_pass
@@ -23,8 +24,7 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.program.steady import moving_code
-from monoscan.lowering.render.estimates import nanoseconds
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -247,7 +247,7 @@ class Fusion:
     def _may_lose(self, kernel: Fused) -> bool:
         """Whether three passes may be faster: rows by themselves, with functions or with more work than calls cost."""
         alone = kernel.spec.loop is Loop.SEQUENTIAL and self.bounds is None and self.asked.strategy == "auto"
-        return alone and (_calls(kernel) or _nanoseconds(kernel) * prod(self.over.lead) > PASSES)
+        return alone and (_calls(kernel) or pace(kernel.spec) * prod(self.over.lead) > PASSES)
 
     def _loses(self, kernel: Fused) -> bool:
         """Whether they are, where the states come from products of elements, along a row in vectors."""
@@ -255,8 +255,8 @@ class Fusion:
         if not states or any(each.spec.action or each.spec.loop is Loop.SEQUENTIAL for each in states):
             return False
         around = len(kernel.scan.scalar.code) - sum(len(each.scan.scalar.code) for each in states)
-        passes = sum(_nanoseconds(each) for each in states) + ARRAY_OPERATION * max(around, 0)
-        return _calls(kernel) or (_nanoseconds(kernel) - AGAIN * passes) * prod(self.over.lead) > PASSES
+        passes = sum(pace(each.spec) for each in states) + ARRAY_OPERATION * max(around, 0)
+        return _calls(kernel) or (pace(kernel.spec) - AGAIN * passes) * prod(self.over.lead) > PASSES
 
     def _states(self) -> list[Fused]:
         """The kernels of the states where they are made in a pass of their own."""
@@ -281,11 +281,6 @@ class Fusion:
         if types.ruled:
             return "a function has derivatives of its own"
         return None
-
-
-def _nanoseconds(kernel: Fused) -> float:
-    """What a position takes, as plans estimate it."""
-    return nanoseconds(kernel.spec) if isinstance(kernel.spec, KernelSpec) else 0.0
 
 
 def _calls(kernel: Fused) -> bool:

@@ -63,12 +63,11 @@ def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = N
         bounds: Where sequences begin and end, if they are not whole rows: these are not cut into parts.
     """
     parts, tasks = 1, 1
+    each = pace(spec)
+    work = each * steps * inner * rows
     if isinstance(spec, RolledSpec):
-        work = float(f"{nanoseconds_of_step(spec.program, spec.vectors):.3g}") * steps * inner * rows
         taken = -(-rows * inner // spec.vectors.rows)
         return Cut(1, 1, 1 if work < WORTH_CUTTING else min(taken, 8, 1 + int(work / (WORTH_CUTTING / 2))))
-    each = float(f"{nanoseconds(spec):.3g}")
-    work = each * steps * inner * rows
     parted = can_part(spec) and bounds is None
     if bounds is not None and bounds.sequences is not None:
         rows = rows * bounds.sequences
@@ -81,6 +80,12 @@ def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = N
         elif parted and rows != 2 and steps >= LONG:
             parts, tasks = 3 if spec.want_results else 2, 2 * rows
     return Cut(RUN_STEPS * spec.width if spec.loop is Loop.RUNS else TILES[spec.loop], parts, tasks)
+
+
+def pace(spec: Spec) -> float:
+    """Nanoseconds of a step of one column, to the digits that the kernel's own text has."""
+    each = nanoseconds_of_step(spec.program, spec.vectors) if isinstance(spec, RolledSpec) else nanoseconds(spec)
+    return float(f"{each:.3g}")
 
 
 def can_part(spec: Spec) -> bool:
