@@ -52,10 +52,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [item for item in items if not _runs(item, config)]
-    if left_out:
-        items[:] = [item for item in items if _runs(item, config)]
-        config.hook.pytest_deselected(items=left_out)
+    taken: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        taken[_runs(item, config)].append(item)
+    items[:] = taken[True]
+    if taken[False]:
+        config.hook.pytest_deselected(items=taken[False])
 
 
 def _runs(item: pytest.Item, config: pytest.Config) -> bool:

@@ -107,8 +107,9 @@ def signature(aggregator: Aggregator, inputs: Sequence[Any], axis: Any, where: s
     except errors.ScanError:
         _check_number(aggregator, inputs, where)
         raise
-    question: Any = _Question(where, [], _Events(0, ()))
-    axis = axis if type(axis) is int else elements.axis_number(question, axis)
+    if type(axis) is not int:
+        question: Any = _Question(where, [], _Events(0, ()))
+        axis = elements.axis_number(question, axis)
     return axis, (events, *[(kind_of(x), *_type_of(x)) for x in inputs])
 
 

@@ -24,10 +24,11 @@ from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.source import Spec, render
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.render.window_spec import WindowSpec
-from monoscan.lowering.targets.cpu import build, launches
+from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
+from monoscan.lowering.targets.cpu.launches import of_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.rules import Rules
 from monoscan.lowering.targets.failures import FAILURES
@@ -136,7 +137,7 @@ def launch_of(
         stored = tuple([dtypes.name_of(x.dtype) for x in arrays[: again.program.rights]])
         return run_kernel(again, other(spec, again, stored), arrays, axis, rank, name)
 
-    return launches.of_kernel(
+    return of_kernel(
         "monoscan",
         kernel,
         axis,

@@ -12,9 +12,10 @@ from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.source import render
 from monoscan.lowering.render.window_spec import WindowSpec
-from monoscan.lowering.targets.cpu import build, launches
+from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
+from monoscan.lowering.targets.cpu.launches import of_kernel
 from monoscan.lowering.targets.cpu.patience import waiting
 from monoscan.lowering.targets.cpu.registers import flush, vector_bytes
 from monoscan.lowering.targets.cpu.target import not_built, numbers
@@ -85,7 +86,7 @@ def launch_of(spec: WindowSpec, size: int, axis: int, rank: int, name: str) -> L
     build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of windows of {name}"):
         compiled = cpu_kernels.compile_kernel(render(spec))
-    return launches.of_kernel(
+    return of_kernel(
         "monoscan",
         compiled,
         axis,
