@@ -87,7 +87,7 @@ def sosfilt(
         array([1, 1, 0.75, 0.5], dtype=float32)
     """
     x, axis = along("sosfilt", x, axis, _NUMBERS)
-    rows = sos if isinstance(sos, mx.array) else _array("sosfilt", "sos", sos).astype(np.float64)
+    rows = sos if isinstance(sos, mx.array) else _array("sosfilt", "sos", sos)
     if rows.ndim != 2 or rows.shape[1] != 6 or not rows.shape[0]:
         raise errors.ScanError(f"[sosfilt] sos has the shape (sections, 6); got {tuple(rows.shape)}.")
     given = [_numbers("sosfilt", "sos", row) for row in rows]

@@ -66,6 +66,17 @@ def test_sections_are_those_of_scipy() -> None:
     np.testing.assert_allclose(last, after, rtol=1e-10, atol=1e-12)
 
 
+def test_sections_may_be_of_complex_numbers_and_of_integers() -> None:
+    x = RANDOM.normal(size=12)
+    turning = [[1.0, 0.5j, 0.0, 1.0, -0.4j, 0.0], [1.0, 0.0, 0.0, 1.0, 0.3, 0.0]]
+    expected = x.astype(complex)
+    for row in turning:
+        expected = scipy_signal.lfilter(row[:3], row[3:], expected)
+    np.testing.assert_allclose(signal.sosfilt(turning, mx.array(x + 0j)), expected, rtol=1e-5, atol=1e-5)
+    expected = scipy_signal.lfilter([1, 2, 1], [2, 1, 0], x)
+    np.testing.assert_allclose(signal.sosfilt([[1, 2, 1, 2, 1, 0]], double(x)), expected, rtol=1e-12, atol=1e-13)
+
+
 def test_gradients_reach_coefficients_and_the_signal() -> None:
     b, a = FILTERS["biquad"]
     x = mx.array(SIGNAL[0, :, 0].astype(np.float32))
