@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 
 from monoscan import errors
+from monoscan.arguments import random_key
 from monoscan.held import floats
 from monoscan.scan.api_states import loop
 from monoscan.scan.ragged.given import lengths_of, of_samples, with_samples
@@ -225,7 +226,7 @@ def sample(
     """
     initial, transition, seen, lengths = _model("sample", log_initial, log_transition, log_likelihoods, lengths)
     beliefs = _forwards(initial, transition, seen, lengths).log_probs
-    noise = mx.random.gumbel(with_samples("[sample]", beliefs.shape, samples), beliefs.dtype, key=key)
+    noise = mx.random.gumbel(with_samples("[sample]", beliefs.shape, samples), key=random_key("sample", key))
     return _back(transition, beliefs + noise, of_samples("[sample]", lengths, samples))
 
 

@@ -12,7 +12,8 @@ from typing import Any, final
 import attrs
 import mlx.core as mx
 
-from monoscan import dtypes, errors
+from monoscan import arguments, dtypes, errors
+from monoscan.arguments import flag
 from monoscan.held import floats, to_mlx
 from monoscan.monoids import domain
 from monoscan.monoids.aggregator import Aggregator
@@ -67,13 +68,14 @@ def discounted_returns(
     r_t, v_t = _array(call, "r_t", r_t), _steps(call, "v_t", v_t)
     state = v_t.array if isinstance(v_t, Fixed) else _last(call, v_t, axis)
     discounts, ends = _steps(call, "discount_t", discount_t), _ended(call, dones)
-    if isinstance(discounts, mx.array):
-        _one_length(call, axis, r_t=r_t, discount_t=discounts)
-    if ends:
+    stop = flag(call, "stop_target_gradients", stop_target_gradients)
+    batch = _aligned(call, axis, r_t=r_t, discount_t=discounts, dones=ends)
+    arguments.batch(call, _BESIDE, r_t=batch, v_t=state.shape)
+    if ends is not None:
         returns = _backwards(call, _returns, (r_t, discounts), ends, axis, state)
     else:  # elements of `Affine` as they are: one row is vectorised over time
         returns = act(Affine(), (discounts, r_t), state, axis, reverse=True)
-    return mx.stop_gradient(returns) if stop_target_gradients else returns
+    return mx.stop_gradient(returns) if stop else returns
 
 
 def lambda_returns(
@@ -115,10 +117,12 @@ def lambda_returns(
     """
     call = "lambda_returns"
     r_t, v_t = _array(call, "r_t", r_t), _array(call, "v_t", v_t)
-    _one_length(call, axis, r_t=r_t, v_t=v_t)
-    weights = _steps(call, "discount_t", discount_t), v_t, _steps(call, "lambda_", lambda_)
-    returns = _backwards(call, _lambda_returns, (r_t, *weights), _ended(call, dones), axis, _last(call, v_t, axis))
-    return mx.stop_gradient(returns) if stop_target_gradients else returns
+    discounts, shares = _steps(call, "discount_t", discount_t), _steps(call, "lambda_", lambda_)
+    ends, stop = _ended(call, dones), flag(call, "stop_target_gradients", stop_target_gradients)
+    _aligned(call, axis, r_t=r_t, discount_t=discounts, v_t=v_t, lambda_=shares, dones=ends)
+    inputs = r_t, discounts, v_t, shares
+    returns = _backwards(call, _lambda_returns, inputs, ends, axis, _last(call, v_t, axis))
+    return mx.stop_gradient(returns) if stop else returns
 
 
 def gae(
@@ -161,17 +165,19 @@ def gae(
         array([1.75, 1.5, 1], dtype=float32)
     """
     r_t, values = _array("gae", "r_t", r_t), _array("gae", "values", values)
-    axis = domain.axis_of("gae", "r_t", r_t, axis)
-    steps = r_t.shape[axis]
-    if values.ndim != r_t.ndim or values.shape[axis] != steps + 1:
+    at = domain.axis_of("gae", "r_t", r_t, axis)
+    steps = r_t.shape[at]
+    if values.ndim != r_t.ndim or values.shape[at] != steps + 1:
         raise errors.ScanError(
             f"[gae] values needs one step more than r_t along axis {axis}, for the state after the last step; got "
             f"{values.shape} for {r_t.shape}."
         )
-    before, after = mx.split(values, [steps], axis)[0], mx.split(values, [1], axis)[1]
-    weights = _steps("gae", "discount_t", discount_t), after, before, _steps("gae", "lambda_", lambda_)
-    advantages = _backwards("gae", _advantages, (r_t, *weights), _ended("gae", dones), axis)
-    return mx.stop_gradient(advantages) if stop_target_gradients else advantages
+    before, after = mx.split(values, [steps], at)[0], mx.split(values, [1], at)[1]
+    discounts, weights = _steps("gae", "discount_t", discount_t), _steps("gae", "lambda_", lambda_)
+    ends, stop = _ended("gae", dones), flag("gae", "stop_target_gradients", stop_target_gradients)
+    _aligned("gae", axis, r_t=r_t, discount_t=discounts, lambda_=weights, values=before, dones=ends)
+    advantages = _backwards("gae", _advantages, (r_t, discounts, after, before, weights), ends, axis)
+    return mx.stop_gradient(advantages) if stop else advantages
 
 
 def vtrace(
@@ -222,13 +228,21 @@ def vtrace(
         array([1.375, 0.75, 1], dtype=float32)
     """
     call = "vtrace"
-    given = [_array(call, name, x) for name, x in (("r_t", r_t), ("v_t", v_t), ("v_tm1", v_tm1), ("rho_tm1", rho_tm1))]
-    numbers = (_steps(call, "lambda_", lambda_), _steps(call, "clip_rho_threshold", clip_rho_threshold))
-    inputs = (given[0], _steps(call, "discount_t", discount_t), *given[1:], *numbers)
-    found = _backwards(call, _errors, inputs, _ended(call, dones), axis)
-    if not stop_target_gradients:
+    inputs = {
+        "r_t": _array(call, "r_t", r_t),
+        "discount_t": _steps(call, "discount_t", discount_t),
+        "v_t": _array(call, "v_t", v_t),
+        "v_tm1": _array(call, "v_tm1", v_tm1),
+        "rho_tm1": _array(call, "rho_tm1", rho_tm1),
+        "lambda_": _steps(call, "lambda_", lambda_),
+        "clip_rho_threshold": _steps(call, "clip_rho_threshold", clip_rho_threshold),
+    }
+    ends, stop = _ended(call, dones), flag(call, "stop_target_gradients", stop_target_gradients)
+    _aligned(call, axis, **inputs, dones=ends)
+    found = _backwards(call, _errors, tuple(inputs.values()), ends, axis)
+    if not stop:
         return found
-    values = given[2]
+    values: mx.array = inputs["v_tm1"]
     return mx.stop_gradient(found) + (mx.stop_gradient(values) - values)  # nothing, with a slope
 
 
@@ -294,11 +308,12 @@ def _backwards(
     call: str,
     element: Callable[..., Gate],
     inputs: tuple[Any, ...],
-    ends: tuple[mx.array, ...],
+    ends: mx.array | None,
     axis: int,
     state: mx.array | None = None,
 ) -> mx.array:
-    found: mx.array = scan(_Backwards(call, element, bool(ends)), (*inputs, *ends), axis, reverse=True, state=state)
+    given = inputs if ends is None else (*inputs, ends)
+    found: mx.array = scan(_Backwards(call, element, ends is not None), given, axis, reverse=True, state=state)
     return found
 
 
@@ -308,27 +323,40 @@ def _array(call: str, name: str, given: Any) -> mx.array:
 
 
 def _steps(call: str, name: str, given: Any) -> Any:
-    """An array of T steps, or what is the same at every step."""
+    """An array of T steps, or what is the same at every step: a number, or an array without axes."""
     number = dtypes.number(given)
     if isinstance(number, (bool, int, float)):
         return fixed(float(number))
-    return _array(call, name, given)
+    steps = _array(call, name, given)
+    return steps if steps.ndim else fixed(steps)
 
 
-def _ended(call: str, dones: Any) -> tuple[mx.array, ...]:
+def _ended(call: str, dones: Any) -> mx.array | None:
     if dones is None:
-        return ()
+        return None
     ends = to_mlx(f"[{call}] dones", dones)
     if not isinstance(ends, mx.array) or ends.dtype != mx.bool_:
         raise errors.ScanTypeError(f"[{call}] dones must be an array of bool; got {dones!r:.60}.")
-    return (ends,)
+    return ends
 
 
-def _one_length(call: str, axis: int, **given: mx.array) -> None:
-    lengths = {name: x.shape[domain.axis_of(call, name, x, axis)] for name, x in given.items()}
-    if len(set(lengths.values())) > 1:
-        shapes = ", ".join(f"{name} has {lengths[name]} (shape {x.shape})" for name, x in given.items())
-        raise errors.ScanError(f"[{call}] steps must be as many along axis {axis} everywhere; {shapes}.")
+_BESIDE = "all but that of time"
+
+
+def _aligned(call: str, axis: int, **given: Any) -> tuple[int, ...]:
+    """The batch axes of arrays that have as many steps as one another."""
+    arrays = {name: x for name, x in given.items() if isinstance(x, mx.array)}
+    axes = {name: domain.axis_of(call, name, x, axis) for name, x in arrays.items()}
+    told = ", ".join(f"{name} has {x.shape[axes[name]]} (shape {x.shape})" for name, x in arrays.items())
+    if len({x.shape[axes[name]] for name, x in arrays.items()}) > 1:
+        raise errors.ScanError(f"[{call}] steps must be as many along axis {axis} everywhere; {told}.")
+    if len(set(axes.values())) > 1:
+        raise errors.ScanError(
+            f"[{call}] axis {axis} counts from the end, which needs as many axes everywhere; {told}. Count it from the front."
+        )
+    return arguments.batch(
+        call, _BESIDE, **{name: x.shape[: axes[name]] + x.shape[axes[name] + 1 :] for name, x in arrays.items()}
+    )
 
 
 def _last(call: str, v_t: mx.array, axis: int) -> mx.array:
@@ -336,4 +364,4 @@ def _last(call: str, v_t: mx.array, axis: int) -> mx.array:
     at = domain.axis_of(call, "v_t", v_t, axis)
     if not v_t.shape[at]:
         raise errors.ScanError(f"[{call}] v_t is empty along axis {axis}: there is no value after the last step.")
-    return mx.take(v_t, v_t.shape[at] - 1, at)
+    return v_t[(slice(None),) * at + (-1,)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from monoscan.arguments import random_key
 from monoscan.kalman.factors import Factor, factor_of, over_factor, square, triangular
 from monoscan.kalman.forwards import Moments, forwards
 from monoscan.kalman.model import Model, Smoothed, checked, over_steps
@@ -92,7 +93,7 @@ def sample(
     means, factors, _ = forwards(model, y, onwards, lengths)
     transition, drive = model.transition, factor_of(model.process)
     shape = with_samples("[sample]", (*means.shape[:-1], 2 * means.shape[-1]), samples)
-    noise = mx.random.normal(shape, means.dtype, key=key)
+    noise = mx.random.normal(shape, key=random_key("sample", key)).astype(means.dtype)
 
     def step(state: tuple[mx.array, mx.array], belief: Any) -> tuple[Any, mx.array]:
         (x, last), (here, spread, after, drawn) = state, belief

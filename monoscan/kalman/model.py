@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from monoscan import errors
+from monoscan import arguments, errors
 from monoscan.held import floats
 from monoscan.scan.api_states import loop
 from monoscan.scan.ragged.given import lengths_of
@@ -102,13 +102,11 @@ def checked(
         return model, y, onwards, lengths_of(f"[{call}]", lengths, y.shape[:-2])
     added = floats(f"[{call}] inputs", inputs)
     if added.shape[-2:] != (y.shape[-2], states):
-        raise errors.ScanError(f"[{call}] inputs has the shape (..., {y.shape[-2]}, {states}); got {added.shape}.")
-    try:
-        batch = mx.broadcast_shapes(y.shape[:-2], added.shape[:-2])
-    except ValueError as error:
         raise errors.ScanError(
-            f"[{call}] the batch axes of inputs, {added.shape[:-2]}, do not align with those of y, {y.shape[:-2]}."
-        ) from error
+            f"[{call}] inputs must have the shape (..., {y.shape[-2]}, {states}), a state for each step of y; got {added.shape} "
+            f"for y of shape {y.shape}."
+        )
+    batch = arguments.batch(call, "all but the last two", y=y.shape[:-2], inputs=added.shape[:-2])
     onwards = mx.concatenate([added[..., 1:, :], mx.zeros_like(added[..., :1, :])], axis=-2)
     whole = mx.broadcast_to(y, (*batch, *y.shape[-2:]))  # covariances too have all batch axes
     return model, whole, onwards, lengths_of(f"[{call}]", lengths, batch)

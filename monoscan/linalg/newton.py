@@ -8,7 +8,9 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
+from monoscan.arguments import real, whole
 from monoscan.held import floats, to_mlx
+from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.linear import MatrixAffine
 from monoscan.scan.api_states import act
 
@@ -60,6 +62,11 @@ def deer(
         >>> h[-1]
         array([0.812154, 0.909814], dtype=float32)
     """
+    if not callable(step):
+        raise errors.ScanTypeError(f"[deer] step must be a function step(state, x); got {step!r:.60}.")
+    iterations, tolerance = whole("deer", "iterations", iterations, 1), real("deer", "tolerance", tolerance)
+    if tolerance < 0:
+        raise errors.ScanError(f"[deer] tolerance must be 0 or more; got {tolerance:g}.")
     xs = tree.map_leaves(_inputs, xs)
     state = floats("[deer] state", state, kinds=_NUMBERS, cast=True)
     lengths = {x.shape[0] for x in tree.flatten(xs)[0]}
@@ -72,7 +79,9 @@ def deer(
     zeros = mx.zeros((steps, *state.shape), state.dtype)
     found = zeros if guess is None else floats("[deer] guess", guess, kinds=_NUMBERS, cast=True)
     if found.shape != (steps, *state.shape):
-        raise errors.ScanError(f"[deer] guess has the shape {(steps, *state.shape)} of the states; got {found.shape}.")
+        raise errors.ScanError(
+            f"[deer] guess must have the shape {(steps, *state.shape)}, a state for each step of xs; got {found.shape}."
+        )
     if not steps:
         return found
     settled = _settle(step, xs, state, found, iterations, tolerance)
@@ -134,8 +143,14 @@ def _linearised(step: Step, before: mx.array, xs: Any) -> tuple[mx.array, mx.arr
     """``step`` at all positions, and its matrices of derivatives by the state."""
     leaves, structure = tree.flatten(xs)
 
+    def of_one(h: mx.array, *x: mx.array) -> mx.array:
+        given = tree.unflatten(structure, list(x))
+        told = f"a state, {tree.shown(h)}, and {tree.shown(given)}"
+        with Role(f"[deer] {errors.called(step)}", "step", told, form="It is step(state, x)."):
+            return _after(step(h, given), h)
+
     def everywhere(h: mx.array) -> mx.array:
-        return mx.vmap(lambda h, *x: _after(step(h, tree.unflatten(structure, list(x))), h))(h, *leaves)
+        return mx.vmap(of_one)(h, *leaves)
 
     columns = []
     for i in range(before.shape[1]):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import mlx.core as mx
 
 from monoscan import errors
-from monoscan.held import to_mlx
+from monoscan.arguments import flag
+from monoscan.held import floats
+from monoscan.monoids import domain
 from monoscan.monoids.scaled import ScaledMatMul
 from monoscan.scan.api import scan
 
@@ -38,13 +40,22 @@ def scaled_matmul(matrices: mx.array, axis: int = 0, *, reverse: bool = False) -
         (array([[1, 1],
                [1, 1]], dtype=float32), array(-6215.3, dtype=float32))
     """
-    matrices = to_mlx("[scaled_matmul] matrices", matrices)
-    if isinstance(matrices, mx.array) and (matrices.ndim < 3 or matrices.shape[-1] != matrices.shape[-2]):
+    matrices, reverse = (
+        floats("[scaled_matmul] matrices", matrices, cast=True),
+        flag("scaled_matmul", "reverse", reverse),
+    )
+    if matrices.ndim < 3 or matrices.shape[-1] != matrices.shape[-2]:
         raise errors.ScanError(
             f"[scaled_matmul] expects square matrices along an axis, of shape (..., d, d) with one axis more; got "
             f"{matrices.shape}."
         )
+    at = domain.axis_of("scaled_matmul", "matrices", matrices, axis)
+    if at >= matrices.ndim - 2:
+        raise errors.ScanError(
+            f"[scaled_matmul] axis {axis} of matrices, whose shape is {matrices.shape}, is one of a matrix; the axis of the "
+            f"sequence is from 0 to {matrices.ndim - 3}."
+        )
     operator = ScaledMatMul()
     elements = operator.embed(matrices)
-    product, log_scale = scan(operator, elements, axis, reverse=reverse)
+    product, log_scale = scan(operator, elements, at, reverse=reverse)
     return product, log_scale

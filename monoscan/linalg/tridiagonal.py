@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from monoscan import errors
+from monoscan.arguments import batch
 from monoscan.held import floats
 from monoscan.scan.api import linear_recurrence
 from monoscan.scan.api_states import loop
@@ -52,6 +53,8 @@ def solve_tridiagonal(dl: mx.array, d: mx.array, du: mx.array, b: mx.array) -> m
             "[solve_tridiagonal] expects dl, d and du of shape (..., n) and b of shape (..., n) or (..., n, k); got "
             f"{', '.join(str(x.shape) for x in diagonals)} and {right.shape}."
         )
+    batches = {name: x.shape[:-1] for (name, _), x in zip(named, diagonals, strict=False)}
+    batch("solve_tridiagonal", "all but the last of dl, d and du", **batches, b=columns.shape[:-2])
     if not size:
         return right
     lower, diagonal, upper = (x[..., None] for x in diagonals)

@@ -10,9 +10,10 @@ from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
 from monoscan import errors
+from monoscan.arguments import sizes
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.linear import Affine
-from monoscan.nn.recurrent import Aggregated
+from monoscan.nn.recurrent import Aggregated, Shape
 
 
 @final
@@ -66,19 +67,28 @@ class GatedLinearAttention(Aggregated):
         temperature: float = 16.0,
     ) -> None:
         super().__init__()
-        keys = input_dims // 2 if key_dims is None else key_dims
-        values = input_dims if value_dims is None else value_dims
-        if heads < 1 or keys % heads or values % heads:
+        call = "GatedLinearAttention"
+        input_dims, heads, gate_rank = sizes(call, input_dims=input_dims, heads=heads, gate_rank=gate_rank)
+        keys, values = sizes(
+            call,
+            key_dims=input_dims // 2 if key_dims is None else key_dims,
+            value_dims=input_dims if value_dims is None else value_dims,
+        )
+        if keys % heads or values % heads:
             raise errors.ScanError(
                 f"[GatedLinearAttention] heads divides the sizes of keys and values; got {heads} for {keys} and {values}."
             )
         self.input_dims, self.heads, self.temperature = input_dims, heads, temperature
+        self.key_dims, self.value_dims = keys, values
         self.q_proj, self.k_proj = (Linear(input_dims, keys, bias=False) for _ in range(2))
         self.v_proj, self.g_proj = (Linear(input_dims, values, bias=False) for _ in range(2))
         self.gate_down = Linear(input_dims, gate_rank, bias=False)
         self.gate_up = Linear(gate_rank, keys)
         self.norm = RMSNorm(values // heads)
         self.out_proj = Linear(values, input_dims, bias=False)
+
+    def state_shape(self) -> Shape:
+        return (self.heads, self.key_dims // self.heads, self.value_dims // self.heads)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, heads={self.heads}"

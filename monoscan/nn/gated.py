@@ -9,10 +9,11 @@ from mlx.nn.layers.activations import softplus
 from mlx.nn.layers.linear import Linear
 
 from monoscan import errors
+from monoscan.arguments import sizes
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.inputs import fixed
 from monoscan.monoids.linear import Affine
-from monoscan.nn.recurrent import Aggregated
+from monoscan.nn.recurrent import Aggregated, Shape
 
 LEAST_TAKEN = 1e-12
 """The least share of a step that has a square root: at 0 its slope is infinite, and the gradient NaN."""
@@ -65,8 +66,12 @@ class _Projected(Aggregated):
 
     def __init__(self, input_dims: int, hidden_dims: int, bias: bool = True) -> None:
         super().__init__()
-        self.input_dims, self.hidden_dims = input_dims, hidden_dims
+        call = type(self).__name__
+        self.input_dims, self.hidden_dims = sizes(call, input_dims=input_dims, hidden_dims=hidden_dims)
         self.projection = Linear(input_dims, self.parts * hidden_dims, bias)
+
+    def state_shape(self) -> Shape:
+        return (self.hidden_dims,)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, hidden_dims={self.hidden_dims}, bias={'bias' in self.projection}"
@@ -159,14 +164,17 @@ class RGLRU(Aggregated):
 
     def __init__(self, input_dims: int, blocks: int = 1) -> None:
         super().__init__()
-        if blocks < 1 or input_dims % blocks:
+        self.input_dims, self.blocks = sizes("RGLRU", input_dims=input_dims, blocks=blocks)
+        if input_dims % blocks:
             raise errors.ScanError(f"[RGLRU] blocks divides input_dims; got {blocks} for {input_dims}.")
-        self.input_dims, self.blocks = input_dims, blocks
         width = input_dims // blocks
         self.weight = mx.random.normal((2, blocks, width, width), scale=width**-0.5)
         self.bias = mx.zeros((2, input_dims))
         squares = mx.random.uniform(0.9**2, 0.999**2, (input_dims,))
         self.param = mx.log(mx.expm1(-0.5 * mx.log(squares) / self.SHARPNESS))
+
+    def state_shape(self) -> Shape:
+        return (self.input_dims,)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, blocks={self.blocks}"

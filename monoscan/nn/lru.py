@@ -7,14 +7,18 @@ from typing import Any, final
 
 import mlx.core as mx
 
+from monoscan import dtypes, errors
+from monoscan.arguments import sizes
 from monoscan.monoids.inputs import fixed
 from monoscan.monoids.linear import Affine
-from monoscan.nn.recurrent import Recurrent, State
+from monoscan.nn.recurrent import Recurrent, Shape, State
 from monoscan.scan.api_states import act
 
 
 class Diagonal(Recurrent):
     """``h[t] = gate * h[t-1] + u[t]``, with gates that are the same at every step: the inputs are both."""
+
+    state_kinds = dtypes.FLOATS | dtypes.COMPLEX
 
     def run(self, x: mx.array, state: State | None, options: dict[str, Any]) -> tuple[mx.array, State]:
         gate, u = self.inputs(x)
@@ -37,6 +41,9 @@ class LRU(Diagonal):
         r_max (float, optional): The greatest. Default: ``1``.
         max_phase (float, optional): The greatest phase, in radians. Default: ``2 pi``.
 
+    Raises:
+        ScanError: A size is no whole number of 1 or more, or moduli are not between 0 and 1.
+
     Example:
         >>> import mlx.core as mx
         >>> from monoscan import nn
@@ -50,7 +57,11 @@ class LRU(Diagonal):
         self, input_dims: int, state_dims: int, r_min: float = 0.0, r_max: float = 1.0, max_phase: float = 2 * math.pi
     ) -> None:
         super().__init__()
-        self.input_dims, self.state_dims = input_dims, state_dims
+        self.input_dims, self.state_dims = sizes("LRU", input_dims=input_dims, state_dims=state_dims)
+        if not 0 <= r_min <= r_max <= 1:
+            raise errors.ScanError(
+                f"[LRU] moduli go from r_min to r_max within 0 and 1; got {r_min!r:.20} and {r_max!r:.20}."
+            )
         squares = mx.random.uniform(r_min**2, r_max**2, (state_dims,))
         phases = max_phase * mx.random.uniform(shape=(state_dims,))
         self.nu_log = mx.log(-0.5 * mx.log(mx.clip(squares, 1e-7, 1 - 1e-7)))
@@ -60,6 +71,9 @@ class LRU(Diagonal):
         self.B = mx.random.normal((2, state_dims, input_dims), scale=(2 * input_dims) ** -0.5)
         self.C = mx.random.normal((2, input_dims, state_dims), scale=state_dims**-0.5)
         self.D = mx.random.normal((input_dims,))
+
+    def state_shape(self) -> Shape:
+        return (self.state_dims,)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, state_dims={self.state_dims}"

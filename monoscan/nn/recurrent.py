@@ -9,13 +9,14 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 
 from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan.held import floats, to_mlx
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan.api import scan
 from monoscan.scan.ragged.given import lengths_of
 from monoscan.tree import Tree
 
 State = Tree
+Shape = tuple[int, ...]
 
 
 class Recurrent(Module, ABC):
@@ -26,9 +27,15 @@ class Recurrent(Module, ABC):
     """
 
     input_dims: int
+    state_kinds = dtypes.FLOATS
+    """The dtypes that a state may have."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+    def state_shape(self) -> Shape | None:
+        """The shape of a state behind its batch axes, by which states are looked at; ``None`` for a state of several arrays."""
+        return None
 
     @abstractmethod
     def inputs(self, x: mx.array) -> tuple[Any, ...]:
@@ -60,7 +67,8 @@ class Recurrent(Module, ABC):
             ScanError: Shapes do not fit, or there are neither steps nor a state.
             ScanTypeError: Inputs are no floats, or lengths no integers.
         """
-        x = self._checked(x)
+        x = self._checked(x, "time")
+        state = None if state is None else self._begun(state, x.shape[:-2])
         if state is None and x.shape[-2] == 0:
             raise errors.ScanError(
                 f"[{type(self).__name__}] no steps have no last state where none is given; got x of shape {x.shape}. "
@@ -82,15 +90,17 @@ class Recurrent(Module, ABC):
         Returns:
             tuple: The output, of shape ``(..., output_dims)``, and the state after it.
         """
-        y, state = self(x[..., None, :], state)
+        y, state = self(self._checked(x)[..., None, :], state)
         return y[..., 0, :], state
 
-    def _checked(self, x: mx.array) -> mx.array:
+    def _checked(self, x: Any, *axes: str) -> mx.array:
+        """Inputs of shape ``(..., *axes, dims)``."""
         x = to_mlx(f"[{type(self).__name__}] x", x)
         dims = self.input_dims
-        if not isinstance(x, mx.array) or x.ndim < 2 or x.shape[-1] != dims:
+        if not isinstance(x, mx.array) or x.ndim < len(axes) + 1 or x.shape[-1] != dims:
             got = x.shape if isinstance(x, mx.array) else f"{x!r:.40}"
-            raise errors.ScanError(f"[{type(self).__name__}] expects x of shape (..., time, {dims}); got {got}.")
+            shape = ", ".join(("...", *axes, str(dims)))
+            raise errors.ScanError(f"[{type(self).__name__}] expects x of shape ({shape}); got {got}.")
         name = dtypes.name_of(x.dtype)
         if name not in dtypes.FLOATS:  # outputs have the dtype of inputs: integers would cut them off
             raise errors.ScanTypeError(
@@ -98,6 +108,21 @@ class Recurrent(Module, ABC):
                 "embedding first."
             )
         return x
+
+    def _begun(self, state: Any, batch: Shape) -> Any:
+        """A state with the batch axes of the inputs, or some that broadcast to them."""
+        call, own = type(self).__name__, self.state_shape()
+        if own is None:
+            return state
+        held = floats(f"[{call}] state", state, kinds=self.state_kinds, cast=True)
+        front = held.shape[: held.ndim - len(own)]
+        fits = held.shape[len(front) :] == own and len(front) <= len(batch)
+        if not fits or any(a not in (1, b) for a, b in zip(front[::-1], batch[::-1], strict=False)):
+            raise errors.ScanError(
+                f"[{call}] expects a state of shape {(*batch, *own)}, the batch of x and {own}; got {held.shape}. Give the state "
+                "that an earlier call on such a batch returned, or None."
+            )
+        return held
 
 
 class Aggregated(Recurrent):

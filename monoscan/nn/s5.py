@@ -8,7 +8,9 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import errors
+from monoscan.arguments import sizes
 from monoscan.nn.lru import Diagonal
+from monoscan.nn.recurrent import Shape
 
 
 @final
@@ -43,9 +45,11 @@ class S5(Diagonal):
         self, input_dims: int, state_dims: int, blocks: int = 1, dt_min: float = 0.001, dt_max: float = 0.1
     ) -> None:
         super().__init__()
-        if state_dims < 2 or state_dims % (2 * blocks):
+        self.input_dims, self.state_dims, blocks = sizes(
+            "S5", input_dims=input_dims, state_dims=state_dims, blocks=blocks
+        )
+        if state_dims % (2 * blocks):
             raise errors.ScanError(f"[S5] state_dims is a multiple of 2 * blocks = {2 * blocks}; got {state_dims}.")
-        self.input_dims, self.state_dims = input_dims, state_dims
         values, vectors = _hippo(state_dims // blocks)
         kept = len(values)
         basis = np.kron(np.eye(blocks), vectors)  # (state_dims, kept of each block)
@@ -57,6 +61,9 @@ class S5(Diagonal):
         self.B, self.C = _parts(inwards), _parts(back)
         self.D = mx.random.normal((input_dims,))
         self.log_step = mx.random.uniform(np.log(dt_min), np.log(dt_max), (blocks * kept,))
+
+    def state_shape(self) -> Shape:
+        return (self.state_dims // 2,)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, state_dims={self.state_dims}"

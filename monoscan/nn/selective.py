@@ -8,10 +8,11 @@ from typing import Any, final
 import mlx.core as mx
 from mlx.nn.layers.linear import Linear
 
+from monoscan.arguments import sizes
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.inputs import fixed
 from monoscan.monoids.linear import Affine
-from monoscan.nn.recurrent import Aggregated
+from monoscan.nn.recurrent import Aggregated, Shape
 
 
 @final
@@ -66,8 +67,8 @@ class SelectiveSSM(Aggregated):
         dt_max: float = 0.1,
     ) -> None:
         super().__init__()
-        self.input_dims, self.state_dims = input_dims, state_dims
-        self.rank = math.ceil(input_dims / 16) if rank is None else rank
+        self.input_dims, self.state_dims = sizes("SelectiveSSM", input_dims=input_dims, state_dims=state_dims)
+        (self.rank,) = sizes("SelectiveSSM", rank=math.ceil(input_dims / 16) if rank is None else rank)
         self.x_proj = Linear(input_dims, self.rank + 2 * state_dims, bias=False)
         self.dt_proj = Linear(self.rank, input_dims)
         self.dt_proj.weight = mx.random.uniform(-1, 1, (input_dims, self.rank)) * self.rank**-0.5
@@ -76,6 +77,9 @@ class SelectiveSSM(Aggregated):
         steps = mx.arange(1, state_dims + 1, dtype=mx.float32)
         self.A_log = mx.broadcast_to(mx.log(steps), (input_dims, state_dims))
         self.D = mx.ones((input_dims,))
+
+    def state_shape(self) -> Shape:
+        return (self.input_dims, self.state_dims)
 
     def _extra_repr(self) -> str:
         return f"input_dims={self.input_dims}, state_dims={self.state_dims}, rank={self.rank}"

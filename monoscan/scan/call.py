@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-import numpy as np
 
 from monoscan import dtypes, errors, tree
+from monoscan.arguments import flag as flag
 from monoscan.cache import PLANS
 from monoscan.exported import EXPORTING
 from monoscan.lowering.execute import execute
@@ -75,13 +75,6 @@ def device_type(stream: Any) -> mx.DeviceType:
     if not isinstance(device, (mx.Device, mx.DeviceType)):
         raise errors.ScanTypeError(f"[stream] expects a Stream or a Device, as mx.cpu; got {stream!r:.60}.")
     return device.type if isinstance(device, mx.Device) else device
-
-
-def flag(call: str, name: str, value: Any) -> bool:
-    """A flag, or an error that names it."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise errors.ScanTypeError(f"[{call}] {name} must be True or False; got {tree.shown(value)}.")
-    return bool(value)
 
 
 def _strategy(call: str, value: Any) -> str:

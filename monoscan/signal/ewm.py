@@ -8,8 +8,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from monoscan import errors
-from monoscan.held import to_mlx
+from monoscan import dtypes, errors
+from monoscan.arguments import flag, real, whole
+from monoscan.held import floats
 from monoscan.scan.api_states import loop
 from monoscan.signal.values import along
 
@@ -61,6 +62,8 @@ def ewm_mean(
         array([3, 5, 5, 5.72727], dtype=float32)
     """
     given = _Given("ewm_mean", x, axis, times, _factor("ewm_mean", com, span, halflife, alpha, times))
+    least = max(whole("ewm_mean", "min_periods", min_periods), 1)
+    adjust, ignore_na = flag("ewm_mean", "adjust", adjust), flag("ewm_mean", "ignore_na", ignore_na)
     new, left = 1.0 if adjust else 1 - given.factor, given.left
 
     def step(state: Any, pair: Any) -> tuple[Any, mx.array]:
@@ -73,7 +76,7 @@ def ewm_mean(
         after = mx.where(count > 0, weight + new, 1.0) if adjust else mx.ones_like(weight)
         weight = mx.where(seen, after, mx.where(count > 0, weight, 1.0))
         count = mx.where(seen, count + 1, count)
-        return (mean, weight, count), mx.where(count >= max(min_periods, 1), mean, mx.nan)
+        return (mean, weight, count), mx.where(count >= least, mean, mx.nan)
 
     return given.over(step, 0.0, 1.0)
 
@@ -122,6 +125,9 @@ def ewm_var(
         array([nan, 4.5, 1.92857, 5.52857], dtype=float32)
     """
     given = _Given("ewm_var", x, axis, times, _factor("ewm_var", com, span, halflife, alpha, times))
+    least = max(whole("ewm_var", "min_periods", min_periods), 1)
+    adjust, ignore_na = flag("ewm_var", "adjust", adjust), flag("ewm_var", "ignore_na", ignore_na)
+    bias = flag("ewm_var", "bias", bias)
     new, left = 1.0 if adjust else 1 - given.factor, given.left
 
     def step(state: Any, pair: Any) -> tuple[Any, mx.array]:
@@ -145,7 +151,7 @@ def ewm_var(
         count = mx.where(seen, count + 1, count)
         rest = total * total - squares
         answer = var if bias else mx.where(rest > 0, var * (total * total / mx.where(rest > 0, rest, 1.0)), mx.nan)
-        return (mean, var, weight, total, squares, count), mx.where(count >= max(min_periods, 1), answer, mx.nan)
+        return (mean, var, weight, total, squares, count), mx.where(count >= least, answer, mx.nan)
 
     return given.over(step, 0.0, 0.0, 1.0, 1.0, 1.0)
 
@@ -163,10 +169,10 @@ class _Given:
         shape[self.axis] = steps = self.x.shape[self.axis]
         if times is None:
             return mx.broadcast_to(mx.array(self.factor, self.x.dtype), shape)
-        when: Any = to_mlx(f"[{call}] times", times)
-        if not isinstance(when, mx.array) or when.shape != (steps,):
+        when = floats(f"[{call}] times", times, kinds=dtypes.FLOATS | dtypes.INTEGERS)
+        if when.shape != (steps,):
             raise errors.ScanError(
-                f"[{call}] times has the shape {(steps,)} of one axis; got {getattr(when, 'shape', times)!r:.60}."
+                f"[{call}] times must have the shape {(steps,)}, one for each step of x along axis {self.axis}; got {when.shape}."
             )
         passed = mx.concatenate([mx.zeros((1,), when.dtype), when[1:] - when[:-1]])[:steps]
         rate = math.log(self.factor) if self.factor else -1e30  # not infinite: no time passes before the first value
@@ -201,7 +207,8 @@ def _factor(
     if len(given) != 1 or (times is not None and halflife is None):
         needed = "with times, halflife" if times is not None else "one of com, span, halflife and alpha"
         raise errors.ScanError(f"[{call}] needs {needed}, and no other; got {', '.join(given) or 'none'}.")
-    ((name, value),) = given.items()
+    ((name, each),) = given.items()
+    value = real(call, name, each)
     low, high = {"com": (0, math.inf), "span": (1, math.inf), "halflife": (0, math.inf), "alpha": (0, 1)}[name]
     if not low <= value <= high or (value == low and name in ("halflife", "alpha")) or math.isinf(value):
         bounds = {"com": "0 or more", "span": "1 or more", "halflife": "more than 0", "alpha": "in (0, 1]"}[name]

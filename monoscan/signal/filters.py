@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import dtypes, errors
-from monoscan.held import to_mlx
+from monoscan.held import floats, to_mlx
 from monoscan.scan.api_states import loop
 from monoscan.signal.values import along
 
@@ -97,7 +97,8 @@ def sosfilt(
         held = to_mlx("[sosfilt] zi", zi)
         if not isinstance(held, mx.array) or held.ndim != x.ndim + 1 or held.shape[0] != len(sections):
             raise errors.ScanError(
-                f"[sosfilt] zi has {len(sections)} sections in front of the states of each; got {getattr(held, 'shape', zi)}."
+                f"[sosfilt] zi must have {len(sections)} sections in front of the states of each, one axis more than x of shape "
+                f"{x.shape}; got {getattr(held, 'shape', zi)!r:.60}."
             )
         start = [_states("sosfilt", each, x, axis, 2) for each in held]
     y, last = _run(sections, x, axis, None if start is None else tuple(_split(each, axis) for each in start))
@@ -164,12 +165,17 @@ def _normed(call: str, over: list[Any], under: list[Any], order: int) -> Section
 
 
 def _states(call: str, given: Any, x: mx.array, axis: int, order: int) -> mx.array:
-    zi: Any = to_mlx(f"[{call}] zi", given)
+    zi = floats(f"[{call}] zi", given, kinds=_NUMBERS, cast=True)
+    if dtypes.name_of(zi.dtype) in dtypes.COMPLEX and dtypes.name_of(x.dtype) not in dtypes.COMPLEX:
+        raise errors.ScanTypeError(
+            f"[{call}] zi is complex and x is {dtypes.name_of(x.dtype)}: its imaginary parts would be lost. Give "
+            "x.astype(mx.complex64)."
+        )
     shape = (*x.shape[:axis], order, *x.shape[axis + 1 :])
-    fits = isinstance(zi, mx.array) and zi.ndim == len(shape)
+    fits = zi.ndim == len(shape)
     if not fits or any(a not in (1, b) for a, b in zip(zi.shape, shape, strict=True)) or zi.shape[axis] != order:
         raise errors.ScanError(
-            f"[{call}] zi has the shape {shape}: {order} states in the place of time; got {getattr(zi, 'shape', given)!r:.60}."
+            f"[{call}] zi must have the shape {shape} for x of shape {x.shape}, {order} states in the place of time; got {zi.shape}."
         )
     found: mx.array = mx.broadcast_to(zi, shape).astype(x.dtype)
     return found

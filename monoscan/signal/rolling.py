@@ -7,8 +7,8 @@ from typing import Any, ClassVar, final
 import attrs
 import mlx.core as mx
 
-from monoscan import errors
-from monoscan.monoids import arithmetic, domain, order, statistics
+from monoscan.arguments import whole
+from monoscan.monoids import arithmetic, order, statistics
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.combinators.product import Tuple
@@ -96,7 +96,7 @@ def rolling_var(x: mx.array, window: int, min_periods: int | None = None, ddof: 
         >>> signal.rolling_var(mx.array([1.0, 3.0, 7.0, 7.0]), 2)
         array([nan, 2, 8, 0], dtype=float32)
     """
-    return _rolling("rolling_var", _Variance, x, window, min_periods, axis, ddof=_freedom("rolling_var", ddof))
+    return _rolling("rolling_var", _Variance, x, window, min_periods, axis, ddof=whole("rolling_var", "ddof", ddof))
 
 
 def rolling_std(x: mx.array, window: int, min_periods: int | None = None, ddof: int = 1, *, axis: int = 0) -> mx.array:
@@ -121,7 +121,7 @@ def rolling_std(x: mx.array, window: int, min_periods: int | None = None, ddof: 
         >>> signal.rolling_std(mx.array([1.0, 3.0, 7.0, 7.0]), 2, ddof=0)
         array([nan, 1, 2, 0], dtype=float32)
     """
-    return _rolling("rolling_std", _Deviation, x, window, min_periods, axis, ddof=_freedom("rolling_std", ddof))
+    return _rolling("rolling_std", _Deviation, x, window, min_periods, axis, ddof=whole("rolling_std", "ddof", ddof))
 
 
 def rolling_min(x: mx.array, window: int, min_periods: int | None = None, *, axis: int = 0) -> mx.array:
@@ -266,21 +266,9 @@ def _rolling(
     call: str, kind: type[_Rolling], x: Any, window: Any, min_periods: Any, axis: int, **more: int
 ) -> mx.array:
     values, axis = along(call, x, axis)
-    size, least = domain.whole(window), domain.whole(window if min_periods is None else min_periods)
-    if type(size) is not int or size < 1:
-        raise errors.ScanError(f"[{call}] window is a whole number of positions, 1 or more; got {window!r:.40}.")
-    if type(least) is not int or not 0 <= least <= size:
-        raise errors.ScanError(
-            f"[{call}] min_periods is a whole number from 0 to window = {size}; got {min_periods!r:.40}."
-        )
+    size = whole(call, "window", window, 1)
+    least = size if min_periods is None else whole(call, "min_periods", min_periods, 0, size)
     # of nothing there is a sum, and nothing else
     aggregator = kind(least if kind is _Sum else max(least, 1), **more)
     found: mx.array = fold_windows(aggregator, values, size, axis)
     return found
-
-
-def _freedom(call: str, ddof: Any) -> int:
-    given = domain.whole(ddof)
-    if type(given) is not int or given < 0:
-        raise errors.ScanError(f"[{call}] ddof is a whole number of 0 or more; got {ddof!r:.40}.")
-    return given

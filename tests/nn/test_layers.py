@@ -307,7 +307,7 @@ def test_training_brings_the_loss_down() -> None:
         (lambda: nn.MinGRU(6, 5)(mx.ones((3, 4))), r"\[MinGRU\] expects x of shape \(..., time, 6\); got \(3, 4\)"),
         (
             lambda: nn.SelectiveSSM(4)(mx.ones((3, 4)), mx.ones((7,))),
-            r"a state has the shape \(16,\) .* got \(7,\)",
+            r"\[SelectiveSSM\] expects a state of shape \(4, 16\), .* got \(7,\)",
         ),
         (lambda: nn.LRU(4, 6)(mx.ones((3, 4), mx.int32)), r"\[LRU\] expects x of floats; got int32. Cast it"),
         (

@@ -104,12 +104,18 @@ def test_integers_count_as_floats() -> None:
     [
         (
             lambda x: signal.rolling_sum(x, 0),
-            r"\[rolling_sum\] window is a whole number of positions, 1 or more; got 0",
+            r"\[rolling_sum\] window must be a whole number of 1 or more; got 0",
         ),
-        (lambda x: signal.rolling_max(x, 2.5), r"\[rolling_max\] window is a whole number .* got 2.5"),
-        (lambda x: signal.rolling_min(x, 2, 3), r"\[rolling_min\] min_periods is a whole number from 0 to window = 2"),
+        (lambda x: signal.rolling_max(x, 2.5), r"\[rolling_max\] window must be a whole number .* got 2.5"),
+        (
+            lambda x: signal.rolling_min(x, 2, 3),
+            r"\[rolling_min\] min_periods must be a whole number from 0 to 2; got 3",
+        ),
         (lambda x: signal.rolling_mean(x, 2, axis=1), r"\[rolling_mean\] axis 1 is no axis of x"),
-        (lambda x: signal.rolling_var(x, 2, ddof=-1), r"\[rolling_var\] ddof is a whole number of 0 or more; got -1"),
+        (
+            lambda x: signal.rolling_var(x, 2, ddof=-1),
+            r"\[rolling_var\] ddof must be a whole number of 0 or more; got -1",
+        ),
         (lambda x: signal.rolling_sum(x + 1j, 2), r"\[rolling_sum\] x must be an array of floats; got complex64"),
     ],
 )

@@ -102,7 +102,10 @@ def test_gradients_reach_coefficients_and_the_signal() -> None:
     [
         (lambda x: signal.lfilter([], [1.0], x), r"\[lfilter\] b has one coefficient at least"),
         (lambda x: signal.lfilter([1.0], [0.0, 1.0], x), "the first coefficient of the denominator is 0"),
-        (lambda x: signal.lfilter([1.0], [1.0, 0.5], x, zi=mx.zeros((3,))), r"\[lfilter\] zi has the shape \(1,\)"),
+        (
+            lambda x: signal.lfilter([1.0], [1.0, 0.5], x, zi=mx.zeros((3,))),
+            r"\[lfilter\] zi must have the shape \(1,\)",
+        ),
         (
             lambda x: signal.lfilter([1.0], [1.0], x, axis=2),
             r"\[lfilter\] axis 2 is no axis of x, whose shape is \(8,\)",
@@ -118,7 +121,10 @@ def test_gradients_reach_coefficients_and_the_signal() -> None:
         (lambda x: signal.ewm_mean(x + 1j, alpha=0.5), r"\[ewm_mean\] x must be an array of floats; got complex64"),
         (lambda x: signal.ewm_mean(x, alpha=0.0), r"alpha is in \(0, 1\]; got 0"),
         (lambda x: signal.ewm_var(x, span=3, times=x), r"\[ewm_var\] needs with times, halflife"),
-        (lambda x: signal.ewm_var(x, halflife=3, times=x[:2]), r"times has the shape \(8,\) of one axis; got \(2,\)"),
+        (
+            lambda x: signal.ewm_var(x, halflife=3, times=x[:2]),
+            r"times must have the shape \(8,\), one for each step of x along axis 0; got \(2,\)",
+        ),
     ],
 )
 def test_what_does_not_fit(call: Any, words: str) -> None:

@@ -121,7 +121,7 @@ def with_samples(where: str, shape: Shape, samples: Any) -> Shape:
         ScanError: It is no number of samples.
     """
     number = domain.whole(samples)
-    if number is not None and (type(number) is not int or number < 0):
+    if number is not None and (type(number) is not int or not 0 <= number < 1 << 31):
         raise errors.ScanError(f"{where} samples is a whole number of 0 or more, or None for one; got {samples!r:.40}.")
     return shape if number is None else (number, *shape)
 
