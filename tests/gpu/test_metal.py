@@ -104,7 +104,12 @@ def test_a_compiled_function_launches_the_same() -> None:
     assert attrs.evolve(plain[0], name="") == attrs.evolve(compiled[0], name="")
 
 
-def test_vmap_is_refused_by_mlx() -> None:
-    """It maps what a custom function holds, too, whose own rule would do without; once it does not, say so in the docs."""
-    with pytest.raises(ValueError, match="vmap"):
-        recorded(mx.vmap(in_graphs()), mx.ones((5, 3, 200)), mx.ones((5, 3, 200)))
+def test_vmap_passes_kernels_of_mlx() -> None:
+    shapes: list[Any] = []
+
+    def run(a: mx.array, b: mx.array) -> mx.array:
+        shapes.append(mx.vmap(in_graphs(), in_axes=(0, 1), out_axes=2)(a, b).shape)
+        return a
+
+    mx.export_function(lambda record: None, run, mx.ones((5, 3, 200)), mx.ones((3, 5, 200)))
+    assert shapes == [(3, 200, 5)]

@@ -12,6 +12,7 @@ from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.gpu.hidden import hidden
 from monoscan.lowering.targets.gpu.launch import Output, start_text
 
 CLEARING = 256
@@ -46,16 +47,16 @@ def _kernel(spec: GpuSpec) -> Callable[..., Leaves]:
 
 def _flags(count: int, follows: mx.array) -> mx.array:
     """Flags that are zero, of this launch alone: a kernel that reads nothing of a trace might run once for many."""
-    kernel = COMPILED.get("cuda text of flags", _clearing)
+    kernel, inputs = COMPILED.get("cuda text of flags", _clearing), [follows, mx.array([count], mx.int32)]
     made: Leaves = kernel(
-        inputs=[follows, mx.array([count], mx.int32)],
+        inputs=inputs,
         output_shapes=[(count,)],
         output_dtypes=[mx.uint32],
         grid=(-(-count // CLEARING) * CLEARING, 1, 1),
         threadgroup=(CLEARING, 1, 1),
         stream=mx.gpu,
     )
-    return made[0]
+    return hidden(made, inputs)[0]
 
 
 def _clearing() -> Callable[..., Leaves]:

@@ -19,6 +19,7 @@ from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable, digest
 from monoscan.lowering.targets.cuda import by_text, cubin, nvrtc
 from monoscan.lowering.targets.cuda.by_text import CLEARING
 from monoscan.lowering.targets.failures import FAILURES
+from monoscan.lowering.targets.gpu.hidden import hidden
 from monoscan.lowering.targets.gpu.launch import Output, grid
 
 
@@ -42,7 +43,7 @@ def start(spec: GpuSpec, arrays: Arrays, outputs: Sequence[Output], groups: int)
         ensure_row_contiguous=True,
         stream=mx.gpu,
     )
-    return made
+    return hidden(made, given)
 
 
 def takes_code() -> bool:
@@ -79,7 +80,7 @@ def _flags(count: int, follows: mx.array) -> mx.array:
         threadgroup=(CLEARING, 1, 1),
         stream=mx.gpu,
     )
-    return made[0]
+    return hidden(made, [follows])[0]
 
 
 def _clear() -> bytes:

@@ -20,6 +20,7 @@ from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.gpu_spec import GpuSpec, Part
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.gpu.hidden import hidden
 
 
 @attrs.frozen
@@ -183,7 +184,7 @@ def start_text(
 ) -> Leaves:
     """Starts a kernel that MLX makes of text, as ``mx.fast.metal_kernel`` and ``mx.fast.cuda_kernel`` return it."""
     across, down = grid(groups)
-    return kernel(
+    made = kernel(
         inputs=list(inputs),
         output_shapes=[output.shape for output in outputs],
         output_dtypes=[dtypes.by_name(output.dtype) for output in outputs],
@@ -191,3 +192,4 @@ def start_text(
         threadgroup=(threads, 1, 1),
         stream=mx.gpu,
     )
+    return hidden(made, inputs)

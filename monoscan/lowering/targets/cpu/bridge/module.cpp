@@ -11,6 +11,7 @@
 
 #include "attach.h"
 #include "fit.h"
+#include "opaque.h"
 #include "pairs.h"
 #include "primitive.h"
 
@@ -171,6 +172,7 @@ NB_MODULE(_monoscan_bridge, m) {
   m.def("fit", &monoscan::fit, "array"_a, "like"_a, nb::kw_only(), "rank"_a);
   m.def("pairs", &monoscan::pairs, "array"_a);
   m.def("from_pairs", &monoscan::from_pairs, "array"_a);
+  m.def("opaque", &monoscan::Opaque::around, "output"_a);
   m.def("shapeless", &monoscan::shapeless);
   m.def("threads", [] { return monoscan::pool().threads(); });
   m.def(

@@ -137,6 +137,13 @@ class Bridge(Protocol):
         """The complex array that has these parts."""
         ...
 
+    def opaque(self, output: mx.array) -> list[mx.array]:
+        """All outputs of the operation that makes ``output``, which ``mx.vmap`` passes without asking for its rule.
+
+        Of what they are mapped to nothing may be read: a custom function around them has a rule of its own.
+        """
+        ...
+
     def shapeless(self) -> bool:
         """Whether a function is being traced by ``mx.compile(..., shapeless=True)``."""
         ...
