@@ -250,8 +250,8 @@ def part_of(asked: Options, operator: Any, elems: Tree, axis: Any, start: Tree |
     captures = capture(operator, asked.call)
     local = _asking(asked, True, False)
     if acting:
-        local, elems, axis = spread(local, captures, elems, axis)
-        plan, leaves, first = call.prepare(local, captures, elems, axis, start, states.pose, start_of)
+        given = spread(local, captures, elems, axis)
+        plan, leaves, first = call.prepare(given.asked, captures, given.elems, given.axis, start, states.pose, start_of)
     else:
         plan, leaves, first = call.prepare(local, captures, elems, axis, start)
     return Part(asked, captures, plan, leaves, first)

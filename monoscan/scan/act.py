@@ -37,9 +37,9 @@ def prepare(
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
-    asked, elems, axis = spread(asked, captures, elems, axis)
-    plan, leaves, start = call.prepare(asked, captures, elems, axis, state, pose, start_of, exact)
-    return plan, leaves, captures, start
+    given = spread(asked, captures, elems, axis)
+    plan, leaves, start = call.prepare(given.asked, captures, given.elems, given.axis, state, pose, start_of, exact)
+    return plan, given.one_step(plan, leaves), captures, start
 
 
 def start_of(question: Question, state: Tree, elems: Sequence[mx.array]) -> tuple[list[mx.array], Start]:

@@ -1,4 +1,8 @@
-"""Leaves of an act's elements that are the same at every step, spread along the axis: in memory they hold one step."""
+"""Leaves of an act's elements that are the same at every step.
+
+They are spread along the axis, so that all that is checked and planned is as of any elements. A kernel reads their one
+step, by which its gradient knows what is to be summed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import mlx.core as mx
 from monoscan import errors, tree
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.options import Options
+from monoscan.lowering.plan.plan import Kernels, Plan
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.inputs import Fixed, given
 from monoscan.monoids.shapes import insert_axes
@@ -25,8 +30,31 @@ def _with_fixed(asked: Options, fixed: tuple[int, ...]) -> Options:
     return attrs.evolve(asked, fixed=fixed)
 
 
-def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[Options, Tree, Any]:
-    """Elements whose leaves all have the axis, counted from the front, and the options that say which are fixed.
+@attrs.frozen(eq=False)
+class Spread:
+    """Elements whose leaves all have the axis.
+
+    Args:
+        asked: The options, which say what leaves are fixed.
+        elems: The elements.
+        axis: Their axis, counted from the front where a leaf is fixed.
+        one: The fixed leaves again, with one step.
+    """
+
+    asked: Options
+    elems: Tree
+    axis: Any
+    one: dict[int, mx.array] = attrs.field(factory=dict)
+
+    def one_step(self, plan: Plan, leaves: list[mx.array]) -> list[mx.array]:
+        """The leaves of the elements as a plan reads them: kernels of the CPU one step of those that are fixed."""
+        if not self.one or not isinstance(plan.way, Kernels):
+            return leaves
+        return [self.one.get(i, x) for i, x in enumerate(leaves)]
+
+
+def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> Spread:
+    """The elements of an act, spread.
 
     Args:
         asked: The options.
@@ -40,7 +68,7 @@ def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[
     leaves, structure = tree.flatten(elems)
     fixed = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, Fixed))
     if not fixed:
-        return asked, elems, axis
+        return Spread(asked, elems, axis)
     question = Question(asked, captures, structure)
     axis = elements.axis_number(question, axis)
     arrays = arrays_of(question, elems, [given(leaf) for leaf in leaves], None)
@@ -58,10 +86,11 @@ def spread(asked: Options, captures: Captures, elems: Tree, axis: Any) -> tuple[
         raise errors.ScanError(
             f"{question.where} axis {axis} is out of bounds for leaf {question.names[longest]} with shape {first.shape}."
         )
-    for i in fixed:
-        x = _aligned(question, i, arrays[i], events[i], rank, at)
+    one = {i: _aligned(question, i, arrays[i], events[i], rank, at) for i in fixed}
+    for i, x in one.items():
         arrays[i] = _along(first, events[longest], at, x, events[i])
-    return asked if shapeless.tracing() else _with_fixed(asked, fixed), tree.unflatten(structure, arrays), at
+    elems = tree.unflatten(structure, arrays)
+    return Spread(asked, elems, at) if shapeless.tracing() else Spread(_with_fixed(asked, fixed), elems, at, one)
 
 
 def _aligned(question: Question, leaf: int, x: mx.array, event: int, rank: int, at: int) -> mx.array:

@@ -19,13 +19,14 @@ from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import adjoint, by_arrays, ruled
 from monoscan.lowering.gradient.asked import asked_of
 from monoscan.lowering.gradient.ran import Cotangents, Ran
+from monoscan.lowering.gradient.steady import Steady
 from monoscan.lowering.gradient.steps import started, stepped
 from monoscan.lowering.gradient.transforms import portable
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.program.recomputed import Parts, taken_apart
-from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.strategies.slices import Leaves, spread
 
 
 @attrs.frozen(cache_hash=True)
@@ -45,6 +46,7 @@ class Recomputed:
         weights: The leaves of which results have cotangents.
         stored: The dtype of each leaf of the elements.
         seeded: Whether a first state is given.
+        steady: Where some captured arrays are elements of one step, the scan of which these are.
     """
 
     scan: AlignedScan
@@ -54,6 +56,7 @@ class Recomputed:
     weights: tuple[int, ...]
     stored: tuple[str, ...]
     seeded: bool
+    steady: Steady | None = None
 
     @property
     def program(self) -> Program:
@@ -126,13 +129,16 @@ Run = Callable[[Recomputed, Arrays, int, int], Leaves]
 """Runs one: ``run(recomputed, arrays, axis, rank)``."""
 
 
-def posed(ran: Ran, cotangents: Cotangents, wanted: Sequence[int]) -> tuple[Recomputed, Leaves, list[int]] | None:
+def posed(
+    ran: Ran, cotangents: Cotangents, wanted: Sequence[int], steady: Steady | None = None
+) -> tuple[Recomputed, Leaves, list[int]] | None:
     """What is to be computed, its arrays, and which of the scan's arrays each result belongs to; ``None`` for nothing.
 
     Args:
         ran: The scan.
         cotangents: One for each of its outputs, ``None`` where it is known to be zero.
         wanted: Which of the arrays' cotangents are.
+        steady: As in `Recomputed`.
     """
     scan = ran.scan
     elements, captures, init = scan.unpack(ran.arrays)
@@ -141,7 +147,9 @@ def posed(ran: Ran, cotangents: Cotangents, wanted: Sequence[int]) -> tuple[Reco
         return None
     k, first = len(elements), len(elements) + len(captures)
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
-    found = Recomputed(scan, asked.live, asked.gradients, asked.captured, tuple(asked.weights), stored, bool(init))
+    found = Recomputed(
+        scan, asked.live, asked.gradients, asked.captured, tuple(asked.weights), stored, bool(init), steady
+    )
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
     targets = [*asked.gradients, *(k + i for i in asked.captured), *(first + i for i in asked.live if init)]
     return (
@@ -165,12 +173,18 @@ def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, 
     elements, weights, captures, behind, states = walk.unpack(
         [mx.broadcast_to(x, lead + x.shape[mapped:]) for x in arrays]
     )
-    scan, first = attrs.evolve(walk.scan, want_carry=True), _first_state(walk, states, rank)
-    inputs = [*elements, *captures, *first]
+    scan, first = walk.scan, _first_state(walk, states, rank)
+    names = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
+    shared = [*elements, *captures]
     # Nothing is summed that was not spread out: a first state gets its cotangents in full.
-    full = aligned.full_lead(inputs, rank)
+    full = aligned.full_lead([*shared, *first], rank)
     seeds = [mx.broadcast_to(x, (*full[:axis], 1, *full[axis + 1 :], *x.shape[rank:])) for x in first]
-    ran = Ran(scan, [*elements, *captures, *seeds], portable(scan, inputs, axis, rank), axis, rank)
+    if walk.steady is not None:  # whose elements have products, by which trees run
+        scan, names = walk.steady.scan, walk.steady.given(names)
+        shared = walk.steady.returned(shared)
+        shared[: scan.program.rights] = spread(shared[: scan.program.rights], axis)
+    scan = attrs.evolve(scan, want_carry=True)
+    ran = Ran(scan, [*shared, *seeds], portable(scan, [*shared, *first], axis, rank), axis, rank)
     given = dict(zip(walk.weights, weights, strict=True))
     last = dict(zip(walk.live, (x.squeeze(axis) for x in behind), strict=True))
     cotangents = [given.get(i) for i in scan.shown] if scan.want_results else []
@@ -179,11 +193,12 @@ def by_array_operations(walk: Recomputed, arrays: Arrays, axis: int, rank: int, 
     def backward(step: adjoint.Adjoint, operands: Arrays, axis: int, rank: int) -> Leaves:
         return by_arrays.backward(step, operands, axis, rank, ruled.run)
 
-    names = [*walk.gradients, *(len(elements) + i for i in walk.captured)]
-    starts = [len(elements) + len(captures) + i for i in walk.live] if walk.seeded else []
+    starts = [len(shared) + i for i in walk.live] if walk.seeded else []
     found = adjoint.vjp(ran, cotangents, backward, portable, [*names, *starts])
     taken = [mx.zeros_like(ran.arrays[i]) if (d := found[i]) is None else d for i in [*names, *starts]]
-    return taken[: len(names)] + [d.squeeze(axis) for d in taken[len(names) :]]
+    timed = len(walk.gradients)
+    totals = [d if walk.steady is None else d.sum(axis, keepdims=True) for d in taken[timed : len(names)]]
+    return [*taken[:timed], *totals, *(d.squeeze(axis) for d in taken[len(names) :])]
 
 
 def _first_state(walk: Recomputed, states: Arrays, rank: int) -> Leaves:

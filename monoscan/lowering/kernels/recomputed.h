@@ -136,8 +136,10 @@ template <bool ready> NOINLINE void walk_block(const piece& p, ms_int j, int m) 
       }
       ahead<ready>(p, t, j, m, tiles.states[i], k, tiles.states[i + 1], tiles.values[i]);
     }
+    totals own = {};  // sums of sums lose less
     for (ms_int t = last - 1, i = t - first; t >= first; --t, --i)
-      back<ready>(p, t, j, m, tiles.states + i, tiles.values[i], k, g, c);
+      back<ready>(p, t, j, m, tiles.states + i, tiles.values[i], k, g, own);
+    add(c, own, totals_of_columns()), add(c, own, totals_of_all());
   }
   if constexpr (seeded) give<ready>(p, j, m, g, ends());
   store_added(p, 0, j, m, c, totals_of_columns());

@@ -22,6 +22,14 @@ def cut(xs: Leaves, axis: int, start: int, stop: int, step: int = 1) -> Leaves:
     return [x[where] for x in xs]
 
 
+def spread(xs: Leaves, axis: int) -> Leaves:
+    """As many steps in each leaf; one that is the same at every step may have one."""
+    steps = next((x.shape[axis] for x in xs if x.shape[axis] != 1), 1)
+    return [
+        x if x.shape[axis] == steps else mx.broadcast_to(x, (*x.shape[:axis], steps, *x.shape[axis + 1 :])) for x in xs
+    ]
+
+
 def flip(xs: Leaves, axis: int) -> Leaves:
     """The leaves in the opposite order along the axis."""
     where = (slice(None),) * axis + (slice(None, None, -1),)

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from monoscan import dtypes
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.strategies.slices import spread
 from monoscan.lowering.targets.graph import aligned_arrays, aligned_behind, restored, restored_carry
 from monoscan.lowering.trace.reads.captures import Captures
 
@@ -64,6 +65,11 @@ class Arranged:
         return frozenset[int]().union(*(kernel.real for kernel, *_ in self.launches))
 
     @cached_property
+    def timeless(self) -> tuple[bool, ...]:
+        """For each kernel, whether all elements that it reads are the same at every step; one of them counts the steps."""
+        return tuple(set(k.leaves) <= set(self.problem.options.fixed) for k, *_ in self.launches)
+
+    @cached_property
     def counting(self) -> tuple[bool, ...]:
         """For each kernel, whether an element is there to say how many steps there are and no more."""
         acts = self.problem.acts
@@ -81,9 +87,12 @@ class Arranged:
             arrays = aligned_arrays(problem, leaves, captures, init, self.real)
         results: Results = [None] * len(problem.rounded)
         carry: Results = [None] * len(problem.carried)
-        for (kernel, chosen, launch), counting in zip(self.launches, self.counting, strict=True):
-            given = [arrays[i] for i in chosen]
-            outputs = launch([_one_column(problem, given[0]) if counting else given[0], *given[1:], *behind])
+        for (kernel, chosen, launch), counting, timeless in zip(
+            self.launches, self.counting, self.timeless, strict=True
+        ):
+            first, *others = [arrays[i] for i in chosen]
+            first = spread(arrays[: len(leaves)], problem.joint.axis)[chosen[0]] if timeless else first
+            outputs = launch([_one_column(problem, first) if counting else first, *others, *behind])
             for leaf, y in zip(kernel.shown, outputs, strict=False):
                 results[leaf] = y if self.plain else restored(problem, y, leaf)
             outputs = outputs[len(kernel.shown) :]

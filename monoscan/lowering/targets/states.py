@@ -14,7 +14,7 @@ from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.layout import Layout
 from monoscan.lowering.plan.plan import Portable, Way
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, length_of
+from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, length_of, spread
 from monoscan.lowering.strategies.states import run_states
 from monoscan.lowering.targets import graph
 from monoscan.lowering.targets.pairs import from_pairs, pairs
@@ -96,7 +96,7 @@ def run(
         state: The leaves of the state before the first element, or ``None``.
     """
     walk = Walk(problem, acts, captures, acts.joint)
-    elements = [graph.promoted(problem, walk.layout.align(x, i), i) for i, x in enumerate(leaves)]
+    elements = spread([graph.promoted(problem, walk.layout.align(x, i), i) for i, x in enumerate(leaves)], walk.axis)
     first = None if state is None else _given(walk, state)
     if not isinstance(way, Portable):
         return _nothing(walk, first)

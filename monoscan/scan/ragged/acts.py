@@ -43,8 +43,9 @@ def opened_act(asked: Options, operator: Semigroup, elems: Tree, state: Tree | N
     if not isinstance(operator, Semigroup):
         raise errors.ScanTypeError(not_an_operator(asked.call, operator))
     captures = capture(operator, asked.call)
-    asked, elems, axis = spread(asked, captures, elems, axis)
-    return RaggedAct(*opened(asked, captures, elems, state, axis, raw, pose, operator.right.events))
+    given = spread(asked, captures, elems, axis)
+    form = given.asked, captures, given.elems
+    return RaggedAct(*opened(*form, state, given.axis, raw, pose, operator.right.events))
 
 
 @final

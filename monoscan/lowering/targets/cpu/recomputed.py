@@ -12,6 +12,7 @@ from monoscan import dtypes
 from monoscan.cache import COMPILED
 from monoscan.lowering.gradient.ran import Cotangents, Ran, shown_exactly
 from monoscan.lowering.gradient.recomputed import Recomputed, by_array_operations, posed
+from monoscan.lowering.gradient.steady import Steady
 from monoscan.lowering.plan import aligned, shapeless
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.program.numbers import table
@@ -32,22 +33,25 @@ def _rules(walk: Recomputed, rank: int) -> FunctionRules:
     return FunctionRules(lambda arrays, axis, now: by_array_operations(walk, arrays, axis, now, now - rank))
 
 
-def vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
+def vjp(
+    ran: Ran, cotangents: Cotangents, asked: Sequence[int], steady: Steady | None = None
+) -> list[mx.array | None] | None:
     """The cotangents of a scan's arrays by this loop; ``None`` where it is not the one for them.
 
     Args:
         ran: The scan.
         cotangents: One for each of its outputs, ``None`` where it is known to be zero.
         asked: Which of the arrays' cotangents are wanted.
+        steady: As in `Recomputed`.
     """
     if not _fits(ran):
         return None
     rows = None if ran.scan.bounded else _rows(ran, asked)  # rows that have sequences of their own stay rows
-    return _vjp(ran, cotangents, asked) if rows is None else _by_columns(ran, cotangents, asked, rows)
+    return _vjp(ran, cotangents, asked, steady) if rows is None else _by_columns(ran, cotangents, asked, rows, steady)
 
 
-def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None] | None:
-    found = posed(ran, cotangents, asked)
+def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int], steady: Steady | None) -> list[mx.array | None] | None:
+    found = posed(ran, cotangents, asked, steady)
     if found is None:
         return None
     walk, arrays, targets = found
@@ -68,7 +72,9 @@ def _vjp(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.arra
     return [d if d is None else d.astype(x.dtype) for d, x in zip(result, ran.arrays, strict=True)]
 
 
-def _by_columns(ran: Ran, cotangents: Cotangents, asked: Sequence[int], rows: int) -> list[mx.array | None] | None:
+def _by_columns(
+    ran: Ran, cotangents: Cotangents, asked: Sequence[int], rows: int, steady: Steady | None
+) -> list[mx.array | None] | None:
     """The same where rows stand as columns: their axis comes last."""
     last = ran.rank - 1
     results = len(ran.scan.shown) if ran.scan.want_results else 0
@@ -77,7 +83,7 @@ def _by_columns(ran: Ran, cotangents: Cotangents, asked: Sequence[int], rows: in
     outputs = [mx.moveaxis(y, rows, end) for y, end in zip(ran.outputs, ends, strict=True)]
     moved = attrs.evolve(ran, arrays=arrays, outputs=outputs, axis=ran.axis - 1)
     rows_last = [w if w is None else mx.moveaxis(w, rows, end) for w, end in zip(cotangents, ends, strict=True)]
-    found = _vjp(moved, rows_last, asked)
+    found = _vjp(moved, rows_last, asked, steady)
     return None if found is None else [d if d is None else mx.moveaxis(d, last, rows) for d in found]
 
 
@@ -95,8 +101,10 @@ def _fits(ran: Ran) -> bool:
 
 def _pays(ran: Ran, spec: RecomputedSpec) -> bool:
     """Whether the other loop would hold more than this one: what all steps share, or rows, or states."""
-    if spec.scalar:
-        return bool(spec.walk.captured)
+    if spec.scalar:  # one step waits for another: to make states again takes as long as to walk back
+        program = spec.walk.program
+        captured = sum(program.captures[i].lanes for i in spec.walk.captured)
+        return captured > sum(leaf.lanes for leaf in program.elements)
     return any(spec.summed) or _wide_states(ran, spec.walk)
 
 

@@ -15,6 +15,7 @@ import mlx.core as mx
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.gradient import begun, bounded, transforms
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, general
+from monoscan.lowering.gradient.steady import steady
 from monoscan.lowering.plan import aligned, on_arrays, shapeless
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.array_derivative import has_rules
@@ -61,22 +62,18 @@ class Rules:
         """The cotangents of the inputs that are asked for."""
         if self.scan.bounded and self.scan.outputs:
             cotangents = bounded.of_outputs(self.scan, primals, cotangents, axis, rank)
-        if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(
-            self.scan.program, primals[: self.scan.program.rights], axis
-        ):
+        elements = primals[: self.scan.program.rights]
+        if isinstance(self.scan.program, ArrayProgram) and not self._has_adjoint(self.scan.program, elements, axis):
             return pulled(self._by_arrays(primals, axis, rank), primals, argnums, cotangents)
         whole = self._whole(primals)
         # MLX makes up zeros for an output that no loss reads; what follows from them alone is not computed
         is_zero = build.load().is_zero
         known = [None if is_zero(w) else w for w in cotangents]
         ran = Ran(self._differentiated, whole, outputs, axis, rank)
-        found = recomputed.vjp(ran, known, argnums)
-        if found is None:
-            try:
-                begins = isinstance(self.scan.begin, ArrayProgram)
-                found = begun.vjp(ran, known, argnums, self._pulled) if begins else self._pulled(ran, known, argnums)
-            except NoLoop:
-                return _pulled_by_arrays(self.scan, argnums, whole, cotangents, axis, rank)
+        try:
+            found = _pulled(ran, known, argnums, self.rescan)
+        except NoLoop:
+            return _pulled_by_arrays(self.scan, argnums, whole, cotangents, axis, rank)
         taken = [mx.zeros_like(whole[i]) if (d := found[i]) is None else d for i in argnums]
         if self.scan.bounded:
             values = [mx.stop_gradient(d) for d in taken]
@@ -111,9 +108,6 @@ class Rules:
         """Arrays of the leaves with their imaginary parts; of those that nothing reads they are not made."""
         return [_complex(x) if i in self.real and x is not None else x for i, x in enumerate(arrays)]
 
-    def _pulled(self, ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None]:
-        return list[mx.array | None](transforms.vjp(ran, cotangents, backward, self.rescan, asked))
-
     def _has_adjoint(self, program: ArrayProgram, elements: Sequence[mx.array], axis: int) -> bool:
         several = any(x.shape[axis] > 1 for x in elements)
         begin = self.scan.begin
@@ -147,6 +141,23 @@ class Rules:
         own = lead if number < results else (*lead[:axis], *behind, *lead[axis + 1 :])
         event = y.shape[len(own) :]
         return mx.broadcast_to(y, (*own, *event))
+
+
+def _pulled(ran: Ran, cotangents: Cotangents, asked: Sequence[int], rescan: Rescan) -> list[mx.array | None]:
+    """The cotangents of a scan's arrays by loops; elements with one step for all are captured arrays to these."""
+    one = steady(ran.scan, ran.arrays, ran.axis)
+    if one is not None:
+        ran, rescan = attrs.evolve(ran, scan=one.held, arrays=one.arranged(ran.arrays)), one.rescan(rescan)
+        asked = one.named(asked)
+
+    def pull(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None]:
+        return list[mx.array | None](transforms.vjp(ran, cotangents, backward, rescan, asked))
+
+    found = recomputed.vjp(ran, cotangents, asked, one)
+    if found is None:
+        begins = isinstance(ran.scan.begin, ArrayProgram)
+        found = begun.vjp(ran, cotangents, asked, pull) if begins else pull(ran, cotangents, asked)
+    return found if one is None else one.returned(found)
 
 
 def _rules_of_pulled(scan: AlignedScan, asked: tuple[int, ...], number: int) -> FunctionRules:

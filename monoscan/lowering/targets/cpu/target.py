@@ -92,7 +92,8 @@ def _launch(problem: Problem, kernel: Fused) -> Launch:
     layout = problem.joint
     seeded = layout.init is not None
     identity, name = _identity(problem, kernel), problem.operator.name
-    return launch_of(kernel.scan, kernel.spec, layout.axis, layout.rank + 1, seeded, name, identity)
+    fixed = bool(problem.options.fixed)
+    return launch_of(kernel.scan, kernel.spec, layout.axis, layout.rank + 1, seeded, name, identity, fixed)
 
 
 def _identity(problem: Problem, kernel: Fused) -> tuple[bytes, ...]:
@@ -116,6 +117,7 @@ def launch_of(
     seeded: bool,
     name: str,
     identity: tuple[bytes, ...] = (),
+    fixed: bool = False,
 ) -> Launch:
     """The launch of a kernel.
 
@@ -127,6 +129,7 @@ def launch_of(
         seeded: Whether there is an ``init``.
         name: What messages call the operator.
         identity: The bytes of the identity, one for each leaf; none if an empty axis needs none.
+        fixed: Leaves of the elements may be the same at every step, and have one.
     """
     build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of {name}"):
@@ -145,6 +148,7 @@ def launch_of(
         spec.element_events,
         [leaf.shape for leaf in spec.combine.captures],
         [leaf.shape for leaf in state] if seeded else [],
+        whole=not fixed,
         columns=spec.columns,
         strided=spec.strided,
         lengths=scan.lengths,
@@ -206,11 +210,12 @@ def run_kernel(
         rank: The number of batch axes, the scan axis among them.
         name: What messages call the operator.
     """
-    seeded = len(scan.unpack(arrays)[2]) > 0
+    elements, _, init = scan.unpack(arrays)
+    seeded, fixed = len(init) > 0, len({x.shape[axis] for x in elements}) > 1
     try:
-        key = (scan, spec, axis, rank, seeded)
+        key = (scan, spec, axis, rank, seeded, fixed)
         behind = fills(scan, spec) if scan.bounded else ()
-        launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name, behind))
+        launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name, behind, fixed))
     except BridgeUnavailable:  # said and remembered where it failed
         return bounded.of_launch(scan, arrays, axis, rank) if scan.bounded else portable(scan, arrays, axis, rank)
     return launch(arrays)

@@ -193,7 +193,7 @@ struct Config {
   bool fits(size_t i, int d, int size, int others, int first) const {
     if (d != axis) return size == 1 || others == 1 || size == others;
     if (static_cast<int>(i) >= elements) return size == 1;
-    return size == first || (!whole && (size == 1 || others == 1));
+    return whole ? size == first : size == 1 || others == 1 || size == others;
   }
 
   // Inits and lengths have one of each sequence, or one for all; of offsets there is one more.
