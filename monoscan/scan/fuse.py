@@ -37,6 +37,7 @@ from monoscan.scan import act
 from monoscan.scan.fused_step import FusedStep
 from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
+from monoscan.scan.row_programs import row_programs
 from monoscan.tree import Tree
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
@@ -187,7 +188,7 @@ class Fusion:
             return self._on_gpu(scans)
         kernel = fused_pass(
             scans, self._step.shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
-            bounds=self.bounds,
+            bounds=self.bounds, rows=lambda: row_programs(self._step),
         )  # fmt: skip
         if isinstance(kernel, str):
             return kernel

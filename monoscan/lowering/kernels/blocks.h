@@ -7,7 +7,7 @@
 // The generated text says `length`, `fold_length`, `cache_line` (registers that fill one), and `heavy`: a combine so
 // long that it is called, and not written out, where time is not spent.
 #pragma once
-#include "guard.h"
+#include "around.h"
 
 typedef in_order<reverse> steps;
 template <int n> using runs_of = runs<n, reverse>;
@@ -55,7 +55,7 @@ NOINLINE void mend(const elements& e, ms_int at, int count, bool seeded, const s
   bool found = false;
   for (int i = 0; i < count; ++i, seeded = true) {
     const int n = reverse ? count - 1 - i : i;
-    in::load(e, at + n * W, x);
+    take(e, at + n * W, x, k);
     again(x, W, seeded, before, c, y ? y + n : y, k, found);
   }
   if (any(spoilt(before, carry))) carry = c;
@@ -64,7 +64,7 @@ NOINLINE void mend(const elements& e, ms_int at, int count, bool seeded, const s
 NOINLINE void mend_block(const elements& e, const results& r, ms_int at, bool seeded, state& carry, state* kept,
                          const captures& k) {
   mend(e, at, length, seeded, carry, kept[length], kept, k);
-  for (int i = 0; i < length; ++i) out::store(r, at + i * W, kept[i]);
+  for (int i = 0; i < length; ++i) give(e, r, at + i * W, kept[i], k);
   carry = kept[length];
 }
 
@@ -107,8 +107,8 @@ typedef pattern<halves_rule<1>> second_halves;
 typedef pattern<unhalves_rule<0>> first_unhalves;
 typedef pattern<unhalves_rule<1>> second_unhalves;
 
-template <int n, int... i> INLINE void load_block(const elements& e, ms_int at, state (&x)[n], seq<i...>) {
-  (in::load(e, at + i * W, x[i]), ...);
+template <int n, int... i> INLINE void load_block(const elements& e, ms_int at, state (&x)[n], const captures& k, seq<i...>) {
+  (take(e, at + i * W, x[i], k), ...);
 }
 template <int n> INLINE void transpose_fours(state (&x)[n]) {
   registers::transpose(x[0], x[1], x[2], x[3]);
@@ -150,12 +150,16 @@ template <int... i> INLINE void finish(state (&x)[length], const state& s, const
   if constexpr (inclusive) x[last] = combine(s, x[last], k);
   else ((x[nth<length, length - 1 - i>] = x[nth<length, length - 2 - i>]), ...), x[nth<length, 0>] = s;
 }
-template <int... i> INLINE void put_past(const results& r, ms_int at, const state (&x)[length], seq<i...>) {
-  (out::stream(r, at + i * cache_line * W, x + i * cache_line, upto<cache_line>()), ...);
+template <int... i>
+INLINE void put_past(const elements& e, const results& r, ms_int at, const state (&x)[length], const captures& k,
+                     seq<i...>) {
+  (give_past(e, r, at + i * cache_line * W, x + i * cache_line, k, upto<cache_line>()), ...);
 }
-template <int... i> INLINE void put(const results& r, ms_int at, const state (&x)[length], bool past, seq<i...>) {
-  if (past) put_past(r, at, x, upto<length / cache_line>{});
-  else (out::store(r, at + i * W, x[i]), ...);
+template <int... i>
+INLINE void put(const elements& e, const results& r, ms_int at, const state (&x)[length], const captures& k, bool past,
+                seq<i...>) {
+  if (past) put_past(e, r, at, x, k, upto<length / cache_line>{});
+  else (give(e, r, at + i * W, x[i], k), ...);
 }
 
 // The elements of run 0, which without a carry have nothing before them: scanned before the transposition mixes them
@@ -186,7 +190,7 @@ template <int... i> INLINE void keep_block(state* kept, const state (&x)[length]
 INLINE bool block(const elements& e, const results& r, ms_int at, bool seeded, state& held, const captures& k,
                   bool past, [[maybe_unused]] state* kept) {
   state x[length], own[owned];
-  load_block(e, at, x, upto<length>());
+  load_block(e, at, x, k, upto<length>());
   if constexpr (!always_seeded)
     if (!seeded) scan_own(x, own, k, upto<owned>());
   to_runs(x);
@@ -199,7 +203,7 @@ INLINE bool block(const elements& e, const results& r, ms_int at, bool seeded, s
     if (!seeded) keep_own(x, own, upto<owned>());
   if constexpr (guarded)
     if (suspicious(x, carry)) return keep_block(kept, x, carry[0], upto<length>()), false;
-  put(r, at, x, past, upto<length>());
+  put(e, r, at, x, k, past, upto<length>());
   held = carry[0];
   return true;
 }
@@ -219,8 +223,8 @@ INLINE int pair(const elements& e, const results& r, ms_int at, state& held, con
   constexpr int last = nth<length, length - 1>;
   const ms_int at_x = reverse ? at + length * W : at, at_z = reverse ? at : at + length * W;
   state x[length], z[length], between[1], carry[1];
-  load_block(e, at_x, x, upto<length>()), to_runs(x);
-  load_block(e, at_z, z, upto<length>()), to_runs(z);
+  load_block(e, at_x, x, k, upto<length>()), to_runs(x);
+  load_block(e, at_z, z, k, upto<length>()), to_runs(z);
   fold_both(x, z, k, upto<length - 1>());
   const state before_x = before_runs(x[last], k), before_z = before_runs(z[last], k);
   carry[0] = held;
@@ -230,17 +234,17 @@ INLINE int pair(const elements& e, const results& r, ms_int at, state& held, con
   finish(x, sx, k, upto<length - 1>()), to_memory(x);
   if constexpr (guarded)
     if (suspicious(x, between)) return 0;
-  put(r, at_x, x, past, upto<length>());
+  put(e, r, at_x, x, k, past, upto<length>());
   finish(z, sz, k, upto<length - 1>()), to_memory(z);
   if constexpr (guarded)
     if (suspicious(z, carry)) return held = between[0], 1;
-  put(r, at_z, z, past, upto<length>());
+  put(e, r, at_z, z, k, past, upto<length>());
   held = carry[0];
   return 2;
 }
 INLINE void fold_block(const elements& e, ms_int at, bool seeded, state& carry, const captures& k) {
   state x[fold_length];
-  load_block(e, at, x, upto<fold_length>{}), to_runs(x), fold_runs(x, k, upto<fold_length - 1>{});
+  load_block(e, at, x, k, upto<fold_length>{}), to_runs(x), fold_runs(x, k, upto<fold_length - 1>{});
   state t = x[nth<fold_length, fold_length - 1>];
   scan<runs_of<fold_length>, false>(t, k, doublings());
   const state total = registers::shuffle(t, t, everywhere<runs_of<fold_length>, W - 1>());

@@ -9,7 +9,7 @@
 INLINE void step(const elements& e, const results& r, ms_int at, int m, bool seeded, state& held, const captures& k,
                  bool scanned) {
   state x;
-  m == W ? in::load(e, at, x) : in::load_part(e, at, m, x);
+  m == W ? take(e, at, x, k) : take_part(e, at, m, x, k);
   const state given = x;
   scan_lanes(x, k);
   const state y = seeded ? combine_here<true>(held, x, k) : x;
@@ -24,7 +24,7 @@ INLINE void step(const elements& e, const results& r, ms_int at, int m, bool see
       again(own, m, seeded, before, c, &o, k, found);
       carry[0] = any(spoilt(before, n)) ? c : n, all[0] = o;
     }
-  if (scanned) m == W ? out::store(r, at, all[0]) : out::store_part(r, at, m, all[0]);
+  if (scanned) m == W ? give(e, r, at, all[0], k) : give_part(e, r, at, m, all[0], k);
   held = carry[0];
 }
 // What is left of a line.

@@ -200,7 +200,7 @@ def regrouped(spec: KernelSpec, scan: AlignedScan, ordinary: tuple[Kinds, ...]) 
         ordinary: For each leaf of the elements the infinities that are as good as any value.
     """
     held = None if scan.combine is None else part_of(scan.scalar, scan.combine)
-    if scan.combine is None or held is None or not _begins_with(scan.begun, held):
+    if scan.combine is None or held is None or not begins_with(scan.begun, held):
         return None
     missing = (frozenset[str](),) * (len(scan.combine.outputs) - len(ordinary))  # of tangents
     emit = tuple(held[i] for i in scan.emit)
@@ -246,7 +246,7 @@ def _gates(scan: AlignedScan, compose: Program) -> tuple[int, ...]:
     return tuple(sorted(gates)) if alone and max(gates, default=0) < GATE_BITS else ()
 
 
-def _begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
+def begins_with(begin: Program | None, held: tuple[int, ...]) -> bool:
     """Whether the first state is what the first element holds in these leaves, if it is not given."""
     return begin is None or begin.results == tuple(lane for leaf in held for lane in begin.input_lanes[leaf])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -10,6 +10,7 @@ import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.along import RowPrograms, along_row
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
@@ -47,6 +48,7 @@ def fused_pass(
     vector_bytes: int,
     flush: bool,
     bounds: Bounds | None = None,
+    rows: Callable[[], RowPrograms | None] = lambda: None,
 ) -> Fused | str:
     """The kernel, or why there is none.
 
@@ -59,6 +61,7 @@ def fused_pass(
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
         bounds: Where sequences begin and end, if they are not whole rows.
+        rows: What is done with a row, which a kernel along it is made of.
     """
     kernels: list[tuple[Spec, Read]] = []
     for scan in scans:
@@ -80,7 +83,11 @@ def fused_pass(
             [*arrays.others, *[(1,) * len(lead)] * len(own.program.captures)][: len(own.program.captures)], len(leaves)
         )
         shared = (*known["alike"], *(n for n, shape in others if shared_by_columns(shape, lead, axis)))
-        for spec in act_kernels(own, known, straight, None, options, axis < len(lead) - 1, inner, shared=shared):
+        programs = rows() if inner == 1 and straight is not None and options.strategy != "sequential" else None
+        along = None
+        if straight is not None and programs is not None:
+            along = along_row(straight, read, programs, scan.outputs, options.inclusive)
+        for spec in act_kernels(own, known, straight, along, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
     could = Candidates(quick_to_build(serving([spec for spec, _ in kernels], bounds, lead)), inner, rows, bounds)

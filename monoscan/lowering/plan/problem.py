@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import attrs
@@ -183,11 +184,7 @@ class Problem:
     @cached_property
     def ordinary(self) -> tuple[Kinds, ...]:
         """For each leaf the infinities that its identity holds, and so any element may."""
-        try:
-            neutral = self.neutral if self.program is not None else None
-        except Exception:  # what is wrong with an identity is said where it is needed
-            neutral = None
-        return tuple(infinities(lanes) for lanes in neutral or ((),) * len(self.stored))
+        return usual(lambda: None if self.program is None else self.neutral, len(self.stored))
 
     def kept(self) -> Problem:
         """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
@@ -221,6 +218,15 @@ class Problem:
             depends=traces.depends,
         )
         return Problem(captures, structures[number], stored, layout, traces, asked)
+
+
+def usual(neutral: Callable[[], tuple[Scalars, ...] | None], number: int) -> tuple[Kinds, ...]:
+    """For each of so many leaves the infinities that an identity holds; none where there is no identity."""
+    try:
+        found = neutral()
+    except Exception:  # what is wrong with an identity is said where it is needed
+        found = None
+    return tuple(infinities(lanes) for lanes in found or ((),) * number)
 
 
 def accumulators(operator: Semigroup, stored: tuple[str, ...]) -> tuple[str, ...]:

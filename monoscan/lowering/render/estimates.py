@@ -66,6 +66,9 @@ SPILLS = 7
 IN_THREES = 12
 """Nanoseconds for each lane of a leaf of three beside what lanes of leaves take: such elements come item by item."""
 
+AROUND = 0.15
+"""Nanoseconds of a cycle of what makes elements and results, along rows."""
+
 CHAIN = 0.4
 """Nanoseconds of a cycle from a state to the next one of the same vector: nothing else is done meanwhile."""
 
@@ -95,10 +98,8 @@ def _side_by_side(steps: int) -> int:
 def _moving(spec: KernelSpec) -> float:
     """Nanoseconds in which one vector of elements comes and goes."""
     pace = PACES[spec.loop]
-    read = spec.read if spec.loop is Loop.SEQUENTIAL or spec.action else spec.tree
-    leaves = [spec.element[leaf].lanes for leaf in read] + [
-        spec.state[leaf].lanes for leaf, _ in zip(spec.emit, spec.results, strict=False)
-    ]
+    read = spec.read if spec.loop is Loop.SEQUENTIAL or spec.apart else spec.tree
+    leaves = [spec.inputs[leaf].lanes for leaf in read] + [leaf.lanes for leaf in spec.shown]
     threes = 0 if spec.loop is Loop.SEQUENTIAL else 3 * leaves.count(3) * IN_THREES
     return pace.vector + threes + sum(lanes * (pace.lane if lanes == 1 else pace.event_lane) for lanes in leaves)
 
@@ -110,7 +111,8 @@ def _combining(spec: KernelSpec) -> float:
     if spec.loop is Loop.SEQUENTIAL:
         return taken + EXTREME * sum(instr.op in (Op.MAX, Op.MIN) for instr in program.code)
     spills = spec.loop is Loop.ROWS and len(spec.lanes_of(spec.tree)) >= SPILLS
-    return taken * (1.7 if spills else 1)
+    around = sum(cycles(each, spec.width) for each in spec.around.programs) if spec.around else 0
+    return taken * (1.7 if spills else 1) + AROUND * around
 
 
 @PROGRAMS.memoised
@@ -182,8 +184,8 @@ def fold_share(spec: KernelSpec) -> float:
         return {Loop.ROWS: 0.55, Loop.NARROW: 0.75}.get(spec.loop, 0.9)
     if spec.loop is not Loop.ROWS:
         return 0.75 if spec.loop is Loop.NARROW else 0.6
-    read = len(spec.lanes_of(spec.tree))
-    written = sum(spec.state[i].lanes for i in spec.emit[: len(spec.results)])
+    read = sum(spec.inputs[i].lanes for i in (spec.read if spec.around else spec.tree))
+    written = sum(leaf.lanes for leaf in spec.shown)
     return read / (0.9 * read + 0.65 * written)
 
 

@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from monoscan.dtypes import HALF
+from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.program.nonfinite import HIGH, LOW, Kinds
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
-from monoscan.lowering.render.operator import element_lanes, held_members, number_members, operator
+from monoscan.lowering.render.operator import element_lanes, held_members, number_members, operator, written
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
@@ -18,6 +19,9 @@ _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",
     Loop.SHORT: "row_blocks.h", Loop.RUNS: "runs.h", Loop.SEQUENTIAL: "sequential.h",
 }  # fmt: skip
+
+AROUND_LIMIT = 24
+"""Programs of more weight around a scan are called for each vector, and not written out in all places."""
 
 
 def render(spec: KernelSpec) -> str:
@@ -39,8 +43,8 @@ def unsupported(spec: KernelSpec) -> str | None:
 
 def unsupported_storage(spec: KernelSpec | RolledSpec) -> str | None:
     """The first array whose items a kernel cannot read or write, in words for the user."""
-    pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.element, strict=True)]
-    pairs += [(stored, spec.state[leaf].dtype) for leaf, stored in zip(spec.emit, spec.results, strict=False)]
+    pairs = [(stored, leaf.dtype) for stored, leaf in zip(spec.elements, spec.inputs, strict=True)]
+    pairs += [(stored, leaf.dtype) for leaf, stored in zip(spec.shown, spec.results, strict=True)]
     pairs += [(stored, leaf.dtype) for stored, leaf in zip(spec.capture_dtypes, spec.combine.captures, strict=True)]
     return storable(pairs)
 
@@ -64,9 +68,9 @@ class _Kernel:
         self.spec = spec
         self.scalar = spec.loop is Loop.SEQUENTIAL
         self.leaves = spec.computed
-        self.read = spec.read if self.scalar or spec.action else spec.tree
-        self.lanes = spec.lanes_of(sorted({*self.leaves, *(() if spec.action else self.read)}))  # of the state
-        self.outputs = list(zip(spec.emit, spec.results, strict=False)) if spec.want_results else []
+        self.read = spec.read if self.scalar or spec.apart else spec.tree
+        self.lanes = spec.lanes_of(sorted({*self.leaves, *(() if spec.apart else self.read)}))  # of the state
+        self.outputs = list(zip(spec.shown, spec.results, strict=True)) if spec.want_results else []
         self.offsets = carry_offsets(spec)
         self.watched = _watched(spec)
 
@@ -94,7 +98,7 @@ typedef operation::{"element" if spec.action else "state"} element;
 """
 
     def _facts(self) -> Iterator[tuple[str, object]]:
-        spec, arity, captured = self.spec, len(self.spec.element), len(self.spec.capture_dtypes)
+        spec, arity, captured = self.spec, len(self.spec.inputs), len(self.spec.capture_dtypes)
         by_column = spec.loop in (Loop.SWEEP, Loop.PANELS, Loop.SHORT)
         share = fold_share(spec)
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
@@ -108,11 +112,15 @@ typedef operation::{"element" if spec.action else "state"} element;
             yield "whole_watch", spec.watch is not None and spec.watch.whole
         yield from (("action", spec.action), ("begins", spec.begin is not None))
         yield from (("arity", arity), ("captured", captured), ("inputs", arity + captured))
-        yield from (("states", len(spec.given)), ("outputs", len(self.outputs)))
+        yield from (("states", len(spec.starts)), ("outputs", len(self.outputs)))
         if joins:
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
-        yield "result_bytes", sum(SIZES[dtype] * spec.state[leaf].lanes for leaf, dtype in self.outputs)
+        yield "result_bytes", sum(SIZES[dtype] * leaf.lanes for leaf, dtype in self.outputs)
+        if spec.loop is Loop.ROWS:
+            around = spec.around.programs if spec.around else ()
+            yield from (("prepares", bool(around)), ("presents", bool(around and self.outputs)))
+            yield "calls_around", sum(map(instructions, around)) > AROUND_LIMIT
         yield "nanoseconds", float(f"{nanoseconds(spec):.3g}")
         yield from (("first_part", share / (2 + share)), ("second_part", 1 / (2 + share)))
         yield from self._loop_facts()
@@ -137,15 +145,15 @@ typedef operation::{"element" if spec.action else "state"} element;
         """Whether a row of results holds all that the next one needs, unrounded and lane by lane."""
         spec = self.spec
         plain = all(
-            spec.state[leaf].lanes == 1 and spec.state[leaf].dtype == dtype and (SIZES[dtype] >= 4 or spec.narrow)
+            leaf.lanes == 1 and leaf.dtype == dtype and (SIZES[dtype] >= 4 or spec.narrow)
             for leaf, dtype in self.outputs
         )
-        return spec.want_results and spec.inclusive and plain and set(spec.kept) <= {leaf for leaf, _ in self.outputs}
+        return spec.want_results and spec.inclusive and plain and set(spec.kept) <= set(self._emitted())
 
     def _lists(self) -> str:
-        spec, arity = self.spec, len(self.spec.element)
+        spec, arity = self.spec, len(self.spec.inputs)
         read = [self._read(leaf) for leaf in self.read]
-        wrote = [self._wrote(number, dtype, leaf) for number, (leaf, dtype) in enumerate(self.outputs)]
+        wrote = list(self._wrote())
         numbers = ", ".join(f"&captures::{name}" for name, _ in number_members(spec, self.leaves))
         captures = [f"numbers<{numbers}>"]
         for number, (array, dtype) in enumerate(zip(spec.combine.captures, spec.capture_dtypes, strict=True)):
@@ -155,7 +163,8 @@ typedef operation::{"element" if spec.action else "state"} element;
         carried = []
         for leaf in spec.kept:
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
-            carried.append(f"{{{spec.given.index(leaf)}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
+            number = len(spec.starts) - len(spec.given) + spec.given.index(leaf)
+            carried.append(f"{{{number}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
         parts = [_typedef("lanes", list(self._parts()), "parts")] if spec.parts else []
         if spec.loop is Loop.SWEEP:
             kept = enumerate(held_members(spec, self.leaves))
@@ -178,20 +187,28 @@ typedef operation::{"element" if spec.action else "state"} element;
             yield f"lane<{lane}, {tag(dtype)}, &element::{name}, 0, -1, {' | '.join(said)}>"
 
     def _read(self, leaf: int) -> str:
-        members = [f"&element::{name}" for name, _ in element_lanes(self.spec, (leaf,))]
+        struct = "operation::input" if self.spec.around else "element"
+        members = [f"&{struct}::{name}" for name, _ in element_lanes(self.spec, (leaf,))]
         start = f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, "
         if leaf in self.spec.real:
             return f"real<{start}{', '.join(members[::2])}>, {', '.join(members[1::2])}>"
         read = f"{start}{', '.join(members)}>"
         return f"alike<{read}>" if leaf in self.spec.alike and self.spec.loop is Loop.SWEEP else read
 
-    def _wrote(self, number: int, dtype: str, leaf: int) -> str:
-        members = ", ".join(f"&state::s{lane}" for lane in self.spec.lanes[leaf])
-        return f"leaf<{number}, {tag(dtype)}, {members}>"
+    def _emitted(self) -> Sequence[int]:
+        """The leaves of the state that results show as they are."""
+        return () if self.spec.around else self.spec.emit[: len(self.outputs)]
+
+    def _wrote(self) -> Iterator[str]:
+        lanes = [f"&operation::output::{name}" for name, _ in written(self.spec)]
+        lanes += [f"&state::s{lane}" for lane in self.spec.lanes_of(self._emitted())]
+        for number, (leaf, dtype) in enumerate(self.outputs):
+            yield f"leaf<{number}, {tag(dtype)}, {', '.join(lanes[: leaf.lanes])}>"
+            del lanes[: leaf.lanes]
 
     def _lane(self, place: int, lane: int) -> str:
         spec = self.spec
-        output = next((n for n, (leaf, _) in enumerate(self.outputs) if spec.lanes[leaf][0] == lane), -1)
+        output = next((n for n, leaf in enumerate(self._emitted()) if spec.lanes[leaf][0] == lane), -1)
         said = ["CARRIED"] if lane in spec.lanes_of(spec.kept) else []
         said += self.watched.get(lane, [])
         return (

@@ -27,21 +27,21 @@ def operator(
     functions = spec.functions(tuple(leaves))
     steady = held_members(spec, leaves) if once else []
     captures = [*captured(spec), *number_members(spec, leaves), *steady]
-    element = element_lanes(spec, spec.read) if spec.action else []
+    read = element_lanes(spec, spec.read) if spec.apart else []
     state = [(f"s{lane}", spec.dtypes[lane]) for lane in held]
     return f"""\
 template <class V> struct op {{
-{family_types(tuple(functions.values()), [dtype for _, dtype in (*state, *element)])}
+{family_types(tuple(functions.values()), [dtype for _, dtype in (*state, *read, *written(spec))])}
   struct state {{
 {members(state)}
   }};
-{_element(element) if spec.action else ""}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
+{_structs(spec, read)}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
 {"".join(_function(spec, name, program, leaves, held, calls, once) for name, program in functions.items())}{_identity(spec, held)}}};
 typedef op<{family}> operation;
 """
 
 
-_LETTERS = {"combine": "n", "begin": "b", "compose": "m"}
+_LETTERS = {"combine": "n", "begin": "b", "compose": "m", "prepare": "p", "present": "q"}
 
 
 def number_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
@@ -64,9 +64,13 @@ def _held(function: str, value: int) -> str:
 
 def _inputs(spec: KernelSpec, name: str) -> list[str]:
     """The text of the input lanes of a function."""
-    right = [lane for lane, _ in element_lanes(spec, range(len(spec.element)))]
-    left = [f"s{lane}" for lane in range(len(spec.dtypes))] if name == "combine" else right
-    names = [] if name == "begin" else [f"l.{lane}" for lane in left]
+    right = [lane for lane, _ in element_lanes(spec, range(len(spec.inputs)))]
+    state = [f"s{lane}" for lane in range(len(spec.dtypes))]
+    if spec.around is not None and name == "combine":
+        right = state
+    left = [f"s{lane}" for lane in spec.lanes_of(spec.given)] if name == "present" else state
+    left = right if name == "compose" else left
+    names = [] if name in ("begin", "prepare") else [f"l.{lane}" for lane in left]
     return names + [f"r.{lane}" for lane in right] + [f"k.{lane}" for lane, _ in captured(spec)]
 
 
@@ -85,9 +89,15 @@ def _once(spec: KernelSpec, functions: Mapping[str, Program], calls: bool) -> st
 
 
 def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
-    """The members that hold leaves of an element, and their dtypes: of a scan those of the state."""
-    letter = "x" if spec.action else "s"
-    return [(f"{letter}{lane}", spec.element[leaf].dtype) for leaf in leaves for lane in spec.element_lanes[leaf]]
+    """The members that hold leaves of what is read, and their dtypes: of a scan those of the state."""
+    letter = "x" if spec.apart else "s"
+    return [(f"{letter}{lane}", spec.inputs[leaf].dtype) for leaf in leaves for lane in spec.input_lanes[leaf]]
+
+
+def written(spec: KernelSpec) -> list[tuple[str, str]]:
+    """The members that hold what is written and is no state, and their dtypes."""
+    leaves = spec.around.outputs if spec.around else ()
+    return [(f"y{lane}", dtype) for lane, dtype in enumerate(leaf.dtype for leaf in leaves for _ in range(leaf.lanes))]
 
 
 def _function(
@@ -105,20 +115,26 @@ def _function(
     lines, results = statements(
         program, _inputs(spec, name), "k.", _LETTERS[name], functions, known, wrapped=not spec.wrapped_by_stores
     )
-    if name == "compose" or tuple(held) == spec.lanes_of(leaves):
+    if name in ("compose", "present") or tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
         values = zip(spec.lanes_of(leaves), results, strict=True)
         lines += ["state y = {};", *(f"y.s{lane} = {value};" for lane, value in values), "return y;"]
     body = "\n".join(f"    {line}" for line in lines)
-    kind, element = "element" if name == "compose" else "state", "element" if spec.action else "state"
-    sides = [(kind, "l"), (element, "r"), ("captures", "k")][name == "begin" :]
-    arguments = ", ".join(f"{kind} {side}" if f"{side}." in body else kind for kind, side in sides)
+    element = "element" if spec.action else "state"
+    left, right, kind = {
+        "compose": ("element", element, "element"), "prepare": ("", "input", "state"),
+        "present": ("state", "input", "output"), "begin": ("", element, "state"),
+    }.get(name, ("state", element, "state"))  # fmt: skip
+    sides = [(left, "l"), (right, "r"), ("captures", "k")][not left :]
+    arguments = ", ".join(f"{each} {side}" if f"{side}." in body else each for each, side in sides)
     return f"  INLINE {kind} {name}({arguments}) {{\n{body}\n  }}\n"
 
 
-def _element(lanes: Sequence[tuple[str, str]]) -> str:
-    return f"  struct element {{\n{members(lanes)}\n  }};\n"
+def _structs(spec: KernelSpec, read: Sequence[tuple[str, str]]) -> str:
+    """Those of what is read and written, where these are no states."""
+    found = {"element": read} if spec.action else {"input": read, "output": written(spec)} if spec.around else {}
+    return "".join(f"  struct {name} {{{_block(members(lanes))}}};\n" for name, lanes in found.items())
 
 
 def captured(spec: KernelSpec) -> list[tuple[str, str]]:

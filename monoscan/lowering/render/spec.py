@@ -122,9 +122,29 @@ class ScanSpec(Generic[Combine]):
         return self.combine.elements
 
     @property
-    def element_events(self) -> list[tuple[int, ...]]:
-        """The event shape of the array of each element leaf."""
-        return [leaf.shape[:-1] if i in self.real else leaf.shape for i, leaf in enumerate(self.element)]
+    def apart(self) -> bool:
+        """Whether what is read are no states."""
+        return self.action
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]:
+        """The leaves that are read from memory: those of elements, unless these are prepared of others."""
+        return self.element
+
+    @property
+    def shown(self) -> tuple[Leaf, ...]:
+        """The leaves that results are written of: states, unless these are presented as others."""
+        return tuple(self.state[leaf] for leaf, _ in zip(self.emit, self.results, strict=False))
+
+    @property
+    def starts(self) -> tuple[Leaf, ...]:
+        """The leaves of the arrays that a scan starts from, and of what it ends with."""
+        return tuple(self.state[leaf] for leaf in self.given)
+
+    @property
+    def input_events(self) -> list[tuple[int, ...]]:
+        """The event shape of each array that is read."""
+        return [leaf.shape[:-1] if i in self.real else leaf.shape for i, leaf in enumerate(self.inputs)]
 
     @property
     def capture_dtypes(self) -> tuple[str, ...]:
@@ -173,6 +193,35 @@ class Parts:
 
 
 @attrs.frozen(cache_hash=True)
+class Around:
+    """What stands in front of the elements of a scan and behind its states, at each position by itself.
+
+    Args:
+        prepare: From what is read to the leaves of an element that partial folds hold.
+        present: From the states that are held, and from what is read, to what is written; None of a fold.
+    """
+
+    prepare: Program
+    present: Program | None
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Both, where there are both."""
+        return (self.prepare,) if self.present is None else (self.prepare, self.present)
+
+    @property
+    def outputs(self) -> tuple[Leaf, ...]:
+        """The leaves that are written."""
+        return () if self.present is None else self.present.outputs
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The leaves that are read."""
+        reads = (right for program in self.programs for _, right in program.reads)
+        return tuple(sorted(frozenset[int]().union(*reads)))
+
+
+@attrs.frozen(cache_hash=True)
 class KernelSpec(ScanSpec[Program]):
     """A kernel in straight-line code.
 
@@ -182,6 +231,7 @@ class KernelSpec(ScanSpec[Program]):
         compose: Of an action by runs the combine of elements; None of all others.
         parts: Of an action by runs what may go wrong with products and states.
         narrow: Lanes are of `narrow_bytes`, and not of 4 at least.
+        around: Along rows what makes elements of what is read, and results of states.
     """
 
     loop: Loop = attrs.field(default=Loop.ROWS, converter=Loop)
@@ -189,11 +239,29 @@ class KernelSpec(ScanSpec[Program]):
     compose: Program | None = None
     parts: Parts | None = None
     narrow: bool = False
+    around: Around | None = None
 
     @property
     def flushes(self) -> bool:
         """Whether subnormal results may become zero: not beside float64, for one bit of the processor serves both."""
-        return self.flush and "float64" not in self.combine.dtypes
+        programs = (self.combine, *(self.around.programs if self.around else ()))
+        return self.flush and not any("float64" in program.dtypes for program in programs)
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]:
+        return self.element if self.around is None else self.around.prepare.elements
+
+    @property
+    def shown(self) -> tuple[Leaf, ...]:
+        return super().shown if self.around is None else self.around.outputs
+
+    @property
+    def starts(self) -> tuple[Leaf, ...]:
+        return (*(self.around.outputs if self.around else ()), *super().starts)
+
+    @property
+    def apart(self) -> bool:
+        return self.action or self.around is not None
 
     @cached_property
     def tree(self) -> tuple[int, ...]:
@@ -207,7 +275,9 @@ class KernelSpec(ScanSpec[Program]):
 
     @cached_property
     def read(self) -> tuple[int, ...]:
-        """The element leaves that a walk reads: in fold order also those that make the first state, in runs all."""
+        """The leaves that a walk reads: in fold order also those that make the first state, in runs all."""
+        if self.around is not None:
+            return self.around.read
         if self.compose is not None:
             return tuple(range(len(self.element)))
         right = frozenset[int]().union(*(self.combine.reads[leaf][1] for leaf in self.carried))
@@ -233,9 +303,9 @@ class KernelSpec(ScanSpec[Program]):
         return _lanes(self.state)
 
     @cached_property
-    def element_lanes(self) -> tuple[range, ...]:
-        """The same of an element."""
-        return _lanes(self.element)
+    def input_lanes(self) -> tuple[range, ...]:
+        """The same of what is read."""
+        return _lanes(self.inputs)
 
     @cached_property
     def dtypes(self) -> tuple[str, ...]:
@@ -254,6 +324,8 @@ class KernelSpec(ScanSpec[Program]):
         """All that a loop runs which computes some of the leaves, by name."""
         begin = None if self.begin is None else _selected(self.begin, leaves)
         found = {"combine": self.program(leaves), "begin": begin, "compose": self.compose}
+        if self.around is not None:
+            found |= {"prepare": self.around.prepare, "present": self.around.present}
         return {name: program for name, program in found.items() if program is not None}
 
     def programs(self, leaves: tuple[int, ...]) -> tuple[Program, ...]:
@@ -265,7 +337,7 @@ class KernelSpec(ScanSpec[Program]):
         """The dtypes of every value that a reassociating loop holds."""
         used = {instr.dtype for program in self.programs(self.tree) for instr in program.code}
         held = {self.state[leaf].dtype for leaf in self.tree} | {c.dtype for c in self.combine.captures}
-        return frozenset(used | held | ({self.element[leaf].dtype for leaf in self.read} if self.action else set()))
+        return frozenset(used | held | ({self.inputs[leaf].dtype for leaf in self.read} if self.apart else set()))
 
     @cached_property
     def width(self) -> int:
@@ -279,7 +351,7 @@ class KernelSpec(ScanSpec[Program]):
         held = {SIZES[name] for name in self.values if name != "bool"}
         closed = all(instr.op in _CLOSED for instr in self.program(self.tree).code)
         size = max(stored, default=4)
-        return size if size < 4 and stored | held == {size} and closed and not self.action else 0
+        return size if size < 4 and stored | held == {size} and closed and not self.apart else 0
 
     @cached_property
     def wrapped_by_stores(self) -> bool:

@@ -134,7 +134,6 @@ def launch_of(
     build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of {name}"):
         kernel = COMPILED.get(("kernel", spec), lambda: cpu_kernels.compile_kernel(render(spec)))
-    state = [spec.state[i] for i in spec.given]
 
     def rescan(again: AlignedScan, arrays: Sequence[mx.array], axis: int, rank: int) -> Sequence[mx.array]:
         stored = tuple([dtypes.name_of(x.dtype) for x in arrays[: again.program.rights]])
@@ -145,17 +144,17 @@ def launch_of(
         kernel,
         axis,
         rank,
-        spec.element_events,
+        spec.input_events,
         [leaf.shape for leaf in spec.combine.captures],
-        [leaf.shape for leaf in state] if seeded else [],
+        [leaf.shape for leaf in spec.starts] if seeded else [],
         whole=not fixed,
         columns=spec.columns,
         strided=spec.strided,
         lengths=scan.lengths,
         offsets=scan.offsets,
         uneven=spec.uneven,
-        outputs=[Leaf(stored, spec.state[i].shape) for i, stored in zip(spec.emit, spec.results, strict=False)],
-        carries=state if scan.want_carry else [],
+        outputs=[Leaf(stored, leaf.shape) for leaf, stored in zip(spec.shown, spec.results, strict=True)],
+        carries=spec.starts if scan.want_carry else [],
         donors=_donors(spec),
         numbers=numbers(spec),
         identity=identity,
@@ -189,9 +188,10 @@ def _donors(spec: Spec) -> list[int]:
     """
     free = [i for i in range(len(spec.elements)) if i not in spec.real]
     donors = []
-    for leaf, name in zip(spec.emit, spec.results, strict=False):
-        kind = (name, spec.state[leaf].shape)
-        fits = [i for i in free if (spec.elements[i], spec.element[i].shape) == kind and (spec.action or i == leaf)]
+    for place, (leaf, name) in enumerate(zip(spec.shown, spec.results, strict=True)):
+        kind = (name, leaf.shape)
+        alike = [i for i in free if (spec.elements[i], spec.inputs[i].shape) == kind]
+        fits = alike if spec.apart else [i for i in alike if i == spec.emit[place]]
         donors.append(fits[0] if fits else -1)
         free = [i for i in free if i not in fits[:1]]
     return donors
