@@ -14,17 +14,13 @@ from monoscan.cache import COMPILED, PLANS
 from monoscan.lowering.lengths import MOST
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.bounds import Bounds
-from monoscan.lowering.plan.cut import pace
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_act import with_straight
 from monoscan.lowering.plan.fused_pass import fused_pass
-from monoscan.lowering.plan.options import EXPORTED, Options, changed
+from monoscan.lowering.plan.options import EXPORTED, Options
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.program.arrays import ArrayProgram
-from monoscan.lowering.program.cost_table import OWN
 from monoscan.lowering.program.ir import Program
-from monoscan.lowering.program.steady import moving_code
-from monoscan.lowering.render.spec import Loop
 from monoscan.lowering.targets.cpu import target as cpu
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.compiler import BridgeUnavailable
@@ -33,7 +29,6 @@ from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.combine import Traced
 from monoscan.monoids.aggregator import exact
 from monoscan.monoids.shapes import insert_axes
-from monoscan.scan import act
 from monoscan.scan.fused_step import FusedStep
 from monoscan.scan.inputs import FIXED
 from monoscan.scan.passes import Pass
@@ -42,16 +37,6 @@ from monoscan.tree import Tree
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
     from monoscan.lowering.plan.gpu import GpuKernel
-
-
-PASSES = 250e3
-"""What two passes more cost a call, in nanoseconds (measured)."""
-
-AGAIN = 1.25
-"""What passes take longer for reading again what the one before has written (measured)."""
-
-ARRAY_OPERATION = 0.5
-"""What an operation on arrays costs a position, in nanoseconds (measured, float32)."""
 
 
 @attrs.frozen(eq=False)
@@ -103,7 +88,7 @@ class Fusion:
         others = attrs.evolve(geometry, layout=attrs.evolve(geometry.layout, length=-1))
         rest = [others if each is geometry else each for each in key]
         known: list[Fused] = PLANS.get(("lengths", *rest, FAILURES.generation), list)
-        alike = (k for k in known if 0 not in lead and k.fits(length) and not self._may_lose(k))
+        alike = (k for k in known if 0 not in lead and k.fits(length))
         found = next(alike, None) or self._planned()
         if isinstance(found, Fused) and not any(found is each for each in known):
             known.append(found)
@@ -192,8 +177,6 @@ class Fusion:
         )  # fmt: skip
         if isinstance(kernel, str):
             return kernel
-        if self._may_lose(kernel) and self._loses(kernel):
-            return "few rows: in passes of their own states run in vectors along time, a row by itself in scalars"
         return cpu.not_built((kernel,)) or kernel
 
     def _on_gpu(self, scans: Sequence[AlignedScan]) -> GpuKernel | str:
@@ -245,26 +228,6 @@ class Fusion:
             outputs=number,
         )
 
-    def _may_lose(self, kernel: Fused) -> bool:
-        """Whether three passes may be faster: rows by themselves, with functions or with more work than calls cost."""
-        alone = kernel.spec.loop is Loop.SEQUENTIAL and self.bounds is None and self.asked.strategy == "auto"
-        return alone and (_calls(kernel) or pace(kernel.spec) * prod(self.over.lead) > PASSES)
-
-    def _loses(self, kernel: Fused) -> bool:
-        """Whether they are, where the states come from products of elements, along a row in vectors."""
-        states = self._states()
-        if not states or any(each.spec.action or each.spec.loop is Loop.SEQUENTIAL for each in states):
-            return False
-        around = len(kernel.scan.scalar.code) - sum(len(each.scan.scalar.code) for each in states)
-        passes = sum(pace(each.spec) for each in states) + ARRAY_OPERATION * max(around, 0)
-        return _calls(kernel) or (pace(kernel.spec) - AGAIN * passes) * prod(self.over.lead) > PASSES
-
-    def _states(self) -> list[Fused]:
-        """The kernels of the states where they are made in a pass of their own."""
-        over, options = self.over, changed(self.asked, results=True, return_carry=True) if self.carried else self.asked
-        plan = act.prepare(options, over.aggregator.operator, over.elements(), over.start(), over.axis)[0]
-        return [kernel for kernel in plan.kernels if isinstance(kernel, Fused)]
-
     def _unfit(self) -> str | None:
         """What rules a kernel out before anything is traced."""
         over, types = self.over, self.over.types
@@ -282,8 +245,3 @@ class Fusion:
         if types.ruled:
             return "a function has derivatives of its own"
         return None
-
-
-def _calls(kernel: Fused) -> bool:
-    """Whether a step calls functions that have vector code, 3 to 8 times as fast (measured)."""
-    return any(instr.op in OWN for instr in moving_code(kernel.scan.scalar))

@@ -48,7 +48,15 @@ def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:
 def _of_act(spec: KernelSpec, scan: AlignedScan, known: dict[str, Any]) -> KernelSpec:
     """The kernel of another act: regrouped where the first is."""
     ordered = attrs.evolve(
-        spec, combine=scan.scalar, begin=scan.begun, held=None, last=None, action=True, ordinary=(), around=None, **known
+        spec,
+        combine=scan.scalar,
+        begin=scan.begun,
+        held=None,
+        last=None,
+        action=True,
+        ordinary=(),
+        around=None,
+        **known,
     )
     found = None if spec.action else regrouped(ordered, scan, spec.ordinary)
     if found is not None:

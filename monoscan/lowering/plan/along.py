@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from monoscan.lowering.plan.acts import part_of
-from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused_act import Read, begins_with
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.program.nonfinite import Kinds
@@ -49,7 +48,7 @@ def along_row(
     states = tuple(i - outputs for i in held if i >= outputs)
     found = part_of(programs.act, programs.combine)
     whole = programs.combine.outputs == programs.combine.elements
-    if found is None or not whole or step.parts or not begins_with(programs.begin, found):
+    if found is None or not whole or any(step.parts) or not begins_with(programs.begin, found):
         return None
     kept = tuple(found[i] for i in states)
     scan = attrs.evolve(

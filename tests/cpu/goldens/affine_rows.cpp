@@ -23,7 +23,7 @@ typedef op<vectors> operation;
 typedef operation::state element;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = true, turns = false, guarded = true, whole_watch = false, action = false, begins = false,
-    packs_captures = false, paired = true, heavy = false;
+    packs_captures = false, prepares = false, presents = false, calls_around = false, paired = true, heavy = false;
 static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 2, carry_bytes = 8, result_bytes = 8,
     cache_line = 2, length = 4, fold_length = 8;
 static constexpr double nanoseconds = 1.27, first_part = 0.24390243902439024, second_part = 0.3780487804878049;

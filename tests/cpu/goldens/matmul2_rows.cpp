@@ -32,7 +32,7 @@ typedef op<vectors> operation;
 typedef operation::state element;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = true, turns = false, guarded = true, whole_watch = false, action = false, begins = false,
-    packs_captures = false, paired = true, heavy = false;
+    packs_captures = false, prepares = false, presents = false, calls_around = false, paired = true, heavy = false;
 static constexpr int arity = 1, captured = 0, inputs = 1, states = 1, outputs = 1, carry_bytes = 16, result_bytes = 16,
     cache_line = 2, length = 4, fold_length = 4;
 static constexpr double nanoseconds = 5.81, first_part = 0.21568627450980396, second_part = 0.3921568627450981;

@@ -35,7 +35,7 @@ typedef op<vectors> operation;
 typedef operation::state element;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = true, turns = false, guarded = true, whole_watch = false, action = false, begins = false,
-    packs_captures = false, paired = false, heavy = true;
+    packs_captures = false, prepares = false, presents = false, calls_around = false, paired = false, heavy = true;
 static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 2, carry_bytes = 8, result_bytes = 8,
     cache_line = 2, length = 8, fold_length = 4;
 static constexpr double nanoseconds = 3.52, first_part = 0.21568627450980396, second_part = 0.3921568627450981;
