@@ -173,7 +173,7 @@ class Fusion:
             return self._on_gpu(scans)
         kernel = fused_pass(
             scans, self._step.shapes(), over.lead, over.axis, options=asked, vector_bytes=vector_bytes(), flush=flush(),
-            bounds=self.bounds, rows=lambda: row_programs(self._step),
+            bounds=self.bounds, of_row=lambda: row_programs(self._step),
         )  # fmt: skip
         if isinstance(kernel, str):
             return kernel

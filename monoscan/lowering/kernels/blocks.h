@@ -107,7 +107,8 @@ typedef pattern<halves_rule<1>> second_halves;
 typedef pattern<unhalves_rule<0>> first_unhalves;
 typedef pattern<unhalves_rule<1>> second_unhalves;
 
-template <int n, int... i> INLINE void load_block(const elements& e, ms_int at, state (&x)[n], const captures& k, seq<i...>) {
+template <int n, int... i>
+INLINE void load_block(const elements& e, ms_int at, state (&x)[n], const captures& k, seq<i...>) {
   (take(e, at + i * W, x[i], k), ...);
 }
 template <int n> INLINE void transpose_fours(state (&x)[n]) {

@@ -8,7 +8,8 @@ from monoscan.lowering.plan.acts import part_of
 from monoscan.lowering.plan.fused_act import Read, begins_with
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.program.nonfinite import Kinds
-from monoscan.lowering.render.spec import Around, KernelSpec
+from monoscan.lowering.render.around import Around
+from monoscan.lowering.render.spec import KernelSpec
 
 
 @attrs.frozen

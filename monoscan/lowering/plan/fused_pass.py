@@ -48,7 +48,7 @@ def fused_pass(
     vector_bytes: int,
     flush: bool,
     bounds: Bounds | None = None,
-    rows: Callable[[], RowPrograms | None] = lambda: None,
+    of_row: Callable[[], RowPrograms | None] = lambda: None,
 ) -> Fused | str:
     """The kernel, or why there is none.
 
@@ -61,7 +61,7 @@ def fused_pass(
         vector_bytes: The width of the registers.
         flush: Subnormal results may become zero.
         bounds: Where sequences begin and end, if they are not whole rows.
-        rows: What is done with a row, which a kernel along it is made of.
+        of_row: What is done with a row, which a kernel along it is made of.
     """
     kernels: list[tuple[Spec, Read]] = []
     for scan in scans:
@@ -83,10 +83,10 @@ def fused_pass(
             [*arrays.others, *[(1,) * len(lead)] * len(own.program.captures)][: len(own.program.captures)], len(leaves)
         )
         shared = (*known["alike"], *(n for n, shape in others if shared_by_columns(shape, lead, axis)))
-        programs = rows() if inner == 1 and straight is not None and options.strategy != "sequential" else None
         along = None
-        if straight is not None and programs is not None:
-            along = along_row(straight, read, programs, scan.outputs, options.inclusive)
+        if straight is not None and inner == 1 and options.strategy != "sequential":
+            programs = of_row()
+            along = None if programs is None else along_row(straight, read, programs, scan.outputs, options.inclusive)
         for spec in act_kernels(own, known, straight, along, options, axis < len(lead) - 1, inner, shared=shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)

@@ -13,6 +13,7 @@ import attrs
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program import nonfinite
 from monoscan.lowering.program.ir import COMPARISONS, Leaf, Op, Program, Signature
+from monoscan.lowering.render.around import Around
 
 SIZES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2,
@@ -190,35 +191,6 @@ class Parts:
     def steady(self) -> bool:
         """Whether the product of the gates is the same in every run."""
         return bool(self.gates) and set(self.gates) <= set(self.fixed)
-
-
-@attrs.frozen(cache_hash=True)
-class Around:
-    """What stands in front of the elements of a scan and behind its states, at each position by itself.
-
-    Args:
-        prepare: From what is read to the leaves of an element that partial folds hold.
-        present: From the states that are held, and from what is read, to what is written; None of a fold.
-    """
-
-    prepare: Program
-    present: Program | None
-
-    @property
-    def programs(self) -> tuple[Program, ...]:
-        """Both, where there are both."""
-        return (self.prepare,) if self.present is None else (self.prepare, self.present)
-
-    @property
-    def outputs(self) -> tuple[Leaf, ...]:
-        """The leaves that are written."""
-        return () if self.present is None else self.present.outputs
-
-    @cached_property
-    def read(self) -> tuple[int, ...]:
-        """The leaves that are read."""
-        reads = (right for program in self.programs for _, right in program.reads)
-        return tuple(sorted(frozenset[int]().union(*reads)))
 
 
 @attrs.frozen(cache_hash=True)
