@@ -159,7 +159,8 @@ def batch_cache(model: Any, rows: int) -> Any:
     ]
 
 
-LENGTHS = [5, 24, 13]
+LENGTHS = [2, 24, 13]
+"""The first is shorter than what a convolution holds."""
 
 
 def right_padded(model: Any, prompt: mx.array, cuts: list[int]) -> tuple[mx.array, mx.array]:
@@ -214,6 +215,42 @@ def test_a_row_padded_on_the_left_is_as_alone(model: Any, cuts: list[int]) -> No
     for row, (alone, alone_after) in enumerate(wanted):
         assert distance(logits[row : row + 1, TIME - LENGTHS[row] :], alone) < 1e-5
         assert distance(after[row : row + 1], alone_after) < 1e-5
+
+
+PROMPTS = [tokens(length).tolist() for length in (1, 2, 24, 13, 3, 33)]
+
+
+def generated(model: Any, prompts: list[list[int]]) -> list[list[int]]:
+    """Tokens by mlx-lm's own generator of batches: rows leave a batch, and others join it."""
+    from mlx_lm.generate import BatchGenerator
+
+    generator = BatchGenerator(model, prefill_step_size=8, prefill_batch_size=3, completion_batch_size=3)
+    found: dict[int, list[int]] = {
+        row: [] for row in generator.insert(prompts, max_tokens=[9 + len(p) for p in prompts])
+    }
+    while any(len(tokens) < 9 + len(p) for tokens, p in zip(found.values(), prompts, strict=True)):
+        for answer in generator.next()[1]:
+            found[answer.uid].append(answer.token)
+    generator.close()
+    return list(found.values())
+
+
+@pytest.mark.long
+def test_prompts_generated_together_are_as_alone(model: Any) -> None:
+    alone = [generated(model, [prompt])[0] for prompt in PROMPTS]
+    assert generated(accelerate(model), PROMPTS) == alone
+
+
+def test_convolutions_of_single_channels_run_in_kernels_and_go_back() -> None:
+    mixer = build("qwen3_next").layers[0].linear_attn
+    conv, x = mixer.conv1d, mx.random.normal((2, 9, mixer.conv1d.weight.shape[0]))
+    wanted, stock = conv(x), type(conv)
+    accelerate(mixer)
+    assert type(conv) is not stock
+    assert distance(conv(x), wanted) < 1e-5
+    assert mx.array_equal(conv(x[:, :4]), wanted[:, :1])  # one position, as it was
+    restore(mixer)
+    assert type(conv) is stock
 
 
 def pad_on_the_left(cache: Any, padding: list[int]) -> None:

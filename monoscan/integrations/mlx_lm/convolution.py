@@ -5,8 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
+from mlx.nn.layers.convolution import Conv1d
 
+from monoscan.integrations.mlx_lm.layer import Accelerated, on_metal
 from monoscan.scan.api_states import loop
+
+
+class DepthwiseConvolution(Accelerated):
+    """``Conv1d`` of channels that do not mix, which MLX computes on a CPU at a fifteenth of the pace."""
+
+    def __call__(self: Any, x: mx.array) -> mx.array:
+        before = self.weight.shape[1] - 1
+        if x.shape[1] <= before + 1 or on_metal():
+            y: mx.array = self.stock.__call__(self, x)
+            return y
+        return convolution(self.weight, self.get("bias"), x[:, before:], x[:, :before], {})[0]
+
+
+def depthwise(layer: Any) -> bool:
+    """Whether a layer is a causal convolution of each channel, of inputs that have what comes before them in front."""
+    if not isinstance(layer, Conv1d):
+        return False
+    alone = layer.groups == layer.weight.shape[0] and layer.weight.shape[2] == 1
+    return alone and (layer.stride, layer.padding, layer.dilation) == (1, 0, 1)
 
 
 def silu_of_convolution(

@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from monoscan.integrations.mlx_lm.convolution import silu_of_convolution
-from monoscan.integrations.mlx_lm.layer import Accelerated
+from monoscan.integrations.mlx_lm.layer import Accelerated, on_metal
 from monoscan.integrations.mlx_lm.rebound import rebound
 from monoscan.scan.api_states import loop
 
@@ -66,7 +66,7 @@ def gated_delta_rule(
 def _update(q: mx.array, *args: Any, use_kernel: bool = True, **options: Any) -> tuple[mx.array, mx.array]:
     """``gated_delta_update`` of mlx-lm; what it gives to its own loop goes through ours."""
     module = sys.modules["mlx_lm.models.gated_delta"]
-    if q.shape[1] == 1 or (use_kernel and mx.metal.is_available() and mx.default_device() == mx.gpu):
+    if q.shape[1] == 1 or (use_kernel and on_metal()):
         found: tuple[mx.array, mx.array] = module.gated_delta_update(q, *args, use_kernel=use_kernel, **options)
         return found
     update = rebound(module.gated_delta_update, "gated_delta_ops", gated_delta_rule)

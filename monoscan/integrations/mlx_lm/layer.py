@@ -7,6 +7,11 @@ from typing import Any, ClassVar
 import mlx.core as mx
 
 
+def on_metal() -> bool:
+    """Whether MLX would run it by a kernel of Metal."""
+    return bool(mx.metal.is_available() and mx.default_device() == mx.gpu)
+
+
 class Accelerated:
     """The first base of a class whose second is the class of a layer in mlx-lm.
 

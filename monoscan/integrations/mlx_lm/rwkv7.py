@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from monoscan.integrations.mlx_lm.layer import Accelerated
+from monoscan.integrations.mlx_lm.layer import Accelerated, on_metal
 from monoscan.scan.api_states import loop
 
 _COUNT: Final[ContextVar[dict[str, Any] | None]] = ContextVar("_COUNT", default=None)
@@ -66,7 +66,7 @@ class Rwkv7TimeMixing(_Shifted):
     ) -> tuple[mx.array, mx.array]:
         batch, time, heads, size = r.shape
         sequences = _COUNT.get() or {}
-        metal = mx.metal.is_available() and mx.default_device() == mx.gpu and not self.training
+        metal = on_metal() and not self.training
         if not sequences and (time == 1 or metal):
             found: tuple[mx.array, mx.array] = self.stock._wkv7(self, r, w, k, v, a, b, state)
             return found

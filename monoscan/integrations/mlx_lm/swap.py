@@ -7,6 +7,7 @@ import importlib.metadata
 from typing import Any, Final, Literal, TypeVar
 
 from monoscan import errors
+from monoscan.integrations.mlx_lm.convolution import DepthwiseConvolution, depthwise
 from monoscan.integrations.mlx_lm.delta import BailingDeltaRule, DeltaRule, OlmoDeltaRule
 from monoscan.integrations.mlx_lm.gated_recurrence import RecurrentBlock
 from monoscan.integrations.mlx_lm.layer import Accelerated
@@ -69,8 +70,10 @@ def accelerate(model: Model, *, padding: Literal["exact", "stock"] = "exact") ->
             f"[accelerate] knows the layers {', '.join(LAYERS)} of mlx-lm; {_called(model)} has none of them. "
             "Use the model as it is."
         )
-    for layer in known:
-        layer.__class__ = _accelerated(_stock(layer), padding == "exact")
+    kinds: list[tuple[Any, Any]] = [(layer, LAYERS[_name(_stock(layer))]) for layer in known]
+    kinds += [(child, DepthwiseConvolution) for layer in known for child in layer.modules() if depthwise(child)]
+    for layer, kind in kinds:
+        layer.__class__ = _accelerated(kind, _stock(layer), padding == "exact")
     return model
 
 
@@ -127,5 +130,5 @@ def _name(stock: type) -> str:
 
 
 @functools.cache
-def _accelerated(stock: type, exact: bool) -> type:
-    return type(stock.__name__, (LAYERS[_name(stock)], stock), {"stock": stock, "exact": exact})
+def _accelerated(kind: type[Accelerated], stock: type, exact: bool) -> type:
+    return type(stock.__name__, (kind, stock), {"stock": stock, "exact": exact})
