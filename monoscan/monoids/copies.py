@@ -101,6 +101,35 @@ def begun(operator: Any, element: Tree, rank: int, call: str) -> Tree:
     return _on_copies(first, leaves, operator.events(structure), rank, call)
 
 
+def spread(operator: Any, element: Tree, rank: int) -> Tree:
+    """Elements of which each leaf has all the copies that its operator's states have."""
+    if operator.parts:
+        return like(element, [spread(p, x, rank) for p, x in zip(operator.parts, entries(element), strict=True)])
+    own = tuple(mx.broadcast_shapes(*copies(operator, element, rank), ()))
+    leaves, structure = tree.flatten(element)
+    events = operator.events(structure)
+    padded = [with_axes(x, event, rank, len(own)) for x, event in zip(leaves, events, strict=True)]
+    found = [
+        mx.broadcast_to(x, x.shape[:rank] + own + x.shape[x.ndim - event :])
+        for x, event in zip(padded, events, strict=True)
+    ]
+    return tree.unflatten(structure, found)
+
+
+def combined(operator: Any, left: Tree, right: Tree, rank: int, call: str) -> Tree:
+    """The products of such elements."""
+    if operator.parts:
+        rows = zip(operator.parts, entries(left), entries(right), strict=True)
+        return like(left, [combined(part, x, y, rank, call) for part, x, y in rows])
+    arrays, structure = [*tree.flatten(left)[0], *tree.flatten(right)[0]], tree.flatten(left)[1]
+    number = len(arrays) // 2
+
+    def combine(*xs: mx.array) -> Tree:
+        return operator.combine(*(tree.unflatten(structure, side) for side in (xs[:number], xs[number:])))
+
+    return _on_copies(combine, arrays, [*operator.events(structure)] * 2, rank, call)
+
+
 def _on_copies(
     function: Callable[..., Tree], arrays: Sequence[mx.array], events: Sequence[int], rank: int, call: str
 ) -> Tree:

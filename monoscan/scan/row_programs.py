@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from monoscan import tree
+from monoscan import dtypes, tree
 from monoscan.lowering.plan.along import RowPrograms
 from monoscan.lowering.plan.identity import Like, identity_constants
 from monoscan.lowering.plan.problem import usual
@@ -19,23 +19,21 @@ from monoscan.tree import Tree
 
 
 def row_programs(step: FusedStep) -> RowPrograms | None:
-    """What an aggregator does with a row; ``None`` where a function is not traced, or an element has copies.
+    """What an aggregator does with a row; ``None`` where a function is not traced.
 
     Args:
         step: Its step.
     """
     over, types, operator = step.over, step.over.types, step.over.aggregator.operator
-    elements, states = types.elements, tuple(Leaf(held.dtype, held.shape) for held in types.states)
-    if types.copies:
-        return None
+    elements, states = _elements(step), tuple(Leaf(held.dtype, held.shape) for held in types.states)
     number = len(elements)
 
     def prepare(aggregator: Aggregator, inputs: Sequence[mx.array], _: Sequence[mx.array]) -> Tree:
-        return element(aggregator, inputs, over.where)
+        return copies.spread(aggregator.operator, element(aggregator, inputs, over.where), 0)
 
     def combine(aggregator: Aggregator, _: Sequence[mx.array], xs: Sequence[mx.array]) -> Tree:
         left, right = (tree.unflatten(types.structure, side) for side in (xs[:number], xs[number:]))
-        return aggregator.operator.combine(left, right)
+        return copies.combined(aggregator.operator, left, right, 0, over.where)
 
     def act(aggregator: Aggregator, _: Sequence[mx.array], xs: Sequence[mx.array]) -> Tree:
         state, x = tree.unflatten(types.form, xs[: len(states)]), tree.unflatten(types.structure, xs[len(states) :])
@@ -57,10 +55,21 @@ def row_programs(step: FusedStep) -> RowPrograms | None:
     programs = [program for program in traced if program is not None]
     if len(programs) < len(traced) or (first is None and not over.leaves):
         return None
-    known = capture(operator, over.where)
-    like = Like(over.where, types.structure, elements)
+    known, events = capture(operator, over.where), operator.events(types.structure)
+    one = (Leaf(x.dtype, x.shape[len(x.shape) - event :]) for x, event in zip(elements, events, strict=True))
+    like = Like(over.where, types.structure, tuple(one))
     ordinary = usual(lambda: identity_constants(known, like) if operator.has_identity else None, number)
     return RowPrograms(programs[0], programs[1], programs[2], first, programs[3], ordinary)
+
+
+def _elements(step: FusedStep) -> tuple[Leaf, ...]:
+    """The leaves of an element, each with all copies."""
+    types = step.over.types
+    zeros = tree.unflatten(
+        types.structure, [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in types.elements]
+    )
+    leaves = tree.flatten(copies.spread(step.over.aggregator.operator, zeros, 0))[0]
+    return tuple(Leaf(dtypes.name_of(x.dtype), tuple(x.shape)) for x in leaves)
 
 
 def _traced(

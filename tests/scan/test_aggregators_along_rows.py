@@ -260,6 +260,24 @@ def test_segments() -> None:
     close(ms.scan(fresh, inputs), expected)
 
 
+def test_copies_are_combined_each_by_itself() -> None:
+    """Gates have copies that inputs have not; of a product only one part has any."""
+    rates = np.array([0.9, 0.5, 0.25], np.float32)
+    several = ms.aggregator(
+        lambda x, gate: ((gate, x), x), ms.Tuple(ms.Affine(), ms.Max()), lambda s, x, _: (s[0], s[0].sum() - s[1]),
+        event=(0, 1),
+    )  # fmt: skip
+    x = RNG.normal(size=700).astype(np.float32)
+    inputs = (mx.array(x), ms.fixed(mx.array(rates)))
+    assert loop_of(ms.explain(several, inputs)) is Loop.ROWS
+    states, h = np.zeros((700, 3)), np.zeros(3)
+    for t in range(700):
+        h = states[t] = (rates * h if t else 0) + x[t]
+    for state in (None, ((mx.array(0.0), mx.array(-mx.inf)))):
+        found, total = ms.scan(several, inputs, state=state)
+        close(found, states), close(total, states.sum(-1) - np.maximum.accumulate(x), 1e-4)
+
+
 def test_states_have_the_bits_of_passes() -> None:
     """Elements that are inputs, states shown as they are: the scan is the same."""
     plain = ms.aggregator(lambda a, b: (a, b), ms.Affine(), lambda h, a, b: h)
