@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -10,8 +11,8 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.cache import COMPILED
-from monoscan.exported import with_rules
 from monoscan.lowering.plan import shapeless
+from monoscan.lowering.plan.fused_window import FusedWindow
 from monoscan.lowering.plan.options import EXPORTED, Options
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.strategies.slices import cut
@@ -22,7 +23,6 @@ from monoscan.lowering.targets.cpu.windows import Windows, prepare
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.graph import whole_combine
 from monoscan.lowering.trace.reads.captures import Captures, capture
-from monoscan.mapped import listed, tangents_of
 from monoscan.monoids import copies, domain
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.base import Semigroup
@@ -32,9 +32,8 @@ from monoscan.scan.inputs import POSITION
 from monoscan.scan.passes import Pass, pass_over
 from monoscan.scan.question import not_an_operator
 from monoscan.scan.window_fusion import WindowFusion
+from monoscan.scan.window_rules import Function, attached, back_of_products
 from monoscan.tree import Tree
-
-Function = Callable[..., list[mx.array]]
 
 
 def run(asked: Options, operator: Any, elems: Tree, size: int, axis: int, partial: bool) -> Tree:
@@ -128,32 +127,8 @@ def _differentiable(
     def run(*arrays: mx.array) -> list[mx.array]:
         return kernel.run(arrays[:number], attrs.evolve(captures, arrays=tuple(arrays[number:])))
 
-    return attached(run, composed)(*leaves, *map(mx.array, captures.arrays))
-
-
-def attached(run: Function, composed: Function) -> Function:
-    """What ``run`` finds, with the derivatives of ``composed``; under ``mx.vmap`` likewise."""
-
-    @with_rules
-    def call(*arrays: mx.array) -> list[mx.array]:
-        return run(*(mx.stop_gradient(x) for x in arrays))  # MLX differentiates what is inside as well
-
-    @call.vjp
-    def call_vjp(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        return list(mx.vjp(composed, listed(primals), listed(cotangents))[1])
-
-    @call.jvp
-    def call_jvp(primals: Any, tangents: Any) -> list[mx.array]:
-        inputs = listed(primals)
-        return list(mx.jvp(composed, inputs, tangents_of(inputs, tangents))[1])
-
-    @call.vmap
-    def call_vmap(inputs: Any, axes: Any) -> tuple[list[mx.array], list[int]]:
-        mapped = tuple(listed(axes))
-        found = attached(mx.vmap(run, in_axes=mapped), mx.vmap(composed, in_axes=mapped))(*listed(inputs))
-        return found, [0] * len(found)
-
-    return lambda *arrays: listed(call(*arrays))
+    back = functools.partial(back_of_products, kernel, size)
+    return attached(run, composed, back)(*leaves, *map(mx.array, captures.arrays))
 
 
 def _composed(asked: Options, captures: Captures, plan: Plan, leaves: Sequence[mx.array], size: int) -> list[mx.array]:
@@ -185,14 +160,14 @@ def _outputs(asked: Options, aggregator: Aggregator, inputs: Tree, size: int, ax
     fusion = WindowFusion(over, asked, size)
     kernel = fusion.windows()
     launch = kernel if isinstance(kernel, str) else fusion.launch(kernel)
-    if not isinstance(launch, str):
-        return _fused(fusion, launch), over.axis
+    if not isinstance(kernel, str) and not isinstance(launch, str):
+        return _fused(fusion, kernel, launch), over.axis
     if asked.strategy == "kernel":
         raise errors.StrategyError(f"{over.where}: strategy='kernel' cannot run it: {launch}. Use strategy=\"auto\".")
     return _in_passes(over, asked, size), over.axis
 
 
-def _fused(fusion: WindowFusion, launch: Launch) -> Tree:
+def _fused(fusion: WindowFusion, kernel: FusedWindow, launch: Launch) -> Tree:
     """What the kernel presents, with the derivatives of passes one after the other."""
     over = fusion.over
     places = [i for i, kind in enumerate(over.geometry.kinds) if kind != POSITION]
@@ -211,7 +186,10 @@ def _fused(fusion: WindowFusion, launch: Launch) -> Tree:
     def composed(*arrays: mx.array) -> list[mx.array]:
         return tree.flatten(_in_passes(given(arrays), fusion.asked, fusion.size, kernels=False))[0]
 
-    found = attached(run, composed)(*(over.inputs[i] for i in places), *map(mx.array, over.captures.arrays))
+    def back() -> Function | None:
+        return fusion.back(kernel, lambda arrays: attrs.evolve(fusion, over=given(arrays)), places)
+
+    found = attached(run, composed, back)(*(over.inputs[i] for i in places), *map(mx.array, over.captures.arrays))
     return tree.unflatten(over.types.output, found)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -27,6 +28,7 @@ from monoscan.lowering.trace.reads.captures import capture
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import element
 from monoscan.scan.fuse import Fusion
+from monoscan.scan.window_rules import Function, pull_of, shrunk
 from monoscan.tree import Tree
 
 
@@ -60,6 +62,31 @@ class WindowFusion(Fusion):
         except BridgeUnavailable as failed:  # said and remembered where it failed
             return failed.reason
         return launch
+
+    def back(
+        self, kernel: FusedWindow, of: Callable[[Sequence[mx.array]], WindowFusion], places: Sequence[int]
+    ) -> Function | None:
+        """What finds the cotangents of inputs from those of outputs, if a kernel does.
+
+        Args:
+            kernel: The kernel of the windows.
+            of: This, of other arrays.
+            places: Which of the inputs get cotangents: those that are arrays.
+        """
+        over = self.over
+        pull = pull_of(kernel, self.size, over.axis, over.rank, over.aggregator.name)
+        if pull is None:
+            return None
+
+        def back(*arrays: mx.array) -> list[mx.array]:
+            inputs, align = arrays[: len(places)], over.geometry.align
+            found = pull.run(of(inputs).timed_arrays(), arrays[len(places) :])  # none is fixed, where there is a kernel
+            return [
+                shrunk(functools.partial(align, i=i), x, found[i]) if i in found else mx.zeros_like(x)
+                for i, x in zip(places, inputs, strict=True)
+            ]
+
+        return back
 
     def outputs(self, launch: Launch) -> Tree:
         """What the kernel presents."""

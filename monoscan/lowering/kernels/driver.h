@@ -14,7 +14,8 @@ struct piece {
   u8* carry;   // a row of carries: what to start from if `seeded`, the fold at the end
   u8* buffer;  // for leaves that are not laid out as the loop wants them
   bool seeded, stream;
-  lot* across;  // rows that stand as columns, tile by tile; null: columns as they lie in memory
+  lot* across;    // rows that stand as columns, tile by tile; null: columns as they lie in memory
+  ms_int behind;  // of a block of windows, how many steps the block behind it has, where that is read
 };
 
 // What a leaf is in memory: the number of its array, the lanes of an element, the bytes of an item; whether all columns
@@ -51,6 +52,7 @@ struct kernel_facts {
   const int* shown;  // for each output which of the carried leaves it shows; -1: none
   const adjoint_facts* adjoint;
   bool inclusive = true;
+  bool looks_behind = false;  // a block of windows reads the one behind it
 };
 
 // ------------------------------------------------------------------ what a kernel gives
@@ -84,6 +86,7 @@ struct strip_of_rows {
   ms_int* x_step;
   u8** y;
   ms_int* y_step;
+  int leaves = 1 << 30;  // how many of the leaves are read
 };
 void tile_at(const piece& p, ms_int t, ms_int count, ms_int room, const strip_of_rows& w);  // copied where they must be
 void unpack_tile(const piece& p, ms_int t, ms_int count, u8* const* y, const ms_int* y_step);

@@ -142,6 +142,7 @@ void tile_at(const piece& p, ms_int t, ms_int count, ms_int room, const strip_of
     const u8* const x = input_of(p, f) + p.c0 * a.inner * f.size;
     const bool ready = lies_in_columns(a, f);
     b.pitch = width * f.bytes();
+    if (i >= w.leaves) continue;
     w.x[f.index] = ready ? x + (facts.reverse ? p.g->n - 1 - t : t) * a.axis * f.size : first_of(b);
     w.x_step[f.index] = down * (ready ? a.axis * f.size : b.pitch);
     if (!ready) take_tile(f, a, x + b.at * a.axis * f.size, b);

@@ -5,20 +5,7 @@
 // is folded again in order.
 #pragma once
 #include "guard.h"
-
-// Lanes of a state that are the same in all folds of as many elements: scalars, 8 bytes each in memory.
-template <auto... member> struct alone {
-  static constexpr ms_int bytes = 8 * sizeof...(member);
-  INLINE void put([[maybe_unused]] u8* at, [[maybe_unused]] const state& s) {
-    ((__builtin_memcpy(at, &(s.*member), sizeof(s.*member)), at += 8), ...);
-  }
-  INLINE void get([[maybe_unused]] const u8* at, [[maybe_unused]] state& s) {
-    ((__builtin_memcpy(&(s.*member), at, sizeof(s.*member)), at += 8), ...);
-  }
-  INLINE void take([[maybe_unused]] state& to, [[maybe_unused]] const state& from) {
-    ((to.*member = from.*member), ...);
-  }
-};
+#include "window_lanes.h"
 
 INLINE input load_input(const elements& e, ms_int j, int m) {
   input x;
@@ -31,9 +18,6 @@ INLINE state load(const elements& e, ms_int j, int m, const captures& k) {
 INLINE void store(const results& r, ms_int j, int m, const state& s, const input& x, const captures& k) {
   const output y = operation::present(s, x, k);
   m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
-}
-template <class... L> INLINE void take_lanes(state& to, const state& from, lanes<L...>) {
-  ((to.*L::member = from.*L::member), ...);
 }
 template <class... L> INLINE void choose_lanes(state& to, i32v where, const state& from, lanes<L...>) {
   ((to.*L::member = choose_lanes(where, from.*L::member, to.*L::member)), ...);

@@ -12,19 +12,22 @@ struct unit {
   ms_int column, first, blocks;
 };
 static ms_int groups_of(ms_int blocks) { return (blocks + SIDE_BY_SIDE - 1) / SIDE_BY_SIDE; }
+// Whole blocks that stand in groups: not the first, and not the last where another one may be behind it than behind the
+// others.
+static ms_int grouped(const ms_launch* g) { return whole_blocks(g) - 1 - facts.looks_behind; }
 static ms_int units_of_row(const ms_launch* g) {
-  const ms_int whole = whole_blocks(g), rest = g->n % g->window > 0;
-  if (!blocks_aside(g)) return whole + rest;
-  return g->inner * (1 + groups_of(whole - 1) + rest);
+  const ms_int rest = g->n % g->window > 0;
+  if (!blocks_aside(g)) return whole_blocks(g) + rest;
+  return g->inner * (1 + groups_of(grouped(g)) + facts.looks_behind + rest);
 }
 static unit unit_of(const ms_launch* g, ms_int i) {
   const ms_int whole = whole_blocks(g), each = blocks_aside(g) ? units_of_row(g) / g->inner : 0;
   if (!each) return {0, i, 1};
   const ms_int column = i / each, place = i % each;
   if (place == 0) return {column, 0, 1};
-  if (place > groups_of(whole - 1)) return {column, whole, 1};
-  const ms_int first = 1 + (place - 1) * SIDE_BY_SIDE;
-  return {column, first, least(SIDE_BY_SIDE, whole - first)};
+  const ms_int groups = groups_of(grouped(g)), first = 1 + (place - 1) * SIDE_BY_SIDE;
+  if (place <= groups) return {column, first, least(SIDE_BY_SIDE, 1 + grouped(g) - first)};
+  return {column, place - groups == 1 && facts.looks_behind ? whole - 1 : whole, 1};
 }
 
 // Blocks as columns of a launch of their own.
@@ -89,6 +92,8 @@ static void run_blocks(const ms_launch* given, ms_int task) {
     p.t1 = least(given->window, given->n - own.first * given->window);
     p.c1 = blocks ? own.blocks : turns ? rows_of_block(&side, given, w.coordinate) : given->inner;
     p.seeded = own.first > 0;
+    const ms_int left = given->n - (own.first + own.blocks) * given->window;
+    if (facts.looks_behind && left > 0) p.behind = least(given->window, left);
     span(p, true);
   }
 }

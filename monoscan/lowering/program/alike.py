@@ -62,16 +62,54 @@ def split(prepare: Program, combine: Program, present: Program) -> Split:
     """The parts of what follows on what ``prepare`` makes."""
     number = len(prepare.results)
     lanes = _alike_lanes(prepare, combine)
-    same, others = sorted(lanes), [lane for lane in range(number) if lane not in lanes]
-    both = [side * number + lane for side in (0, 1) for lane in same]
-    wanted = [combine.results[lane] for lane in same], [combine.results[lane] for lane in others]
-    left, right = others, [number + lane for lane in others]
-    shown = list(range(number, present.num_lanes - sum(leaf.lanes for leaf in present.captures)))
-    return Split(
-        tuple(same),
-        _parts(combine, both, left, right, *wanted),
-        _parts(present, same, others, shown, [], list(present.results)),
-    )
+    same = sorted(lanes) if len(lanes) < number else []  # a loop needs one lane that it walks for
+    return Split(tuple(same), _combined(combine, same), _shown(present, same, number))
+
+
+@attrs.frozen
+class BackSplit:
+    """What the gradient of windows runs, in parts.
+
+    Args:
+        lanes: As in `Split`.
+        combine: The parts of ``combine``.
+        back: Those of the cotangents of its operands.
+        weigh: Those of the cotangents of a fold.
+    """
+
+    lanes: tuple[int, ...]
+    combine: Parts
+    back: Parts
+    weigh: Parts
+
+
+@PROGRAMS.memoised
+def split_back(prepare: Program, combine: Program, back: Program, weigh: Program) -> BackSplit:
+    """The parts of what follows on what ``prepare`` makes, and of the way back, which may read what is alike alone."""
+    number = len(prepare.results)
+    same = sorted(_alike_lanes(prepare, combine))
+    left, right, both = _operands(same, number)
+    pulled = _parts(back, both, left, right, [], list(back.results))
+    return BackSplit(tuple(same), _combined(combine, same), pulled, _shown(weigh, same, number))
+
+
+def _operands(same: list[int], number: int) -> tuple[list[int], list[int], list[int]]:
+    """The other lanes of two states, and those of both that are the same."""
+    others = [lane for lane in range(number) if lane not in same]
+    return others, [number + lane for lane in others], [side * number + lane for side in (0, 1) for lane in same]
+
+
+def _combined(combine: Program, same: list[int]) -> Parts:
+    left, right, both = _operands(same, len(combine.results))
+    wanted = [combine.results[lane] for lane in same], [combine.results[lane] for lane in left]
+    return _parts(combine, both, left, right, *wanted)
+
+
+def _shown(present: Program, same: list[int], number: int) -> Parts:
+    """What is made of a fold, and of the inputs behind it."""
+    others = [lane for lane in range(number) if lane not in same]
+    inputs = list(range(number, present.num_lanes - sum(leaf.lanes for leaf in present.captures)))
+    return _parts(present, same, others, inputs, [], list(present.results))
 
 
 def _alike_lanes(prepare: Program, combine: Program) -> frozenset[int]:
@@ -79,8 +117,6 @@ def _alike_lanes(prepare: Program, combine: Program) -> frozenset[int]:
     lanes = frozenset(
         lane for lane, value in enumerate(prepare.results) if value not in kept and _constant(prepare, value)
     )
-    if len(lanes) == number:  # a loop needs one lane that it walks for
-        return frozenset()
     while True:
         alike = _alike_values(combine, {side * number + lane for lane in lanes for side in (0, 1)})
         grown = frozenset(lane for lane in lanes if combine.results[lane] in alike)

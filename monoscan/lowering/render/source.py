@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from monoscan.lowering.render import kernel, rolled, window
+from monoscan.lowering.render import kernel, rolled, window, window_back
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.window_back_spec import WindowBackSpec
 from monoscan.lowering.render.window_spec import WindowSpec
 
 Spec = KernelSpec | RolledSpec
 
+Windows = WindowSpec | WindowBackSpec
 
-def render(spec: Spec | WindowSpec) -> str:
+
+def render(spec: Spec | Windows) -> str:
     """What of a kernel depends on its operator; `headers.expand` puts the headers in place that it includes."""
     if isinstance(spec, WindowSpec):
         return window.render_window(spec)
+    if isinstance(spec, WindowBackSpec):
+        return window_back.render_back(spec)
     return rolled.render_rolled(spec) if isinstance(spec, RolledSpec) else kernel.render(spec)
 
 

@@ -45,6 +45,11 @@ class WindowSpec:
         return self.prepare.elements
 
     @property
+    def timed(self) -> tuple[Leaf, ...]:
+        """The leaves of what it reads at each step."""
+        return self.inputs
+
+    @property
     def captures(self) -> tuple[Leaf, ...]:
         """The leaves of captured arrays, and of what is the same at every step."""
         return self.prepare.captures

@@ -19,10 +19,12 @@ from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.fused_window import FusedWindow
 from monoscan.lowering.plan.parts import parts_of
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.plan.window_gradient import WindowGradient
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.program.numbers import table
-from monoscan.lowering.render.source import Spec, render
+from monoscan.lowering.render.source import Spec, Windows, render
 from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.render.window_back_spec import WindowBackSpec
 from monoscan.lowering.render.window_spec import WindowSpec
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
@@ -46,7 +48,7 @@ class Direct:
         return self.launch(leaves), []
 
 
-def not_built(kernels: Sequence[Fused | FusedWindow]) -> str | None:
+def not_built(kernels: Sequence[Fused | FusedWindow | WindowGradient]) -> str | None:
     """Why this machine has not these kernels: what is missing, or what failed in this process."""
     status = build.status()
     if not status.available:
@@ -173,9 +175,9 @@ def fills(scan: AlignedScan, spec: Spec) -> tuple[bytes, ...]:
     return tuple(np.array(each, leaf.dtype).tobytes() for each, leaf in typed)
 
 
-def numbers(spec: Spec | WindowSpec) -> bytes:
+def numbers(spec: Spec | Windows) -> bytes:
     """The numbers that its programs hold, which a kernel reads when it is launched."""
-    if isinstance(spec, WindowSpec):
+    if isinstance(spec, (WindowSpec, WindowBackSpec)):
         return b"".join(map(table, spec.programs))
     programs = spec.programs(spec.computed) if isinstance(spec, KernelSpec) else spec.all_programs
     return b"".join(map(table, programs))

@@ -9,9 +9,9 @@ import mlx.core as mx
 
 from monoscan.lowering.plan.fused_window import FusedWindow, fused_window
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.plan.window_gradient import WindowGradient, window_gradient
 from monoscan.lowering.program.ir import Leaf
-from monoscan.lowering.render.source import render
-from monoscan.lowering.render.window_spec import WindowSpec
+from monoscan.lowering.render import source
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -67,13 +67,44 @@ def prepare(problem: Problem, size: int) -> Windows | str:
     )
 
 
+@attrs.frozen(eq=False)
+class Pull:
+    """The launch of a gradient of windows.
+
+    Args:
+        kernel: The kernel.
+        launch: What runs it.
+    """
+
+    kernel: WindowGradient
+    launch: Launch
+
+    def run(self, inputs: Sequence[mx.array], cotangents: Sequence[mx.array]) -> dict[int, mx.array]:
+        """The cotangent of each input that has one, with all axes in full, from those of all outputs."""
+        read = [inputs[leaf] for leaf in self.kernel.read] + [cotangents[leaf] for leaf in self.kernel.weights]
+        return dict(zip(self.kernel.wanted, self.launch(read), strict=True))
+
+
+def pull_of(kernel: FusedWindow, size: int, axis: int, rank: int, name: str) -> Pull | str:
+    """The gradient of the windows of a kernel, compiled; or why there is none. The arguments are those of `launch_of`.
+
+    Raises:
+        BridgeUnavailable: It cannot be built.
+    """
+    found = window_gradient(kernel)
+    missing = found if isinstance(found, str) else not_built((found,))
+    if isinstance(found, str) or missing is not None:
+        return str(missing)
+    return Pull(found, launch_of(found.spec, size, axis, rank, f"the gradient of {name}"))
+
+
 def _arrays(problem: Problem, kernel: FusedWindow) -> tuple[int, ...]:
     """Which of the aligned arrays a kernel takes: its leaves, and all captured arrays."""
     number = len(problem.stored)
     return (*kernel.leaves, *range(number, number + len(problem.captures.arrays)))
 
 
-def launch_of(spec: WindowSpec, size: int, axis: int, rank: int, name: str) -> Launch:
+def launch_of(spec: source.Windows, size: int, axis: int, rank: int, name: str) -> Launch:
     """The launch of a kernel.
 
     Args:
@@ -85,13 +116,13 @@ def launch_of(spec: WindowSpec, size: int, axis: int, rank: int, name: str) -> L
     """
     build.load()  # fails before a kernel is compiled for nothing
     with waiting(f"the kernel of windows of {name}"):
-        compiled = cpu_kernels.compile_kernel(render(spec))
+        compiled = cpu_kernels.compile_kernel(source.render(spec))
     return of_kernel(
         "monoscan",
         compiled,
         axis,
         rank,
-        [leaf.shape for leaf in spec.inputs],
+        [leaf.shape for leaf in spec.timed],
         [leaf.shape for leaf in spec.captures],
         window=size,
         outputs=[Leaf(stored, leaf.shape) for stored, leaf in zip(spec.results, spec.outputs, strict=True)],
