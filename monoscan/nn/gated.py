@@ -42,7 +42,10 @@ class _MinLSTM(_States):
     """Inputs: what goes into the forget and the input gate, and the candidate."""
 
     def prepare(self, forget: mx.array, update: mx.array, candidate: mx.array) -> Any:
-        kept, taken = mx.sigmoid(forget), mx.sigmoid(update)
+        # shares of sigmoid(forget) and sigmoid(update), as (1 + exp(-update)) and (1 + exp(-forget)) of their sum: both
+        # scaled by exp(least), so that neither overflows and one is 1 at least; it cancels, and so do its gradients
+        least = mx.stop_gradient(mx.minimum(mx.minimum(forget, update), 0))
+        kept, taken = mx.exp(least) + mx.exp(least - update), mx.exp(least) + mx.exp(least - forget)
         share = 1 / (kept + taken)
         return kept * share, taken * share * candidate
 

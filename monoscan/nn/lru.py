@@ -88,5 +88,4 @@ class LRU(Diagonal):
     def outputs(self, found: mx.array, x: mx.array) -> mx.array:
         """``Re(C h) + D * x``."""
         real, imaginary = self.C
-        y = found.real @ real.T - found.imag @ imaginary.T + self.D * x
-        return y.astype(x.dtype)
+        return found.real @ real.T - found.imag @ imaginary.T + self.D * x

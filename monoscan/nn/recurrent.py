@@ -78,7 +78,8 @@ class Recurrent(Module, ABC):
         if lengths is not None:
             x = _without_padding(x, lengths)
         found, last = self.run(x, state, {} if lengths is None else {"lengths": lengths})
-        return self.outputs(found, x), last
+        y = self.outputs(found, x)  # float32 parameters would make float32 of halves
+        return (y.astype(x.dtype) if dtypes.name_of(y.dtype) in dtypes.FLOATS else y), last
 
     def step(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """One position, for decoding: what a call gives for a sequence of length 1.

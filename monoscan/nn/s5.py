@@ -81,8 +81,7 @@ class S5(Diagonal):
     def outputs(self, found: mx.array, x: mx.array) -> mx.array:
         """``2 Re(C h) + D * x``."""
         real, imaginary = self.C
-        y = 2 * (found.real @ real.T - found.imag @ imaginary.T) + self.D * x
-        return y.astype(x.dtype)
+        return 2 * (found.real @ real.T - found.imag @ imaginary.T) + self.D * x
 
 
 def _hippo(size: int) -> tuple[np.ndarray, np.ndarray]:

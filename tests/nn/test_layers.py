@@ -140,25 +140,35 @@ def test_outputs_and_the_last_state_are_those_of_a_loop(name: str) -> None:
     close(state, last)
 
 
-@some
-def test_steps_are_the_sequence(name: str) -> None:
+def same(ours: mx.array, expected: mx.array, exact: bool) -> None:
+    tolerance = 0.0 if exact else 2e-6
+    np.testing.assert_allclose(np.array(ours), np.array(expected), rtol=tolerance, atol=tolerance)
+
+
+@every
+def test_steps_and_parts_are_the_sequence(name: str) -> None:
+    """To the bit, but for the gates that are the same at all steps: those of few states go in lanes along time."""
     layer, x = made(name)
+    exact = name not in ("LRU", "S5")
     y, last = layer(x)
-    state = None
+    state, found = None, []
     for t in range(TIME):
         one, state = layer.step(x[:, t], state)
-        np.testing.assert_allclose(np.array(one), np.array(y[:, t]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(np.array(state), np.array(last), rtol=1e-5, atol=1e-6)
-
-
-@some
-def test_a_sequence_may_be_cut(name: str) -> None:
-    layer, x = made(name)
-    y, last = layer(x)
+        found.append(one)
+    same(mx.stack(found, 1), y, exact)
+    same(state, last, exact)
     first, state = layer(x[:, :4])
+    none, state = layer(x[:, :0], state)
     second, state = layer(x[:, 4:], state)
-    close(mx.concatenate([first, second], 1), y)
-    close(state, last)
+    same(mx.concatenate([first, none, second], 1), y, exact)
+    same(state, last, exact)
+
+
+def test_wide_states_step_to_the_bit() -> None:
+    for layer in (nn.LRU(4, 16), nn.S5(4, 32)):
+        x = mx.random.normal((2, 5, 4))
+        y, state = layer(x[:, :4])[0], layer(x[:, :3])[1]
+        assert mx.array_equal(layer.step(x[:, 3], state)[0], y[:, 3])
 
 
 @some
@@ -184,11 +194,12 @@ def test_gradients_are_those_of_a_loop(name: str) -> None:
 def test_halves_keep_their_state_in_float32(name: str) -> None:
     layer, x = made(name)
     expected = layer(x)[0]
-    layer.set_dtype(mx.bfloat16)
-    y, state = layer(x.astype(mx.bfloat16))
-    assert y.dtype == mx.bfloat16
-    assert state.dtype in (mx.float32, mx.complex64)
-    np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(expected), rtol=0.1, atol=0.15)
+    for _ in range(2):  # by parameters in float32, then in halves
+        y, state = layer(x.astype(mx.bfloat16))
+        assert y.dtype == mx.bfloat16
+        assert state.dtype in (mx.float32, mx.complex64)
+        np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(expected), rtol=0.1, atol=0.15)
+        layer.set_dtype(mx.bfloat16)
 
 
 def test_a_gate_that_is_shut_has_a_gradient() -> None:
@@ -203,6 +214,30 @@ def test_a_gate_that_is_shut_has_a_gradient() -> None:
     value, gradients = mx.value_and_grad(loss)(layer.trainable_parameters(), mx.ones((2, 5, 4)))
     assert value.item() == 0
     assert all(mx.isfinite(each).all() for _, each in tree_flatten(gradients))
+
+
+@pytest.mark.parametrize("gates", [(-200.0, -200.0), (-1e4, 1e4), (1e4, -1e4), (0.0, -1e4)])
+def test_gates_at_their_ends_are_finite_with_gradients(gates: tuple[float, float]) -> None:
+    """A MinLSTM whose gates both round to 0 takes their shares; attention forgets all, or nothing."""
+    forget, update = gates
+    lstm = nn.MinLSTM(8, 4)
+    lstm.projection.weight *= 0
+    lstm.projection.bias = mx.concatenate([mx.full((4,), forget), mx.full((4,), update), mx.ones((4,))])
+    gla = nn.GatedLinearAttention(8, heads=2, temperature=1.0)
+    gla.gate_up.bias = mx.full(gla.gate_up.bias.shape, forget)
+    kept = 1 / (1 + np.exp(np.clip(update - forget, -700, 700))) if update < 0 > forget else float(forget > update)
+    x = mx.random.normal((2, 7, 8))
+    y, _ = lstm(x, mx.zeros((2, 4)))
+    np.testing.assert_allclose(np.array(y[0, :, 0]), 1 - kept ** np.arange(1, 8), atol=1e-6)
+    for layer in (lstm, gla):
+
+        def loss(parameters: Any, x: mx.array, layer: nn.Recurrent = layer) -> mx.array:
+            layer.update(parameters)
+            return layer(x)[0].square().sum()
+
+        value, found = mx.value_and_grad(loss, (0, 1))(layer.trainable_parameters(), x)
+        assert mx.isfinite(value)
+        assert all(mx.isfinite(each).all() for _, each in tree_flatten(found))
 
 
 @pytest.mark.parametrize("name", thinned(LAYERS, ["SelectiveSSM"]))
@@ -259,6 +294,24 @@ def test_a_batch_may_have_no_rows(name: str) -> None:
     assert none.shape == (0, *y.shape[1:])
     shapes = [leaf.shape for _, leaf in tree_flatten(state)]
     assert [leaf.shape for _, leaf in tree_flatten(start)] == [(0, *shape[1:]) for shape in shapes]
+
+
+@some
+def test_a_row_of_no_positions_keeps_its_state(name: str) -> None:
+    layer, x = made(name)
+    state = layer(x)[1]
+
+    def loss(x: mx.array, state: mx.array) -> mx.array:
+        y, last = layer(x, state, mx.array([0, 3]))
+        return mx.abs(last).sum() + y[1, :3].sum()
+
+    last = layer(x, state, mx.array([0, 3]))[1]
+    assert mx.array_equal(last[0], state[0])
+    by_x, by_state = mx.grad(loss, (0, 1))(x, state)
+    assert not by_x[0].any()
+    close(mx.abs(by_state[0]), mx.ones_like(mx.abs(by_state[0])))
+    assert mx.isfinite(mx.abs(by_state)).all()
+    assert mx.array_equal(layer(x[:, :0], state)[1], state)
 
 
 def test_rows_without_a_batch() -> None:
