@@ -41,5 +41,13 @@ def test_every_public_name_is_on_the_page(module: Any) -> None:
     assert missing == []
 
 
+def test_the_site_makes_sections_of_the_names() -> None:
+    """By its plugin: a list entry that slips under another key is text, and the page shows the names alone."""
+    yaml = pytest.importorskip("yaml")
+    plugins = yaml.safe_load((PAGE.parents[1] / "mkdocs.yml").read_text())["plugins"]
+    named = [next(iter(plugin)) if isinstance(plugin, dict) else plugin for plugin in plugins]
+    assert named == ["search", "mkdocs-jupyter", "mkdocstrings"]
+
+
 def test_nothing_is_on_the_page_twice() -> None:
     assert len(set(PATHS)) == len(PATHS)
