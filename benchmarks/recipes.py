@@ -315,10 +315,10 @@ def _bar(case: Case) -> Bar:
 
 
 ABOUT = (
-    "Each recipe against what it is named after, at a million items or 20,000 steps of a model. One row alone goes in vectors "
-    "along time, by two threads, where the loop in numba goes step by step on one; many rows go side by side. One row of "
-    "`rl.gae` and `rl.vtrace` was measured later than the rest, beside other work. `hmm` keeps logarithms, in which no belief "
-    "underflows; a loop of plain probabilities needs fewer functions, and loses what is below the least float. `deer` is for "
-    "devices that run a scan in parallel: on a CPU `loop` is faster, as its documentation says."
+    "Each recipe against what it is named after, at a million items or 20,000 steps of a model. One row alone of `rl` goes in "
+    "vectors along time, by two threads, where the loop in numba goes step by step on one; many rows go side by side. One row "
+    "of `rl.gae` and `rl.vtrace` was measured later than the rest, beside other work. `hmm` keeps logarithms, in which no "
+    "belief underflows; a loop of plain probabilities needs fewer functions, and loses what is below the least float. `deer` is "
+    "for devices that run a scan in parallel: on a CPU `loop` is faster, as its documentation says."
 )
 RECIPES = Suite("recipes", "Recipes", CASES, tuple(map(_bar, CASES)), about=ABOUT)

@@ -7,12 +7,14 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from broken_headers import break_header
 from selection import thinned
 
 import monoscan as ms
 from monoscan.cache import Cache
 from monoscan.lowering.plan.loops import Candidates
 from monoscan.lowering.render import Loop
+from monoscan.lowering.targets.cpu import kernels, target
 from monoscan.scan import fuse
 
 SIZES = [1, 2, 7, 63, 64, 65, 1000, 100_003]
@@ -295,3 +297,25 @@ def test_a_result_may_take_the_place_of_an_input() -> None:
     x = RNG.normal(size=100_003).astype(np.float32)
     exact = x.astype(np.float64)
     close(run(mx.array(x)), np.cumsum(2 * exact) - exact, 1e-3)
+
+
+BROKEN = [
+    ("blocks.h", "(give(e, r, at + i * W, x[i], k), ...);", "(give(e, r, at, x[i], k), ...);"),
+    ("blocks.h", "(take(e, at + i * W, x[i], k), ...);", "(take(e, at, x[i], k), ...);"),
+    ("blocks.h", "give(e, r, at + i * W, kept[i], k);", "give(e, r, at, kept[i], k);"),
+    ("rows.h", "give_part(e, r, at, m, all[0], k);", "give_part(e, r, at, m, held, k);"),
+]
+
+
+@pytest.mark.parametrize(("header", "honest", "wrong"), thinned(BROKEN, BROKEN[:1]))
+def test_a_broken_kernel_is_caught(header: str, honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_header(header, honest, wrong, monkeypatch)
+    for module in (kernels, target, fuse):
+        monkeypatch.setattr(module, "COMPILED", Cache(64))
+
+    def both() -> None:
+        test_what_is_not_finite_is_done_in_order()
+        test_every_length_and_option("begun", False)
+
+    with pytest.raises(AssertionError):
+        both()
