@@ -210,7 +210,8 @@ NOINLINE void first_windows(const row_of_windows& w, ms_int end) {
       input x;
       load_alike(e, j, x, in());
       const state own = operation::prepare(x, k);
-      s = t + j > 0 ? combine(s, own, k) : own;
+      if (t + j > 0) set(s, operation::combine(s, own, k));
+      else set(s, own);
       store(r, j, 1, s, x, k);
     }
     unpack_rows(w.p, t, count, r.y);

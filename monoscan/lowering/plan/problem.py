@@ -186,11 +186,15 @@ class Problem:
         """For each leaf the infinities that its identity holds, and so any element may."""
         return usual(lambda: None if self.program is None else self.neutral, len(self.stored))
 
-    def kept(self) -> Problem:
-        """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said."""
+    def kept(self, told: bool = False) -> Problem:
+        """The same for a plan: it holds neither arrays nor functions, and remembers what the operator said.
+
+        Args:
+            told: Its identity too, whether results show it or not.
+        """
         kept = attrs.evolve(self, captures=self.captures.stripped())
         wanted = self.needs_identity() or self.options.shapeless
-        known = ("neutral",) if (self.program or self.arrays) is not None and wanted else ()
+        known = ("neutral",) if told or ((self.program or self.arrays) is not None and wanted) else ()
         for name in ("results", "accumulators", "facts", "element", "ordinary", *known):
             object.__setattr__(kept, name, getattr(self, name))
         object.__setattr__(kept, "parts", tuple(part.kept() for part in self.parts))

@@ -45,7 +45,7 @@ def opened_act(asked: Options, operator: Semigroup, elems: Tree, state: Tree | N
     captures = capture(operator, asked.call)
     given = spread(asked, captures, elems, axis)
     form = given.asked, captures, given.elems
-    return RaggedAct(*opened(*form, state, given.axis, raw, pose, operator.right.events))
+    return RaggedAct(*opened(*form, state, given.axis, raw, pose, lambda form: operator.right.events(form)))
 
 
 @final

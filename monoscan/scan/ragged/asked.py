@@ -15,7 +15,7 @@ from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.scan import elements
-from monoscan.scan.leaves import arrays_of
+from monoscan.scan.leaves import arrays_of, check_leaves
 from monoscan.scan.question import Question
 from monoscan.scan.ragged.axes import Leaves, Raw, align_given, bounds_batch, first_shapes, refuse, with_axis
 from monoscan.scan.ragged.given import Aligned, Given, check_reach, given
@@ -29,17 +29,17 @@ class Asked:
     Args:
         question: Who asks.
         leaves: The leaves of the elements.
-        stored: Their dtypes.
         axis: The scan axis, from the front.
         events: The event shape of each leaf.
+        stored: Their dtypes.
         found: Lengths, mask and offsets.
     """
 
     question: Question
     leaves: Leaves
-    stored: tuple[str, ...]
     axis: int
     events: tuple[Shape, ...]
+    stored: tuple[str, ...]
     found: Given
 
     @classmethod
@@ -51,16 +51,20 @@ class Asked:
         """
         leaves, structure = tree.flatten(elems)
         question = Question(asked, captures, structure)
-        refuse(question.where, asked)
-        axis = elements.axis_number(question, axis)
-        arrays = arrays_of(question, elems, leaves, axis)
-        axis, events = elements.event_shapes(question, [x.shape for x in arrays], axis)
-        found = given(question.where, *raw)
-        check_reach(question.where, raw[2], arrays[0].shape[axis])
-        return cls(question, arrays, tuple([dtypes.name_of(x.dtype) for x in arrays]), axis, events, found)
+        where = question.where
+        refuse(where, asked)
+        if type(axis) is not int or {*map(type, leaves)} != _ARRAYS:
+            axis = elements.axis_number(question, axis)
+            leaves = arrays_of(question, elems, leaves, axis)
+        types = tuple([(x.shape, x.dtype) for x in leaves])
+        key = ("elements", captures.key, structure, types, axis, asked.call)
+        typed = PLANS.get(key, lambda: _typed(question, elems, leaves, axis))
+        found = given(where, *raw)
+        check_reach(where, raw[2], leaves[0].shape[typed[0]])
+        return cls(question, leaves, *typed, found)
 
     def started(
-        self, start: Sequence[mx.array], names: Sequence[str], events: Sequence[int]
+        self, start: Sequence[mx.array], names: Callable[[], Sequence[str]], events: Sequence[int]
     ) -> tuple[Leaves, tuple[Shape, ...]]:
         """What sequences start from, with their axis where there are several; and the shapes of one of them.
 
@@ -72,9 +76,11 @@ class Asked:
         Raises:
             ScanError: One lacks the axis of sequences.
         """
-        where, sequences = self.question.where, self.found.sequences
-        leaves = list(start) if sequences is None else with_axis(start, events, self.axis)
-        return leaves, first_shapes(where, names, leaves, events, self.axis, sequences)
+        sequences = self.found.sequences
+        if sequences is None:
+            return list(start), tuple([x.shape for x in start])
+        leaves = with_axis(start, events, self.axis)
+        return leaves, first_shapes(self.question.where, names(), leaves, events, self.axis, sequences)
 
     def problem(self, pose: Callable[..., Problem], start: Hashable) -> Problem:
         """What the whole axis would be asked, with the batch of the sequences.
@@ -90,7 +96,7 @@ class Asked:
             problem = pose(question, shapes, self.stored, self.axis, start)
             layout = attrs.evolve(problem.layout, bounds=bounds_batch(self.aligned(problem), problem.layout))
             acts = problem.acts and attrs.evolve(problem.acts, elements=layout)
-            return attrs.evolve(problem, layout=layout, acts=acts).kept()
+            return attrs.evolve(problem, layout=layout, acts=acts).kept(told=True)
 
         found: Problem = PLANS.get(("ragged", *key, self.found.typed, FAILURES.generation), posed)
         return found
@@ -98,3 +104,19 @@ class Asked:
     def aligned(self, problem: Problem) -> Aligned:
         """Lengths, mask and offsets, aligned with the elements of the problem."""
         return align_given(self.question.where, self.found, problem.joint)
+
+
+_ARRAYS = {mx.array}
+
+
+def _typed(
+    question: Question, elems: Tree, leaves: Leaves, axis: int
+) -> tuple[int, tuple[Shape, ...], tuple[str, ...]]:
+    """The axis from the front, the event shape of each leaf, and its dtype.
+
+    Raises:
+        ScanError: Something does not fit.
+    """
+    check_leaves(question, elems, leaves)
+    axis, events = elements.event_shapes(question, [x.shape for x in leaves], axis)
+    return axis, events, tuple([dtypes.name_of(x.dtype) for x in leaves])

@@ -47,7 +47,7 @@ def with_axis(start: Sequence[mx.array], events: Sequence[int], axis: int) -> Le
 
 
 def first_shapes(
-    where: str, names: Sequence[str], start: Sequence[mx.array], events: Sequence[int], axis: int, sequences: int | None
+    where: str, names: Sequence[str], start: Sequence[mx.array], events: Sequence[int], axis: int, sequences: int
 ) -> tuple[Shape, ...]:
     """The shapes of the leaves of what sequences start from, without the axis of sequences.
 
@@ -55,9 +55,8 @@ def first_shapes(
         ScanError: One has no such axis.
     """
     pairs = list(zip(start, events, strict=True))
-    batches = tuple(tuple(x.shape[: x.ndim - event]) for x, event in pairs)
-    if sequences is not None:
-        batches = without_sequences(where, names, batches, axis, sequences)
+    given = tuple(tuple(x.shape[: x.ndim - event]) for x, event in pairs)
+    batches = without_sequences(where, names, given, axis, sequences)
     return tuple(batch + tuple(x.shape[x.ndim - event :]) for batch, (x, event) in zip(batches, pairs, strict=True))
 
 

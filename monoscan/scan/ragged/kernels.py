@@ -21,7 +21,7 @@ def by_kernel(
     problem: Problem, captures: Captures, leaves: Leaves, start: Leaves | None, aligned: Aligned
 ) -> Found | None:
     """The results and the carry by a kernel that knows lengths and offsets; ``None`` where there is none."""
-    plan = kernel_plan(problem, captures, leaves, aligned)
+    plan = kernel_plan(problem, captures, aligned)
     if isinstance(plan, str):
         return None
     try:
@@ -30,14 +30,12 @@ def by_kernel(
         return None
 
 
-def kernel_plan(problem: Problem, captures: Captures, leaves: Leaves, aligned: Aligned) -> Plan | str:
+def kernel_plan(problem: Problem, captures: Captures, aligned: Aligned) -> Plan | str:
     """The plan by such a kernel, or why there is none."""
-    bounds = aligned.bounds
-    if bounds is None or aligned.mask is not None:
+    if aligned.mask is not None or (aligned.lengths is None and aligned.offsets is None):
         return "a mask is a leaf of the elements"
-    acts = None if problem.acts is None else (problem.acts.structure, problem.acts.leaves, problem.acts.given)
-    typed = tuple(x.dtype for x in leaves)
-    key = ("bounded", captures.key, problem.structure, problem.layout, acts, typed, bounds, problem.options)
-    asked = attrs.evolve(problem, bounds=bounds, captures=captures)
-    plan: Plan | str = PLANS.get((*key, FAILURES.generation), lambda: plan_bounded(asked))
+    plan: Plan | str = PLANS.get(  # the problem is kept itself, and made for arrays of these shapes
+        ("bounded", problem, FAILURES.generation),
+        lambda: plan_bounded(attrs.evolve(problem, bounds=aligned.bounds, captures=captures)),
+    )
     return plan

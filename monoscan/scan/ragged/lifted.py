@@ -9,15 +9,18 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
+from monoscan.cache import PLANS
 from monoscan.lowering.execute import execute
 from monoscan.lowering.plan.identity import neutral
 from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Problem
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.strategies.places import Places
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.shapes import remove_axes
 from monoscan.scan import call
+from monoscan.scan.question import Question
 from monoscan.scan.ragged.axes import Leaves, wide, with_sequences
 from monoscan.scan.ragged.given import Aligned
 from monoscan.scan.ragged.operator import flagged, lifted
@@ -38,6 +41,7 @@ class Lifted:
         leaves: The leaves of the elements, in fold dtypes where the carry is read from results.
         start: Those of ``init``, with the number of sequences, or 1, in the place of the scan axis; ``None`` without.
         several: Whether that is the axis of sequences.
+        held: Which leaf of the elements each leaf of elements with flags is; -1 for flags.
     """
 
     problem: Problem
@@ -46,6 +50,7 @@ class Lifted:
     leaves: Leaves
     start: Leaves | None
     several: bool
+    held: Sequence[int]
 
     @classmethod
     def of(
@@ -74,7 +79,8 @@ class Lifted:
                 with_sequences(x, len(event), layout.axis, layout.rank, several).astype(dtypes.by_name(name))
                 for x, event, name in rows
             ]
-        return cls(problem, captures, places, xs, start, several)
+        held = PLANS.get(("flagged", problem, places.packed), lambda: _held(problem, len(xs), 1 + places.packed))
+        return cls(problem, captures, places, xs, start, several, held)
 
     @property
     def axis(self) -> int:
@@ -132,7 +138,7 @@ class Lifted:
     def _scan(self, asked: Options) -> Found:
         """The leaves of results and carry of elements with flags, with all axes."""
         scan = self.operands(asked)
-        plan, leaves, start = call.prepare(*scan)
+        plan, leaves, start = call.prepare(*scan, start_of=_as_it_is)
         return execute(plan, leaves, scan[1], start)
 
     def operands(self, asked: Options) -> tuple[Options, Captures, Tree, int, Tree]:
@@ -149,7 +155,7 @@ class Lifted:
             init = flagged(operator, [*off, mx.array(True)], self._tree(start))
         wanted = None
         if asked.inclusive or not raised.restarts:  # what stands before heads is put there from all leaves
-            wanted = tuple(p for p, i in enumerate(self._held) if i in (asked.wanted or range(len(leaves))))
+            wanted = tuple(p for p, i in enumerate(self.held) if i in (asked.wanted or range(len(leaves))))
         asked = changed(asked, call="scan", wanted=wanted)
         return asked, capture(raised, asked.call), flagged(operator, flags, self._tree(leaves)), self.axis, init
 
@@ -157,13 +163,7 @@ class Lifted:
         """Those of leaves that are no flags, in the order of elements."""
         if not found:
             return []
-        return [y for y, i in zip(found, self._held, strict=True) if i >= 0]
-
-    @property
-    def _held(self) -> list[int]:
-        """Which leaf of the elements each leaf of elements with flags is; -1 for flags."""
-        flags = [-1, -1] if self.places.packed else [-1]
-        return tree.flatten(flagged(self.problem.operator, flags, self._tree(range(len(self.leaves)))))[0]
+        return [y for y, i in zip(found, self.held, strict=True) if i >= 0]
 
     def _elements(self) -> tuple[Leaves, mx.array]:
         """The leaves and which are valid; in front of the first ones of sequences ``init`` is combined."""
@@ -218,9 +218,12 @@ class Lifted:
     @property
     def _blank(self) -> Leaves:
         """The leaves of what stands where nothing came before: the identity, else zeros."""
+        known, element = self.problem.neutral, self.problem.element
+        if known is not None and not any(leaf.shape or leaf.dtype in dtypes.COMPLEX for leaf in element):
+            return [dtypes.constant(value, leaf.dtype) for (value,), leaf in zip(known, element, strict=True)]
         if self.captures.root.has_identity:
             return neutral(self.captures.root, self.problem.like)
-        return [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in self.problem.element]
+        return [mx.zeros(leaf.shape, dtypes.by_name(leaf.dtype)) for leaf in element]
 
     def _shown(self, ys: Sequence[mx.array | None]) -> list[mx.array | None]:
         names, layout = self.problem.results, self.problem.layout
@@ -229,3 +232,15 @@ class Lifted:
 
     def _tree(self, leaves: Sequence[Any]) -> Tree:
         return tree.unflatten(self.problem.structure, list(leaves))
+
+
+def _held(problem: Problem, number: int, flags: int) -> list[int]:
+    """Which leaf of so many each leaf of elements with flags is."""
+    numbered = tree.unflatten(problem.structure, list(range(number)))
+    return tree.flatten(flagged(problem.operator, [-1] * flags, numbered))[0]
+
+
+def _as_it_is(question: Question, init: Tree, elems: Sequence[mx.array]) -> tuple[Leaves, tuple[Shape, ...]]:
+    """The leaves of an ``init`` that is of the right tree and dtypes, and their shapes."""
+    leaves = tree.flatten(init)[0]
+    return leaves, tuple([x.shape for x in leaves])

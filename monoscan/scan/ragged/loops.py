@@ -37,7 +37,10 @@ def opened_loop(asked: Options, operator: loop.Steps, elems: Tree, state: Tree, 
     """
     if operator.bare:
         _check_rows(asked, raw)
-    events = Action(operator.step, event=operator.state_event).events
+
+    def events(form: tree.Structure) -> tuple[int, ...]:
+        return Action(operator.step, event=operator.state_event).events(form)
+
     return RaggedLoop(*opened(asked, capture(operator, asked.call), elems, state, axis, raw, loop.pose, events))
 
 

@@ -51,7 +51,7 @@ def opened(asked: Options, operator: Semigroup, elems: Tree, axis: int, init: Tr
     start = starts = None
     if init is not None:
         first = elements.init_leaves(found.question, init, found.stored)
-        start, starts = found.started(first, found.question.starts, [len(event) for event in found.events])
+        start, starts = found.started(first, lambda: found.question.starts, [len(event) for event in found.events])
     problem = found.problem(call.pose, starts)
     if init is None and not operator.has_identity:
         _check_none_needed(found)
@@ -115,7 +115,7 @@ class RaggedScan:
 
     def kernel_plan(self) -> Plan | str:
         """The plan of that kernel, or why there is none."""
-        return kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+        return kernel_plan(self.problem, self.captures, self.aligned)
 
     def _lifted(self) -> Lifted:
         return Lifted.of(self.problem, self.captures, self.leaves, self.start, self.aligned)

@@ -10,6 +10,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, tree
+from monoscan.cache import PLANS
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
@@ -56,9 +57,14 @@ def opened(
     start = began = None
     if state is not None:
         first, began = start_of(found.question, state, found.leaves)
-        names = [f"state leaf {path or 'x'}" for path in tree.paths(began.structure)]
-        start, own = found.started(first, names, state_events(began.structure))
-        began = attrs.evolve(began, shapes=own)
+        form = began.structure
+
+        def names() -> list[str]:
+            return [f"state leaf {path or 'x'}" for path in tree.paths(form)]
+
+        key = ("events of a state", pose_of, captures.key, form)
+        start, own = found.started(first, names, PLANS.get(key, lambda: state_events(form)))
+        began = began if own == began.shapes else attrs.evolve(began, shapes=own)
     problem = found.problem(pose_of, began)
     return problem, captures, found.leaves, start, found.aligned(problem)
 
@@ -159,7 +165,7 @@ class RaggedStates:
 
     def kernel_plan(self) -> Plan | str:
         """The plan of that kernel, or why there is none."""
-        return kernel_plan(self.problem, self.captures, self.leaves, self.aligned)
+        return kernel_plan(self.problem, self.captures, self.aligned)
 
     def _masked(self) -> RaggedStates | None:
         """Where there is a mask and more: elements with the flag of the mask alone."""
