@@ -169,38 +169,52 @@ def _delta_loop() -> Peer:
     """Rows of the state are a batch: each reads all keys, and its own value."""
 
     def build(arrays: Arrays, axis: int) -> Call:
-        def step(row: mx.array, x: tuple[mx.array, ...]) -> tuple[mx.array, mx.array]:
-            q, k, v, gate, rate = x
-            row = row * gate
-            row = row + rate * (v - (row * k).sum()) * k
-            return row, (row * q).sum()
-
-        def run(q: mx.array, k: mx.array, v: mx.array, gate: mx.array, rate: mx.array) -> mx.array:
-            xs = (q[:, :, None], k[:, :, None], v, gate[..., None], rate[..., None])
-            return ms.loop(step, xs, mx.zeros((q.shape[1], KEYS, KEYS)), event=(1, 1, 0, 0, 0), state_event=1)
-
-        return peers.mlx_call(run, arrays, True)
+        return peers.mlx_call(_delta, arrays, True)
 
     return Peer(LOOP, "monoscan", "outputs", build, Reference(_rule))
 
 
+def _delta(q: mx.array, k: mx.array, v: mx.array, gate: mx.array, rate: mx.array) -> mx.array:
+    def step(row: mx.array, x: tuple[mx.array, ...]) -> tuple[mx.array, mx.array]:
+        q, k, v, gate, rate = x
+        row = row * gate
+        row = row + rate * (v - (row * k).sum()) * k
+        return row, (row * q).sum()
+
+    xs = (q[:, :, None], k[:, :, None], v, gate[..., None], rate[..., None])
+    return ms.loop(step, xs, mx.zeros((q.shape[1], KEYS, KEYS)), event=(1, 1, 0, 0, 0), state_event=1)
+
+
 def _delta_lax() -> Peer:
     def build(arrays: Arrays, axis: int) -> Call:
-        jax = import_module("jax")
-
-        def step(state: Any, x: tuple[Any, ...]) -> tuple[Any, Any]:
-            q, k, v, gate, rate = x
-            state = state * gate
-            state = state + (rate * (v - state @ k))[:, None] * k[None, :]
-            return state, state @ q
-
-        def run(*xs: Any) -> Any:
-            start = jax.numpy.zeros((xs[0].shape[1], KEYS, KEYS), jax.numpy.float32)
-            return jax.lax.scan(jax.vmap(step), start, xs)[1]
-
-        return peers.jax_call(run, arrays)
+        return peers.jax_call(_delta_by_lax, arrays)
 
     return Peer(LAX, "jax", "outputs", build, Reference(_rule))
+
+
+def _delta_by_lax(*xs: Any) -> Any:
+    jax = import_module("jax")
+
+    def step(state: Any, x: tuple[Any, ...]) -> tuple[Any, Any]:
+        q, k, v, gate, rate = x
+        state = state * gate
+        state = state + (rate * (v - state @ k))[:, None] * k[None, :]
+        return state, state @ q
+
+    start = jax.numpy.zeros((xs[0].shape[1], KEYS, KEYS), jax.numpy.float32)
+    return jax.lax.scan(jax.vmap(step), start, xs)[1]
+
+
+def _delta_trained(name: str) -> Peer:
+    """The gradient of the sum of outputs, by all inputs."""
+
+    def build(arrays: Arrays, axis: int) -> Call:
+        every = tuple(range(len(arrays)))
+        if name == LOOP:
+            return peers.mlx_call(mx.grad(lambda *xs: _delta(*xs).sum(), argnums=every), arrays, True)
+        return peers.jax_call(import_module("jax").grad(lambda *xs: _delta_by_lax(*xs).sum(), argnums=every), arrays)
+
+    return Peer(name, "monoscan" if name == LOOP else "jax", "gradients", build, None)
 
 
 # -------------------------------------------------------------------------------------------- the suite's share
@@ -216,7 +230,9 @@ HIDDEN = {n: _case("hidden Markov model", n, False, _aggregator(n)) for n in (8,
 PATHS = {n: _case("best path", n, True, _loop(n)) for n in (8, 16, 32)}
 RULE = Problem(f"gated delta rule, {KEYS} keys", "normed keys, decays that underflow", _keys, _combine, "loop")
 DELTA = Case("wide states", RULE.name, (SHORT, HEADS), 0, RULE, (_delta_loop(), _delta_lax()), LAX)
-WIDE_CASES = (*HIDDEN.values(), *PATHS.values(), DELTA)
+TRAINERS = (_delta_trained(LOOP), _delta_trained(LAX))
+TRAINED_RULE = Case("wide states", f"{RULE.name}, gradient", (SHORT, HEADS), 0, RULE, TRAINERS, LAX)
+WIDE_CASES = (*HIDDEN.values(), *PATHS.values(), DELTA, TRAINED_RULE)
 
 
 def _faster(case: Case, mine: str, other: str) -> Callable[[Results], float | None]:
@@ -232,4 +248,5 @@ WIDE_BARS = (
         for n, least in ((8, 2), (16, 3.5), (32, 4))
     ),
     Bar("gated delta rule faster than jax lax.scan", 4, _faster(DELTA, LOOP, LAX)),
+    Bar("gradient of it faster than jax lax.scan", 4, _faster(TRAINED_RULE, LOOP, LAX)),
 )

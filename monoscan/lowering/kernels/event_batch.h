@@ -3,6 +3,7 @@
 #include "element_rows.h"
 #include "driver.h"
 #include "events.h"
+#include "lane_sums.h"
 
 // Where the items of W elements stand: each element begins `first` items from here, and its items are `lane` apart.
 // Only so many are written. By reference: as an argument it would be read in vectors from what was stored in scalars.
@@ -84,6 +85,24 @@ template <class D, class V> NOINLINE void give_lanes(const V* from, int size, co
   }
 }
 
+// Sums over the elements of W vectors and fewer, added to the items of one element.
+template <int n, class V> INLINE void give_lane_sums(const V* from, int count, item_of<V>* to) {
+  V v[n];
+  for (int i = 0; i < n; ++i) v[i] = first_lanes(from[i], count);
+  const V sums = lane_sums<n>(v);
+  if constexpr (n == W) store_bits(to, load_bits<V>(to) + sums);
+  else {
+    item_of<V> b[W];
+    store_bits(b, sums);
+    for (int i = 0; i < n; ++i) to[i] += b[i];
+  }
+}
+template <class V> NOINLINE void give_sums(const V* from, int size, int count, item_of<V>* to) {
+  int i = 0;
+  for (; i + W <= size; i += W) give_lane_sums<W>(from + i, count, to + i);
+  for (; i < size; ++i) give_lane_sums<1>(from + i, count, to + i);
+}
+
 // One leaf: the number of its array, its dtype there, and its place in the memory of the operation: `rows` rows of
 // `columns` vectors.
 template <int array, class D, class V, int rows, int columns, int pitch, int offset> struct event {
@@ -107,6 +126,13 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
     take_lanes<added, D>(array_at<V>(memory, offset), rows * columns, from);
   }
   INLINE void give(u8* memory, const items& to) { give_lanes<D>(array_at<V>(memory, offset), rows * columns, to); }
+  // Added to what other rows have put there: to items of each element, or to those that all of them are `alike`.
+  INLINE void give_sum(const u8* memory, const items& to, bool alike) {
+    const V* const from = array_at<V>((u8*)memory, offset);
+    if (alike) return give_sums<V>(from, rows * columns, to.count, to.at + to.first[0]);
+    for (int i = 0; i < rows * columns; ++i)
+      for (int l = 0; l < to.count; ++l) items::of(to, l)[i] += from[i][l];
+  }
 };
 
 // The same of a leaf that is one and the same in W rows: an element in rows of lanes, each of which is spread as it is
@@ -127,6 +153,26 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
 };
 
 // W rows of elements at once.
+static constexpr int rows_of_block = W;
 template <class Row> INLINE void each_row(const piece&, Row row) { row(0); }
+// The columns of a piece, for which there is no table yet. Behind the last one there are none: they read what it reads.
+INLINE ms_int table_bytes(int arrays) { return arrays * W * (int)sizeof(ms_int); }
+static void note_columns(const ms_int*& first, const ms_array* a, int count, const piece& p, ms_int j, ms_int*& table) {
+  for (int i = 0; i < count; ++i)
+    for (int l = 0; l < W; ++l) table[i * W + l] = first[i] + (a ? least(j + l, p.c1 - 1) * a[i].inner : 0);
+  first = table, table += count * W;
+}
+template <class Row> INLINE void each_block(const piece& p, ms_int* table, Row row) {
+  for (ms_int j = p.c0; j < p.c1; j += W) {
+    piece q = p;
+    ms_int* free = table;
+    note_columns(q.in, p.g->inputs, facts.inputs, p, j, free),
+        note_columns(q.out, p.g->outputs, facts.outputs, p, j, free);
+    note_columns(q.init, p.g->has_init ? p.g->inits : nullptr, facts.inits, p, j, free);
+    note_columns(q.carry_out, p.g->want_carry ? p.g->carries : nullptr, facts.carries, p, j, free);
+    q.c1 = least(W, p.c1 - j);
+    row(q, 0);
+  }
+}
 INLINE void schedule_events(const ms_launch* g, struct ms_schedule* s) { schedule_batches(g, s); }
 INLINE void run_events(const ms_launch* g, ms_int task) { run_batches(g, task); }

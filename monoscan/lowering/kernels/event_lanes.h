@@ -32,11 +32,25 @@ template <int array, class D, class V, int rows, int columns, int pitch, int off
       }
     }
   }
+  // Added to what other rows have put there.
+  INLINE void give_sum(const u8* memory, items to, bool) {
+    item* p = to.at;
+    const item_of<V>* from = array_at<V>((u8*)memory, offset);
+    for (int i = 0; i < rows; ++i, p += columns, from += pitch) {
+      for (int j = 0; j < whole; j += W) store_bits(p + j, load_bits<V>(p + j) + load_bits<V>(from + j));
+      for (int j = whole; j < columns; ++j) p[j] += from[j];
+    }
+  }
 };
 
 // One row of elements after the other.
+static constexpr int rows_of_block = 1;
 template <class Row> INLINE void each_row(const piece& p, Row row) {
   for (ms_int j = p.c0; j < p.c1; ++j) row(j);
 }
+template <class Row> INLINE void each_block(const piece& p, ms_int*, Row row) {
+  for (ms_int j = p.c0; j < p.c1; ++j) row(p, j);
+}
+INLINE ms_int table_bytes(int) { return 0; }
 INLINE void schedule_events(const ms_launch* g, struct ms_schedule* s) { schedule_rows(g, s); }
 INLINE void run_events(const ms_launch* g, ms_int task) { run_rows(g, task); }

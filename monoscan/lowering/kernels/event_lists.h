@@ -18,6 +18,13 @@ template <class... Leaf> struct event_list {
                    [[maybe_unused]] u8* memory) {
     (Leaf::give(memory, Leaf::find(p.g->outputs[Leaf::number], p.out, t, j, p)), ...);
   }
+  // Added to what is there, and to what other rows have put there.
+  INLINE void give_sum([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int t, [[maybe_unused]] ms_int j,
+                       [[maybe_unused]] const u8* memory) {
+    (Leaf::give_sum(memory, Leaf::find(p.g->outputs[Leaf::number], p.out, t, j, p),
+                    p.g->outputs[Leaf::number].inner == 0),
+     ...);
+  }
   // What is needed some steps later: rows lie far apart where there are many.
   template <bool written>
   INLINE void fetch([[maybe_unused]] const piece& p, [[maybe_unused]] const ms_array* arrays,
@@ -30,6 +37,22 @@ template <class... Leaf> struct event_list {
   INLINE void give_carry([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int j, [[maybe_unused]] u8* memory) {
     (Leaf::give(memory, Leaf::find(p.g->carries[Leaf::number], p.carry_out, 0, j, p)), ...);
   }
+};
+
+// The arrays of a state in the memory of what walks ahead, and where what walks back reads them; -1: nowhere.
+template <int from, int size, int to> struct kept_array {
+  static constexpr int bytes = size;
+  INLINE void note(const u8* memory, u8* at) { __builtin_memcpy(at, memory + from, size); }
+  INLINE void resume(u8* memory, const u8* at) { __builtin_memcpy(memory + from, at, size); }
+  INLINE void show([[maybe_unused]] u8* memory, [[maybe_unused]] const u8* at) {
+    if constexpr (to >= 0) __builtin_memcpy(memory + to, at, size);
+  }
+};
+template <class... Array> struct kept_arrays {
+  static constexpr ms_int bytes = (0 + ... + Array::bytes);
+  INLINE void note(const u8* memory, u8* at) { ((Array::note(memory, at), at += Array::bytes), ...); }
+  INLINE void resume(u8* memory, const u8* at) { ((Array::resume(memory, at), at += Array::bytes), ...); }
+  INLINE void show(u8* memory, const u8* at) { ((Array::show(memory, at), at += Array::bytes), ...); }
 };
 
 // What the driver knows of them.

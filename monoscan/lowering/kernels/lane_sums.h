@@ -2,6 +2,12 @@
 #pragma once
 #include "patterns.h"
 
+// The first m lanes, and zeros.
+template <class V> INLINE V first_lanes(V v, int m) {
+  if constexpr (sizeof(V) / W == 4) return bit_cast<V>(bit_cast<i32v>(v) & (iota < m));
+  else return bit_cast<V>(bit_cast<i64v>(v) & (wide_iota < (i64)m));
+}
+
 // Blocks of h lanes: of each pair of them, in one vector and in another, the first, and the second.
 template <int h> struct first_blocks {
   static constexpr int at(int lane) { return lane / h % 2 * W + lane / h / 2 * 2 * h + lane % h; }

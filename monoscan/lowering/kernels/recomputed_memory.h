@@ -106,10 +106,6 @@ INLINE void store_added([[maybe_unused]] const piece& p, [[maybe_unused]] ms_int
   (add_to<L>(result_at<L>(p, at, j), m, s), ...);
 }
 // Of all columns.
-template <class V> INLINE V first_lanes(V v, int m) {
-  if constexpr (sizeof(V) / W == 4) return bit_cast<V>(bit_cast<i32v>(v) & (iota < m));
-  else return bit_cast<V>(bit_cast<i64v>(v) & (wide_iota < (i64)m));
-}
 template <class L, int k, class S> INLINE auto lane_in(const S& s) { return s.*L::template member<k>; }
 template <bool whole, class L, int from, class S, int... k>
 INLINE void sum_chunk(typename L::item* y, [[maybe_unused]] int m, const S& s, seq<k...>) {

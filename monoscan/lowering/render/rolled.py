@@ -104,7 +104,7 @@ class _Rolled:
         if spec.beginning is not None:
             text, named["first"] = self._beginning(spec.beginning)
             operation = text + operation
-        return text_of(spec.program, spec.vectors, operation, self._facts(), named, "event_rows.h", spec.flush)
+        return text_of([spec.program], spec.vectors, operation, self._facts(), named, "event_rows.h", spec.flush)
 
     def _begin_member(self) -> str:
         if self.spec.begin is None:
@@ -174,17 +174,18 @@ def events(memory: Memory, leaves: Iterable[tuple[int, str, int]], base: int = 0
 
 
 def text_of(
-    program: ArrayProgram, vectors: Vectors, operation: str, facts: Iterable[tuple[str, object]], lists: dict[str, list[str]],
+    programs: Sequence[ArrayProgram], vectors: Vectors, operation: str, facts: Iterable[tuple[str, object]], lists: dict[str, list[str]],
     loop: str, flush: bool,
 ) -> str:  # fmt: skip
     """A kernel's text: the operation, the facts, the lists of leaves, and the loop."""
     typedefs = "\n".join(wrapped("typedef event_list<", items, f"> {name};") for name, items in lists.items())
-    log = any(instr.form is Form.CONTRACT and instr.op is Op.LOGADDEXP for instr in program.code)
+    code = [instr for program in programs for instr in program.code]
+    log = any(instr.form is Form.CONTRACT and instr.op is Op.LOGADDEXP for instr in code)
     return f"""\
 #define MS_WIDTH {vectors.width}
 #define MS_BATCH {vectors.rows > 1:d}
-#define MS_MASK i{masks_of(program)}
-#define MS_FLUSH {flushes(program, flush):d}
+#define MS_MASK i{max(map(masks_of, programs))}
+#define MS_FLUSH {all(flushes(program, flush) for program in programs):d}
 #include "{"log_sums.h" if log else "maths.h"}"
 #include "{"event_batch.h" if vectors.rows > 1 else "event_lanes.h"}"
 #include "event_lists.h"

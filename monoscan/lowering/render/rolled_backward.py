@@ -65,7 +65,7 @@ class _RolledBackward:
         named = {name: events(self.memory, leaves) for name, leaves in lists.items()}
         operation = self.loops.text([*cotangents.values(), *gradients, *totals], "", sums=totals)  # counts the memory
         return text_of(
-            self.step,
+            [self.step],
             self.vectors,
             operation,
             self._facts(arrays + captured),

@@ -118,14 +118,14 @@ def _rows(ran: Ran, asked: Sequence[int]) -> int | None:
     longest = max(range(axis), key=lambda i: lead[i], default=axis)
     captured = sum(leaf.lanes for i, leaf in enumerate(program.captures, program.rights) if i in asked)
     pays = captured > sum(leaf.lanes for leaf in program.elements)
-    return longest if pays and axis > 0 and lead[longest] >= few > _columns(ran, lead) else None
+    return longest if pays and axis > 0 and lead[longest] >= few > columns_of(ran, lead) else None
 
 
 def _lead(ran: Ran) -> Shape:
     return aligned.lead_of(ran.arrays, ran.scan.program.rights, ran.axis, ran.rank)
 
 
-def _columns(ran: Ran, lead: Shape) -> int:
+def columns_of(ran: Ran, lead: Shape) -> int:
     """How many columns lie side by side: those of the last axis, and of others along which all arrays go on as there."""
     elements, captures, _ = ran.scan.unpack(ran.arrays)
     shapes = [x.shape for x in (*elements, *captures)]
@@ -150,7 +150,7 @@ def _spec(walk: Recomputed, arrays: Leaves, ran: Ran) -> RecomputedSpec:
     lead, axis = _lead(ran), ran.axis
     elements, captures, _ = ran.scan.unpack(ran.arrays)
     shared = [tuple(x.shape[: ran.rank]) for x in (*elements, *captures)]
-    vectors = _columns(ran, lead) >= vector_bytes() // 8
+    vectors = columns_of(ran, lead) >= vector_bytes() // 8
     inner = max((i for i in range(axis + 1, len(lead)) if lead[i] != 1), default=axis) if vectors else axis
     outer = [i for i in range(len(lead)) if i not in (inner, axis) and lead[i] != 1]
     k = len(elements)

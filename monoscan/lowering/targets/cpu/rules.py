@@ -24,7 +24,7 @@ from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Program
 from monoscan.lowering.program.unroll import unroll
 from monoscan.lowering.strategies.slices import Leaves
-from monoscan.lowering.targets.cpu import build, recomputed
+from monoscan.lowering.targets.cpu import build, recomputed, recomputed_arrays
 from monoscan.lowering.targets.cpu.backward import NoLoop, backward, differentiates
 from monoscan.lowering.targets.cpu.by_function import FunctionRules
 from monoscan.mapped import pulled, pushed
@@ -150,13 +150,17 @@ def _pulled(ran: Ran, cotangents: Cotangents, asked: Sequence[int], rescan: Resc
         ran, rescan = attrs.evolve(ran, scan=one.held, arrays=one.arranged(ran.arrays)), one.rescan(rescan)
         asked = one.named(asked)
 
-    def pull(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None]:
+    def from_states(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> list[mx.array | None]:
         return list[mx.array | None](transforms.vjp(ran, cotangents, backward, rescan, asked))
+
+    def pull(ran: Ran, cotangents: Cotangents, asked: Sequence[int]) -> Sequence[mx.array | None]:
+        found = recomputed_arrays.vjp(ran, cotangents, asked, from_states, rescan)
+        return from_states(ran, cotangents, asked) if found is None else found
 
     found = recomputed.vjp(ran, cotangents, asked, one)
     if found is None:
         begins = isinstance(ran.scan.begin, ArrayProgram)
-        found = begun.vjp(ran, cotangents, asked, pull) if begins else pull(ran, cotangents, asked)
+        found = list(begun.vjp(ran, cotangents, asked, pull) if begins else pull(ran, cotangents, asked))
     return found if one is None else one.returned(found)
 
 
