@@ -44,9 +44,13 @@ def test_every_public_name_is_on_the_page(module: Any) -> None:
 def test_the_site_makes_sections_of_the_names() -> None:
     """By its plugin: a list entry that slips under another key is text, and the page shows the names alone."""
     yaml = pytest.importorskip("yaml")
-    plugins = yaml.safe_load((PAGE.parents[1] / "mkdocs.yml").read_text())["plugins"]
-    named = [next(iter(plugin)) if isinstance(plugin, dict) else plugin for plugin in plugins]
+    site = yaml.safe_load((PAGE.parents[1] / "mkdocs.yml").read_text())
+    named = [next(iter(plugin)) if isinstance(plugin, dict) else plugin for plugin in site["plugins"]]
     assert named == ["search", "mkdocs-jupyter", "mkdocstrings"]
+    options = {
+        key: value for each in site["markdown_extensions"] if isinstance(each, dict) for key, value in each.items()
+    }
+    assert options["pymdownx.highlight"]["pygments_lang_class"]  # by which what a program prints has a style of its own
 
 
 def test_nothing_is_on_the_page_twice() -> None:
