@@ -11,7 +11,7 @@ from monoscan import errors
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.options import Options, changed
 from monoscan.monoids.aggregator import Aggregator
-from monoscan.scan import act, call
+from monoscan.scan import act, call, fused_products
 from monoscan.scan.fuse import Fusion
 from monoscan.scan.pass_plan import PassPlan
 from monoscan.scan.passes import Pass, pass_over
@@ -33,9 +33,13 @@ def scan(
 
 def outputs(over: Pass, asked: Options) -> tuple[Tree, Tree | None]:
     """The outputs of a pass, and the last state where it is wanted."""
-    found = fused(Fusion(over, asked))
-    if found is not None:
-        return found
+    return fused(Fusion(over, asked)) or _three_passes(over, asked)
+
+
+def _three_passes(over: Pass, asked: Options) -> tuple[Tree | None, Tree | None]:
+    """The outputs and the last state, each where it is wanted, by passes of their own."""
+    if not asked.results:
+        return None, _last_by_passes(over, asked)
     ys, last = act.run(asked, over.aggregator.operator, over.elements(), over.start(), over.axis)
     return over.present(over.states(ys)), over.last(last) if asked.return_carry else None
 
@@ -51,8 +55,10 @@ def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, as
 def last_state(over: Pass, asked: Options) -> Tree:
     """The last state alone, as a fold asks for it."""
     found = fused(Fusion(over, asked))
-    if found is not None:
-        return found[1]
+    return _last_by_passes(over, asked) if found is None else found[1]
+
+
+def _last_by_passes(over: Pass, asked: Options) -> Tree:
     elems, start, operator = over.elements(), over.start(), over.aggregator.operator
     if on_itself(operator):
         return over.last(call.run(asked, operator, elems, over.axis, start, None)[1])
@@ -91,7 +97,11 @@ def check_start(where: str, monoid: object, init: Tree | None, state: Tree | Non
 def fused(fusion: Fusion) -> tuple[Tree | None, Tree | None] | None:
     """What a kernel finds; ``None`` where there is none."""
     kernel = kernel_of(fusion)
-    return None if isinstance(kernel, str) else fusion.run(kernel)
+    if isinstance(kernel, str):
+        return None
+    if isinstance(kernel, Fused) or kernel.spec.around is None:
+        return fusion.run(kernel)
+    return fused_products.run(fusion, kernel, _three_passes)
 
 
 def kernel_of(fusion: Fusion, exact: bool = False) -> Fused | GpuKernel | str:

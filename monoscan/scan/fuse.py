@@ -97,12 +97,19 @@ class Fusion:
 
     def run(self, kernel: Fused | GpuKernel) -> tuple[Tree | None, Tree | None] | None:
         """The outputs and the last state, each where it is wanted; ``None`` where the kernel cannot be built."""
-        over, layout = self.over, self.over.geometry.layout
         try:
-            launch = self._launch(kernel)
+            return self.launched(kernel)
         except BridgeUnavailable:  # said and remembered where it failed
             return None
-        found = launch(parts_of(kernel.scan, self._arrays(kernel)))
+
+    def launched(self, kernel: Fused | GpuKernel) -> tuple[Tree | None, Tree | None]:
+        """The same.
+
+        Raises:
+            BridgeUnavailable: The kernel cannot be built.
+        """
+        over, layout = self.over, self.over.geometry.layout
+        found = self._launch(kernel)(parts_of(kernel.scan, self._arrays(kernel)))
         types, lead = over.types, over.lead
         number = len(types.outputs) if self.asked.results else 0
         outputs = None
@@ -182,7 +189,7 @@ class Fusion:
     def _on_gpu(self, scans: Sequence[AlignedScan]) -> GpuKernel | str:
         """The kernel of a GPU, by the scalar program, or why there is none."""
         from monoscan.lowering.plan.gpu import kernel_of, unfit
-        from monoscan.lowering.plan.gpu_acts import idle, pass_in_order
+        from monoscan.lowering.plan.gpu_acts import idle, pass_by_products, pass_in_order
         from monoscan.lowering.targets.gpu import target as gpu
 
         over, target = self.over, gpu.name()
@@ -191,9 +198,13 @@ class Fusion:
             return "its step has too many numbers for registers"
         steps = over.lead[over.axis]
         wait = idle(prod(over.lead) // steps)
-        if wait is not None and self.asked.strategy == "auto":
-            return wait
         found = pass_in_order(scan, self._step.shapes(), over.lead)
+        if wait is not None and self.asked.strategy != "sequential":
+            programs = row_programs(self._step)
+            products = None if programs is None else pass_by_products(found, programs, scan.outputs, self.asked)
+            if products is None and self.asked.strategy == "auto":
+                return f"{wait}, but its states are no part of these"
+            found = products or found
         missing = unfit(found.spec, target)
         if missing is not None:
             return missing

@@ -75,7 +75,8 @@ class PassPlan:
             below = [f"  {line}" for line in str(self.states).splitlines()]
             return [first, passes, f"  not fused {self.reason}", *below]
         how, *launches = [loop_line(self.kernel)] if isinstance(self.kernel, Fused) else launch_lines(self.kernel)
-        lines = [f"  strategy  one kernel: prepare, act by {name}, present", f"  kernel    {how}", *launches]
+        acts = f"products of {name}" if _products(self.kernel) else f"act by {name}"
+        lines = [f"  strategy  one kernel: prepare, {acts}, present", f"  kernel    {how}", *launches]
         return [first, *lines, f"  states    {self._carried(self.kernel)}", *self._reads(self.kernel)]
 
     def _input(self, i: int) -> str:
@@ -93,7 +94,10 @@ class PassPlan:
         kept = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
         declared = sum(prod(held.shape) for held in types.states)
         begun = "given" if self.over.leaves else "begun by the first element"
-        return f"{leaves}, {begun}; {kept} of {declared} numbers carried"
+        lanes = _products(kernel)
+        return f"{leaves}, {begun}; {kept} of {declared} numbers carried" + (
+            f", in products of {lanes}" if lanes > kept else ""
+        )
 
     def _reads(self, kernel: Fused | GpuKernel) -> list[str]:
         """What is read once, and by broadcast."""
@@ -105,6 +109,12 @@ class PassPlan:
         lines = [f"  fixed     inputs {', '.join(fixed)}: read once for all steps{_hoisted(kernel)}"] if fixed else []
         lines += [f"  shared    inputs {', '.join(alike)}: one element for all columns"] if alike else []
         return lines + ([f"  unread    inputs {', '.join(unread)}"] if unread else [])
+
+
+def _products(kernel: Fused | GpuKernel) -> int:
+    """How many numbers a product of elements has, where these are scanned; 0 where states come in order."""
+    spec = kernel.spec
+    return 0 if isinstance(spec, RolledSpec) or spec.around is None else len(spec.lanes_of(spec.tree))
 
 
 def _hoisted(kernel: Fused | GpuKernel) -> str:

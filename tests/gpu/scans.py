@@ -23,7 +23,7 @@ from monoscan.lowering.targets.gpu.launch import Start
 from monoscan.lowering.trace.reads.captures import capture
 from monoscan.scan import call
 from monoscan.scan import loop as loops
-from monoscan.scan.aggregate import kernel_of
+from monoscan.scan.aggregate import fused, kernel_of
 from monoscan.scan.fuse import Fusion
 from monoscan.scan.passes import pass_over
 
@@ -66,15 +66,14 @@ def loop(
 
 def aggregate(
     aggregator: Any, inputs: Any, axis: int = 0, *, call_of: str = "scan", state: Any = None, start: Start | None = None,
-    **options: Any,
+    strategy: str = "sequential", plan: Planned | None = None, **options: Any,
 ) -> Any:  # fmt: skip
     """The outputs of an aggregator and its last state, each where it is wanted, by one kernel with ``stream=mx.gpu``."""
-    asked = call.options(call_of, strategy="kernel", stream=mx.gpu, **options)
+    asked = call.options(call_of, strategy=strategy, stream=mx.gpu, **options)
     fusion = Fusion(pass_over(aggregator, inputs, axis, state, asked), asked)
-    kernel = kernel_of(fusion, exact=True)
-    assert not isinstance(kernel, str)
-    with started(start or Shim(), None):
-        return fusion.run(kernel)
+    assert not isinstance(kernel_of(fusion), str), kernel_of(fusion)
+    with started(start or Shim(), plan):
+        return fused(fusion)
 
 
 @contextlib.contextmanager
@@ -84,7 +83,7 @@ def started(start: Start, plan: Planned | None, *plans: Any) -> Iterator[None]:
         each.executable = None
     before = target.prepare, target.launch_of
     target.prepare = partial(target.executable, start=start, plan=plan)
-    target.launch_of = partial(target.launched, start=start)
+    target.launch_of = partial(target.launched, start=start, plan=plan)
     try:
         yield
     finally:

@@ -62,14 +62,23 @@ def test_registers_of_derivatives(architecture: str, name: str) -> None:
     compare(architecture, f"derivatives: {name}", [spec for spec, *_ in adjoints(CASES[name], "cuda")])
 
 
-@pytest.mark.parametrize("architecture", thinned(ARCHITECTURES, []))
-def test_registers_of_an_aggregator(architecture: str) -> None:
-    """A selective scan of 16 states, in one pass."""
-    lead = mx.zeros((8, 512, 256))
-    states = mx.zeros((8, 512, 1, 16))
+AGGREGATED = {"selective scan in order": 8, "selective scan by products": 1}
+"""Batches of 256 channels."""
+
+
+@pytest.mark.parametrize(("architecture", "name"), thinned(product(ARCHITECTURES, AGGREGATED), []))
+def test_registers_of_an_aggregator(architecture: str, name: str) -> None:
+    """A selective scan of 16 states, in one pass or in three launches."""
+    lead, states = mx.zeros((AGGREGATED[name], 512, 256)), mx.zeros((AGGREGATED[name], 512, 1, 16))
     inputs = (lead, ms.fixed(mx.zeros((256, 16))), states, states, lead)
     kernel = ms.explain(SelectiveScan(), inputs, 1, stream=mx.gpu).kernel
-    compare(architecture, "selective scan in order", [launch.spec for launch in kernel.launches_for("cuda")])
+    compare(architecture, name, [launch.spec for launch in kernel.launches_for("cuda")])
+
+
+@pytest.mark.long
+def test_wide_states_share_no_more_than_there_is() -> None:
+    for launch in launches(plan(ms.MatMul(), mx.ones((500, 64, 5, 5))), "cuda"):
+        assert nvrtc.compile_text(cuda.text(launch.spec), "sm_90").code
 
 
 def compare(architecture: str, name: str, specs: list[Any]) -> None:

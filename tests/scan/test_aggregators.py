@@ -357,7 +357,7 @@ def test_an_aggregator_is_not_taken_for_a_scan_of_its_operator() -> None:
 
 def test_a_row_by_itself_goes_in_vectors_of_its_steps() -> None:
     plan = str(ms.explain(ms.aggregators.Max(), mx.zeros((400_000,))))
-    assert "one kernel: prepare, act by Max, present" in plan
+    assert "one kernel: prepare, products of Max, present" in plan
     assert "loop rows" in plan
     assert "3 parts in time" in plan
 

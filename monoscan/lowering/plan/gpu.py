@@ -141,6 +141,6 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         bytes=part.bytes,
     )
     read = sum(SIZES[dtype] * prod((*lead, *leaf.shape)) for dtype, lead, leaf in
-               zip(part.spec.elements, part.leads, part.spec.element, strict=False))  # fmt: skip
+               zip(part.spec.elements, part.leads, part.spec.inputs, strict=False))  # fmt: skip
     again = any(each.spec.part is Part.SEEDED for each in made.launches)
     return attrs.evolve(made, bytes=part.bytes + again * read)

@@ -9,6 +9,7 @@ import attrs
 
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.aligned import AlignedScan
+from monoscan.lowering.plan.along import RowPrograms, along_row
 from monoscan.lowering.plan.fused import element_dtype
 from monoscan.lowering.plan.fused_act import (
     bytes_of,
@@ -21,6 +22,7 @@ from monoscan.lowering.plan.fused_act import (
     straight_act,
 )
 from monoscan.lowering.plan.fused_pass import Arrays, bytes_of_pass
+from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.spec import KernelSpec
@@ -85,6 +87,20 @@ def pass_in_order(scan: AlignedScan, arrays: Arrays, lead: Shape) -> Computed:
     given = [arrays.given[i] for i in states if arrays.given]
     leads = (*(arrays.elements[i] for i in leaves), *arrays.others, *given, lead)
     return Computed(leaves, states, scan.emit, spec, own, leads, bytes_of_pass(own, arrays, leaves, lead))
+
+
+def pass_by_products(ordered: Computed, programs: RowPrograms, outputs: int, options: Options) -> Computed | None:
+    """The same by products of elements; ``None`` where these do not hold the states.
+
+    Args:
+        ordered: The pass in order.
+        programs: What the aggregator does.
+        outputs: How many leaves it puts out, whether or not they are asked for.
+        options: What was asked.
+    """
+    read = (ordered.leaves, ordered.states, ordered.scan)
+    spec = along_row(ordered.spec, read, programs, outputs, options.inclusive)
+    return None if spec is None else attrs.evolve(ordered, spec=spec)
 
 
 def idle(rows: int) -> str | None:

@@ -18,6 +18,9 @@ IN_ORDER = 96
 WAVES = 8
 """The most waves of a group: 256 threads start on every GPU."""
 
+SHARED = 32 << 10
+"""Bytes that a group shares at most, on Apple's GPUs; 48 KiB on NVIDIA's."""
+
 FILLED, PARTS = 64, 512
 """Fewer groups than this leave a GPU idle; then rows are cut until there are about so many (not measured)."""
 
@@ -155,6 +158,7 @@ def _of_totals(kernel: KernelSpec, seeds: bool) -> KernelSpec:
         reverse=False,
         inclusive=True,
         identity=None,
+        around=None,
     )
 
 
@@ -175,7 +179,8 @@ def _shaped(kernel: KernelSpec, shape: Geometry) -> GpuSpec:
         return GpuSpec(kernel, Body.SEQUENTIAL, run, 1, waves, axes=axes)
     if shape.inner > 1:
         run = min(16, _power_below(REGISTERS // size))
-        waves = min(WAVES, _power_from(-(-n // run)))
+        shared = GpuSpec(kernel, Body.COLUMNS, run, 1, 1).places * 4 * (size + 1)  # by a wave, with its votes
+        waves = min(WAVES, _power_from(-(-n // run)), _power_below(SHARED // shared))
         return GpuSpec(kernel, Body.COLUMNS, run, 1, waves, axes=axes)
     run = min(4, _power_below(max(1, REGISTERS // size)))
     if n <= WIDTH * run:

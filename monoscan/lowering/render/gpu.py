@@ -19,6 +19,7 @@ from monoscan.lowering.render import emit
 from monoscan.lowering.render.emit import TYPES, missing
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
+from monoscan.lowering.render.gpu_pass import Passed
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec, Part
 from monoscan.lowering.render.kernel import tag, wrapped
 from monoscan.lowering.render.operator import number_members, operator
@@ -61,14 +62,14 @@ def unsupported(kernel: KernelSpec, target: str) -> str | None:
         target: ``metal`` or ``cuda``.
     """
     odd = {*kernel.elements, *kernel.results, *kernel.capture_dtypes, *kernel.values} - set(ITEMS)
-    states = len(kernel.element) + 2 * len(kernel.state)
-    arrays = states + len(kernel.capture_dtypes) + len(kernel.emit)
+    states = len(kernel.inputs) + 2 * len(kernel.state)
+    arrays = states + len(kernel.capture_dtypes) + max(len(kernel.emit), len(kernel.shown))
     return _without_code(kernel.programs(kernel.tree), odd, target) or _too_many(arrays)
 
 
 def no_adjoint(pulled: Pulled, target: str) -> str | None:
     """The same of the kernel of an adjoint."""
-    arrays = [*pulled.inputs, *pulled.results, *pulled.starts]
+    arrays = [*pulled.inputs, *pulled.results, *pulled.last]
     odd = {array.dtype for array in arrays} - set(ITEMS)
     return _without_code(pulled.programs.values(), odd, target) or _too_many(len(arrays) + len(pulled.kernel.state))
 
@@ -100,9 +101,8 @@ def body(spec: GpuSpec, dialect: Dialect) -> str:
     if spec.body is Body.LOOK_BACK:
         lines.append("SHARED(ms::u32, ticket, 1);")
         shared = "flags, ticket, "
-    if spec.body not in (Body.SHORT, Body.SEQUENTIAL):
-        places = {Body.COLUMNS: 64, Body.ROWS: 2, Body.LOOK_BACK: 2}[spec.body] * spec.waves
-        places += 2 * (spec.body is Body.LOOK_BACK)  # of what comes before the tile, and of the last anchor
+    places = spec.places
+    if places:
         lines += [f"SHARED(ms::scalars::{TYPES[kernel.dtypes[i]]}, total{i}, {places});" for i in _lanes(spec)]
         names = [f"total{i}" for i in _lanes(spec)]
         if spec.guarded:
@@ -131,12 +131,12 @@ class _Text:
 
     def text(self, prelude: str) -> str:
         """All of it, in order."""
-        leaves, pulled = self.kernel.tree, self.spec.pulled
+        leaves, around = self.kernel.tree, self.spec.around
         lanes = self.kernel.lanes_of(leaves)
-        if pulled is None:
+        if around is None:
             programs, struct = self.kernel.programs(leaves), operator(self.kernel, leaves, lanes, "scalars")
         else:
-            programs, struct = tuple(pulled.programs.values()), pulled.operation(lanes)
+            programs, struct = tuple(around.programs.values()), around.operation(lanes)
         return f"""\
 {prelude}
 #include "gpu/ops.h"
@@ -149,7 +149,7 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
 }}  // namespace ms
 {self._lists()}
 #include "gpu/state.h"
-#include "gpu/{"elements" if pulled is None else "adjoint"}.h"
+#include "gpu/{"elements" if around is None else around.header}.h"
 #include "gpu/{self.spec.body.value}.h"
 """
 
@@ -158,8 +158,7 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
         facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
                  "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body not in (Body.COLUMNS, Body.SEQUENTIAL),
                  "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes, "last_only": spec.part is Part.SEEDED and not spec.writes}  # fmt: skip
-        if spec.pulled is not None:
-            facts |= {**spec.pulled.facts, "reverse": spec.pulled.adjoint.reverse}
+        facts |= {} if spec.around is None else spec.around.facts
         return wrapped("enum { ", [f"{name} = {int(value)}" for name, value in facts.items()], " };")
 
     def _arrays(self) -> str:
@@ -183,18 +182,20 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
             "ARRAYS": [f"{number}, {array.name}" for number, array in enumerate(spec.arrays)],
             "CAPTURED": self._items("captures"),
         }
-        if spec.pulled is None:
-            numbers = number_members(self.kernel, self.kernel.tree)
+        around, kernel = spec.around, self.kernel
+        numbers = number_members(kernel, kernel.tree) if around is None else around.number_lanes
+        if isinstance(around, Pulled):
+            lists |= dict(self._of_adjoint(around))
+            optional = {}
+        else:
             lists |= {"READS": self._items("elements"), "WRITES": self._items("results")}
             optional = {"INITS": "init", "CARRIES": "carry"}
-        else:
-            numbers = spec.pulled.number_lanes
-            lists |= dict(self._of_adjoint(spec.pulled))
-            optional = {}
+        if isinstance(around, Passed):
+            lists |= dict(self._of_pass(around))
         lists["NUMBERS"] = [f"{place}, {name}" for place, (name, _) in enumerate(numbers)]
         optional |= {"SEEDS": "seeds", "TOTALS": "totals", "PUBLISHED": "published"}
         lists |= {name: items for name, group in optional.items() if (items := self._items(group))}
-        if spec.body in (Body.ROWS, Body.LOOK_BACK) and spec.pulled is None and _has_quads(spec):
+        if spec.body in (Body.ROWS, Body.LOOK_BACK) and around is None and _has_quads(spec):
             read, written = self._of("elements"), self._of("results")
             lists["READ_QUADS"] = [item for array in read for item in self._quads(array)]
             lists["WRITE_QUADS"] = [item for array in written for item in self._quads(array)]
@@ -203,6 +204,7 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
             flags = ((lane, HIGH in kinds, LOW in kinds, lasting) for lane, kinds, lasting in spec.guarded)
             lists["GUARDED"] = [f"s{lane}, {high:d}, {low:d}, {lasting:d}" for lane, high, low, lasting in flags]
         named = ["#define VOTES"] if spec.guarded and spec.body is not Body.SHORT else []
+        named += ["#define PRESENTS"] if kernel.shown and isinstance(around, Passed) else []
         named += ["#define BEGINS"] if self.kernel.begin is not None else []
         named += [] if self.kernel.inclusive or self.kernel.identity is None else ["#define IDENTITY"]
         return "\n".join([*named, *(_list(name, items) for name, items in lists.items())])
@@ -216,6 +218,11 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
             yield "LATE", _items(map(pulled.late, self._of("weights") if pulled.facts["late"] else ()))
         if starts := self._items("carry"):
             yield "STARTS", starts
+
+    def _of_pass(self, passed: Passed) -> Iterator[tuple[str, list[str]]]:
+        """The inputs that its header reads for elements, and those for outputs."""
+        for name, read in (("READS", passed.prepared), ("READS_AGAIN", passed.presented)):
+            yield name, _items(array for array in self._of("elements") if array.number in read)
 
     def _of(self, group: str) -> list[Array]:
         return [array for array in self.spec.arrays if array.group == group]

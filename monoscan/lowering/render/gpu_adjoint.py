@@ -66,10 +66,20 @@ class Pulled:
         return [lane for letter, program in self.programs.items() for lane in emit.number_lanes(program, letter)]
 
     @property
+    def header(self) -> str:
+        """The header that loads and stores."""
+        return "adjoint"
+
+    @property
     def facts(self) -> dict[str, bool]:
         """What the header is told."""
         adjoint = self.adjoint
-        return {"late": not adjoint.inclusive, "shifted": adjoint.shifted, "seeded": adjoint.seeded}
+        return {
+            "reverse": adjoint.reverse,
+            "late": not adjoint.inclusive,
+            "shifted": adjoint.shifted,
+            "seeded": adjoint.seeded,
+        }
 
     @property
     def state(self) -> tuple[Leaf, ...]:
@@ -101,7 +111,7 @@ class Pulled:
             yield array("results", n, leaf.dtype, leaf, members(f"d{n}", leaf))
 
     @property
-    def starts(self) -> Iterator[Array]:
+    def last(self) -> Iterator[Array]:
         """The cotangents of the state before the first step, where there is one."""
         for n, i in enumerate(self.adjoint.live if self.adjoint.seeded else ()):
             yield array("carry", n, self.state[i].dtype, self.state[i], members(f"p{i}", self.state[i]))

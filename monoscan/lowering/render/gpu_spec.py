@@ -12,6 +12,7 @@ from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import gpu_arrays
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
+from monoscan.lowering.render.gpu_pass import Passed
 from monoscan.lowering.render.spec import KernelSpec
 
 WIDTH = 32
@@ -72,6 +73,11 @@ class GpuSpec:
         return WIDTH * self.waves
 
     @cached_property
+    def around(self) -> Pulled | Passed | None:
+        """What makes elements as they are loaded, and stores what follows from results; of an adjoint or an aggregator."""
+        return self.pulled or (None if self.kernel.around is None else Passed(self.kernel, self.kernel.around))
+
+    @cached_property
     def tile(self) -> int:
         """The elements of a row that a group holds at a time."""
         match self.body:
@@ -85,6 +91,19 @@ class GpuSpec:
                 return self.run
 
     @property
+    def places(self) -> int:
+        """How many states a group shares: of each wave those of two tiles, of columns each lane's."""
+        match self.body:
+            case Body.ROWS:
+                return 2 * self.waves
+            case Body.LOOK_BACK:
+                return 2 * self.waves + 2  # of what comes before the tile, and of the last anchor
+            case Body.COLUMNS:
+                return 2 * self.waves * WIDTH
+            case Body.SHORT | Body.SEQUENTIAL:
+                return 0
+
+    @property
     def writes(self) -> bool:
         """Whether it yields results."""
         return self.kernel.want_results and self.part is not Part.TOTALS
@@ -92,19 +111,16 @@ class GpuSpec:
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of a launch behind the sizes, inputs first."""
-        kernel, pulled, found = self.kernel, self.pulled, list[Array]()
-        if pulled is None:
-            found += [*gpu_arrays.elements(kernel), *gpu_arrays.captures(kernel)]
-            found += gpu_arrays.given(kernel, "init") if self.initial else ()
-        else:
-            found += pulled.inputs
+        kernel, around, found = self.kernel, self.around, list[Array]()
+        found += [*gpu_arrays.elements(kernel), *gpu_arrays.captures(kernel)] if around is None else around.inputs
+        found += gpu_arrays.given(kernel, "init") if self.initial else ()
         found += gpu_arrays.states(kernel, "seeds") if self.part is Part.SEEDED else ()
         if self.writes:
-            found += gpu_arrays.results(kernel) if pulled is None else pulled.results
+            found += gpu_arrays.results(kernel) if around is None else around.results
         found += gpu_arrays.states(kernel, "totals") if self.part is Part.TOTALS else ()
         found += gpu_arrays.states(kernel, "published") if self.body is Body.LOOK_BACK else ()
         if self.carry and self.part is not Part.TOTALS:
-            found += gpu_arrays.given(kernel, "carry") if pulled is None else pulled.starts
+            found += gpu_arrays.given(kernel, "carry") if around is None else around.last
         return tuple(found)
 
     @cached_property
@@ -124,8 +140,8 @@ class GpuSpec:
     @property
     def numbers(self) -> bytes:
         """The table of numbers that its programs read."""
-        if self.pulled is not None:
-            return self.pulled.numbers
+        if self.around is not None:
+            return self.around.numbers
         return b"".join(map(table, self.kernel.programs(self.kernel.tree)))
 
     @property

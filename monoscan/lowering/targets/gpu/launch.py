@@ -63,9 +63,11 @@ def forward(
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
-    found = run.all(kernel, {"elements": elements, "captures": captures, "init": init}, scan.want_carry)
+    first = 0 if kernel.around is None else len(kernel.around.outputs)  # which are no states
+    found = run.all(kernel, {"elements": elements, "captures": captures, "init": init[first:]}, scan.want_carry)
+    carry = {first + n: y for n, y in found.get("carry", {}).items()}
     results = [*found["results"].values()] if scan.want_results else []
-    return [*results, *(_carries(scan, arrays, found.get("carry", {}), axis, rank) if scan.want_carry else [])]
+    return [*results, *(_carries(scan, arrays, carry, axis, rank) if scan.want_carry else [])]
 
 
 def _carries(scan: AlignedScan, arrays: Arrays, known: Group, axis: int, rank: int) -> Iterator[mx.array]:

@@ -57,9 +57,11 @@ def launch_of(kernel: GpuKernel, axis: int, rank: int) -> Callable[[Arrays], Lea
     return launched(kernel, axis, rank, _prepared([kernel]))
 
 
-def launched(kernel: GpuKernel, axis: int, rank: int, start: Start) -> Callable[[Arrays], Leaves]:
-    """The same, given what starts a kernel."""
-    return _launch(kernel, axis, rank, Derivatives(start, partial(launches, target=name()), name()))
+def launched(
+    kernel: GpuKernel, axis: int, rank: int, start: Start, plan: Planned | None = None
+) -> Callable[[Arrays], Leaves]:
+    """The same, given what starts a kernel, and how it is launched if not as `launches` says."""
+    return _launch(kernel, axis, rank, Derivatives(start, plan or partial(launches, target=name()), name()))
 
 
 def _prepared(kernels: Sequence[GpuKernel]) -> Start:
