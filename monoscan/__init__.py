@@ -39,6 +39,7 @@ modules to import by name
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 try:
@@ -83,6 +84,8 @@ __all__ = [
 ]
 __all__ += monoids.__all__
 
+_MODULES = {"distributed", "hmm", "integrations", "kalman", "linalg", "nn", "rl", "signal", "testing"}
+
 if TYPE_CHECKING:
     from monoscan.lowering.plan.plan import Plan
 else:
@@ -90,7 +93,10 @@ else:
     def __getattr__(name: str) -> object:
         """`Plan`, which comes with the planner: nothing before the first call needs it."""
         if name != "Plan":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            hint = f": import it by name, as in import monoscan.{name}" if name in _MODULES else ""
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}{hint}", name=name, obj=sys.modules[__name__]
+            )
         from monoscan.lowering.plan.plan import Plan
 
         return Plan

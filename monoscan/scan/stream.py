@@ -77,6 +77,9 @@ class Stream:
         self._carry: Tree | None = self._first
         self._position = 0
 
+    def __repr__(self) -> str:
+        return f"<Stream of {self._operator!r} along axis {self._axis}, {self._position} positions so far>"
+
     @property
     def carry(self) -> Tree | None:
         """The fold of all so far, or the state, in the accumulation dtype; before the first chunk what it starts from."""

@@ -43,3 +43,5 @@ def test_help_names_all_by_group() -> None:
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'cumsum'"):
         ms.cumsum
+    with pytest.raises(AttributeError, match=r"import it by name, as in import monoscan\.integrations"):
+        vars(ms)["__getattr__"]("integrations")  # what another test has imported is there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -52,6 +53,22 @@ def test_a_ready_one_presents_what_it_is_called_at_every_position(aggregator: ms
         close(found[t], of(exact(x[: t + 1])))
     close(last, of(exact(x)))
     assert pickle.loads(pickle.dumps(aggregator)) == aggregator
+
+
+def test_they_print_as_the_calls_that_make_them_and_not_as_operators() -> None:
+    for aggregator in [*(each for each, _ in READY), aggregators.Attention(scale=0.5), aggregators.Moments(3)]:
+        assert eval(repr(aggregator), vars(ms)) == aggregator
+    both = ms.join(low=aggregators.Min(), high=aggregators.Max())
+    assert eval(repr(both), vars(ms)) == both
+
+
+def test_a_rate_that_is_an_array_is_compared_and_copied() -> None:
+    rates = mx.array([0.5, 0.2])
+    average = aggregators.EMA(rates)
+    assert average == aggregators.EMA(rates)
+    assert average != aggregators.EMA(mx.array([0.5, 0.2]))
+    x = mx.ones((3, 2))
+    assert mx.array_equal(ms.scan(copy.deepcopy(average), x), ms.scan(average, x))
 
 
 def test_all_ready_ones_at_once_present_the_same() -> None:
