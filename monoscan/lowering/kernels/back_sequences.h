@@ -158,7 +158,7 @@ struct back_task {
     }
   }
 
-  void walk_back(const walk& row, sequence s) {
+  void walk_back(const walk& row, const sequence& s) {
     come_to(g, row, s.begin, s.number, at);
     own.n = s.counted;
     take_ends();
@@ -178,14 +178,14 @@ struct back_task {
   }
   void run(ms_int share, ms_int shares) {
     each_sequence(
-        g, share, shares, memory, [&](const walk& row, sequence s) { walk_back(row, s); },
+        g, share, shares, memory, [&](const walk& row, const sequence& s) { walk_back(row, s); },
         [&](const walk& row, ms_int from, ms_int to) { skip(row, from, to); });
   }
   // Whole rows, from where a walk has come to.
   void run_rows(walk& row, ms_int from, ms_int to) {
     for (; from < to; ++from, advance(g, row))
       sequences_between(
-          g, row, 0, g->n + 1, [&](const walk& w, sequence s) { walk_back(w, s); },
+          g, row, 0, g->n + 1, [&](const walk& w, const sequence& s) { walk_back(w, s); },
           [&](const walk& w, ms_int begin, ms_int end) { skip(w, begin, end); });
   }
 };

@@ -42,11 +42,13 @@ INLINE void over_tiles(const piece& p, const elements& captured_rows, ms_int til
   for (ms_int t = p.t0; t < p.t1; t += tile) {
     const bool starts = t == p.t0 && !p.seeded;
     const ms_int steps = least(tile, p.t1 - t);
-    rows at = {captured_rows, {}, {}, {}};
+    rows at = {};  // pointers are taken one by one: a copy of all would wait until they are written
+    u8* y[outputs + 1];
+    for (int i = 0; i < captured; ++i) at.e.c[i] = captured_rows.c[i];
     rows_from(p, t, steps, tile, at);
-    const rows first = at;
+    for (int i = 0; i < outputs; ++i) y[i] = at.r.y[i];
     if (starts) first_row(p, at.e, at.r, scanned), move(at);
     go(at, steps - starts);
-    if (scanned) unpack_tile(p, t, steps, first.r.y, first.y_step);
+    if (scanned) unpack_tile(p, t, steps, y, at.y_step);
   }
 }

@@ -75,7 +75,7 @@ struct row_task {
       }
     }
   }
-  void scan(const walk& row, sequence s) {
+  void scan(const walk& row, const sequence& s) {
     come_to(g, row, s.begin, s.number, at);
     own.n = s.counted;
     if (s.counted == 0 || (facts.reverse && s.counted < s.steps())) take_start(g->has_init);
@@ -91,7 +91,7 @@ struct row_task {
   }
   void run(ms_int share, ms_int shares) {
     each_sequence(
-        g, share, shares, memory, [&](const walk& row, sequence s) { scan(row, s); },
+        g, share, shares, memory, [&](const walk& row, const sequence& s) { scan(row, s); },
         [&](const walk& row, ms_int from, ms_int to) { skip(row, from, to); });
   }
 };

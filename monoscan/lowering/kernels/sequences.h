@@ -111,7 +111,8 @@ static void fill(const piece& p, ms_int from, ms_int to) {
     put_everywhere(p, facts.out.at[i], facts.shown[facts.out.at[i].index], from, to);
 }
 // Scans a sequence: `own`, what the loop sees of the launch, is that of the piece, and `at` where it begins.
-static void scan_sequence(piece& p, ms_launch& own, const walk& at, const ms_launch* g, const walk& row, sequence s) {
+static void scan_sequence(piece& p, ms_launch& own, const walk& at, const ms_launch* g, const walk& row,
+                          const sequence& s) {
   come_to(g, row, s.begin, s.number, at);
   own.n = p.t1 = s.counted, p.seeded = take_init(p);
   if (!p.seeded && (s.counted == 0 || (facts.reverse && s.counted < s.steps()))) take_nothing(p);

@@ -139,7 +139,7 @@ static void packed_rows(const ms_launch* g, const cut& c, ms_int task, const ms_
   };
   each_sequence(
       g, task / c.columns, c.tasks / c.columns, memory,
-      [&](const walk& row, sequence s) {
+      [&](const walk& row, const sequence& s) {
         columns_of(row);
         if (uneven(g)) scan_uneven(p, own, at, g, row, s, memory + c.buffer - 3 * c.carry);
         else scan_sequence(p, own, at, g, row, s);

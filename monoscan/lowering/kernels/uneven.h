@@ -13,7 +13,7 @@ struct uneven_columns {
   piece before, behind;  // and with those around a step at which some begin
   ms_int steps, columns, counted[TOGETHER_AT_MOST];
 
-  uneven_columns(const piece& whole, u8* room, const ms_launch* g, const walk& row, sequence s, ms_int first)
+  uneven_columns(const piece& whole, u8* room, const ms_launch* g, const walk& row, const sequence& s, ms_int first)
       : p(whole), steps(s.steps()) {
     p.c0 = first, p.c1 = least(whole.c1, first + TOGETHER_AT_MOST), columns = p.c1 - p.c0;
     const ms_int bytes = p.pitch * facts.carry_bytes;
@@ -176,8 +176,8 @@ struct uneven_columns {
 };
 static bool uneven(const ms_launch* g) { return g->lengths && g->lengths->inner != 0; }
 // The same as `scan_sequence`; `room`: for a row of carries.
-static void scan_uneven(piece& p, ms_launch& own, const walk& at, const ms_launch* g, const walk& row, sequence s,
-                        u8* room) {
+static void scan_uneven(piece& p, ms_launch& own, const walk& at, const ms_launch* g, const walk& row,
+                        const sequence& s, u8* room) {
   come_to(g, row, s.begin, s.number, at);
   own.n = s.steps();
   for (ms_int c = p.c0; c < p.c1 && s.steps() > 0; c += TOGETHER_AT_MOST) {
