@@ -5,6 +5,17 @@
 #pragma once
 #include "guard.h"
 
+// In registers.
+template <class O = operation, class X> INLINE element prepared(const X& x, [[maybe_unused]] const captures& k) {
+  if constexpr (prepares) return O::prepare(x, k);
+  else return x;
+}
+template <class O = operation, class S, class X>
+INLINE auto presented(const S& y, [[maybe_unused]] const X& x, [[maybe_unused]] const captures& k) {
+  if constexpr (presents) return O::present(y, x, k);
+  else return y;
+}
+
 template <class O, class S> INLINE void prepare_here(const elements& e, ms_int at, S& x, const captures& k) {
   typename O::input given;
   in::load(e, at, given);

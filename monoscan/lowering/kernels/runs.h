@@ -7,9 +7,10 @@
 //
 // The generated text says `gates`, the leaves by whose bits: what they hold of a product depends on none but
 // themselves, and on the left no other leaf reads them. Where they are the same at every step, so is their product in
-// every run. `parts` is a list of the lanes of an element.
+// every run. `parts` is a list of the lanes of an element, `of_elements` of its leaves; where elements are prepared of
+// what is read, `steady_gates` says that these gates are the same.
 #pragma once
-#include "guard.h"
+#include "around.h"
 
 static constexpr int vectors_of_runs = parts::count <= 6 ? 2 : 1;  // two hide each other's latency (measured)
 static constexpr int RUNS = vectors_of_runs * W;
@@ -69,24 +70,30 @@ template <class... L> INLINE void take(const block_of_runs& b, leaves<L...>) { (
 template <class... L> INLINE void give(const block_of_runs& b, leaves<L...>) { (give_leaf<L>(b), ...); }
 
 // ------------------------------------------------------------------ one step of a block, by its place
-template <class L, int... k> INLINE void load_leaf(const block_of_runs& b, ms_int at, element& x, seq<k...>) {
+template <class L, int... k> INLINE void load_leaf(const block_of_runs& b, ms_int at, input& x, seq<k...>) {
   const auto* const from = (const vector_in<L>*)b.x[L::index] + at * L::lanes;
   ((x.*L::template member<k> = load_bits<vector_in<L>>(from + k)), ...);
 }
-template <class L, int... k> INLINE void store_leaf(const block_of_runs& b, ms_int at, const state& s, seq<k...>) {
+template <class L, class S, int... k> INLINE void store_leaf(const block_of_runs& b, ms_int at, const S& s, seq<k...>) {
   auto* const to = (vector_in<L>*)b.y[L::index] + at * L::lanes;
   (store_bits(to + k, s.*L::template member<k>), ...);
 }
-// `steady`: without the gates.
-template <bool steady, class L> INLINE void load_unless(const block_of_runs& b, ms_int at, element& x) {
-  if constexpr (!(steady && is_gate<L>)) load_leaf<L>(b, at, x, typename L::each());
+// `steady`: without the gates, unless they are prepared.
+template <bool steady, class L> static constexpr bool is_left_out = steady && !prepares && is_gate<L>;
+template <bool steady, class L> INLINE void load_unless(const block_of_runs& b, ms_int at, input& x) {
+  if constexpr (!is_left_out<steady, L>) load_leaf<L>(b, at, x, typename L::each());
 }
-template <bool steady, class... L> INLINE void load_step(const block_of_runs& b, ms_int at, element& x, leaves<L...>) {
+template <bool steady, class... L> INLINE void load_step(const block_of_runs& b, ms_int at, input& x, leaves<L...>) {
   (load_unless<steady, L>(b, at, x), ...);
 }
-template <class... L>
-INLINE void store_step([[maybe_unused]] const block_of_runs& b, [[maybe_unused]] ms_int at,
-                       [[maybe_unused]] const state& s, leaves<L...>) {
+template <bool steady> INLINE input step_at(const block_of_runs& b, ms_int at, const input& fixed) {
+  input x = fixed;
+  load_step<steady>(b, at, x, in());
+  return x;
+}
+template <class S, class... L>
+INLINE void store_step([[maybe_unused]] const block_of_runs& b, [[maybe_unused]] ms_int at, [[maybe_unused]] const S& s,
+                       leaves<L...>) {
   (store_leaf<L>(b, at, s, typename L::each()), ...);
 }
 template <bool wanted, class L, int... k> INLINE void copy_leaf(element& to, const element& from, seq<k...>) {
@@ -94,6 +101,9 @@ template <bool wanted, class L, int... k> INLINE void copy_leaf(element& to, con
 }
 template <bool of_gates, class... L> INLINE void copy_leaves(element& to, const element& from, leaves<L...>) {
   (copy_leaf<is_gate<L> == of_gates, L>(to, from, typename L::each()), ...);
+}
+template <bool of_gates> INLINE void copy_leaves(element& to, const element& from) {
+  copy_leaves<of_gates>(to, from, of_elements());
 }
 // One lane of an element in memory, everywhere.
 template <class V> INLINE V lane_in_memory(const V& x, int lane) {
@@ -105,21 +115,17 @@ template <class... L> INLINE element lane_of_element(const element& x, int lane,
 
 // ------------------------------------------------------------------ walks
 template <int n> static constexpr int nth_vector = reverse ? vectors_of_runs - 1 - n : n;
-INLINE element copy_of(int, const element& x) { return x; }  // one for each of a sequence
 INLINE int run_at(int p) { return reverse ? RUNS - 1 - p : p; }
 INLINE ms_int nth_step(const block_of_runs& b, ms_int l) { return reverse ? b.steps - 1 - l : l; }
 
 template <bool steady, int... n>
-NOINLINE void fold_runs(const block_of_runs& given, const element& fixed, element* totals, const captures& k,
-                        seq<n...>) {
+NOINLINE void fold_runs(const block_of_runs& given, const input& fixed, element* totals, const captures& k, seq<n...>) {
   const block_of_runs b = given;
-  element c[vectors_of_runs] = {copy_of(n, fixed)...};
-  (load_step<steady>(b, n * b.steps + nth_step(b, 0), c[n], in()), ...);
+  element c[vectors_of_runs] = {prepared(step_at<steady>(b, n * b.steps + nth_step(b, 0), fixed), k)...};
   for (ms_int l = 1; l < b.steps; ++l) {
-    element x[vectors_of_runs] = {copy_of(n, fixed)...};
-    (load_step<steady>(b, n * b.steps + nth_step(b, l), x[n], in()), ...);
+    element x[vectors_of_runs] = {prepared(step_at<steady>(b, n * b.steps + nth_step(b, l), fixed), k)...};
     ((x[n] = compose(c[n], x[n], k)), ...);
-    if constexpr (steady) (copy_leaves<false>(c[n], x[n], in()), ...);
+    if constexpr (steady) (copy_leaves<false>(c[n], x[n]), ...);
     else ((c[n] = x[n]), ...);
   }
   ((totals[n] = c[n]), ...);
@@ -143,43 +149,42 @@ NOINLINE void chain(const element* totals, state* starts, const state& before, c
   }
 }
 template <bool steady, int... n>
-NOINLINE void act_runs(const block_of_runs& given, const element& fixed, const state* starts, state& last,
+NOINLINE void act_runs(const block_of_runs& given, const input& fixed, const state* starts, state& last,
                        const captures& k, seq<n...>) {
   const block_of_runs b = given;
   state s[vectors_of_runs] = {starts[n]...};
   for (ms_int l = 0; l < b.steps; ++l) {
-    element x[vectors_of_runs] = {copy_of(n, fixed)...};
-    (load_step<steady>(b, n * b.steps + nth_step(b, l), x[n], in()), ...);
-    if constexpr (!inclusive) (store_step(b, n * b.steps + nth_step(b, l), s[n], out()), ...);
-    ((s[n] = combine(s[n], x[n], k)), ...);
-    if constexpr (inclusive) (store_step(b, n * b.steps + nth_step(b, l), s[n], out()), ...);
+    const input x[vectors_of_runs] = {step_at<steady>(b, n * b.steps + nth_step(b, l), fixed)...};
+    if constexpr (!inclusive) (store_step(b, n * b.steps + nth_step(b, l), presented(s[n], x[n], k), out()), ...);
+    ((s[n] = combine(s[n], prepared(x[n], k), k)), ...);
+    if constexpr (inclusive) (store_step(b, n * b.steps + nth_step(b, l), presented(s[n], x[n], k), out()), ...);
   }
   last = registers::spread(s[nth_vector<vectors_of_runs - 1>], reverse ? 0 : W - 1);
 }
-template <class L, int... k>
-INLINE void put_lane_of_leaf(const block_of_runs& b, ms_int at, int lane, const state& s, seq<k...>) {
+template <class L, class S, int... k>
+INLINE void put_lane_of_leaf(const block_of_runs& b, ms_int at, int lane, const S& s, seq<k...>) {
   typedef item_of<vector_in<L>> item;
   auto* const to = (vector_in<L>*)b.y[L::index] + at * L::lanes;
-  ((((item*)(to + k))[lane] = (s.*L::template member<k>)[0]), ...);
+  ((((item*)(to + k))[lane] = (s.*L::template member<k>)[lane]), ...);
 }
-template <class... L>
+template <class S, class... L>
 INLINE void put_lane_of_step([[maybe_unused]] const block_of_runs& b, [[maybe_unused]] ms_int at,
-                             [[maybe_unused]] int lane, const state& s, leaves<L...>) {
+                             [[maybe_unused]] int lane, const S& s, leaves<L...>) {
   (put_lane_of_leaf<L>(b, at, lane, s, typename L::each()), ...);
 }
 // The same from some run on, one step after another.
 template <bool steady>
-NOINLINE void act_in_order(const block_of_runs& b, const element& fixed, int p, const state* starts, state& last,
+NOINLINE void act_in_order(const block_of_runs& b, const input& fixed, int p, const state* starts, state& last,
                            const captures& k) {
   state h = registers::spread(starts[run_at(p) / W], run_at(p) % W);
   for (; p < RUNS; ++p) {
     const int run = run_at(p);
     for (ms_int l = 0; l < b.steps; ++l) {
       const ms_int at = run / W * b.steps + nth_step(b, l);
-      element x = fixed;
-      load_step<steady>(b, at, x, in());
+      const input given = step_at<steady>(b, at, fixed);
+      const element x = prepared(given, k);
       const state y = combine(h, lane_of_element(x, run % W, parts()), k);
-      put_lane_of_step(b, at, run % W, inclusive ? y : h, out());
+      put_lane_of_step(b, at, run % W, presented(inclusive ? y : h, given, k), out());
       h = y;
     }
   }
@@ -202,14 +207,14 @@ NOINLINE int first_spoilt(const element* totals, const state* starts) {
   return RUNS;
 }
 template <bool steady>
-INLINE void act_block(const block_of_runs& b, const element& fixed, const element& power, state& last,
+INLINE void act_block(const block_of_runs& b, const input& fixed, const element& power, state& last,
                       const captures& k) {
   element totals[vectors_of_runs];
   state starts[vectors_of_runs] = {};
   take(b, in());
   fold_runs<steady>(b, fixed, totals, k, upto<vectors_of_runs>());
   if constexpr (steady)
-    for (int n = 0; n < vectors_of_runs; ++n) copy_leaves<true>(totals[n], power, in());
+    for (int n = 0; n < vectors_of_runs; ++n) copy_leaves<true>(totals[n], power);
   chain(totals, starts, last, k);
   const int spoilt_run = guarded ? first_spoilt(totals, starts) : RUNS;
   act_runs<steady>(b, fixed, starts, last, k, upto<vectors_of_runs>());
@@ -218,22 +223,23 @@ INLINE void act_block(const block_of_runs& b, const element& fixed, const elemen
 }
 
 // ------------------------------------------------------------------ what no block holds
-template <class L> INLINE void load_alone(const block_of_runs& b, ms_int at, element& x) {
+template <class L> INLINE void load_alone(const block_of_runs& b, ms_int at, input& x) {
   if (!b.same[L::index]) L::load_alike((const typename L::item*)b.e.x[L::index] + at * L::lanes, x, typename L::each());
 }
-template <class... L> INLINE void load_alone(const block_of_runs& b, ms_int at, element& x, leaves<L...>) {
+template <class... L> INLINE void load_alone(const block_of_runs& b, ms_int at, input& x, leaves<L...>) {
   (load_alone<L>(b, at, x), ...);
 }
 // Steps one after another, from rows of memory.
-NOINLINE void act_alone(const block_of_runs& b, ms_int steps, const element& fixed, bool seeded, state& last,
+NOINLINE void act_alone(const block_of_runs& b, ms_int steps, const input& fixed, bool seeded, state& last,
                         const captures& k) {
   state h = last;
   for (ms_int l = 0; l < steps; ++l) {
     const ms_int at = reverse ? steps - 1 - l : l;
-    element x = fixed;
-    load_alone(b, at, x, in());
+    input given = fixed;
+    load_alone(b, at, given, in());
+    const element x = prepared(given, k);
     const state y = seeded || l ? combine(h, x, k) : first(x, k);
-    out::store_part(b.r, at, 1, inclusive ? y : h);
+    out::store_part(b.r, at, 1, presented(inclusive ? y : h, given, k));
     h = y;
   }
   last = h;
@@ -246,20 +252,19 @@ static constexpr ms_int line = 64;
 ms_int buffer_bytes(const ms_launch*) { return TILE * (in::bytes + out::bytes) + bytes_of_runs + line; }
 bool fits(const ms_launch* g) { return g->inner == 1; }
 
-template <class L, int... k> INLINE void fill_leaf(const block_of_runs& b, const element& fixed, seq<k...>) {
+template <class L, int... k> INLINE void fill_leaf(const block_of_runs& b, const input& fixed, seq<k...>) {
   auto* to = (vector_in<L>*)b.x[L::index];
   for (ms_int at = 0; at < TILE / W; ++at, to += L::lanes) (store_bits(to + k, fixed.*L::template member<k>), ...);
 }
 // What is the same at every step: in every lane, and at all steps of a block unless it is a gate.
-template <bool steady, class L> INLINE void take_same(const piece& p, block_of_runs& b, element& fixed) {
+template <bool steady, class L> INLINE void take_same(const piece& p, block_of_runs& b, input& fixed) {
   const ms_array& a = p.g->inputs[L::index];
   b.same[L::index] = a.axis == 0;
   if (a.axis != 0) return;
   L::spread(L::input(p), a.lane, fixed, typename L::each());
-  if constexpr (!(steady && is_gate<L>)) fill_leaf<L>(b, fixed, typename L::each());
+  if constexpr (!is_left_out<steady, L>) fill_leaf<L>(b, fixed, typename L::each());
 }
-template <bool steady, class... L>
-INLINE void take_same(const piece& p, block_of_runs& b, element& fixed, leaves<L...>) {
+template <bool steady, class... L> INLINE void take_same(const piece& p, block_of_runs& b, input& fixed, leaves<L...>) {
   (take_same<steady, L>(p, b, fixed), ...);
 }
 template <class... L> INLINE u8* place_turned(u8** at, u8* memory, leaves<L...>) {
@@ -272,7 +277,8 @@ template <bool steady> NOINLINE void act_row(const piece& p) {
   block_of_runs b = {};
   u8* const in_runs = p.buffer + TILE * (in::bytes + out::bytes);
   place_turned(b.y, place_turned(b.x, in_runs + -(u64)in_runs % line, in()), out());
-  element fixed = {}, power = {};
+  input fixed = {};
+  element power = {};
   take_same<steady>(p, b, fixed, in());
   state h = {};
   if (p.seeded) registers::get_carry<true>(p.carry, p.pitch, 0, h), h = registers::spread(h, 0);
@@ -284,7 +290,7 @@ template <bool steady> NOINLINE void act_row(const piece& p) {
     rows_at(p, reverse ? p.g->n - t - count : t, count, TILE, b.e.x, b.r.y, false);
     if (!steps) act_alone(b, count, fixed, seeded, h, k);
     else {
-      if (steady && steps != b.steps) power = product_of_gates(fixed, steps, k);
+      if (steady && steps != b.steps) power = product_of_gates(prepared(fixed, k), steps, k);
       b.steps = steps;
       act_block<steady>(b, fixed, power, h, k);
     }
@@ -296,7 +302,8 @@ template <class... L> INLINE bool gates_stay([[maybe_unused]] const ms_launch* g
   return gates != 0 && (... && (!is_gate<L> || g->inputs[L::index].axis == 0));
 }
 void span(const piece& p, bool) {
-  if constexpr (gates != 0)
+  if constexpr (steady_gates) return act_row<true>(p);
+  if constexpr (gates != 0 && !prepares)
     if (gates_stay(p.g, in())) return act_row<true>(p);
   act_row<false>(p);
 }

@@ -10,7 +10,7 @@ import attrs
 
 from monoscan import dtypes
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.along import RowPrograms, along_row
+from monoscan.lowering.plan.along import AlongRow, RowPrograms
 from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.plan.cut import cut
 from monoscan.lowering.plan.fused import Fused, columns_of
@@ -83,11 +83,14 @@ def fused_pass(
             [*arrays.others, *[(1,) * len(lead)] * len(own.program.captures)][: len(own.program.captures)], len(leaves)
         )
         shared = (*known["alike"], *(n for n, shape in others if shared_by_columns(shape, lead, axis)))
-        along = None
+        products = runs = None
         if straight is not None and inner == 1 and options.strategy != "sequential":
             programs = of_row()
-            along = None if programs is None else along_row(straight, read, programs, scan.outputs, options.inclusive)
-        for spec in act_kernels(own, known, straight, along, options, axis < len(lead) - 1, inner, shared=shared):
+            if programs is not None:
+                along = AlongRow(straight, read, programs, scan.outputs, options.inclusive)
+                products, runs = along.by_products(), along.by_runs()
+        behind = axis < len(lead) - 1
+        for spec in act_kernels(own, known, straight, products, options, behind, inner, runs, shared):
             kernels.append((spec, read))
     rows = prod(lead) // (steps * inner)
     could = Candidates(quick_to_build(serving([spec for spec, _ in kernels], bounds, lead)), inner, rows, bounds)

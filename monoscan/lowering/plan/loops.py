@@ -206,7 +206,8 @@ def too_large(spec: KernelSpec) -> bool:
     """Whether vector code would spill its registers, or take the compiler seconds."""
     code = _operations(spec.combine)
     if spec.compose is not None:
-        return code + _operations(spec.compose) > RUNS_CODE
+        around = sum(map(_operations, spec.around.programs)) if spec.around else 0
+        return code + _operations(spec.compose) + around > RUNS_CODE
     if spec.loop is Loop.ROWS:
         return prefers_sequential(spec) or code > ROWS_CODE
     return code > (NARROW_CODE if spec.loop is Loop.NARROW else COLUMNS_CODE)

@@ -121,13 +121,16 @@ def _of_runs(spec: KernelSpec) -> tuple[float, float]:
     assert spec.parts is not None, "which makes the loop"
     assert spec.compose is not None, "which makes the loop"
     pace, steady = PACES[Loop.RUNS], spec.parts.steady
-    read = sum(spec.element[leaf].lanes for leaf in spec.read if leaf not in spec.parts.fixed)
-    written = sum(spec.state[leaf].lanes for leaf, _ in zip(spec.emit, spec.results, strict=False))
+    varying = spec.read if spec.around else [leaf for leaf in spec.read if leaf not in spec.parts.fixed]
+    read, written = sum(spec.inputs[leaf].lanes for leaf in varying), sum(leaf.lanes for leaf in spec.shown)
     crowded = CROWDED if read > CROWD and not steady else 1
     fold = combine_cycles(spec) if steady else cycles(spec.compose, spec.width) / 2 + 1
     # A run has about as many steps as a vector has lanes, and the state goes from each to the next.
     link = CHAIN * chain(spec.program(spec.computed), spec.width)
-    return pace.lane * (read + written) * crowded, pace.cycle * (fold + combine_cycles(spec)) + link
+    around = (
+        sum(cycles(each, spec.width) for each in (spec.around.prepare, *spec.around.programs)) if spec.around else 0
+    )
+    return pace.lane * (read + written) * crowded, pace.cycle * (fold + combine_cycles(spec) + around) + link
 
 
 @PROGRAMS.memoised

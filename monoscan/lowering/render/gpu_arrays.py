@@ -68,7 +68,7 @@ def given(kernel: KernelSpec, group: str) -> Iterator[Array]:
 
 def elements(kernel: KernelSpec) -> Iterator[Array]:
     """Arrays of the elements that a kernel reads: those that act on states, or of the leaves that it holds."""
-    letter, lanes = ("x", kernel.input_lanes) if kernel.action else ("s", kernel.lanes)
+    letter, lanes = ("x", kernel.element_lanes) if kernel.action else ("s", kernel.lanes)
     for leaf in kernel.read if kernel.action else kernel.tree:
         names = tuple(f"{letter}{lane}" for lane in lanes[leaf])
         yield array("elements", leaf, kernel.elements[leaf], kernel.element[leaf], names)

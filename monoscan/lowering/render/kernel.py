@@ -11,7 +11,14 @@ from monoscan.lowering.program.ir import MAX_LANES
 from monoscan.lowering.program.nonfinite import HIGH, LOW, Kinds
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.estimates import HEAVY, INLINE_LIMIT, WIDE_STATE, fold_share, nanoseconds, weight
-from monoscan.lowering.render.operator import element_lanes, held_members, number_members, operator, written
+from monoscan.lowering.render.operator import (
+    element_lanes,
+    held_members,
+    input_lanes,
+    number_members,
+    operator,
+    written,
+)
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
 
@@ -91,6 +98,7 @@ class _Kernel:
 
 {operator(spec, self.leaves, self.lanes, family, calls=True, once=True)}
 typedef operation::{"element" if spec.action else "state"} element;
+typedef operation::{"input" if spec.around else "element" if spec.action else "state"} input;
 {declare(self._facts())}
 #include "state.h"
 {self._lists()}
@@ -117,7 +125,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             yield "packs_captures", spec.loop is not Loop.ROWS
         yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
         yield "result_bytes", sum(SIZES[dtype] * leaf.lanes for leaf, dtype in self.outputs)
-        if spec.loop is Loop.ROWS:
+        if spec.loop in (Loop.ROWS, Loop.RUNS):
             around = spec.around.programs if spec.around else ()
             yield from (("prepares", bool(around)), ("presents", bool(around and self.outputs)))
             yield "calls_around", sum(map(instructions, around)) > AROUND_LIMIT
@@ -129,6 +137,7 @@ typedef operation::{"element" if spec.action else "state"} element;
         spec, few, heavy = self.spec, len(self.lanes), weight(self.spec) >= HEAVY
         if spec.parts is not None:
             yield "gates", sum(1 << leaf for leaf in spec.parts.gates)
+            yield "steady_gates", spec.around is not None and spec.parts.steady
         if spec.loop in (Loop.ROWS, Loop.SWEEP):
             yield "cache_line", 64 // spec.vector_bytes
         if spec.loop is Loop.ROWS:
@@ -165,7 +174,7 @@ typedef operation::{"element" if spec.action else "state"} element;
             held, size = spec.lanes[leaf], SIZES[spec.state[leaf].dtype]
             number = len(spec.starts) - len(spec.given) + spec.given.index(leaf)
             carried.append(f"{{{number}, {len(held)}, {size}, {self.offsets[held[0]]}}}")
-        parts = [_typedef("lanes", list(self._parts()), "parts")] if spec.parts else []
+        parts = [_typedef("lanes", list(self._parts()), "parts"), self._of_elements()] if spec.parts else []
         if spec.loop is Loop.SWEEP:
             kept = enumerate(held_members(spec, self.leaves))
             parts.append(
@@ -181,14 +190,21 @@ typedef operation::{"element" if spec.action else "state"} element;
         spec = self.spec
         assert spec.parts is not None, "who calls this"
         for lane, ((name, dtype), kinds) in enumerate(
-            zip(element_lanes(spec, self.read), spec.parts.kinds, strict=True)
+            zip(element_lanes(spec, range(len(spec.element))), spec.parts.kinds, strict=True)
         ):
             said = ["CARRIED", *kinds_of(kinds)] if kinds else ["CARRIED"]
             yield f"lane<{lane}, {tag(dtype)}, &element::{name}, 0, -1, {' | '.join(said)}>"
 
+    def _of_elements(self) -> str:
+        """The leaves of elements, which what is read need not be."""
+        found = []
+        for number, leaf in enumerate(self.spec.element):
+            members = ", ".join(f"&element::{name}" for name, _ in element_lanes(self.spec, (number,)))
+            found.append(f"leaf<{number}, {tag(leaf.dtype)}, {members}>")
+        return _typedef("leaves", found, "of_elements")
+
     def _read(self, leaf: int) -> str:
-        struct = "operation::input" if self.spec.around else "element"
-        members = [f"&{struct}::{name}" for name, _ in element_lanes(self.spec, (leaf,))]
+        members = [f"&input::{name}" for name, _ in input_lanes(self.spec, (leaf,))]
         start = f"leaf<{leaf}, {tag(self.spec.elements[leaf])}, "
         if leaf in self.spec.real:
             return f"real<{start}{', '.join(members[::2])}>, {', '.join(members[1::2])}>"

@@ -27,21 +27,24 @@ def operator(
     functions = spec.functions(tuple(leaves))
     steady = held_members(spec, leaves) if once else []
     captures = [*captured(spec), *number_members(spec, leaves), *steady]
-    read = element_lanes(spec, spec.read) if spec.apart else []
+    read = [lane for lanes in _held_apart(spec).values() for lane in lanes]
     state = [(f"s{lane}", spec.dtypes[lane]) for lane in held]
     return f"""\
 template <class V> struct op {{
-{family_types(tuple(functions.values()), [dtype for _, dtype in (*state, *read, *written(spec))])}
+{family_types(tuple(functions.values()), [dtype for _, dtype in (*state, *read)])}
   struct state {{
 {members(state)}
   }};
-{_structs(spec, read)}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
+{_structs(spec)}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
 {"".join(_function(spec, name, program, leaves, held, calls, once) for name, program in functions.items())}{_identity(spec, held)}}};
 typedef op<{family}> operation;
 """
 
 
 _LETTERS = {"combine": "n", "begin": "b", "compose": "m", "prepare": "p", "present": "q"}
+
+_AROUND = ("prepare", "present")
+"""Those of what is read."""
 
 
 def number_members(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
@@ -64,13 +67,13 @@ def _held(function: str, value: int) -> str:
 
 def _inputs(spec: KernelSpec, name: str) -> list[str]:
     """The text of the input lanes of a function."""
-    right = [lane for lane, _ in element_lanes(spec, range(len(spec.inputs)))]
-    state = [f"s{lane}" for lane in range(len(spec.dtypes))]
-    if spec.around is not None and name == "combine":
-        right = state
-    left = [f"s{lane}" for lane in spec.lanes_of(spec.given)] if name == "present" else state
-    left = right if name == "compose" else left
-    names = [] if name in ("begin", "prepare") else [f"l.{lane}" for lane in left]
+    element = [lane for lane, _ in element_lanes(spec, range(len(spec.element)))]
+    right = [lane for lane, _ in input_lanes(spec, range(len(spec.inputs)))] if name in _AROUND else element
+    left = {
+        "combine": [f"s{lane}" for lane in range(len(spec.dtypes))], "compose": element,
+        "present": [f"s{lane}" for lane in spec.lanes_of(spec.given)],
+    }  # fmt: skip
+    names = [f"l.{lane}" for lane in left.get(name, ())]
     return names + [f"r.{lane}" for lane in right] + [f"k.{lane}" for lane, _ in captured(spec)]
 
 
@@ -88,10 +91,17 @@ def _once(spec: KernelSpec, functions: Mapping[str, Program], calls: bool) -> st
     return f"\n    INLINE void once(captures& k) {{\n{body}\n    }}"
 
 
+def input_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
+    """The members that hold leaves of what is read, and their dtypes: those of an element where none is prepared."""
+    if spec.around is None:
+        return element_lanes(spec, leaves)
+    return [(f"i{lane}", spec.inputs[leaf].dtype) for leaf in leaves for lane in spec.input_lanes[leaf]]
+
+
 def element_lanes(spec: KernelSpec, leaves: Sequence[int]) -> list[tuple[str, str]]:
-    """The members that hold leaves of what is read, and their dtypes: of a scan those of the state."""
-    letter = "x" if spec.apart else "s"
-    return [(f"{letter}{lane}", spec.inputs[leaf].dtype) for leaf in leaves for lane in spec.input_lanes[leaf]]
+    """The members that hold leaves of an element, and their dtypes: of a scan those of the state."""
+    letter = "x" if spec.action else "s"
+    return [(f"{letter}{lane}", spec.element[leaf].dtype) for leaf in leaves for lane in spec.element_lanes[leaf]]
 
 
 def written(spec: KernelSpec) -> list[tuple[str, str]]:
@@ -115,7 +125,8 @@ def _function(
     lines, results = statements(
         program, _inputs(spec, name), "k.", _LETTERS[name], functions, known, wrapped=not spec.wrapped_by_stores
     )
-    if name in ("compose", "present") or tuple(held) == spec.lanes_of(leaves):
+    whole = name in ("compose", "present") or (name == "prepare" and spec.action)
+    if whole or tuple(held) == spec.lanes_of(leaves):
         lines.append(f"return {{{', '.join(results)}}};")
     else:
         values = zip(spec.lanes_of(leaves), results, strict=True)
@@ -123,7 +134,7 @@ def _function(
     body = "\n".join(f"    {line}" for line in lines)
     element = "element" if spec.action else "state"
     left, right, kind = {
-        "compose": ("element", element, "element"), "prepare": ("", "input", "state"),
+        "compose": ("element", element, "element"), "prepare": ("", "input", element),
         "present": ("state", "input", "output"), "begin": ("", element, "state"),
     }.get(name, ("state", element, "state"))  # fmt: skip
     sides = [(left, "l"), (right, "r"), ("captures", "k")][not left :]
@@ -131,10 +142,17 @@ def _function(
     return f"  INLINE {kind} {name}({arguments}) {{\n{body}\n  }}\n"
 
 
-def _structs(spec: KernelSpec, read: Sequence[tuple[str, str]]) -> str:
-    """Those of what is read and written, where these are no states."""
-    found = {"element": read} if spec.action else {"input": read, "output": written(spec)} if spec.around else {}
-    return "".join(f"  struct {name} {{{_block(members(lanes))}}};\n" for name, lanes in found.items())
+def _held_apart(spec: KernelSpec) -> dict[str, list[tuple[str, str]]]:
+    """The members of elements, and of what is read and written, where these are no states."""
+    around = spec.around is not None
+    leaves = range(len(spec.element)) if around else spec.read
+    found = {"element": element_lanes(spec, leaves)} if spec.action else {}
+    return found | ({"input": input_lanes(spec, spec.read), "output": written(spec)} if around else {})
+
+
+def _structs(spec: KernelSpec) -> str:
+    """Those of what is held apart from states."""
+    return "".join(f"  struct {name} {{{_block(members(lanes))}}};\n" for name, lanes in _held_apart(spec).items())
 
 
 def captured(spec: KernelSpec) -> list[tuple[str, str]]:

@@ -275,6 +275,11 @@ class KernelSpec(ScanSpec[Program]):
         return _lanes(self.state)
 
     @cached_property
+    def element_lanes(self) -> tuple[range, ...]:
+        """The same of an element."""
+        return _lanes(self.element)
+
+    @cached_property
     def input_lanes(self) -> tuple[range, ...]:
         """The same of what is read."""
         return _lanes(self.inputs)
@@ -309,7 +314,8 @@ class KernelSpec(ScanSpec[Program]):
         """The dtypes of every value that a reassociating loop holds."""
         used = {instr.dtype for program in self.programs(self.tree) for instr in program.code}
         held = {self.state[leaf].dtype for leaf in self.tree} | {c.dtype for c in self.combine.captures}
-        return frozenset(used | held | ({self.inputs[leaf].dtype for leaf in self.read} if self.apart else set()))
+        read = {self.inputs[leaf].dtype for leaf in self.read} if self.apart else set[str]()
+        return frozenset(used | held | read | ({leaf.dtype for leaf in self.element} if self.compose else set()))
 
     @cached_property
     def width(self) -> int:
