@@ -22,13 +22,13 @@ RNG = np.random.default_rng(16)
 
 
 @pytest.fixture(autouse=True)
-def loops(monkeypatch: pytest.MonkeyPatch) -> list[Loop]:
-    """The loop along rows wherever there is one, at any length; all that were chosen."""
-    chosen, taken = Candidates.fastest, list[Loop]()
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Loop]:
+    """The loop along rows, or that by runs, wherever there is one, at any length; all that were chosen."""
+    chosen, taken, wanted = Candidates.fastest, list[Loop](), getattr(request, "param", Loop.ROWS)
 
     def fastest(self: Candidates, steps: int) -> int:
         could = [kernel.loop for kernel in self.kernels]
-        number = could.index(Loop.ROWS) if Loop.ROWS in could else chosen(self, steps)
+        number = could.index(wanted) if wanted in could else chosen(self, steps)
         taken.append(could[number])
         return number
 
@@ -77,11 +77,15 @@ def close(found: Any, expected: Any, tolerance: float = 2e-5) -> None:
     np.testing.assert_allclose(np.array(found.astype(mx.float32)), expected, rtol=tolerance, atol=tolerance)
 
 
-OPTIONS = [(kind, reverse) for kind in ("begun", "given", "exclusive") for reverse in (False, True)]
+LOOPS = [Loop.ROWS, Loop.RUNS]
+OPTIONS = [
+    (loop, kind, reverse) for loop in LOOPS for kind in ("begun", "given", "exclusive") for reverse in (False, True)
+]
+QUICK = [(Loop.ROWS, "begun", True), (Loop.ROWS, "exclusive", False), (Loop.RUNS, "exclusive", True)]
 
 
-@pytest.mark.parametrize(("kind", "reverse"), thinned(OPTIONS, [("begun", True), ("exclusive", False)]))
-def test_every_length_and_option(kind: str, reverse: bool) -> None:
+@pytest.mark.parametrize(("loops", "kind", "reverse"), thinned(OPTIONS, QUICK), indirect=["loops"])
+def test_every_length_and_option(loops: list[Loop], kind: str, reverse: bool) -> None:
     start = None if kind == "begun" else 1.5
     options = {"reverse": reverse, "inclusive": kind != "exclusive", "return_carry": True}
     state = None if start is None else mx.array(start)
@@ -89,8 +93,8 @@ def test_every_length_and_option(kind: str, reverse: bool) -> None:
         inputs = Advantages.drawn(n)
         turned = [x[::-1] for x in inputs] if reverse else inputs
         expected, last = Advantages.folded(turned, start, kind != "exclusive")
-        assert loop_of(ms.explain(Advantages(), Advantages.given(inputs), state=state, **options)) is Loop.ROWS
         found, carry = ms.scan(Advantages(), Advantages.given(inputs), state=state, **options)
+        assert {*loops} in ({Loop.ROWS}, {Loop.RUNS})
         for y, wanted in zip(found, expected, strict=True):
             close(y, wanted[::-1] if reverse else wanted)
         close(carry, last)
@@ -108,7 +112,8 @@ def test_rows_batches_and_strides() -> None:
         close(found[0][row], expected[0]), close(found[1][row], expected[1])
 
 
-def test_lengths_masks_and_offsets() -> None:
+@pytest.mark.parametrize("loops", LOOPS, indirect=True)
+def test_lengths_masks_and_offsets(loops: list[Loop]) -> None:
     inputs = Advantages.drawn(300)
     rows = [mx.array(np.stack([x, x])) for x in inputs]
     weight = ms.fixed(mx.array(0.5))
@@ -159,7 +164,8 @@ def test_folds_maps_compiled_functions_and_gradients(loops: list[Loop]) -> None:
     close(gradient, behind * inputs[0] + 1, 1e-4)
 
 
-def test_what_is_not_finite_is_done_in_order() -> None:
+@pytest.mark.parametrize("loops", LOOPS, indirect=True)
+def test_what_is_not_finite_is_done_in_order(loops: list[Loop]) -> None:
     """A product of gates overflows where no state does; from an infinity on states are those of the fold."""
 
     class Growing(ms.Aggregator):
@@ -262,6 +268,37 @@ def test_segments() -> None:
     close(ms.scan(fresh, inputs), expected)
 
 
+class Filter(ms.Aggregator):
+    """A filter of three states: its gates are fixed, and so is their product in every run."""
+
+    operator, event = ms.MatrixAffine(), (0, 2, 1)
+
+    def prepare(self, x: mx.array, turn: mx.array, into: mx.array) -> Any:
+        return turn, x * into
+
+    def present(self, h: mx.array, x: mx.array, turn: mx.array, into: mx.array) -> Any:
+        return h.sum() + x
+
+
+@pytest.mark.parametrize("loops", [Loop.RUNS], indirect=True)
+@pytest.mark.parametrize("reverse", thinned([False, True], [True]))
+def test_a_filter_by_runs(loops: list[Loop], reverse: bool) -> None:
+    turn = np.array([[0.9, 0.3, 0], [-0.3, 0.9, 0.1], [0, 0.2, 0.5]], np.float32)
+    into, start = np.array([1, 0.5, 0.25], np.float32), RNG.normal(size=(2, 3)).astype(np.float32)
+    for n in (1, 65, 300, 2000):
+        x = RNG.normal(size=(2, n)).astype(np.float32)
+        inputs = mx.array(x), ms.fixed(mx.array(turn)), ms.fixed(mx.array(into))
+        found, last = ms.scan(
+            Filter(), inputs, axis=1, state=mx.array(start), reverse=reverse, return_carry=True
+        )  # fmt: skip
+        assert loops[-1] is Loop.RUNS
+        h, shown = start.astype(np.float64), np.zeros((2, n))
+        for t in range(n - 1, -1, -1) if reverse else range(n):
+            h = h @ turn.T.astype(np.float64) + x[:, t : t + 1] * into
+            shown[:, t] = h.sum(-1) + x[:, t]
+        close(found, shown, 1e-4), close(last, h, 1e-4)
+
+
 def test_copies_are_combined_each_by_itself() -> None:
     """Gates have copies that inputs have not; of a product only one part has any."""
     rates = np.array([0.9, 0.5, 0.25], np.float32)
@@ -308,14 +345,16 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("header", "honest", "wrong"), thinned(BROKEN, BROKEN[:1]))
-def test_a_broken_kernel_is_caught(header: str, honest: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_kernel_is_caught(
+    header: str, honest: str, wrong: str, loops: list[Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
     break_header(header, honest, wrong, monkeypatch)
     for module in (kernels, target, fuse):
         monkeypatch.setattr(module, "COMPILED", Cache(64))
 
     def both() -> None:
-        test_what_is_not_finite_is_done_in_order()
-        test_every_length_and_option("begun", False)
+        test_what_is_not_finite_is_done_in_order(loops)
+        test_every_length_and_option(loops, "begun", False)
 
     with pytest.raises(AssertionError):
         both()

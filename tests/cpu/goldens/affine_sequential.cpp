@@ -21,12 +21,13 @@ template <class V> struct op {
 typedef op<scalars> operation;
 
 typedef operation::state element;
+typedef operation::state input;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = false, turns = false, guarded = false, action = false, begins = false;
 static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 2, carry_bytes = 8, result_bytes = 8;
 static constexpr double nanoseconds = 1.75, first_part = 0.23076923076923075, second_part = 0.3846153846153846;
 #include "state.h"
-typedef leaves<leaf<0, float32, &element::s0>, leaf<1, float32, &element::s1>> in;
+typedef leaves<leaf<0, float32, &input::s0>, leaf<1, float32, &input::s1>> in;
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
 typedef constants<numbers<>> captured_arrays;
 typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED>, lane<1, float32, &state::s1, 4, 1, CARRIED>> registers;

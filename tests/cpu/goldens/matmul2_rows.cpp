@@ -30,6 +30,7 @@ template <class V> struct op {
 typedef op<vectors> operation;
 
 typedef operation::state element;
+typedef operation::state input;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = true, turns = false, guarded = true, whole_watch = false, action = false, begins = false,
     packs_captures = false, prepares = false, presents = false, calls_around = false, paired = true, heavy = false;
@@ -37,7 +38,7 @@ static constexpr int arity = 1, captured = 0, inputs = 1, states = 1, outputs = 
     cache_line = 2, length = 4, fold_length = 4;
 static constexpr double nanoseconds = 5.81, first_part = 0.21568627450980396, second_part = 0.3921568627450981;
 #include "state.h"
-typedef leaves<leaf<0, float32, &element::s0, &element::s1, &element::s2, &element::s3>> in;
+typedef leaves<leaf<0, float32, &input::s0, &input::s1, &input::s2, &input::s3>> in;
 typedef leaves<leaf<0, float32, &state::s0, &state::s1, &state::s2, &state::s3>> out;
 typedef constants<numbers<>> captured_arrays;
 typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED | RESULT | WATCHED | HIGH | LOW | LASTING>,

@@ -33,6 +33,7 @@ template <class V> struct op {
 typedef op<vectors> operation;
 
 typedef operation::state element;
+typedef operation::state input;
 static constexpr bool reverse = false, inclusive = true, has_identity = false, want_results = true, from_end = false,
     can_part = true, turns = false, guarded = true, whole_watch = false, action = false, begins = false,
     packs_captures = false, prepares = false, presents = false, calls_around = false, paired = false, heavy = true;
@@ -40,7 +41,7 @@ static constexpr int arity = 2, captured = 0, inputs = 2, states = 2, outputs = 
     cache_line = 2, length = 8, fold_length = 4;
 static constexpr double nanoseconds = 3.52, first_part = 0.21568627450980396, second_part = 0.3921568627450981;
 #include "state.h"
-typedef leaves<leaf<0, float32, &element::s0>, leaf<1, float32, &element::s1>> in;
+typedef leaves<leaf<0, float32, &input::s0>, leaf<1, float32, &input::s1>> in;
 typedef leaves<leaf<0, float32, &state::s0>, leaf<1, float32, &state::s1>> out;
 typedef constants<numbers<>> captured_arrays;
 typedef lanes<lane<0, float32, &state::s0, 0, 0, CARRIED>,
