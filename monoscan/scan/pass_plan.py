@@ -114,7 +114,9 @@ class PassPlan:
 def _products(kernel: Fused | GpuKernel) -> int:
     """How many numbers a product of elements has, where these are scanned; 0 where states come in order."""
     spec = kernel.spec
-    return 0 if isinstance(spec, RolledSpec) or spec.around is None else len(spec.lanes_of(spec.tree))
+    if isinstance(spec, RolledSpec) or spec.around is None or spec.action:
+        return 0
+    return len(spec.lanes_of(spec.tree))
 
 
 def _hoisted(kernel: Fused | GpuKernel) -> str:

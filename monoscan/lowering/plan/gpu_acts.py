@@ -9,7 +9,7 @@ import attrs
 
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.aligned import AlignedScan
-from monoscan.lowering.plan.along import RowPrograms, along_row
+from monoscan.lowering.plan.along import AlongRow, RowPrograms
 from monoscan.lowering.plan.fused import element_dtype
 from monoscan.lowering.plan.fused_act import (
     bytes_of,
@@ -99,7 +99,7 @@ def pass_by_products(ordered: Computed, programs: RowPrograms, outputs: int, opt
         options: What was asked.
     """
     read = (ordered.leaves, ordered.states, ordered.scan)
-    spec = along_row(ordered.spec, read, programs, outputs, options.inclusive)
+    spec = AlongRow(ordered.spec, read, programs, outputs, options.inclusive).by_products()
     return None if spec is None else attrs.evolve(ordered, spec=spec)
 
 
