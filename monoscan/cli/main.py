@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from monoscan.lowering.plan.plan import Plan
 
 _SVG = "also draw the network of a portable --strategy, up to 32 elements, into this file"
+_MOST, _WIDEST = 2**31 - 1, 256
 _OPERATOR = "an operator, as Affine or 'Segmented(Sum())', or package.module:Name of your own"
 
 
@@ -40,12 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except errors.ScanError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of a pipe has seen enough; Python would flush what is left, and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        _drop_output()
         return 0
+    except OSError as error:  # a full disk, for example
+        print(f"[{arguments.command.prog}] {error}", file=sys.stderr)
+        _drop_output()
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Python would flush what is left, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     laws.add_argument("--seed", type=int, default=0, help="of the examples (default: 0)")
     laws.add_argument("--examples", type=_positive, default=100, help="for each law (default: 100)")
     laws.add_argument("--dtype", choices=dtypes.NAMES, help="of the raw numbers (default: float32, then int32)")
-    laws.add_argument("--size", type=_positive, default=2, help="the length of event axes (default: 2)")
+    laws.add_argument("--size", type=_extent, default=2, help="the length of event axes (default: 2)")
     cache = _command(commands, "cache", _cache, "empty the folder of compiled code")
     cache.add_argument("what", choices=("clear",), help="remove all of it; what runs now goes on")
     return parser
@@ -109,7 +120,7 @@ def _add_problem(command: argparse.ArgumentParser, shape: tuple[int, ...] = (102
     )
     command.add_argument(
         "--event",
-        type=_positive,
+        type=_extent,
         help="the size of event axes, as of matrices (default: what the operator needs, else 2)",
     )
     command.add_argument("--reverse", action="store_true", help="fold from the last element back")
@@ -122,14 +133,23 @@ def _shape(text: str) -> tuple[int, ...]:
         shape = tuple(int(size) for size in text.strip("()").split(",") if size.strip())
     except ValueError:
         shape = ()
-    if not shape or min(shape) < 0:
-        raise argparse.ArgumentTypeError(f"a shape is sizes with commas, as 64,1024; got {text!r}")
+    if not shape or min(shape) < 0 or math.prod(shape) > _MOST:
+        raise argparse.ArgumentTypeError(
+            f"a shape is sizes with commas, as 64,1024; got {text!r}"
+            + (", which is too large" if shape and min(shape) >= 0 else "")
+        )
     return shape
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
+    if not text.isdigit() or not 0 < int(text) <= _MOST:
         raise argparse.ArgumentTypeError(f"a size is a positive number; got {text!r}")
+    return int(text)
+
+
+def _extent(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= _WIDEST:
+        raise argparse.ArgumentTypeError(f"the size of an event axis is a number from 1 to {_WIDEST}; got {text!r}")
     return int(text)
 
 
@@ -214,7 +234,7 @@ def _plan(arguments: argparse.Namespace, strategy: str | None = None, device: st
     from monoscan.monoids import named
 
     operator = named.operator(arguments.operator)
-    elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event)
+    elems = target.example(operator, arguments.shape, arguments.dtype, arguments.event, drawn=False)
     options = _options(arguments)
     stream = mx.gpu if device == "gpu" else None
     chosen = options | {"strategy": strategy or options["strategy"]}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from typing import Any
 
 import mlx.core as mx
@@ -19,21 +21,41 @@ _EVENT_SIZES = {"q": 4, "t": 3}
 _DTYPES = ("float32", "int32", "bool")
 
 
-def example(found: Semigroup, shape: tuple[int, ...], dtype: str | None = None, event: int | None = None) -> Tree:
-    """Elements of the operator: random leaves of this shape, with event axes behind it.
+def example(
+    found: Semigroup, shape: tuple[int, ...], dtype: str | None = None, event: int | None = None, *, drawn: bool = True
+) -> Tree:
+    """Elements of the operator: leaves of this shape, with event axes behind it.
 
     Args:
         found: The operator.
         shape: The shape of each leaf, without event axes.
         dtype: Of the elements. Default: the first of float32, int32 and bool that the operator takes.
         event: The size of event axes. Default: what the operator needs, else 2.
+        drawn: Whether leaves are random; else they are zeros that nobody computes, of any size.
+
+    Raises:
+        ScanError: They take more memory than there is.
     """
     names, structure = tree.flatten(_template(found))
     kinds = _kinds(found, names, dtype)
-    random = np.random.default_rng(0)
     sizes = [event or _EVENT_SIZES.get(name) or getattr(found, "k", 2) for name in names]
     shapes = [(*shape, *(size,) * axes) for size, axes in zip(sizes, found.events(structure), strict=True)]
-    return tree.unflatten(structure, [_leaf(random, s, kind) for s, kind in zip(shapes, kinds, strict=True)])
+    pairs = list(zip(shapes, kinds, strict=True))
+    if not drawn:
+        return tree.unflatten(structure, [mx.zeros(s, dtypes.by_name(kind)) for s, kind in pairs])
+    _check_memory(shapes)
+    random = np.random.default_rng(0)
+    return tree.unflatten(structure, [_leaf(random, s, kind) for s, kind in pairs])
+
+
+def _check_memory(shapes: list[tuple[int, ...]]) -> None:
+    """Refuses what would not fit beside what is drawn from, in float64."""
+    needed = 2 * 8 * sum(map(math.prod, shapes))
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise errors.ScanError(
+            f"[bench] elements of this --shape take about {needed / 2**30:.3g} GiB; this machine has {there / 2**30:.3g}."
+        )
 
 
 def _template(found: Any) -> Tree:

@@ -133,7 +133,8 @@ def test_wrong_operators(capsys: Captured, operator: str, words: str) -> None:
         (("First", "--strategy", "blelloch"), "it has no identity"),
         (("First", "--exclusive"), "Give init="),
         (("LogSumExp", "--dtype", "int32"), "takes floats only"),
-        (("MatMul", "--event", "0"), "a size is a positive number; got '0'"),
+        (("MatMul", "--event", "0"), "the size of an event axis is a number from 1 to 256; got '0'"),
+        (("Sum", "--shape", "99999,99999"), "got '99999,99999', which is too large"),
     ],
 )
 def test_what_a_scan_refuses(capsys: Captured, arguments: tuple[str, ...], words: str) -> None:
@@ -307,6 +308,16 @@ def test_bench_says_what_it_does_after_a_while(capsys: Captured, monkeypatch: py
     monkeypatch.setattr(bench, "_SILENT_FOR", 0.0)
     _, _, err = run(capsys, "bench", "Max", "--shape", "8", "--seconds", "0.01")
     assert "[bench] 0 s: warming up auto: native" in err
+
+
+def test_numbers_are_drawn_for_a_race_alone(capsys: Captured) -> None:
+    """A plan needs shapes: one of eight gibibytes is told as quickly as any, and timed where there is memory."""
+    code, out, _ = run(capsys, "explain", "Affine", "--shape", "1073741824")
+    assert code == 0
+    assert "float32[1073741824]" in out
+    code, _, err = run(capsys, "bench", "MatMul", "--shape", "2000000000", "--event", "256")
+    assert code == 2
+    assert "GiB; this machine has" in err
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
