@@ -14,6 +14,7 @@ from benchmarks.gpu.carried.driver import Cuda, Unavailable
 from benchmarks.gpu.carried.main import NOTHING, RIGHT, WRONG
 from benchmarks.gpu.cases import checked, timed
 from benchmarks.gpu.pack import ARCHITECTURES, pack, pack_cub
+from benchmarks.gpu.sweep import swept
 from monoscan.lowering.targets.cuda.nvrtc import NvrtcError
 
 ON_A_MAC = 1 << 23
@@ -37,6 +38,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAMES",
         help="what a package holds code for (%(default)s)",
     )
+    parser.add_argument(
+        "--sweep", action="store_true", help="time every form of the bodies on the NVIDIA GPU of this machine, and say which "
+        "are the fastest; with --pack or --dry-run likewise",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="compile everything and say what would be launched")
     return parser.parse_args(arguments)
 
@@ -47,37 +52,44 @@ def main(arguments: list[str] | None = None) -> int:
     architectures = tuple(options.architectures.split(","))
     try:
         if options.pack is not None:
-            return packed(options.pack, architectures)
+            return packed(options.pack, architectures, options.sweep)
         if options.dry_run:
-            return dry_run(architectures)
-        return on_this_machine()
+            return dry_run(architectures, options.sweep)
+        return on_this_machine(options.sweep)
     except (NvrtcError, FileExistsError) as error:
         print(f"Nothing was run: {error}.")
         return NOTHING
 
 
-def on_this_machine() -> int:
-    """By MLX where it has a GPU; else by the driver, with code that is made now."""
-    reasons = [on_mlx.missing()]
-    if not reasons[0]:
+def on_this_machine(sweep: bool) -> int:
+    """By MLX where it has a GPU; else, and for all forms, by the driver, with code that is made now."""
+    reason = "" if sweep else on_mlx.missing()
+    if not sweep and not reason:
         report = on_mlx.run(checked(), timed(ON_A_MAC), on_mlx.machine())
         print(f"\nPlease paste this into an issue:\n\n{report.text()}")
         return WRONG if report.wrong else RIGHT
     try:
         cuda = Cuda()
     except Unavailable as error:
-        print(f"Nothing was run: {reasons[0]}; {error}. --dry-run and --pack need no GPU.")
+        print(f"Nothing was run: {'; '.join(filter(None, (reason, str(error))))}. --dry-run and --pack need no GPU.")
         return NOTHING
     with tempfile.TemporaryDirectory() as folder:
-        pack(Path(folder), checked(), timed(), (cuda.architecture,))
-        pack_cub(Path(folder), (cuda.architecture,))
+        _pack(Path(folder), (cuda.architecture,), sweep)
+        if not sweep:
+            pack_cub(Path(folder), (cuda.architecture,))
         return carried.main(Path(folder))
 
 
-def packed(folder: Path, architectures: tuple[str, ...]) -> int:
+def _pack(folder: Path, architectures: tuple[str, ...], sweep: bool) -> package.Manifest:
+    if sweep:
+        return pack(folder, (), (), architectures, swept=swept())
+    return pack(folder, checked(), timed(), architectures)
+
+
+def packed(folder: Path, architectures: tuple[str, ...], sweep: bool) -> int:
     """Makes a package."""
-    manifest = pack(folder, checked(), timed(), architectures)
-    cub = pack_cub(folder, architectures)
+    manifest = _pack(folder, architectures, sweep)
+    cub = "forms are not raced" if sweep else pack_cub(folder, architectures)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     what = f"{len(manifest.cases)} cases, {len(manifest.kernels)} kernels for {', '.join(manifest.architectures)}"
     print(f"{folder}: {what}, {size / 2**20:.0f} MiB; CUB {'is not in it: ' + cub if cub else 'is in it'}.")
@@ -85,10 +97,10 @@ def packed(folder: Path, architectures: tuple[str, ...]) -> int:
     return RIGHT
 
 
-def dry_run(architectures: tuple[str, ...]) -> int:
+def dry_run(architectures: tuple[str, ...], sweep: bool) -> int:
     """All but the launches: code for every architecture, the manifest written and read, what would be launched."""
     with tempfile.TemporaryDirectory() as folder:
-        written = pack(Path(folder), checked(), timed(), architectures)
+        written = _pack(Path(folder), architectures, sweep)
         manifest, stored = package.read(Path(folder)), package.arrays(Path(folder))
         for case in manifest.cases:
             print(f"{case.name}: {', then '.join(_launch(manifest, launch) for launch in case.launches)}")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -17,12 +18,15 @@ from benchmarks.gpu.carried import package
 from benchmarks.gpu.carried.package import Buffer, Case, Expected, Kernel, Launch, Manifest
 from benchmarks.gpu.carried.peers import CUB
 from benchmarks.gpu.cases import Checked, Timed
-from benchmarks.gpu.record import Found, as_numpy, record, record_gradient
+from benchmarks.gpu.record import FOR_CUDA, Found, as_numpy, record, record_gradient
+from benchmarks.gpu.sweep import forms, kernel_of
+from monoscan.lowering.plan.gpu_launches import registers
 from monoscan.lowering.render import cuda
 from monoscan.lowering.render.gpu_spec import GpuSpec
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cuda import nvrtc
 from monoscan.lowering.targets.cuda.nvrtc import Cubin
+from monoscan.lowering.targets.gpu.launch import Planned
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
 """Ampere and Ada, Hopper, Blackwell's GeForce; NVRTC takes others too, as sm_75 and sm_100."""
@@ -81,10 +85,25 @@ class Package:
         launches = self._launches(found)
         self.cases.append(Case(case.name, case.operator, list(case.shape), case.axis, buffers, launches, expected))
 
-    def time(self, case: Timed) -> None:
-        """Adds a case that is compared, then timed."""
+    def sweep(self, case: Timed) -> None:
+        """Adds a scan that is timed in all forms."""
+        kernel = kernel_of(case)
+        for place, form in enumerate(forms(kernel.spec, kernel.shape)):
+            self.time(case, lambda *_, form=form, **__: form.launches)
+            self.cases[-1] = replace(
+                self.cases[-1], group=case.name, body=form.body, form=form.numbers, planned=place == 0,
+                name=f"{case.name}, {form.body}, {form.numbers}", state=registers(kernel.spec),
+            )  # fmt: skip
+
+    def time(self, case: Timed, how: Planned = FOR_CUDA) -> None:
+        """Adds a case that is compared, then timed.
+
+        Args:
+            case: The case.
+            how: How it is launched.
+        """
         leaves = tuple(mx.zeros(shape) for shape in case.shapes())
-        found = record(case.operator, leaves if len(leaves) > 1 else leaves[0], case.axis)
+        found = record(case.operator, leaves if len(leaves) > 1 else leaves[0], case.axis, how)
         inputs = [i for i, buffer in enumerate(found.buffers) if buffer.role == "input"]
         number = len(self.cases)
 
@@ -146,6 +165,7 @@ def pack(
     timed: Iterable[Timed],
     architectures: Sequence[str] = ARCHITECTURES,
     compiled: Compile = nvrtc.compile_text,
+    swept: Iterable[Timed] = (),
 ) -> Manifest:
     """Writes a package into an empty folder.
 
@@ -155,6 +175,7 @@ def pack(
         timed: What is compared and timed.
         architectures: What it holds code for.
         compiled: What compiles a text for one of them.
+        swept: What is timed in all forms; then the package does nothing else.
 
     Raises:
         FileExistsError: The folder holds something.
@@ -168,6 +189,8 @@ def pack(
         made.check(case)
     for case in timed:
         made.time(case)
+    for case in swept:
+        made.sweep(case)
     return made.finish(compiled)
 
 

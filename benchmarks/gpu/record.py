@@ -22,12 +22,12 @@ from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.render.gpu_spec import Body, GpuSpec
 from monoscan.lowering.targets.gpu.derivatives import Derivatives
-from monoscan.lowering.targets.gpu.launch import Output, backward, forward, grid
+from monoscan.lowering.targets.gpu.launch import Output, Planned, backward, forward, grid
 from monoscan.lowering.targets.graph import aligned_arrays
 from monoscan.lowering.targets.kernels import arrays_of
 from monoscan.lowering.trace.reads.captures import Captures, capture
 
-FOR_CUDA = partial(launches, target="cuda")
+FOR_CUDA: Planned = partial(launches, target="cuda")
 
 
 @frozen
@@ -114,20 +114,21 @@ class Recorder:
         return len(self.buffers) - 1
 
 
-def record(operator: ms.Semigroup, elems: Any, axis: int, **options: Any) -> Found:
+def record(operator: ms.Semigroup, elems: Any, axis: int, how: Planned = FOR_CUDA, **options: Any) -> Found:
     """Records a scan by kernels for CUDA.
 
     Args:
         operator: The operator.
         elems: The elements; those that nobody looks at are not evaluated.
         axis: The scan axis.
+        how: How it is launched.
         options: As for ``explain``.
     """
     plan = ms.explain(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
     given = options.get("init", options.get("state"))
     init = None if given is None else tree.flatten(given)[0]
     recorder = Recorder()
-    results, carries = _record(recorder, plan, capture(operator), tree.flatten(elems)[0], init)
+    results, carries = _record(recorder, how, plan, capture(operator), tree.flatten(elems)[0], init)
     return recorder.found([recorder.number(x) for x in (*results, *carries)], plan.problem.layout.length)
 
 
@@ -163,7 +164,12 @@ def record_gradient(operator: ms.Semigroup, elems: Any, axis: int) -> tuple[Foun
 
 
 def _record(
-    recorder: Recorder, plan: Plan, captures: Captures, leaves: Sequence[mx.array], init: Sequence[mx.array] | None
+    recorder: Recorder,
+    how: Planned,
+    plan: Plan,
+    captures: Captures,
+    leaves: Sequence[mx.array],
+    init: Sequence[mx.array] | None,
 ) -> tuple[list[mx.array], list[mx.array]]:
     """The results and the carries of a plan, of parts one after another."""
     results: list[mx.array] = []
@@ -172,23 +178,25 @@ def _record(
     for part, operator in zip(plan.parts, captures.root.parts if plan.parts else (), strict=True):
         stop = start + tree.count(part.problem.structure)
         own = None if init is None else init[start:stop]
-        found = _record(recorder, part, capture(operator), leaves[start:stop], own)
+        found = _record(recorder, how, part, capture(operator), leaves[start:stop], own)
         results += found[0]
         carries += found[1]
         start = stop
     if plan.parts:
         return results, carries
-    return _of_kernels(recorder, plan, aligned_arrays(plan.problem, leaves, captures, init))
+    return _of_kernels(recorder, how, plan, aligned_arrays(plan.problem, leaves, captures, init))
 
 
-def _of_kernels(recorder: Recorder, plan: Plan, arrays: list[mx.array]) -> tuple[list[mx.array], list[mx.array]]:
+def _of_kernels(
+    recorder: Recorder, how: Planned, plan: Plan, arrays: list[mx.array]
+) -> tuple[list[mx.array], list[mx.array]]:
     layout = plan.problem.layout
     results: dict[int, mx.array] = {}
     carries: dict[int, mx.array] = {}
     for kernel in plan.kernels:
         assert isinstance(kernel, GpuKernel)
         given = [arrays[i] for i in arrays_of(plan.problem, kernel)]
-        made = forward(recorder, FOR_CUDA, kernel.spec, kernel.scan, given, layout.axis, layout.rank + 1)
+        made = forward(recorder, how, kernel.spec, kernel.scan, given, layout.axis, layout.rank + 1)
         results |= zip(kernel.shown, made, strict=False)
         ends = zip(kernel.states, made[len(kernel.shown) :], strict=False)
         carries |= {leaf: end for leaf, end in ends if leaf in kernel.emit}

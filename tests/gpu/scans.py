@@ -90,7 +90,9 @@ def started(start: Start, plan: Planned | None, *plans: Any) -> Iterator[None]:
         target.prepare, target.launch_of = before
 
 
-def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chunk: int = 0) -> Planned:
+def fixed(
+    body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chunk: int = 0, anchors: int = WIDTH
+) -> Planned:
     """Launches of one form, whatever the shape: what is compiled for one length serves for all.
 
     Args:
@@ -100,12 +102,15 @@ def fixed(body: Body, run: int, steps: int, waves: int, lanes: int = WIDTH, chun
         waves: The waves of a group.
         lanes: The lanes of a row.
         chunk: The tiles of a chunk, in three launches; 0 for a single one.
+        anchors: The tiles from one anchor to the next.
     """
 
     def plan(
         kernel: KernelSpec, shape: Geometry, *, initial: bool, carry: bool, pulled: Pulled | None = None
     ) -> list[GpuLaunch]:
-        spec = GpuSpec(kernel, body, run, steps, waves, lanes, len(shape.outer), initial, carry, pulled=pulled)
+        spec = GpuSpec(
+            kernel, body, run, steps, waves, lanes, len(shape.outer), initial, carry, anchors=anchors, pulled=pulled
+        )
         return in_three(spec, shape, chunk) if chunk else [in_one(spec, shape)]
 
     return plan

@@ -42,6 +42,10 @@ FEW = [
 TIMED = [Timed("affine", (1, 1 << 15), 1), Timed("affine", (1, 40, 33), 1)]
 
 
+def named(code: str, _: str) -> Cubin:
+    return Cubin(code.encode(), 40, 0)
+
+
 @pytest.fixture
 def emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Path, FakeCuda]]:
     """Makes a package of which the code is names, and a driver that knows them."""
@@ -52,9 +56,9 @@ def emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
         codes[name.encode()] = spec
         return name
 
-    def make(checked: Any, timed: Any, **fake: Any) -> tuple[Path, FakeCuda]:
+    def make(checked: Any, timed: Any, swept: Any = (), **fake: Any) -> tuple[Path, FakeCuda]:
         monkeypatch.setattr(cuda, "text", text)
-        pack(tmp_path / "package", checked, timed, ("sm_80", "sm_90"), lambda code, _: Cubin(code.encode(), 40, 0))
+        pack(tmp_path / "package", checked, timed, ("sm_80", "sm_90"), named, swept)
         monkeypatch.undo()
         return tmp_path / "package", FakeCuda(codes, **fake)
 

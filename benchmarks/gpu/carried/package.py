@@ -96,6 +96,11 @@ class Case:
         expected: What comes out.
         formula: The formula and the recipe of a case that is timed; empty for one that is checked only.
         bytes: What it reads and writes at least.
+        group: Of a form of a scan that is timed in many the scan; empty for all others.
+        body: What its threads do.
+        form: What tells it from other forms, by name.
+        planned: It is that of the planner.
+        state: The registers of a state.
     """
 
     name: str
@@ -107,6 +112,11 @@ class Case:
     expected: list[Expected]
     formula: str = ""
     bytes: int = 0
+    group: str = ""
+    body: str = ""
+    form: dict[str, int] = field(default_factory=dict)
+    planned: bool = False
+    state: int = 0
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def racers(cuda: Cuda, scan: Scan, folder: Path) -> Iterator[Callable[[], Racer]
     """What makes each peer of a case."""
     case = scan.case
     leaves = [scan.leaves[number] for number in sorted(scan.leaves)]
-    yield lambda: _copy(cuda, case.bytes)
+    yield lambda: copied(cuda, case.bytes)
     one_row = case.formula in ("add", "affine") and max(case.shape) == int(np.prod(case.shape))
     if one_row and (folder / CUB).is_file():
         yield lambda: _cub(cuda, scan, folder / CUB)
@@ -71,7 +71,7 @@ def racers(cuda: Cuda, scan: Scan, folder: Path) -> Iterator[Callable[[], Racer]
             yield lambda: _jax_loop(case.formula, leaves, case.axis)
 
 
-def _copy(cuda: Cuda, size: int) -> Racer:
+def copied(cuda: Cuda, size: int) -> Racer:
     """Reads and writes as many bytes as the scan does at least."""
     half = size // 2
     source, to = cuda.allocate(half), cuda.allocate(half)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,13 @@ class Scan:
         return self._cuda.download(self.addresses[expected.buffer], buffer.shape, buffer.stored)
 
 
-def verdict(scan: Scan, arrays: dict[str, np.ndarray]) -> str:
-    """Empty if a case is right, and so are the bits of a second run; else a sentence."""
+def verdict(scan: Scan, values: Sequence[np.ndarray]) -> str:
+    """Empty if a case is right, and so are the bits of a second run; else a sentence.
+
+    Args:
+        scan: The case.
+        values: What is expected, as `expected_of` gives it.
+    """
     try:
         runs = []
         for _ in range(2):
@@ -98,9 +104,9 @@ def verdict(scan: Scan, arrays: dict[str, np.ndarray]) -> str:
             runs.append([scan.output(each) for each in scan.case.expected])
     except DriverError as error:
         return str(error)
-    for expected, values, first, second in zip(scan.case.expected, _all_expected(scan, arrays), *runs, strict=True):
+    for expected, right, first, second in zip(scan.case.expected, values, *runs, strict=True):
         buffer = scan.case.buffers[expected.buffer]
-        wrong = difference(_decoded(first, buffer), values, expected.exact, expected.tolerance)
+        wrong = difference(_decoded(first, buffer), right, expected.exact, expected.tolerance)
         if not wrong and first.tobytes() != second.tobytes():
             wrong = "other bits in a second run"
         if wrong:
@@ -130,10 +136,16 @@ def difference(got: np.ndarray, expected: np.ndarray, exact: bool, tolerance: fl
 def _values(case: Case, buffer: Buffer, arrays: dict[str, np.ndarray]) -> np.ndarray:
     if buffer.values in arrays:
         return arrays[buffer.values]
-    return inputs(case.formula, int(buffer.values.removeprefix("leaf ")), buffer.shape)
+    return _made(case.formula, int(buffer.values.removeprefix("leaf ")), *buffer.shape)
 
 
-def _all_expected(scan: Scan, arrays: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
+@lru_cache(maxsize=2)  # of a scan that is run in many forms
+def _made(formula: str, leaf: int, *shape: int) -> np.ndarray:
+    return inputs(formula, leaf, list(shape))
+
+
+def expected_of(scan: Scan, arrays: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
+    """What each output must hold."""
     if not scan.case.formula:
         return [arrays[each.values] for each in scan.case.expected]
     leaves = tuple(scan.leaves[number] for number in sorted(scan.leaves))

@@ -158,6 +158,7 @@ typedef operation::{"element" if self.kernel.action else "state"} element;
         facts = {"run": spec.run, "steps": spec.steps, "waves": spec.waves, "lanes_a_row": spec.lanes,
                  "tile": spec.tile, "axes": spec.axes, "number_of_arrays": len(spec.arrays), "one_column": spec.body not in (Body.COLUMNS, Body.SEQUENTIAL),
                  "reverse": kernel.reverse, "inclusive": kernel.inclusive, "want_results": spec.writes, "last_only": spec.part is Part.SEEDED and not spec.writes}  # fmt: skip
+        facts |= {"anchors": spec.anchors} if spec.body is Body.LOOK_BACK else {}
         facts |= {} if spec.around is None else spec.around.facts
         return wrapped("enum { ", [f"{name} = {int(value)}" for name, value in facts.items()], " };")
 

@@ -52,6 +52,8 @@ class GpuSpec:
         initial: Whether there is an ``init``.
         carry: Whether the last state is wanted.
         part: What of the scan it does.
+        anchors: Where groups look back, how many tiles there are from one to the next that leaves the fold of all; a power
+            of two, up to the lanes of a wave.
         pulled: Of an adjoint what it computes around the scan of maps; ``kernel`` is that scan.
     """
 
@@ -65,6 +67,7 @@ class GpuSpec:
     initial: bool = False
     carry: bool = False
     part: Part = Part.WHOLE
+    anchors: int = WIDTH
     pulled: Pulled | None = None
 
     @property

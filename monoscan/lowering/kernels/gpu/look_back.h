@@ -12,8 +12,9 @@
 
 namespace ms {
 
-enum { anchors = width };                   // the tiles from one anchor to the next: a lane looks at each
-enum { of_before = 2 * waves, of_anchor };  // the places of what comes before a tile, and of what the last anchor left
+// The places of what comes before a tile, and of what the last anchor left. From one anchor to the next there are
+// `anchors` tiles, and a lane looks at each.
+enum { of_before = 2 * waves, of_anchor };
 
 // A tile's place among flags of all rows is `id`, among those of its own row `i`.
 #define PUBLISH(array, dtype, lanes, lane, member) \
