@@ -18,8 +18,8 @@ def exporting() -> Iterator[None]:
 
     A kernel of this library, and a function with derivatives of its own, are nothing that MLX can write to a file; it
     refuses them as "Unable to serialize primitive". Here scans run by MLX's own scans and by trees of array operations, of
-    the shapes that they are given; `loop`, and what runs in order, is written step by step. What was exported is for
-    inference: it has MLX's derivatives and not this library's.
+    the shapes that they are given; `loop`, and what runs in order, is written step by step. Gradients are MLX's own, of
+    these operations, and can be exported too, but for complex numbers, whose views MLX does not differentiate.
 
     Example:
         >>> import tempfile
@@ -47,8 +47,13 @@ def active() -> bool:
 
 
 def with_rules(function: Callable[..., Any]) -> mx.custom_function:
-    """``mx.custom_function``, to which derivatives are given; the plain function where it is to be exported."""
-    rules: mx.custom_function = _Plain(function) if active() else mx.custom_function(function)  # type: ignore[assignment]
+    """``mx.custom_function``, to which derivatives are given; the plain function, with MLX's, where it is to be exported.
+
+    MLX differentiates what is inside as well, to throw it away; by constants it does not get far.
+    """
+    if active():
+        return _Plain(function)  # type: ignore[return-value]
+    rules: mx.custom_function = mx.custom_function(lambda *arrays: function(*map(mx.stop_gradient, arrays)))
     return rules
 
 

@@ -69,7 +69,7 @@ def ruled(function: Function, arrays: Sequence[mx.array], rank: int) -> Leaves:
 
     @with_rules
     def call(*xs: mx.array) -> Leaves:
-        return run(function, [mx.stop_gradient(x) for x in xs], rank)
+        return run(function, xs, rank)
 
     @call.vjp
     def call_vjp(primals: Any, cotangents: Any, _: Any) -> Leaves:

@@ -47,8 +47,7 @@ def run(fusion: Fusion, kernel: GpuKernel, passes: Callable[[Pass, Options], Fou
 
     @with_rules
     def call(*xs: mx.array) -> list[mx.array]:
-        stopped = [mx.stop_gradient(x) for x in xs]
-        found = attrs.evolve(fusion, over=_on(over, stopped, len(given))).launched(kernel)
+        found = attrs.evolve(fusion, over=_on(over, xs, len(given))).launched(kernel)
         return flat(found)
 
     @call.vjp

@@ -34,7 +34,7 @@ def attached(run: Function, composed: Function, back: Callable[[], Function | No
 
     @with_rules
     def call(*arrays: mx.array) -> list[mx.array]:
-        return run(*(mx.stop_gradient(x) for x in arrays))  # MLX differentiates what is inside as well
+        return run(*arrays)
 
     @call.vjp
     def call_vjp(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:

@@ -51,6 +51,31 @@ def test_what_was_exported_gives_the_same_elsewhere(name: str, tmp_path: Path) -
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", thinned([name for name in CALLS if name != "complex"], ["scan", "loop"]))
+def test_gradients_are_exported_as_operations_too(name: str, tmp_path: Path) -> None:
+    """They are MLX's own, of what stands in the file, and were zero where inputs had been taken for constants."""
+
+    def loss(a: mx.array, b: mx.array) -> mx.array:
+        return sum(
+            ((y * mx.arange(1, 1 + y.size).reshape(y.shape)).sum() for y in flat(CALLS[name](a, b))), mx.array(0.0)
+        )
+
+    gradient, path = mx.grad(loss, argnums=(0, 1)), str(tmp_path / "gradient.mlxfn")
+    with ms.exporting():
+        mx.export_function(path, gradient, mx.zeros((LENGTH,)), mx.zeros((LENGTH,)))
+    random = np.random.default_rng(0)
+    a, b = (mx.array(random.uniform(0.2, 1, LENGTH).astype(np.float32)) for _ in range(2))
+    expected = gradient(a, b)
+    assert any(mx.abs(each).max() > 0 for each in expected)
+    for found, wanted in zip(mx.import_function(path)(a, b), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_complex_numbers_are_none_that_mlx_can_write() -> None:
+    with ms.exporting(), pytest.raises(ValueError, match="Not implemented for View"):
+        mx.grad(lambda a: CALLS["complex"](a, a).sum())(mx.ones((LENGTH,)))
+
+
 def test_plans_outside_stay_what_they_were() -> None:
     elems = (mx.ones((LENGTH,)), mx.ones((LENGTH,)))
     before = ms.explain(ms.Affine(), elems)
