@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from monoscan.distributed import ragged
-from monoscan.distributed.call import run, run_ragged
+from monoscan.distributed.call import as_trees, run
 from monoscan.distributed.exchange import Link
 from monoscan.distributed.part import Leaves, Part, part_of
-from monoscan.lowering.plan.options import Options
+from monoscan.lowering.plan.options import Options, changed
 from monoscan.monoids.base import Semigroup
 from monoscan.monoids.linear import Affine, LogAffine
 from monoscan.scan import api, call, gates
@@ -98,18 +98,11 @@ def scan(
         return part_of(asked(), monoid, elems, axis, init, False)
 
     def shared(link: Link) -> Any:
-        results, carry = ragged.scan(link, asked, lambda: (monoid, elems), axis, init, raw)
-        return (results, carry) if return_carry else results
+        both = ragged.scan(link, asked, lambda: (monoid, elems), axis, init, bounds)
+        return both if return_carry else both[0]
 
-    raw = lengths, mask, offsets
-    if any(each is not None for each in raw):
-        return run_ragged("scan", alone, shared, group, timeout, stream)
-
-    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
-        found = unflatten(held.structure, results)
-        return (found, unflatten(held.structure, carry)) if return_carry else found
-
-    return run("scan", alone, part, outcome, group, timeout, stream)
+    bounds = lengths, mask, offsets
+    return run("scan", alone, part, as_trees, shared, bounds, group, timeout, stream)
 
 
 def fold(
@@ -172,16 +165,13 @@ def fold(
         return part_of(asked(), monoid, elems, axis, init, False)
 
     def shared(link: Link) -> Any:
-        return ragged.fold(link, asked, lambda: (monoid, elems), axis, init, raw)
-
-    raw = lengths, mask, offsets
-    if any(each is not None for each in raw):
-        return run_ragged("fold", alone, shared, group, timeout, stream)
+        return ragged.fold(link, asked, lambda: (monoid, elems), axis, init, bounds)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         return unflatten(held.structure, held.rounded(carry))
 
-    return run("fold", alone, part, outcome, group, timeout, stream)
+    bounds = lengths, mask, offsets
+    return run("fold", alone, part, outcome, shared, bounds, group, timeout, stream)
 
 
 def linear_recurrence(
@@ -248,26 +238,20 @@ def linear_recurrence(
         given = a if isinstance(a, mx.array) else gates.everywhere(a, b, axis)
         return operator, (given, b), None if h0 is None else (one, h0)
 
-    def part() -> Part:
-        asked = call.options(
-            name, reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream, wanted=(1,)
-        )
-        operator, elems, init = operands()
-        return part_of(asked, operator, elems, axis, init, False)
-
     def asked() -> Options:
         return call.options(name, reverse=reverse, return_carry=return_carry, strategy=strategy, stream=stream)
 
+    def part() -> Part:
+        operator, elems, init = operands()
+        return part_of(changed(asked(), wanted=(1,)), operator, elems, axis, init, False)
+
     def shared(link: Link) -> Any:
         first = None if h0 is None else (0.0 if log_gates else 1.0, h0)
-        results, carry = ragged.scan(link, asked, lambda: operands()[:2], axis, first, raw)
+        results, carry = ragged.scan(link, asked, lambda: operands()[:2], axis, first, bounds)
         return (results[1], carry[1]) if return_carry else results[1]
-
-    name, raw = "linear_recurrence", (lengths, mask, offsets)
-    if any(each is not None for each in raw):
-        return run_ragged(name, alone, shared, group, timeout, stream)
 
     def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
         return (results[0], carry[1]) if return_carry else results[0]
 
-    return run("linear_recurrence", alone, part, outcome, group, timeout, stream)
+    name, bounds = "linear_recurrence", (lengths, mask, offsets)
+    return run(name, alone, part, outcome, shared, bounds, group, timeout, stream)

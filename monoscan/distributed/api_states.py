@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from monoscan import errors
 from monoscan.distributed import ragged
-from monoscan.distributed.call import run, run_ragged
+from monoscan.distributed.call import as_trees, run
 from monoscan.distributed.exchange import Link
-from monoscan.distributed.part import Leaves, Part, part_of
+from monoscan.distributed.part import Part, part_of
 from monoscan.lowering.plan.options import Options
 from monoscan.monoids.base import Semigroup
 from monoscan.scan import api_states, call
-from monoscan.tree import Tree, unflatten
+from monoscan.tree import Tree
 
 if TYPE_CHECKING:
     from monoscan.scan.typed import Strategy
@@ -92,18 +92,11 @@ def act(
         return part_of(asked(), operator, elems, axis, state, True)
 
     def shared(link: Link) -> Any:
-        states, last = ragged.act(link, asked, lambda: (operator, elems), axis, state, raw)
-        return (states, last) if return_carry else states
+        both = ragged.act(link, asked, lambda: (operator, elems), axis, state, bounds)
+        return both if return_carry else both[0]
 
-    raw = lengths, mask, offsets
-    if any(each is not None for each in raw):
-        return run_ragged("act", alone, shared, group, timeout, stream)
-
-    def outcome(held: Part, results: Leaves, carry: Leaves) -> Any:
-        found = unflatten(held.structure, results)
-        return (found, unflatten(held.structure, carry)) if return_carry else found
-
-    return run("act", alone, part, outcome, group, timeout, stream)
+    bounds = lengths, mask, offsets
+    return run("act", alone, part, as_trees, shared, bounds, group, timeout, stream)
 
 
 def loop(*given: Any, group: Group = None, timeout: float | None = None, **options: Any) -> Any:
@@ -127,10 +120,10 @@ def loop(*given: Any, group: Group = None, timeout: float | None = None, **optio
         another. Make the step an operator with ms.monoid and call act, or run ms.loop on one rank.
     """
 
-    def refuse() -> Any:
+    def refuse(*_: Any) -> Any:
         raise errors.ScanError(
             "[distributed.loop] a loop claims nothing of its steps, so ranks could only run one after another. Make the step "
             "an operator with ms.monoid and call act, or run ms.loop on one rank."
         )
 
-    return run("loop", refuse, refuse, refuse, group, timeout, None)
+    return run("loop", refuse, refuse, as_trees, refuse, (), group, timeout, None)

@@ -6,8 +6,9 @@ they agree on what is wrong, and the group can be used afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -64,6 +65,15 @@ class Link:
         with _LOCK:
             self._gather(failure(_CALLS.next(), f"{type(error).__name__}: {error}").pack())
 
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Reports an error inside."""
+        try:
+            yield
+        except Exception as error:
+            self.report(error)
+            raise
+
     def swap(self, leaves: Sequence[mx.array], what: str, length: int = 0) -> tuple[list[mx.array], list[int]]:
         """The leaves of all ranks, each with an axis of ranks in front, and the lengths of all.
 
@@ -76,11 +86,8 @@ class Link:
             DistributedError: Ranks do not do the same, one failed, or one does not answer.
         """
         what += ", sending " + ", ".join(f"{x.dtype}{list(x.shape)}".removeprefix("mlx.core.") for x in leaves)
-        try:
+        with self.telling():
             own = self._bytes(leaves)
-        except Exception as error:
-            self.report(error)
-            raise
         with _LOCK:
             frame = Frame(_CALLS.next(), False, length, len(own), digest(what), own)
             frames = self._agreed(self._gather(frame.pack()), what)

@@ -56,16 +56,18 @@ def _in_order(call: Call) -> Callable[..., Any]:
         number = len(call.part.wanted) + len(call.part.last) * call.carrying
         return list(mx.jvp(by_totals(number), given, tangents_of(given, tangents))[1])
 
-    @forward.vmap
-    def forward_vmap(inputs: Any, axes: Any) -> tuple[Leaves, list[int]]:
-        raise _not_mapped(call)
+    return _unmapped(forward, call)
 
-    made: Callable[..., Any] = forward
+
+def _unmapped(function: mx.custom_function, call: Call) -> Callable[..., Any]:
+    """The function, which refuses ``mx.vmap``."""
+
+    @function.vmap
+    def refuse(inputs: Any, axes: Any) -> tuple[Leaves, list[int]]:
+        raise errors.DistributedError(f"[{call.link.call}] cannot be mapped by mx.vmap: give it batch axes.")
+
+    made: Callable[..., Any] = function
     return made
-
-
-def _not_mapped(call: Call) -> errors.DistributedError:
-    return errors.DistributedError(f"[{call.link.call}] cannot be mapped by mx.vmap: give it batch axes.")
 
 
 def _by_totals(call: Call) -> Callable[..., Any]:
@@ -101,12 +103,7 @@ def _by_totals(call: Call) -> Callable[..., Any]:
         given = listed(primals)
         return _push(call, given, tangents_of(given, tangents))
 
-    @forward.vmap
-    def forward_vmap(inputs: Any, axes: Any) -> tuple[Leaves, list[int]]:
-        raise _not_mapped(call)
-
-    made: Callable[..., Any] = forward
-    return made
+    return _unmapped(forward, call)
 
 
 def _push(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
@@ -119,11 +116,8 @@ def _push(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
         total = call.part.total
         return pushed(lambda xs, kept: total(xs, call.captured(kept)), (leaves, arrays), (d_leaves, d_arrays))
 
-    try:
+    with call.link.telling():
         (kept, d_kept), (sent, d_sent) = own(), own()  # what is computed here loses its derivatives: twice, to keep one
-    except Exception as error:
-        call.link.report(error)
-        raise
     hung = [x + nothing(primals).astype(x.dtype) for x in kept + d_kept]  # on all ranks, so that all or none pull back
     gathered = gather(call.link, call.said, hung, sent + d_sent)
     totals, d_totals = parted(gathered, len(kept))
@@ -145,11 +139,8 @@ def _pull_in_order(call: Call, primals: Leaves, cotangents: Leaves, ahead: Leave
         return results + last
 
     def pull(last: Leaves) -> tuple[Leaves, ...]:
-        try:
+        with call.link.telling():
             return pulled(walked, (leaves, ahead, arrays), cotangents[:number] + last)
-        except Exception as error:
-            call.link.report(error)
-            raise
 
     mine, sent = call.relay.backward(pull, ends, primals)
     d_start = [mx.zeros_like(x) for x in start]
@@ -162,11 +153,8 @@ def _pull(call: Call, primals: Leaves, cotangents: Leaves, totals: Leaves) -> Le
     """The gradient of every input, from cotangents of results, carry and gathered totals."""
     sizes = call.sizes
     leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
-    try:
+    with call.link.telling():
         d_leaves, d_arrays, d_totals, d_start = _own(call, leaves, start, arrays, totals, cotangents)
-    except Exception as error:
-        call.link.report(error)
-        raise
     own = [rows[:, call.link.rank].sum(axis=0) for rows in gather(call.link, call.said, d_totals)]
     if call.part.length:
         again = pulled(lambda xs, kept: call.part.total(xs, call.captured(kept)), (leaves, arrays), own)

@@ -76,11 +76,8 @@ class Split:
 
     def told(self) -> Told:
         """The totals of all ranks."""
-        try:
+        with self.link.telling():
             total, held = self._total()
-        except Exception as error:
-            self.link.report(error)
-            raise
         part = self.part
         hung = nothing([*part.leaves, *map(mx.array, part.captures.arrays)])  # of a rank without elements too
         told = [x if x.dtype == mx.bool_ else x + hung.astype(x.dtype) for x in (*total, held.astype(mx.float32))]
@@ -213,7 +210,7 @@ def split_of(
         first: ``init``, or a state.
         needed: There has to be one.
     """
-    try:
+    with link.telling():
         operator, elems = given()
         part = part_of(asked(), operator, elems, axis, None, False)
         where = f"[{link.call}] {operator.name}"
@@ -228,9 +225,6 @@ def split_of(
         first = tree.map_leaves(lambda x: _exact(to_mlx(f"{where} start", x)), first)
         pairs = (("lengths", found.lengths), ("offsets", found.offsets))
         known = {name: np.array(x) for name, x in pairs if x is not None}
-    except Exception as error:
-        link.report(error)
-        raise
     values = hashlib.sha256(b"".join(x.tobytes() for x in known.values())).hexdigest()[:8]
     shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in known.items())
     steps = link.swap(

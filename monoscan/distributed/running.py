@@ -57,11 +57,8 @@ class Call:
     def totals(self, leaves: Leaves, captures: Captures) -> Leaves:
         """The totals of all ranks; afterwards it is known who holds what."""
         part = self.part
-        try:
+        with self.link.telling():
             own = part.total(leaves, captures)
-        except Exception as error:
-            self.link.report(error)
-            raise
         gathered, lengths = self.link.swap(own, part.said(), part.length)
         self.meet(lengths)
         return gathered

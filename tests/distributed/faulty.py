@@ -36,6 +36,7 @@ def _calls(kind: str) -> list[Any]:
         "order": orders[::-1] if odd else orders,
         "tree": [total(ms.Affine(), x if odd else (x, x))],
         "option of no sense": [total(ms.Sum(), x, reverse=3) if odd else right],
+        "time of no sense": [total(ms.Sum(), x, lengths=mx.array([2, 3, 4]), timeout=-1.0 if odd else None)],
         "loop": [(lambda: md.loop(lambda s, x: (s, x), x, x[0])) if odd else right],
         "combine": [total(ms.monoid(_raising if odd else mx.add, identity=0, name="adding"))],
         "compile": [(lambda: mx.compile(lambda x: md.scan(ms.Sum(), x))(x)) if odd else right],

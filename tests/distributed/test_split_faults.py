@@ -28,6 +28,7 @@ DIFFERENT = {
 LOCAL = {
     "tree": "TreeError: [scan] Affine expects a tree (a, b)",
     "option of no sense": "reverse must be True or False",
+    "time of no sense": "timeout must be a positive number of seconds",
     "loop": "[distributed.loop] a loop claims nothing",
     "combine": "by nought",
     "compile": "mx.compile and mx.vmap have no values",
