@@ -53,6 +53,7 @@ template <int first, bool ready>
 INLINE void back(const rows& p, ms_int j, int m, operands& o, cotangents& g, bool weighted) {
   gradients d;
   cotangents left = {};
+  if constexpr (ready) fetch_next(p, j, out());
   if (weighted) read<ready, true>(p, weights(), j, m, g);
   if constexpr (first == 1) {
     if constexpr (begins) read<ready, false>(p, rights(), j, m, o);
