@@ -182,7 +182,7 @@ def _states(call: str, given: Any, x: mx.array, axis: int, order: int) -> mx.arr
 
 
 def _split(states: mx.array, axis: int) -> tuple[mx.array, ...]:
-    return tuple(mx.take(states, i, axis) for i in range(states.shape[axis]))
+    return tuple(states[(slice(None),) * axis + (i,)] for i in range(states.shape[axis]))
 
 
 def _joined(states: tuple[mx.array, ...], axis: int, like: mx.array | None) -> mx.array:

@@ -57,6 +57,13 @@ def test_a_filter_goes_on_from_its_state() -> None:
     assert mx.array_equal(mx.concatenate([first, second]), whole)
 
 
+def test_a_batch_may_have_no_rows() -> None:
+    y, last = signal.lfilter([1.0, 0.5], [1.0, 0.3], mx.zeros((0, 5)), zi=mx.zeros((0, 1)))
+    assert (y.shape, last.shape) == ((0, 5), (0, 1))
+    y, last = signal.sosfilt([[1.0, 0, 0, 1, 0.2, 0.1]], mx.zeros((0, 5)), zi=mx.zeros((1, 0, 2)))
+    assert (y.shape, last.shape) == ((0, 5), (1, 0, 2))
+
+
 def test_sections_are_those_of_scipy() -> None:
     sos = scipy_signal.butter(6, 0.2, output="sos")
     start = RANDOM.normal(size=(3, 2, 2, 3))
