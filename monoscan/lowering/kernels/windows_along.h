@@ -198,22 +198,29 @@ static void run(row_of_windows& w, const stretch& s, bool shown, state& prefix) 
 template <class... L> INLINE void load_alike(const elements& e, ms_int j, input& x, leaves<L...>) {
   (L::load_alike((const typename L::item*)e.x[L::index] + j * L::lanes, x, typename L::each()), ...);
 }
+NOINLINE void first_tile(const elements& e, const results& r, ms_int count, bool starts, state& fold,
+                         const captures& k) {
+  state s;
+  set(s, fold);
+  for (ms_int j = 0; j < count; ++j) {
+    input x;
+    load_alike(e, j, x, in());
+    const state own = operation::prepare(x, k);
+    if (starts && j == 0) set(s, own);
+    else set(s, operation::combine(s, own, k));
+    store(r, j, 1, s, x, k);
+  }
+  set(fold, s);
+}
+// A function for each tile: across the calls in between nothing stays in a register.
 NOINLINE void first_windows(const row_of_windows& w, ms_int end) {
   state s = {};
-  const captures k = w.k;
   for (ms_int t = 0; t < end; t += TILE) {
     const ms_int count = least(TILE, end - t);
     elements e;
     results r;
     rows_at(tile_of(w.p, of_results, t), t, count, TILE, e.x, r.y);
-    for (ms_int j = 0; j < count; ++j) {
-      input x;
-      load_alike(e, j, x, in());
-      const state own = operation::prepare(x, k);
-      if (t + j > 0) set(s, operation::combine(s, own, k));
-      else set(s, own);
-      store(r, j, 1, s, x, k);
-    }
+    first_tile(e, r, count, t == 0, s, w.k);
     unpack_rows(w.p, t, count, r.y);
   }
 }
