@@ -12,6 +12,15 @@ struct rows {
   ms_int x_step[arity], y_step[outputs + 1];
 };
 INLINE void move(rows& at) { in::move(at.e.x, at.x_step), out::move(at.r.y, at.y_step); }
+// Where some columns are written so many rows later: lines that no cache holds come one after the other if nobody sends
+// for them (measured on an Intel Xeon: affine maps of 16 and 64 columns take half of the time, and of 1,000 .75).
+INLINE void fetch_results(const rows& at, ms_int j, int columns, ms_int later) {
+  for (int i = 0; i < out::count; ++i) {
+    const int bytes = out::facts[i].bytes();
+    const u8* const y = at.r.y[i] + later * at.y_step[i] + j * bytes;
+    for (int b = 0; b < columns * bytes; b += 64) __builtin_prefetch(y + b, 1);
+  }
+}
 // So many rows from step t on; what is not laid out so is copied, at most COPIED rows at a time: of items of four bytes
 // a line of memory, where columns stand far apart.
 static constexpr ms_int COPIED = 64 / (MS_NARROW ? MS_NARROW : 4);

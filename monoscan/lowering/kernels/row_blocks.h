@@ -17,6 +17,11 @@ INLINE void step(const elements& e, const results& r, ms_int j, int m, state& s,
   const state& y = inclusive ? s : before;
   if (scanned) whole || m == W ? out::store(r, j, y) : out::store_part(r, j, m, y);
 }
+// How many rows before they are written results are sent for: a kilobyte.
+INLINE ms_int rows_sent_for(const rows& at) {
+  const ms_int bytes = out::count == 0 || at.y_step[0] == 0 ? 1024 : at.y_step[0] < 0 ? -at.y_step[0] : at.y_step[0];
+  return bytes < 1024 ? 1024 / bytes : 1;
+}
 // Some steps of a few vectors of columns, or of at most one, from column j of the piece on.
 template <bool scanned, int... v>
 NOINLINE void panel(const piece& p, const rows& from, ms_int steps, ms_int j, int m, seq<v...>) {
@@ -29,7 +34,11 @@ NOINLINE void panel(const piece& p, const rows& from, ms_int steps, ms_int j, in
   captures k[sizeof...(v)];
   (captured_arrays::load(p, at.e, j + v * W, padded(inner), k[v]), ...);
   (registers::get_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
-  for (; steps > 0; --steps, move(at)) (step<scanned, whole>(at.e, at.r, j + v * W, m, s[v], k[v]), ...);
+  const ms_int later = scanned ? rows_sent_for(at) : 0;
+  for (; steps > 0; --steps, move(at)) {
+    if (scanned) fetch_results(at, j, (int)sizeof...(v) * W, later);
+    (step<scanned, whole>(at.e, at.r, j + v * W, m, s[v], k[v]), ...);
+  }
   (registers::put_carry<!scanned>(row, pitch, first + v * W, s[v]), ...);
 }
 template <int vectors>
