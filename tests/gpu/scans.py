@@ -31,11 +31,12 @@ Planned = Callable[..., Sequence[GpuLaunch]]
 
 
 def scan(
-    operator: Any, elems: Any, axis: int = 0, *, start: Start | None = None, plan: Planned | None = None, **options: Any
-) -> Any:
+    operator: Any, elems: Any, axis: int = 0, *, start: Start | None = None, plan: Planned | None = None,
+    strategy: str = "kernel", **options: Any,
+) -> Any:  # fmt: skip
     """As ``ms.scan``, or with ``act=True`` as ``ms.act``, with ``stream=mx.gpu``, but for what starts kernels, and how scans are launched if it is given."""
     init, carried = options.get("init", options.get("state")), options.get("return_carry", False)
-    planned = ms.explain(operator, elems, axis, stream=mx.gpu, strategy="kernel", **options)
+    planned = ms.explain(operator, elems, axis, stream=mx.gpu, strategy=strategy, **options)
     leaves, structure = tree.flatten(elems)
     starts = None if init is None else tree.flatten(init)[0]
     with started(start or Shim(), plan, planned):

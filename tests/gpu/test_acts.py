@@ -98,6 +98,8 @@ def test_tangents_of_products_are_not_run_in_order() -> None:
 
 def test_what_has_no_kernel_says_why() -> None:
     maps = mx.zeros((4, 100, 3), mx.int32)
-    planned = ms.explain(ms.FiniteMap(3), maps, 1, act=True, state=mx.zeros((4,), mx.int32), stream=mx.gpu)
+    planned = ms.explain(
+        ms.FiniteMap(3), maps, 1, act=True, state=mx.zeros((4,), mx.int32), inclusive=False, stream=mx.gpu
+    )
     assert not isinstance(planned.way, GpuKernels)
     assert "no part of products" in str(planned)

@@ -10,7 +10,8 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu_acts import Computed, in_order, products
+from monoscan.lowering.plan.gpu_acted import captures_start
+from monoscan.lowering.plan.gpu_acts import Computed, acted_products, in_order, products
 from monoscan.lowering.plan.gpu_launches import GpuLaunch, launches, too_many_registers
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.gpu import unsupported as not_rendered
@@ -81,7 +82,10 @@ def gpu_kernels(problem: Problem, target: str) -> tuple[GpuKernel, ...] | str:
     if not isinstance(found, str):
         return found
     ordered = _made(problem, in_order(problem, problem.acts), target)
-    return f"{found}; {ordered}" if isinstance(ordered, str) else ordered
+    if not isinstance(ordered, str):
+        return ordered
+    products_act = _made(problem, acted_products(problem, problem.acts), target)
+    return f"{found}; {ordered}; {products_act}" if isinstance(products_act, str) else products_act
 
 
 def _made(problem: Problem, found: tuple[Computed, ...] | str, target: str) -> tuple[GpuKernel, ...] | str:
@@ -128,6 +132,7 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         carry: Whether the last state is wanted.
         target: ``metal`` or ``cuda``.
     """
+    within = captures_start(part.spec, part.scan.scalar)
     made = GpuKernel(
         part.leaves,
         part.states,
@@ -135,8 +140,8 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         part.spec,
         part.scan,
         geometry(part.leads, axis, length),
-        initial=initial,
-        carry=carry,
+        initial=initial and not within,
+        carry=carry and not within,
         target=target,
         bytes=part.bytes,
     )

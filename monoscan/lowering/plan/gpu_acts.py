@@ -22,6 +22,7 @@ from monoscan.lowering.plan.fused_act import (
     straight_act,
 )
 from monoscan.lowering.plan.fused_pass import Arrays, bytes_of_pass
+from monoscan.lowering.plan.gpu_acted import acted
 from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
@@ -58,6 +59,24 @@ def products(problem: Problem, acts: Acts) -> tuple[Computed, ...] | str:
     """An act by scans of products, one for each shape of states; or why there are none."""
     found = _of_act(problem, acts, by_products=True)
     return found or "its states are no part of products of elements"
+
+
+def acted_products(problem: Problem, acts: Acts) -> tuple[Computed, ...] | str:
+    """An act by scans of elements whose products act on the first state; or why there are none."""
+    scans = [each for each in scans_of(problem, acts) if isinstance(each.program, Program)]
+    found = (
+        [_computed(problem, acts, scans[0], emit, False) for emit in states_alike(problem, acts, scans[0])]
+        if scans
+        else []
+    )
+    made = list[Computed]()
+    for each in found:
+        assert each is not None, "in order anything is computed"
+        spec = acted(each.spec, each.scan, tuple(problem.ordinary[i] for i in each.leaves))
+        if isinstance(spec, str):
+            return spec
+        made.append(attrs.evolve(each, spec=spec))
+    return tuple(made) or "the act is not traceable to few lanes"
 
 
 def in_order(problem: Problem, acts: Acts) -> tuple[Computed, ...] | str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.spec import KernelSpec, Loop
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
     from monoscan.lowering.plan.gpu import GpuKernel
@@ -34,7 +34,7 @@ def states(acts: Acts, strategy: str, kernels: Kernels) -> str:
         how = "one after another"
         if any(kernel.spec.loop is Loop.RUNS for kernel in kernels if isinstance(kernel, Fused)):
             how = "of runs side by side, each from its true state by products of its elements"
-    elif kernels:
+    elif kernels and not any(isinstance(kernel.spec, KernelSpec) and kernel.spec.around for kernel in kernels):
         how = "from products of the elements of a block, each block from its true state"
     if acts.ordered:
         return f"not shown, {len(acts.leaves) - len(acts.results)} leaves{_carried(acts, kernels)}; outputs {leaves}; {how}"

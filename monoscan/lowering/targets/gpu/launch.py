@@ -13,8 +13,9 @@ from monoscan import dtypes
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
+from monoscan.lowering.plan.gpu_acted import captures_start
 from monoscan.lowering.plan.gpu_launches import GpuLaunch
-from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.gpu_spec import GpuSpec, Part
@@ -63,11 +64,26 @@ def forward(
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
+    if isinstance(scan.program, Program) and captures_start(kernel, scan.program):
+        return _acted(start, plan, kernel, scan, arrays, axis, rank)
     first = 0 if kernel.around is None else len(kernel.around.outputs)  # which are no states
     found = run.all(kernel, {"elements": elements, "captures": captures, "init": init[first:]}, scan.want_carry)
     carry = {first + n: y for n, y in found.get("carry", {}).items()}
     results = [*found["results"].values()] if scan.want_results else []
     return [*results, *(_carries(scan, arrays, carry, axis, rank) if scan.want_carry else [])]
+
+
+def _acted(
+    start: Start, plan: Planned, kernel: KernelSpec, scan: AlignedScan, arrays: Arrays, axis: int, rank: int
+) -> Leaves:
+    """The same of a kernel that captures the first state; the last one is the last result."""
+    elements, captures, init = scan.unpack(arrays)
+    length = aligned.full_lead(arrays, rank)[axis]
+    run = _Run(start, plan, axis, rank, length)
+    found = run.all(kernel, {"elements": elements, "captures": [*captures, *init], "init": []}, False)
+    results = [*found["results"].values()]
+    last = (slice(None),) * axis + (0 if scan.reverse else length - 1,)
+    return [*results, *(y[last] for y in results if scan.want_carry)]
 
 
 def _carries(scan: AlignedScan, arrays: Arrays, known: Group, axis: int, rank: int) -> Iterator[mx.array]:

@@ -1,0 +1,112 @@
+"""Acts of few rows whose states no product holds: products act on the first state as they are stored; references in order."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from lazy_kernels import LazyShim
+from metal_driver import MetalShim, needs_clang
+from scans import scan, started
+from selection import thinned
+from shim_driver import Shim, needs_shim
+from test_products_of_passes import BODIES
+
+import monoscan as ms
+from monoscan.lowering.plan.plan import GpuKernels
+from monoscan.lowering.render import cuda
+from monoscan.lowering.targets.cuda import nvrtc
+
+pytestmark = needs_shim
+
+
+def applied(maps: Any, state: Any, axis: int, reverse: bool) -> Any:
+    """Where maps lead, one after the other."""
+    maps = np.moveaxis(maps, axis, 0)
+    found = np.empty(maps.shape[:-1], np.int32)
+    for t in range(len(maps))[:: -1 if reverse else 1]:
+        state = np.take_along_axis(maps[t], state[..., None], -1)[..., 0]
+        found[t] = state
+    return np.moveaxis(found, 0, axis), state
+
+
+@pytest.mark.parametrize(
+    ("body", "reverse"),
+    thinned(
+        [(body, r) for body in BODIES for r in (False, True)], [("rows", True), ("columns in three launches", False)]
+    ),
+)
+def test_every_body(body: str, reverse: bool) -> None:
+    plan, shape, axis = BODIES[body]
+    random = np.random.default_rng(0)
+    maps = random.permuted(np.broadcast_to(np.arange(5, dtype=np.int32), (*shape, 5)), axis=-1)  # none forgets
+    state = random.integers(0, 5, (*shape[:axis], *shape[axis + 1 :])).astype(np.int32)
+    shim, options = Shim(seed=4), {"reverse": reverse, "return_carry": True}
+    found = scan(
+        ms.FiniteMap(5), mx.array(maps), axis, act=True, state=mx.array(state), plan=plan, start=shim, strategy="auto", **options
+    )  # fmt: skip
+    for got, want in zip(found, applied(maps, state, axis, reverse), strict=True):
+        np.testing.assert_array_equal(np.array(got), want)
+    assert not any(spec.kernel.action for spec in shim.started)
+
+
+@needs_clang
+def test_the_final_text_for_metal() -> None:
+    maps = np.random.default_rng(0).integers(0, 3, (2, 300, 3)).astype(np.int32)
+    state = np.array([0, 2], np.int32)
+    run = partial(scan, ms.FiniteMap(3), mx.array(maps), 1, act=True, state=mx.array(state), strategy="auto")
+    np.testing.assert_array_equal(np.array(run(start=MetalShim())), applied(maps, state, 1, False)[0])
+
+
+def moved(start: Any, matrices: Any, vector: Any) -> Any:
+    """Where matrices take a vector, a state that broadcasts along the batch."""
+    return scan(ms.MatMul(), matrices, 1, act=True, state=vector, strategy="auto", start=start)
+
+
+@pytest.mark.long
+def test_derivatives_and_batches() -> None:
+    random = np.random.default_rng(0)
+    matrices = mx.array((0.6 * random.normal(size=(2, 60, 2, 2))).astype(np.float32))
+    vector = mx.array(random.normal(size=(1, 2)).astype(np.float32))
+    on_the_cpu = lambda m, v: ms.act(ms.MatMul(), m, v, 1, stream=mx.cpu)  # noqa: E731
+    run = partial(moved, LazyShim())
+    with started(LazyShim(), None):
+        found = [run(matrices, vector), *mx.vjp(run, [matrices, vector], [mx.ones((2, 60, 2))])[1]]
+        found += mx.jvp(run, [matrices, vector], [matrices, vector])[1]
+        found += [mx.vmap(run, in_axes=(1, None))(mx.stack([matrices, 2 * matrices], 1), vector)[0]]
+    expected = [on_the_cpu(matrices, vector), *mx.vjp(on_the_cpu, [matrices, vector], [mx.ones((2, 60, 2))])[1]]
+    expected += [*mx.jvp(on_the_cpu, [matrices, vector], [matrices, vector])[1], on_the_cpu(matrices, vector)]
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.array(got), np.array(want), rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_planned_says_how_or_why_not() -> None:
+    maps, state = mx.zeros((4, 100, 3), mx.int32), mx.zeros((4,), mx.int32)
+    explain = partial(ms.explain, ms.FiniteMap(3), maps, 1, act=True, state=state, stream=mx.gpu)
+    planned = explain()
+    assert isinstance(planned.way, GpuKernels)
+    assert "each from the product of the elements before it" in str(planned)
+    late = explain(inclusive=False)
+    assert not isinstance(late.way, GpuKernels)
+    assert "4 rows leave a GPU idle" in str(late)
+    assert "presented after their own elements" in str(late)
+    halves = mx.zeros((4, 100, 2, 2), mx.float16)
+    rounded = ms.explain(ms.MatMul(), halves, 1, act=True, state=mx.zeros((4, 2)), return_carry=True, stream=mx.gpu)
+    assert not isinstance(rounded.way, GpuKernels)
+    assert "the last state is rounded in the results" in str(rounded)
+
+
+@pytest.mark.long
+def test_the_text_for_cuda_compiles() -> None:
+    try:
+        nvrtc.library()
+    except nvrtc.NvrtcError:
+        pytest.skip("no NVRTC")
+    for shape, axis in (((4, 5000), 1), ((5000, 40), 0)):
+        state = mx.zeros((shape[1 - axis], 4))
+        planned = ms.explain(ms.MatMul(), mx.zeros((*shape, 4, 4)), axis, act=True, state=state, stream=mx.gpu)
+        for launch in planned.kernels[0].launches_for("cuda"):
+            assert not nvrtc.compile_text(cuda.text(launch.spec), "sm_90").spilled
