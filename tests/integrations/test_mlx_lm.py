@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -103,6 +105,17 @@ def test_classes_change_and_nothing_else_and_go_back(model: Any) -> None:
     assert all(after[name] is before[name] for name in before)
     assert restore(model) is model
     assert [type(layer) for layer in model.modules()] == classes
+
+
+@pytest.mark.long
+def test_copies_and_pickles_are_accelerated_too(model: Any) -> None:
+    prompt = tokens(2, TIME)
+    wanted = model(prompt)
+    accelerate(model)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert [type(layer) for layer in copied.modules()] == [type(layer) for layer in model.modules()]
+        assert distance(copied(prompt), wanted) < 1e-5
+        assert distance(restore(copied)(prompt), wanted) < 1e-5
 
 
 def test_halves_and_caches_keep_their_dtypes(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import mlx.core as mx
@@ -12,6 +13,18 @@ def on_metal() -> bool:
     return bool(mx.metal.is_available() and mx.default_device() == mx.gpu)
 
 
+@functools.cache
+def accelerated(kind: Any, stock: type, exact: bool) -> type:
+    """The class of a layer of that class of mlx-lm, with the calls of ``kind``."""
+    return type(stock.__name__, (kind, stock), {"stock": stock, "exact": exact})
+
+
+def _blank(kind: Any, stock: type, exact: bool) -> Any:
+    """A layer without parameters, for pickle to fill."""
+    made: Any = accelerated(kind, stock, exact)
+    return made.__new__(made)
+
+
 class Accelerated:
     """The first base of a class whose second is the class of a layer in mlx-lm.
 
@@ -20,6 +33,12 @@ class Accelerated:
 
     stock: ClassVar[Any]
     exact: ClassVar[bool]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As the layer that it was, and how its class is made, which has no name in a module."""
+        _, _, *parts = tuple(super().__reduce_ex__(protocol))
+        kind, stock = type(self).__bases__
+        return _blank, (kind, stock, self.exact), *parts
 
     def sequences(self, cache: Any, time: int) -> dict[str, Any]:
         """The option of a scan that says which positions count, where the cache knows."""

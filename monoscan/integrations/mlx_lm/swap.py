@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 from typing import Any, Final, Literal, TypeVar
 
@@ -10,7 +9,7 @@ from monoscan import errors
 from monoscan.integrations.mlx_lm.convolution import DepthwiseConvolution, depthwise
 from monoscan.integrations.mlx_lm.delta import BailingDeltaRule, DeltaRule, OlmoDeltaRule
 from monoscan.integrations.mlx_lm.gated_recurrence import RecurrentBlock
-from monoscan.integrations.mlx_lm.layer import Accelerated
+from monoscan.integrations.mlx_lm.layer import Accelerated, accelerated
 from monoscan.integrations.mlx_lm.linear_attention import LinearAttention
 from monoscan.integrations.mlx_lm.rwkv7 import Rwkv7ChannelMixing, Rwkv7TimeMixing
 from monoscan.integrations.mlx_lm.selective import JambaMambaMixer, MambaBlock
@@ -73,7 +72,7 @@ def accelerate(model: Model, *, padding: Literal["exact", "stock"] = "exact") ->
     kinds: list[tuple[Any, Any]] = [(layer, LAYERS[_name(_stock(layer))]) for layer in known]
     kinds += [(child, DepthwiseConvolution) for layer in known for child in layer.modules() if depthwise(child)]
     for layer, kind in kinds:
-        layer.__class__ = _accelerated(kind, _stock(layer), padding == "exact")
+        layer.__class__ = accelerated(kind, _stock(layer), padding == "exact")
     return model
 
 
@@ -127,8 +126,3 @@ def _stock(layer: Any) -> type:
 def _name(stock: type) -> str:
     """Of a class in a module of models, ``module.class``."""
     return f"{stock.__module__}.{stock.__qualname__}".removeprefix("mlx_lm.models.")
-
-
-@functools.cache
-def _accelerated(kind: type[Accelerated], stock: type, exact: bool) -> type:
-    return type(stock.__name__, (kind, stock), {"stock": stock, "exact": exact})
