@@ -97,3 +97,19 @@ def test_a_state_of_fixed_leaves_alone_knows_how_many_steps_there_are() -> None:
     found = ms.act(operator, (ms.fixed(mx.array([2.0, 0.5])), mx.ones((5, 1))), (mx.ones((2,)), mx.zeros((1,))))
     np.testing.assert_array_equal(np.array(found[0]), np.array([2.0, 0.5]) ** np.arange(1, 6)[:, None])
     np.testing.assert_array_equal(np.array(found[1]), np.arange(1.0, 6.0)[:, None])
+
+
+def test_tangents_of_a_state_that_fixed_leaves_alone_move() -> None:
+    """It has all steps, beside another that elements move step by step."""
+    matrix, logs, start = mx.array([[0.5, 0.2], [0.3, 0.6]]), mx.zeros((5,)), (mx.array([0.4, 0.6]), mx.array(0.0))
+
+    def states(matrix: mx.array) -> list[mx.array]:
+        return list(ms.act(ms.ScaledMatMul(), (ms.fixed(matrix), logs), start))
+
+    (rows, scales), moved = mx.jvp(states, [matrix], [mx.ones_like(matrix)])
+    step = 1e-3
+    for y, slope in zip((rows, scales), moved, strict=True):
+        assert slope.shape == y.shape
+    ahead, behind = states(matrix + step), states(matrix - step)
+    for slope, y, x in zip(moved, ahead, behind, strict=True):
+        np.testing.assert_allclose(np.array(slope), (np.array(y) - np.array(x)) / (2 * step), atol=2e-3)

@@ -20,6 +20,7 @@ from monoscan.lowering.plan.identity import Scalars
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf, Program
+from monoscan.lowering.strategies.slices import steps_of
 
 Arrays = Sequence[mx.array]
 
@@ -224,11 +225,11 @@ def leads_of(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> list[tu
     elements, captures, init = scan.unpack(arrays)
     own = [tuple(x.shape[:rank]) for x in elements]
     shared = [tuple(c.shape[:rank]) for c in captures] + [without(x.shape[:rank], axis) for x in scan.bounds(arrays)]
+    steps = steps_of(elements, axis)
     leads = []
     for each in scan.depends():
         shapes = [own[j] for j in each.elements] + [without(init[j].shape[:rank], axis) for j in each.states if init]
-        if not shapes:  # a count
-            shapes = [(*(1,) * axis, max(lead[axis] for lead in own), *(1,) * (rank - axis - 1))]
+        shapes.append((*(1,) * axis, steps, *(1,) * (rank - axis - 1)))  # a count, and what is the same at every step
         leads.append(tuple(mx.broadcast_shapes(*shapes, *shared, shapes[0])))
     return leads
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
@@ -16,6 +16,11 @@ def length_of(xs: Leaves, axis: int) -> int:
     return int(xs[0].shape[axis])
 
 
+def steps_of(xs: Sequence[mx.array], axis: int) -> int:
+    """How many steps there are; a leaf that is the same at every step may have one."""
+    return next((x.shape[axis] for x in xs if x.shape[axis] != 1), 1)
+
+
 def cut(xs: Leaves, axis: int, start: int, stop: int, step: int = 1) -> Leaves:
     """``x[start:stop:step]`` along the axis; views, not copies."""
     where = (slice(None),) * axis + (slice(start, stop, step),)
@@ -24,7 +29,7 @@ def cut(xs: Leaves, axis: int, start: int, stop: int, step: int = 1) -> Leaves:
 
 def spread(xs: Leaves, axis: int) -> Leaves:
     """As many steps in each leaf; one that is the same at every step may have one."""
-    steps = next((x.shape[axis] for x in xs if x.shape[axis] != 1), 1)
+    steps = steps_of(xs, axis)
     return [
         x if x.shape[axis] == steps else mx.broadcast_to(x, (*x.shape[:axis], steps, *x.shape[axis + 1 :])) for x in xs
     ]
