@@ -45,7 +45,7 @@ def starts(state: Any, count: int) -> Any:
     return tree.map_leaves(spread, state)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(
     ("name", "loop", "begun"),
     thinned(

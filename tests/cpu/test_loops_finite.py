@@ -124,7 +124,7 @@ CASES += [(name, *options) for name in ("affine", "segmented", "softmax") for op
 SOME_CASES = [(name, *PLAIN) for name in ("segmented",)] + [("softmax", *BOTH)]
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(("name", "reverse", "inclusive", "with_init"), thinned(CASES, SOME_CASES), ids=str)
 @pytest.mark.parametrize("loop", [Loop.ROWS, Loop.NARROW])
 def test_blocks_are_finite_where_the_fold_in_order_is(

@@ -115,7 +115,7 @@ QUICK = {Loop.ROWS: (True, False), Loop.NARROW: (False, True), Loop.PANELS: (Tru
 CHOICES = [(loop, *switches) for loop in LAYOUTS for switches in SWITCHES]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("with_init", thinned([False, True], [True]), ids=["bare", "init"])
 @pytest.mark.parametrize(
     ("loop", "reverse", "inclusive"), thinned(CHOICES, [(loop, *switches) for loop, switches in QUICK.items()])
@@ -132,7 +132,7 @@ def test_sequences(loop: Loop, reverse: bool, inclusive: bool, with_init: bool) 
 APART = [each for each in CHOICES if each[0] in (Loop.SEQUENTIAL, Loop.SWEEP, Loop.PANELS, Loop.SHORT)]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("with_init", [False, True], ids=["bare", "init"])
 @pytest.mark.parametrize(
     ("loop", "reverse", "inclusive"), thinned(APART, [(Loop.PANELS, True, True), (Loop.SHORT, False, False)])
@@ -145,7 +145,7 @@ def test_columns_that_end_apart(loop: Loop, reverse: bool, inclusive: bool, with
             check(given, kernel)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 @pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.PANELS]))
 def test_folds(loop: Loop, reverse: bool) -> None:
@@ -155,7 +155,7 @@ def test_folds(loop: Loop, reverse: bool) -> None:
             check(rows((3, 75, LAYOUTS[loop][-1]), number, True, reverse, apart=apart), kernel)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("loop", thinned(LAYOUTS, [Loop.ROWS]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_in_place(loop: Loop, reverse: bool) -> None:

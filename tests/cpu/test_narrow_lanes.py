@@ -68,7 +68,7 @@ CASES = [
 ]
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(32)
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [64]))
 @pytest.mark.parametrize(("reverse", "inclusive"), thinned([(False, True), (True, False)], [(True, False)]))
 @pytest.mark.parametrize(

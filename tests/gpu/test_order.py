@@ -50,7 +50,7 @@ def cases(bodies: Any) -> list[Any]:
     return thinned(every, [(name, *options) for name in bodies for options in QUICK[name]])
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("body", "reverse", "inclusive", "init"), cases(ROWS))
 def test_rows_keep_the_order(body: str, reverse: bool, inclusive: bool, init: bool) -> None:
     plan, lengths = ROWS[body]
@@ -59,7 +59,7 @@ def test_rows_keep_the_order(body: str, reverse: bool, inclusive: bool, init: bo
         check_order(run, n, reverse=reverse, inclusive=inclusive, init=init, strict=True)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("body", "reverse", "inclusive", "init"), cases(COLUMNS))
 def test_columns_keep_the_order(body: str, reverse: bool, inclusive: bool, init: bool) -> None:
     plan, lengths = COLUMNS[body]
