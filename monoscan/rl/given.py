@@ -18,8 +18,8 @@ BESIDE = "all but that of time"
 
 
 def array_of(call: str, name: str, given: Any) -> mx.array:
-    """An array of floats."""
-    return floats(f"[{call}] {name}", given, cast=True)
+    """An array of floats; halves as float32, whatever stands beside them."""
+    return domain.accumulating(floats(f"[{call}] {name}", given, cast=True))
 
 
 def steps_of(call: str, name: str, given: Any) -> Any:

@@ -33,7 +33,7 @@ def lfilter(
     Args:
         b (sequence or array): The coefficients of the numerator.
         a (sequence or array): Those of the denominator; the first is not 0.
-        x (array): The signal, in float32 at least.
+        x (array): The signal; integers become float32.
         axis (int, optional): The axis of time. Default: ``-1``.
         zi (array, optional): The state before the first sample, with ``max(len(a), len(b)) - 1`` items along ``axis`` and
             the other axes of ``x``. Default: ``None``, at rest.

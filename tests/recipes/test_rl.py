@@ -143,3 +143,13 @@ def test_targets_are_taken_as_given(given: dict[str, Array]) -> None:
 def test_what_does_not_fit(call: Any, words: str) -> None:
     with pytest.raises(ms.ScanError, match=words):
         call(mx.ones((T, BATCH)))
+
+
+def test_halves_give_float32_with_numbers_and_with_arrays_beside_them() -> None:
+    half = mx.ones((T, BATCH), mx.float16)
+    values = mx.ones((T + 1, BATCH), mx.bfloat16)
+    found = [
+        rl.discounted_returns(half, half, half), rl.discounted_returns(half, 0.5), rl.gae(half, half, half, values),
+        rl.lambda_returns(half, half, half, half), rl.vtrace(half, half, half, half, half),
+    ]  # fmt: skip
+    assert {each.dtype for each in found} == {mx.float32}
