@@ -83,20 +83,63 @@ def test_derivatives_and_batches() -> None:
         np.testing.assert_allclose(np.array(got), np.array(want), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("body", thinned(["rows", "three launches", "columns"], ["three launches"]))
+def test_states_before_each_element(body: str) -> None:
+    plan, shape, axis = BODIES[body]
+    random = np.random.default_rng(0)
+    maps = random.integers(0, 3, (*shape, 3)).astype(np.int32)
+    state = random.integers(0, 3, (*shape[:axis], *shape[axis + 1 :])).astype(np.int32)
+    options: dict[str, Any] = {"inclusive": False, "return_carry": True, "strategy": "auto", "plan": plan}
+    found, last = scan(ms.FiniteMap(3), mx.array(maps), axis, act=True, state=mx.array(state), **options)
+    expected, end = applied(maps, state, axis, False)
+    before = np.concatenate([np.expand_dims(state, axis), np.delete(expected, -1, axis)], axis)
+    np.testing.assert_array_equal(np.array(found), before)
+    np.testing.assert_array_equal(np.array(last), end)
+
+
+def test_a_state_that_the_first_element_begins() -> None:
+    clock = ms.Action(lambda s, x: (s + x) % 16, begin=lambda x: x % 16)
+    x = np.random.default_rng(0).integers(0, 99, (3, 300)).astype(np.int32)
+    shim = Shim()
+    found, last = scan(
+        ms.monoid(mx.add, identity=0, right=clock),
+        mx.array(x),
+        1,
+        act=True,
+        return_carry=True,
+        strategy="auto",
+        start=shim,
+    )
+    np.testing.assert_array_equal(np.array(found), x.cumsum(1) % 16)
+    np.testing.assert_array_equal(np.array(last), x.sum(1) % 16)
+    assert all(spec.kernel.around for spec in shim.started)
+
+
+def test_the_last_state_is_not_rounded() -> None:
+    random = np.random.default_rng(0)
+    matrices = mx.array((0.6 * random.normal(size=(2, 60, 2, 2))).astype(np.float16))
+    vector = mx.array(random.normal(size=(2,)).astype(np.float32))
+    options: dict[str, Any] = {"act": True, "state": vector, "return_carry": True}
+    found, last = scan(ms.MatMul(), matrices, 1, strategy="auto", **options)
+    expected, end = ms.act(ms.MatMul(), matrices, vector, 1, return_carry=True, stream=mx.cpu)
+    assert found.dtype == expected.dtype
+    assert last.dtype == mx.float32
+    assert last.shape == end.shape
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(np.array(last), np.array(end), rtol=1e-4, atol=1e-9)
+
+
 def test_what_is_planned_says_how_or_why_not() -> None:
     maps, state = mx.zeros((4, 100, 3), mx.int32), mx.zeros((4,), mx.int32)
-    explain = partial(ms.explain, ms.FiniteMap(3), maps, 1, act=True, state=state, stream=mx.gpu)
-    planned = explain()
+    planned = ms.explain(ms.FiniteMap(3), maps, 1, act=True, state=state, stream=mx.gpu)
     assert isinstance(planned.way, GpuKernels)
     assert "each from the product of the elements before it" in str(planned)
-    late = explain(inclusive=False)
+    clock = ms.Action(lambda s, x: (s + x) % 16)
+    without = ms.monoid(mx.add, right=clock)
+    late = ms.explain(without, maps, 1, act=True, state=mx.zeros((4, 3), mx.int32), inclusive=False, stream=mx.gpu)
     assert not isinstance(late.way, GpuKernels)
-    assert "4 rows leave a GPU idle" in str(late)
-    assert "presented after their own elements" in str(late)
-    halves = mx.zeros((4, 100, 2, 2), mx.float16)
-    rounded = ms.explain(ms.MatMul(), halves, 1, act=True, state=mx.zeros((4, 2)), return_carry=True, stream=mx.gpu)
-    assert not isinstance(rounded.way, GpuKernels)
-    assert "the last state is rounded in the results" in str(rounded)
+    assert "12 rows leave a GPU idle" in str(late)
+    assert "needs a state and an identity that is constant" in str(late)
 
 
 @pytest.mark.long

@@ -13,7 +13,6 @@ from shim_driver import Shim, needs_shim
 from test_catalogue import same
 
 import monoscan as ms
-from monoscan.lowering.plan.plan import GpuKernels
 from monoscan.lowering.render.gpu_spec import Body
 
 pytestmark = needs_shim
@@ -94,12 +93,3 @@ def test_tangents_of_products_are_not_run_in_order() -> None:
     found, expected = (mx.jvp(run, [a, b, h0], [b, a, h0])[1][0] for run in runs)
     np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-4, atol=1e-5)
     assert not any(spec.body is Body.SEQUENTIAL for spec in shim.started)
-
-
-def test_what_has_no_kernel_says_why() -> None:
-    maps = mx.zeros((4, 100, 3), mx.int32)
-    planned = ms.explain(
-        ms.FiniteMap(3), maps, 1, act=True, state=mx.zeros((4,), mx.int32), inclusive=False, stream=mx.gpu
-    )
-    assert not isinstance(planned.way, GpuKernels)
-    assert "no part of products" in str(planned)

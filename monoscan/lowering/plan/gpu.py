@@ -10,7 +10,7 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu_acted import captures_start
+from monoscan.lowering.plan.gpu_acted import by_products
 from monoscan.lowering.plan.gpu_acts import Computed, acted_products, in_order, products
 from monoscan.lowering.plan.gpu_launches import GpuLaunch, launches, too_many_registers
 from monoscan.lowering.plan.problem import Problem
@@ -132,7 +132,6 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         carry: Whether the last state is wanted.
         target: ``metal`` or ``cuda``.
     """
-    within = captures_start(part.spec, part.scan.scalar)
     made = GpuKernel(
         part.leaves,
         part.states,
@@ -140,8 +139,8 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         part.spec,
         part.scan,
         geometry(part.leads, axis, length),
-        initial=initial and not within,
-        carry=carry and not within,
+        initial=initial and not by_products(part.spec, part.scan),
+        carry=carry,
         target=target,
         bytes=part.bytes,
     )

@@ -72,7 +72,9 @@ def acted_products(problem: Problem, acts: Acts) -> tuple[Computed, ...] | str:
     made = list[Computed]()
     for each in found:
         assert each is not None, "in order anything is computed"
-        spec = acted(each.spec, each.scan, tuple(problem.ordinary[i] for i in each.leaves))
+        usual, known = problem.ordinary, None if each.scan.inclusive else problem.neutral
+        neutral = None if known is None else [known[i] for i in each.leaves]
+        spec = acted(each.spec, each.scan, tuple(usual[i] for i in each.leaves), neutral)
         if isinstance(spec, str):
             return spec
         made.append(attrs.evolve(each, spec=spec))

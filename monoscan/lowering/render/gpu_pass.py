@@ -11,6 +11,7 @@ from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.around import Around
 from monoscan.lowering.render.gpu_arrays import Array, array, captures, given, members, state_members
+from monoscan.lowering.render.operator import identity_function
 from monoscan.lowering.render.operator import members as declared
 from monoscan.lowering.render.spec import KernelSpec
 
@@ -108,7 +109,7 @@ template <class V> struct pass_of {{
 {self._function("state prepare(operands o, captures k)", "e", self._given())}"""
         if shown:
             text += self._function("presented present(state s, operands o, captures k)", "m", self._shown())
-        return f"{text}}};\ntypedef pass_of<scalars> operation;\n"
+        return f"{text}{identity_function(self.kernel, lanes)}}};\ntypedef pass_of<scalars> operation;\n"
 
     def _function(self, signature: str, letter: str, operands: Sequence[str]) -> str:
         lines, values = emit.statements(self.programs[letter], operands, "k.", letter)

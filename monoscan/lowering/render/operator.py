@@ -36,7 +36,7 @@ template <class V> struct op {{
 {members(state)}
   }};
 {_structs(spec)}  struct captures {{{_block(members(captures) + (_once(spec, functions, calls) if steady else ""))}}};
-{"".join(_function(spec, name, program, leaves, held, calls, once) for name, program in functions.items())}{_identity(spec, held)}}};
+{"".join(_function(spec, name, program, leaves, held, calls, once) for name, program in functions.items())}{identity_function(spec, held)}}};
 typedef op<{family}> operation;
 """
 
@@ -167,7 +167,8 @@ def members(lanes: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"    {kind} {', '.join(name for name, _ in names)};" for kind, names in groups)
 
 
-def _identity(spec: KernelSpec, held: Sequence[int]) -> str:
+def identity_function(spec: KernelSpec, held: Sequence[int]) -> str:
+    """The function of the identity, where it stands in results."""
     if spec.inclusive or spec.identity is None:
         return ""
     values = ", ".join(literal(spec.identity[lane], spec.dtypes[lane]) for lane in held)

@@ -13,13 +13,16 @@ from monoscan import dtypes
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu_acted import captures_start
+from monoscan.lowering.plan.gpu_acted import by_products, of_products
 from monoscan.lowering.plan.gpu_launches import GpuLaunch
-from monoscan.lowering.program.ir import Program, Shape
+from monoscan.lowering.plan.on_arrays import capture_lanes as lanes_of
+from monoscan.lowering.program.interpret import ARRAYS, evaluate
+from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.gpu_spec import GpuSpec, Part
 from monoscan.lowering.render.spec import KernelSpec
+from monoscan.lowering.strategies.combine import join_lanes
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.gpu.hidden import hidden
 
@@ -64,7 +67,7 @@ def forward(
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
-    if isinstance(scan.program, Program) and captures_start(kernel, scan.program):
+    if by_products(kernel, scan):
         return _acted(start, plan, kernel, scan, arrays, axis, rank)
     first = 0 if kernel.around is None else len(kernel.around.outputs)  # which are no states
     found = run.all(kernel, {"elements": elements, "captures": captures, "init": init[first:]}, scan.want_carry)
@@ -76,14 +79,26 @@ def forward(
 def _acted(
     start: Start, plan: Planned, kernel: KernelSpec, scan: AlignedScan, arrays: Arrays, axis: int, rank: int
 ) -> Leaves:
-    """The same of a kernel that captures the first state; the last one is the last result."""
+    """The same of an act by products, which captures the first state, if there is one."""
     elements, captures, init = scan.unpack(arrays)
-    length = aligned.full_lead(arrays, rank)[axis]
-    run = _Run(start, plan, axis, rank, length)
-    found = run.all(kernel, {"elements": elements, "captures": [*captures, *init], "init": []}, False)
-    results = [*found["results"].values()]
-    last = (slice(None),) * axis + (0 if scan.reverse else length - 1,)
-    return [*results, *(y[last] for y in results if scan.want_carry)]
+    run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
+    given = {"elements": elements, "captures": [*captures, *init], "init": []}
+    found = run.all(kernel, given, scan.want_carry)
+    results = [*found["results"].values()] if scan.want_results else []
+    if not scan.want_carry:
+        return results
+    none = mx.zeros((1,) * (rank - 1))
+    total = [
+        lane
+        for n, leaf in enumerate(kernel.state)
+        for lane in (lanes_of([found["carry"][n]], rank - 1) if n in found["carry"] else [none] * leaf.lanes)
+    ]
+    program = of_products(scan)
+    lanes = evaluate(program, [*total, *lanes_of([x.squeeze(axis) for x in given["captures"]], rank - 1)], ARRAYS)
+    shape = mx.broadcast_shapes(*(lane.shape for lane in lanes), ())
+    last = join_lanes([mx.broadcast_to(lane, shape) for lane in lanes], [leaf.shape for leaf in program.outputs])
+    known = dict(zip(scan.emit, last, strict=True))
+    return [*results, *_carries(scan, arrays, known, axis, rank)]
 
 
 def _carries(scan: AlignedScan, arrays: Arrays, known: Group, axis: int, rank: int) -> Iterator[mx.array]:
