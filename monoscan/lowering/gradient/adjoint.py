@@ -24,7 +24,7 @@ from monoscan.lowering.gradient.asked import asked_of
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, fit, states_of
 from monoscan.lowering.gradient.steps import reads_of, started, stepped, stepped_boldly
 from monoscan.lowering.plan import on_arrays
-from monoscan.lowering.plan.aligned import Arrays
+from monoscan.lowering.plan.aligned import Arrays, in_groups
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.slices import Leaves
@@ -154,12 +154,8 @@ class Adjoint:
     def unpack(self, arrays: Arrays) -> Operands:
         """The arrays by name."""
         sizes = (self.rights, self.lefts, self.weights, self.program.captures, self.live)
-        groups, start = [], 0
-        for size in map(len, sizes):
-            groups.append(arrays[start : start + size])
-            start += size
         end = len(arrays) - self.lengths - self.offsets
-        return Operands(groups[0], groups[1], groups[2], groups[3], groups[4], arrays[start:end])
+        return Operands(*in_groups(arrays[:end], map(len, sizes)))
 
 
 Backward = Callable[[Adjoint, Arrays, int, int], Leaves]

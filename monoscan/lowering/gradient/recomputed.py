@@ -98,11 +98,8 @@ class Recomputed:
 
     def unpack(self, arrays: Arrays) -> list[Arrays]:
         """The elements, the cotangents of results, captured arrays, those of the carry, and the first state."""
-        groups, start = [], 0
-        for size in (self.program.rights, len(self.weights), len(self.program.captures), len(self.live)):
-            groups.append(arrays[start : start + size])
-            start += size
-        return [*groups, arrays[start:]]
+        sizes = (self.program.rights, len(self.weights), len(self.program.captures), len(self.live))
+        return aligned.in_groups(arrays, sizes)
 
     @property
     def likes(self) -> list[int]:

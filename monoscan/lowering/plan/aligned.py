@@ -8,7 +8,7 @@ The rank is an argument of every function, for under ``mx.vmap`` it grows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import attrs
@@ -151,6 +151,15 @@ class AlignedScan:
             read |= frozenset[int]().union(*(self.begin.reads[i][1] for i in states))
         products = tuple(sorted(read)) if self.combine is None else self.combine.carried(read, parts=True)
         return Reached(products, states)
+
+
+def in_groups(arrays: Sequence[Item], sizes: Iterable[int]) -> list[Sequence[Item]]:
+    """So many arrays at a time, and last what is left."""
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(arrays[start : start + size])
+        start += size
+    return [*groups, arrays[start:]]
 
 
 def aligned_scan(problem: Problem, strategy: str) -> AlignedScan | None:
