@@ -52,6 +52,10 @@ static ms_launch aside(const ms_launch* g, u8* memory) {
 // What all columns of a row of carries share, before and after some rows.
 static constexpr ms_int SHARED_BYTES = 2 * 8 * 64;
 
+// Bytes that tasks take together, if more than two do: of more the system gives new pages in each call, which took
+// longer than the work (measured: gradients of windows of 4096).
+static constexpr ms_int MOST_SCRATCH = 24 << 20;
+
 struct window_cut {
   ms_int units, tasks, pitch, carry, arrays, walk, buffer;
   ms_int bytes() const { return carry + arrays + walk + buffer; }
@@ -65,6 +69,8 @@ static window_cut window_cut_of(const ms_launch* g) {
   if (work > 60e3) c.tasks = least(least(c.units, 8), (ms_int)(work / 30e3));
   c.pitch = (t.inner + 2 * facts.width + 63) / 64 * 64;
   c.carry = lines_of(c.pitch * facts.carry_bytes + SHARED_BYTES), c.buffer = lines_of(buffer_bytes(&t));
+  const ms_int fit = MOST_SCRATCH / c.bytes();
+  if (c.tasks > 2 && c.tasks > fit) c.tasks = fit > 2 ? fit : 2;
   return c;
 }
 static void schedule_blocks(const ms_launch* g, struct ms_schedule* s) {
