@@ -10,108 +10,9 @@
 // every run. `parts` is a list of the lanes of an element, `of_elements` of its leaves; where elements are prepared of
 // what is read, `steady_gates` says that these gates are the same.
 #pragma once
-#include "around.h"
-
-static constexpr int vectors_of_runs = parts::count <= 6 ? 2 : 1;  // two hide each other's latency (measured)
-static constexpr int RUNS = vectors_of_runs * W;
-static constexpr int LONGEST =
-    16;  // steps of a run, W at least: 64 took 1.6 times as long, as more leave the first cache
+#include "runs_memory.h"
 
 COMBINE element compose(const element& l, const element& r, const captures& k) { return operation::compose(l, r, k); }
-
-template <class L> using vector_in = decltype(L::dtype::load(nullptr));
-template <class L> static constexpr bool is_gate = ((unsigned)gates >> L::index & 1) != 0;
-template <class... L> static constexpr ms_int vector_bytes(leaves<L...>) {
-  return (0 + ... + (ms_int)(L::lanes * sizeof(vector_in<L>)));
-}
-
-// A block: for each leaf the vectors of its steps, run by run, and rows of memory.
-struct block_of_runs {
-  elements e;
-  results r;
-  u8 *x[arity], *y[outputs + 1];
-  ms_int steps;      // of a run
-  bool same[arity];  // at every step
-};
-
-// ------------------------------------------------------------------ between rows of memory and runs
-template <class D, class V, int... i>
-INLINE void take_square(const typename D::item* from, ms_int apart, V* to, seq<i...>) {
-  V v[W] = {D::load(from + i * apart)...};
-  transpose_square(v);
-  (store_bits(to + i, v[i]), ...);
-}
-template <class D, class V, int... i>
-INLINE void give_square(const V* from, typename D::item* to, ms_int apart, seq<i...>) {
-  V v[W] = {load_bits<V>(from + i)...};
-  transpose_square(v);
-  (store_bits(to + i * apart, D::bits(v[i])), ...);
-}
-template <class L> NOINLINE void take_leaf(const block_of_runs& b) {
-  typedef vector_in<L> V;
-  if (b.same[L::index]) return;
-  const ms_int run = b.steps * L::lanes;
-  for (int n = 0; n < vectors_of_runs; ++n) {
-    const auto* const from = (const typename L::item*)b.e.x[L::index] + n * W * run;
-    V* const to = (V*)b.x[L::index] + n * run;
-    for (ms_int q = 0; q < run; q += W) take_square<typename L::dtype>(from + q, run, to + q, upto<W>());
-  }
-}
-template <class L> NOINLINE void give_leaf(const block_of_runs& b) {
-  typedef vector_in<L> V;
-  const ms_int run = b.steps * L::lanes;
-  for (int n = 0; n < vectors_of_runs; ++n) {
-    auto* const to = (typename L::item*)b.r.y[L::index] + n * W * run;
-    const V* const from = (const V*)b.y[L::index] + n * run;
-    for (ms_int q = 0; q < run; q += W) give_square<typename L::dtype>(from + q, to + q, run, upto<W>());
-  }
-}
-template <class... L> INLINE void take(const block_of_runs& b, leaves<L...>) { (take_leaf<L>(b), ...); }
-template <class... L> INLINE void give(const block_of_runs& b, leaves<L...>) { (give_leaf<L>(b), ...); }
-
-// ------------------------------------------------------------------ one step of a block, by its place
-template <class L, int... k> INLINE void load_leaf(const block_of_runs& b, ms_int at, input& x, seq<k...>) {
-  const auto* const from = (const vector_in<L>*)b.x[L::index] + at * L::lanes;
-  ((x.*L::template member<k> = load_bits<vector_in<L>>(from + k)), ...);
-}
-template <class L, class S, int... k> INLINE void store_leaf(const block_of_runs& b, ms_int at, const S& s, seq<k...>) {
-  auto* const to = (vector_in<L>*)b.y[L::index] + at * L::lanes;
-  (store_bits(to + k, s.*L::template member<k>), ...);
-}
-// `steady`: without the gates, unless they are prepared.
-template <bool steady, class L> static constexpr bool is_left_out = steady && !prepares && is_gate<L>;
-template <bool steady, class L> INLINE void load_unless(const block_of_runs& b, ms_int at, input& x) {
-  if constexpr (!is_left_out<steady, L>) load_leaf<L>(b, at, x, typename L::each());
-}
-template <bool steady, class... L> INLINE void load_step(const block_of_runs& b, ms_int at, input& x, leaves<L...>) {
-  (load_unless<steady, L>(b, at, x), ...);
-}
-template <bool steady> INLINE input step_at(const block_of_runs& b, ms_int at, const input& fixed) {
-  input x = fixed;
-  load_step<steady>(b, at, x, in());
-  return x;
-}
-template <class S, class... L>
-INLINE void store_step([[maybe_unused]] const block_of_runs& b, [[maybe_unused]] ms_int at, [[maybe_unused]] const S& s,
-                       leaves<L...>) {
-  (store_leaf<L>(b, at, s, typename L::each()), ...);
-}
-template <bool wanted, class L, int... k> INLINE void copy_leaf(element& to, const element& from, seq<k...>) {
-  if constexpr (wanted) ((to.*L::template member<k> = from.*L::template member<k>), ...);
-}
-template <bool of_gates, class... L> INLINE void copy_leaves(element& to, const element& from, leaves<L...>) {
-  (copy_leaf<is_gate<L> == of_gates, L>(to, from, typename L::each()), ...);
-}
-template <bool of_gates> INLINE void copy_leaves(element& to, const element& from) {
-  copy_leaves<of_gates>(to, from, of_elements());
-}
-// One lane of an element in memory, everywhere.
-template <class V> INLINE V lane_in_memory(const V& x, int lane) {
-  return splat<V>(load_bits<item_of<V>>((const u8*)&x + lane * (int)sizeof(item_of<V>)));
-}
-template <class... L> INLINE element lane_of_element(const element& x, int lane, lanes<L...>) {
-  return {lane_in_memory(x.*L::member, lane)...};
-}
 
 // ------------------------------------------------------------------ walks
 template <int n> static constexpr int nth_vector = reverse ? vectors_of_runs - 1 - n : n;
@@ -245,6 +146,37 @@ NOINLINE void act_alone(const block_of_runs& b, ms_int steps, const input& fixed
   last = h;
 }
 
+// ------------------------------------------------------------------ parts of a row, folded
+template <bool steady>
+NOINLINE void fold_block(const block_of_runs& b, const input& fixed, const element& power, bool seeded, element& last,
+                         const captures& k) {
+  element totals[vectors_of_runs], y = last;
+  take(b, in());
+  fold_runs<steady>(b, fixed, totals, k, upto<vectors_of_runs>());
+  if constexpr (steady)
+    for (int n = 0; n < vectors_of_runs; ++n) copy_leaves<true>(totals[n], power);
+  for (int p = 0; p < RUNS; ++p, seeded = true) {
+    const element x = lane_of_element(totals[run_at(p) / W], run_at(p) % W, parts());
+    y = seeded ? compose(y, x, k) : x;
+  }
+  last = y;
+}
+NOINLINE void fold_alone(const block_of_runs& b, ms_int steps, const input& fixed, bool seeded, element& last,
+                         const captures& k) {
+  for (ms_int l = 0; l < steps; ++l, seeded = true) {
+    input given = fixed;
+    load_alone(b, reverse ? steps - 1 - l : l, given, in());
+    const element x = prepared(given, k);
+    last = seeded ? compose(last, x, k) : x;
+  }
+}
+template <class... L> INLINE void put_element(const piece& p, const element& x, lanes<L...>) {
+  (store_bits(p.carry + p.pitch * L::offset, L::dtype::bits(x.*L::member)), ...);
+}
+template <class... L> INLINE element element_at(const u8* row, ms_int pitch, lanes<L...>) {
+  return {L::dtype::load(row + pitch * L::offset)...};
+}
+
 // ------------------------------------------------------------------ rows
 static constexpr ms_int TILE = RUNS * LONGEST;
 static constexpr ms_int bytes_of_runs = TILE / W * (vector_bytes(in()) + vector_bytes(out()));
@@ -271,7 +203,18 @@ template <class... L> INLINE u8* place_turned(u8** at, u8* memory, leaves<L...>)
   ((at[L::index] = memory, memory += TILE / W * vector_bytes(leaves<L>())), ...);
   return memory;
 }
-template <bool steady> NOINLINE void act_row(const piece& p) {
+// What a walk along a row holds: of a scan the state, of a fold the product of its elements.
+struct held_along {
+  state h;
+  element product;
+};
+template <bool steady, bool scanned>
+INLINE void walk_block(const block_of_runs& b, const input& fixed, const element& power, bool seeded, held_along& last,
+                       const captures& k) {
+  if constexpr (scanned) act_block<steady>(b, fixed, power, last.h, k);
+  else fold_block<steady>(b, fixed, power, seeded, last.product, k);
+}
+template <bool steady, bool scanned> NOINLINE void walk_row(const piece& p) {
   captures k;
   captured_arrays::spread(p, k);
   block_of_runs b = {};
@@ -280,32 +223,48 @@ template <bool steady> NOINLINE void act_row(const piece& p) {
   input fixed = {};
   element power = {};
   take_same<steady>(p, b, fixed, in());
-  state h = {};
-  if (p.seeded) registers::get_carry<true>(p.carry, p.pitch, 0, h), h = registers::spread(h, 0);
+  held_along last = {};
+  if (p.seeded) registers::get_carry<true>(p.carry, p.pitch, 0, last.h), last.h = registers::spread(last.h, 0);
   const bool in_place = rows_lie_ready(p.g);
   bool seeded = p.seeded;
   for (ms_int t = p.t0, count; t < p.t1; t += count, seeded = true) {
-    const ms_int rest = p.t1 - t, steps = seeded ? least(LONGEST, rest / RUNS / W * W) : 0;
-    count = steps ? steps * RUNS : seeded ? rest : 1;
+    const ms_int rest = p.t1 - t, steps = seeded || !scanned ? least(LONGEST, rest / RUNS / W * W) : 0;
+    count = steps ? steps * RUNS : seeded || !scanned ? rest : 1;
     rows_at(p, reverse ? p.g->n - t - count : t, count, TILE, b.e.x, b.r.y, false);
-    if (!steps) act_alone(b, count, fixed, seeded, h, k);
-    else {
+    if (steps) {
       if (steady && steps != b.steps) power = product_of_gates(prepared(fixed, k), steps, k);
       b.steps = steps;
-      act_block<steady>(b, fixed, power, h, k);
-    }
-    if (!in_place) unpack_rows(p, reverse ? p.g->n - t - count : t, count, b.r.y);
+      walk_block<steady, scanned>(b, fixed, power, seeded, last, k);
+    } else if (scanned) act_alone(b, count, fixed, seeded, last.h, k);
+    else fold_alone(b, count, fixed, seeded, last.product, k);
+    if (scanned && !in_place) unpack_rows(p, reverse ? p.g->n - t - count : t, count, b.r.y);
   }
-  registers::put_carry<true>(p.carry, p.pitch, 0, h);
+  if constexpr (scanned) registers::put_carry<true>(p.carry, p.pitch, 0, last.h);
+  else put_element(p, last.product, parts());
+}
+template <bool steady> INLINE void walk_row(const piece& p, bool scanned) {
+  scanned ? walk_row<steady, true>(p) : walk_row<steady, false>(p);
 }
 template <class... L> INLINE bool gates_stay([[maybe_unused]] const ms_launch* g, leaves<L...>) {
   return gates != 0 && (... && (!is_gate<L> || g->inputs[L::index].axis == 0));
 }
-void span(const piece& p, bool) {
-  if constexpr (steady_gates) return act_row<true>(p);
+void span(const piece& p, bool scanned) {
+  if constexpr (steady_gates) return walk_row<true>(p, scanned);
   if constexpr (gates != 0 && !prepares)
-    if (gates_stay(p.g, in())) return act_row<true>(p);
-  act_row<false>(p);
+    if (gates_stay(p.g, in())) return walk_row<true>(p, scanned);
+  walk_row<false>(p, scanned);
 }
-bool combine_carries(const piece&, const u8*, const u8*, const u8*) { return false; }
+// The state behind a part that was folded, from the one before it.
+bool combine_carries(const piece& p, const u8* left, const u8* right, const u8* instead) {
+  captures k;
+  captured_arrays::spread(p, k);
+  state y;
+  registers::get_carry<true>(left, p.pitch, 0, y);
+  const element product = element_at(right, p.pitch, parts());
+  y = combine(registers::spread(y, 0), product, k);
+  const bool wrong = guarded && any(bad_lanes<CARRIED>(product, parts()) | bad(y));
+  if (wrong && instead) registers::get_carry<true>(instead, p.pitch, 0, y);
+  registers::put_carry<true>(p.carry, p.pitch, 0, y);
+  return wrong;
+}
 #include "launch.h"

@@ -12,7 +12,7 @@ from monoscan.lowering.render.estimates import nanoseconds
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import RolledSpec
 from monoscan.lowering.render.source import Spec
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import Loop
 
 TILES = {
     Loop.ROWS: 512,
@@ -68,7 +68,7 @@ def cut(spec: Spec, steps: int, inner: int, rows: int, bounds: Bounds | None = N
     if isinstance(spec, RolledSpec):
         taken = -(-rows * inner // spec.vectors.rows)
         return Cut(1, 1, 1 if work < WORTH_CUTTING else min(taken, 8, 1 + int(work / (WORTH_CUTTING / 2))))
-    parted = can_part(spec) and bounds is None
+    parted = spec.can_part and bounds is None
     if bounds is not None and bounds.sequences is not None:
         rows = rows * bounds.sequences
     if work > WORTH_CUTTING:
@@ -86,8 +86,3 @@ def pace(spec: Spec) -> float:
     """Nanoseconds of a step of one column, to the digits that the kernel's own text has."""
     each = nanoseconds_of_step(spec.program, spec.vectors) if isinstance(spec, RolledSpec) else nanoseconds(spec)
     return float(f"{each:.3g}")
-
-
-def can_part(spec: Spec) -> bool:
-    """Whether a row may be cut: where a part can be told to have gone wrong, and the order need not be kept."""
-    return isinstance(spec, KernelSpec) and spec.loop not in (Loop.SEQUENTIAL, Loop.SHORT) and spec.watch is not None

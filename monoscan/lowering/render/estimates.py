@@ -117,7 +117,7 @@ def _combining(spec: KernelSpec) -> float:
 
 @PROGRAMS.memoised
 def _of_runs(spec: KernelSpec) -> tuple[float, float]:
-    """Nanoseconds in which a vector of steps of runs is turned there and back, folded and acted."""
+    """Nanoseconds in which a vector of steps of runs is turned and folded; acted and turned back."""
     assert spec.parts is not None, "which makes the loop"
     assert spec.compose is not None, "which makes the loop"
     pace, steady = PACES[Loop.RUNS], spec.parts.steady
@@ -127,10 +127,12 @@ def _of_runs(spec: KernelSpec) -> tuple[float, float]:
     fold = combine_cycles(spec) if steady else cycles(spec.compose, spec.width) / 2 + 1
     # A run has about as many steps as a vector has lanes, and the state goes from each to the next.
     link = CHAIN * chain(spec.program(spec.computed), spec.width)
-    around = (
-        sum(cycles(each, spec.width) for each in (spec.around.prepare, *spec.around.programs)) if spec.around else 0
-    )
-    return pace.lane * (read + written) * crowded, pace.cycle * (fold + combine_cycles(spec) + around) + link
+    prepare, around = 0, 0
+    if spec.around:
+        prepare = cycles(spec.around.prepare, spec.width)
+        around = sum(cycles(each, spec.width) for each in spec.around.programs)
+    folding = pace.lane * read * crowded + pace.cycle * (fold + prepare)
+    return folding, pace.lane * written * crowded + pace.cycle * (combine_cycles(spec) + around) + link
 
 
 @PROGRAMS.memoised
@@ -183,6 +185,9 @@ def backward_nanoseconds(operations: int, moved: int, scalar: bool) -> float:
 
 def fold_share(spec: KernelSpec) -> float:
     """The time of a fold against that of a scan (measured)."""
+    if spec.loop is Loop.RUNS:
+        folding, acting = _of_runs(spec)
+        return folding / (folding + acting)
     if combine_cycles(spec) >= MEMORY_BOUND:
         return {Loop.ROWS: 0.55, Loop.NARROW: 0.75}.get(spec.loop, 0.9)
     if spec.loop is not Loop.ROWS:

@@ -112,7 +112,7 @@ typedef operation::{"input" if spec.around else "element" if spec.action else "s
         yield from (("reverse", spec.reverse), ("inclusive", spec.inclusive))
         yield "has_identity", spec.identity is not None and not spec.inclusive
         yield from (("want_results", spec.want_results), ("from_end", spec.reverse and not by_column))
-        yield "can_part", not self.scalar and spec.loop is not Loop.SHORT and spec.watch is not None
+        yield "can_part", spec.can_part
         yield "turns", spec.loop is Loop.SHORT
         yield "guarded", bool(self.watched) or any(spec.parts.kinds if spec.parts else ())
         joins = not self.scalar and spec.loop is not Loop.RUNS
@@ -123,7 +123,9 @@ typedef operation::{"input" if spec.around else "element" if spec.action else "s
         yield from (("states", len(spec.starts)), ("outputs", len(self.outputs)))
         if joins:
             yield "packs_captures", spec.loop is not Loop.ROWS
-        yield "carry_bytes", sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
+        held = sum(SIZES[spec.dtypes[lane]] for lane in spec.lanes_of(spec.tree))
+        products = sum(SIZES[leaf.dtype] * leaf.lanes for leaf in spec.element) if spec.parts else 0
+        yield "carry_bytes", max(held, products)
         yield "result_bytes", sum(SIZES[dtype] * leaf.lanes for leaf, dtype in self.outputs)
         if spec.loop in (Loop.ROWS, Loop.RUNS):
             around = spec.around.programs if spec.around else ()
@@ -189,11 +191,11 @@ typedef operation::{"input" if spec.around else "element" if spec.action else "s
     def _parts(self) -> Iterator[str]:
         spec = self.spec
         assert spec.parts is not None, "who calls this"
-        for lane, ((name, dtype), kinds) in enumerate(
-            zip(element_lanes(spec, range(len(spec.element))), spec.parts.kinds, strict=True)
-        ):
+        lanes = element_lanes(spec, range(len(spec.element)))
+        offsets = packed([SIZES[dtype] for _, dtype in lanes])
+        for lane, ((name, dtype), kinds) in enumerate(zip(lanes, spec.parts.kinds, strict=True)):
             said = ["CARRIED", *kinds_of(kinds)] if kinds else ["CARRIED"]
-            yield f"lane<{lane}, {tag(dtype)}, &element::{name}, 0, -1, {' | '.join(said)}>"
+            yield f"lane<{lane}, {tag(dtype)}, &element::{name}, {offsets[lane]}, -1, {' | '.join(said)}>"
 
     def _of_elements(self) -> str:
         """The leaves of elements, which what is read need not be."""
@@ -254,9 +256,15 @@ def wrapped(start: str, items: Sequence[str], end: str) -> str:
 
 def carry_offsets(spec: KernelSpec) -> dict[int, int]:
     """Where each lane's array stands in a row of carries, in bytes for each column."""
-    offsets, total = {}, 0
-    for lane in sorted(spec.lanes_of(spec.tree), key=lambda lane: -SIZES[spec.dtypes[lane]]):
-        offsets[lane], total = total, total + SIZES[spec.dtypes[lane]]
+    lanes = spec.lanes_of(spec.tree)
+    return dict(zip(lanes, packed([SIZES[spec.dtypes[lane]] for lane in lanes]), strict=True))
+
+
+def packed(sizes: Sequence[int]) -> list[int]:
+    """Where arrays of items of these sizes begin one behind the other, the largest first."""
+    offsets, total = [0] * len(sizes), 0
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        offsets[place], total = total, total + sizes[place]
     return offsets
 
 

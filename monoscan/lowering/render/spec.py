@@ -269,6 +269,12 @@ class KernelSpec(ScanSpec[Program]):
         # Lanes of partial folds alone are no results, and no carry holds them.
         return None if found is None or (found.whole and self.tree != self.carried) else found
 
+    @property
+    def can_part(self) -> bool:
+        """Whether a row may be cut: where a part can be told to have gone wrong, and the order need not be kept."""
+        told = self.watch is not None or self.parts is not None
+        return told and self.loop not in (Loop.SEQUENTIAL, Loop.SHORT)
+
     @cached_property
     def lanes(self) -> tuple[range, ...]:
         """The state lanes of each leaf, counted over all leaves."""
