@@ -189,7 +189,7 @@ class Fusion:
     def _on_gpu(self, scans: Sequence[AlignedScan]) -> GpuKernel | str:
         """The kernel of a GPU, by the scalar program, or why there is none."""
         from monoscan.lowering.plan.gpu import kernel_of, unfit
-        from monoscan.lowering.plan.gpu_acts import idle, pass_by_products, pass_in_order
+        from monoscan.lowering.plan.gpu_acts import Computed, idle, pass_by_products, pass_in_order
         from monoscan.lowering.targets.gpu import target as gpu
 
         over, target = self.over, gpu.name()
@@ -201,10 +201,12 @@ class Fusion:
         found = pass_in_order(scan, self._step.shapes(), over.lead)
         if wait is not None and self.asked.strategy != "sequential":
             programs = row_programs(self._step)
-            products = None if programs is None else pass_by_products(found, programs, scan.outputs, self.asked)
-            if products is None and self.asked.strategy == "auto":
-                return f"{wait}, but its states are no part of these"
-            found = products or found
+            products: Computed | str = "not all of it is traced"
+            if programs is not None:
+                products = pass_by_products(found, programs, scan.outputs, self.asked)
+            if isinstance(products, str) and self.asked.strategy == "auto":
+                return f"{wait}; {products}"
+            found = found if isinstance(products, str) else products
         missing = unfit(found.spec, target)
         if missing is not None:
             return missing

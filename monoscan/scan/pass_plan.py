@@ -94,7 +94,9 @@ class PassPlan:
         kept = sum(kernel.spec.state[i].lanes for i in kernel.spec.kept)
         declared = sum(prod(held.shape) for held in types.states)
         begun = "given" if self.over.leaves else "begun by the first element"
-        lanes = _products(kernel)
+        lanes, spec = _products(kernel), kernel.spec
+        if not isinstance(spec, RolledSpec) and spec.around is not None and spec.around.last is not None:
+            return f"{leaves}, {begun}; made of products of {lanes} numbers"
         return f"{leaves}, {begun}; {kept} of {declared} numbers carried" + (
             f", in products of {lanes}" if lanes > kept else ""
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from lazy_kernels import LazyShim
 from metal_driver import MetalShim, needs_clang
-from scans import scan, started
+from scans import aggregate, scan, started
 from selection import thinned
 from shim_driver import Shim, needs_shim
 from test_products_of_passes import BODIES
@@ -115,6 +115,49 @@ def test_a_state_that_the_first_element_begins() -> None:
     assert all(spec.kernel.around for spec in shim.started)
 
 
+class Walk(ms.Aggregator):
+    """A walk through an automaton, of which an output reads the state, two inputs and a fixed one."""
+
+    operator, event = ms.FiniteMap(5), (1, 0, 0)
+
+    def prepare(self, f: Any, w: Any, c: Any) -> Any:
+        return f
+
+    def present(self, s: Any, f: Any, w: Any, c: Any) -> Any:
+        return s * w + f[0] * c
+
+
+@pytest.mark.parametrize(
+    ("body", "reverse"), thinned([(body, r) for body in BODIES for r in (False, True)], [("three launches", True)])
+)
+def test_aggregators(body: str, reverse: bool) -> None:
+    plan, shape, axis = BODIES[body]
+    random = np.random.default_rng(0)
+    maps = random.permuted(np.broadcast_to(np.arange(5, dtype=np.int32), (*shape, 5)), axis=-1)
+    weights = random.integers(1, 9, shape).astype(np.int32)
+    state = random.integers(0, 5, (*shape[:axis], *shape[axis + 1 :])).astype(np.int32)
+    shim, inputs = Shim(), (mx.array(maps), mx.array(weights), ms.fixed(mx.array(7)))
+    found, last = aggregate(
+        Walk(), inputs, axis, state=mx.array(state), reverse=reverse, return_carry=True, plan=plan, start=shim, strategy="auto"
+    )  # fmt: skip
+    states, end = applied(maps, state, axis, reverse)
+    np.testing.assert_array_equal(np.array(found), states * weights + 7 * maps[..., 0])
+    np.testing.assert_array_equal(np.array(last), end)
+    assert all(spec.kernel.around for spec in (shim.started[0], shim.started[-1]))
+
+
+def test_aggregators_that_the_first_element_begins() -> None:
+    clock = ms.Action(lambda s, x: (s + x) % 16, begin=lambda x: x % 16)
+    shown = ms.aggregator(lambda x: 3 * x, ms.monoid(mx.add, identity=0, right=clock), lambda s, x: s * x)
+    x = np.random.default_rng(0).integers(0, 99, (3, 300)).astype(np.int32)
+    found, last = aggregate(shown, mx.array(x), 1, strategy="auto", return_carry=True)
+    states = (3 * x).cumsum(1) % 16
+    np.testing.assert_array_equal(np.array(found), states * x)
+    np.testing.assert_array_equal(np.array(last), states[:, -1])
+    _, last = aggregate(shown, mx.array(x), 1, strategy="auto", call_of="fold", results=False)
+    np.testing.assert_array_equal(np.array(last), states[:, -1])
+
+
 def test_the_last_state_is_not_rounded() -> None:
     random = np.random.default_rng(0)
     matrices = mx.array((0.6 * random.normal(size=(2, 60, 2, 2))).astype(np.float16))
@@ -148,8 +191,7 @@ def test_the_text_for_cuda_compiles() -> None:
         nvrtc.library()
     except nvrtc.NvrtcError:
         pytest.skip("no NVRTC")
-    for shape, axis in (((4, 5000), 1), ((5000, 40), 0)):
-        state = mx.zeros((shape[1 - axis], 4))
-        planned = ms.explain(ms.MatMul(), mx.zeros((*shape, 4, 4)), axis, act=True, state=state, stream=mx.gpu)
-        for launch in planned.kernels[0].launches_for("cuda"):
-            assert not nvrtc.compile_text(cuda.text(launch.spec), "sm_90").spilled
+    matrices, state = mx.zeros((5000, 40, 3, 3)), mx.zeros((40, 3))
+    planned = ms.explain(ms.MatMul(), matrices, 0, act=True, state=state, stream=mx.gpu)
+    for launch in planned.kernels[0].launches_for("cuda"):
+        assert not nvrtc.compile_text(cuda.text(launch.spec), "sm_90").spilled

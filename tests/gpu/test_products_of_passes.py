@@ -204,9 +204,13 @@ def test_what_is_planned_says_how() -> None:
     inputs = given(selective(1, 9, 3, 2))
     assert "2 of 2 numbers carried, in products of 4" in str(ms.explain(SelectiveScan(), inputs, 1, stream=mx.gpu))
     maps = ms.aggregator(lambda f: f, ms.FiniteMap(3), lambda s, f: s, event=1)
-    few = str(ms.explain(maps, mx.zeros((9, 40, 3), mx.int32), 1, state=mx.zeros((9,), mx.int32), stream=mx.gpu))
-    assert "9 rows leave a GPU idle" in few
-    assert "but its states are no part of these" in few
+    given_maps = partial(
+        ms.explain, maps, mx.zeros((9, 40, 3), mx.int32), 1, state=mx.zeros((9,), mx.int32), stream=mx.gpu
+    )
+    assert "given; made of products of 3 numbers" in str(given_maps())
+    before = str(given_maps(inclusive=False))
+    assert "9 rows leave a GPU idle" in before
+    assert "what stands before each of its elements" in before
 
 
 def test_what_a_group_shares_fits_every_gpu() -> None:

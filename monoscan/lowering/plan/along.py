@@ -60,7 +60,7 @@ class AlongRow:
         whole = programs.combine.outputs == programs.combine.elements
         if held is None or not whole or not begins_with(programs.begin, held):
             return None
-        kept = tuple(held[i] for i in self._states)
+        kept = tuple(held[i] for i in self.states)
         scan = attrs.evolve(
             self.ordered, combine=programs.combine, emit=kept, held=kept, last=None, action=False, begin=None,
             ordinary=programs.ordinary, inclusive=self.inclusive,
@@ -69,8 +69,8 @@ class AlongRow:
 
     def by_runs(self) -> KernelSpec | None:
         """The one that acts runs side by side, each from its true state; ``None`` where products do not tell of that."""
-        programs, states = self.programs, self._states
-        act = _on(programs.act.select(states), states, range(programs.act.rights))
+        programs, states = self.programs, self.states
+        act = on(programs.act.select(states), states, range(programs.act.rights))
         if act is None:
             return None
         begin = None if programs.begin is None else programs.begin.select(states)
@@ -85,20 +85,20 @@ class AlongRow:
         return None if found is None else self._with_around(found, programs.prepare)
 
     @property
-    def _states(self) -> tuple[int, ...]:
+    def states(self) -> tuple[int, ...]:
         """The leaves of the state that are held."""
         return tuple(i - self.outputs for i in self.read[1] if i >= self.outputs)
 
     def _with_around(self, spec: KernelSpec, prepare: Program) -> KernelSpec | None:
         leaves, held, step = self.read
-        made = _on(prepare, (), leaves)
-        shown = _on(self.programs.present.select([i for i in held if i < self.outputs]), self._states, leaves)
+        made = on(prepare, (), leaves)
+        shown = on(self.programs.present.select([i for i in held if i < self.outputs]), self.states, leaves)
         if made is None or shown is None or any(step.parts):
             return None
         return attrs.evolve(spec, around=Around(made, shown if shown.outputs else None))
 
 
-def _on(program: Program, states: Sequence[int], leaves: Sequence[int]) -> Program | None:
+def on(program: Program, states: Sequence[int], leaves: Sequence[int]) -> Program | None:
     """A program on some of the states and inputs; ``None`` where it reads others."""
     first = program.arity + program.rights
     kept = [*states, *(program.arity + i for i in leaves), *range(first, len(program.inputs))]

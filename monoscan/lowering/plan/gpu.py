@@ -10,7 +10,6 @@ import attrs
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused, computed, padded
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu_acted import by_products
 from monoscan.lowering.plan.gpu_acts import Computed, acted_products, in_order, products
 from monoscan.lowering.plan.gpu_launches import GpuLaunch, launches, too_many_registers
 from monoscan.lowering.plan.problem import Problem
@@ -139,7 +138,7 @@ def kernel_of(part: Computed, axis: int, length: int, *, initial: bool, carry: b
         part.spec,
         part.scan,
         geometry(part.leads, axis, length),
-        initial=initial and not by_products(part.spec, part.scan),
+        initial=initial and (part.spec.around is None or part.spec.around.last is None),
         carry=carry,
         target=target,
         bytes=part.bytes,

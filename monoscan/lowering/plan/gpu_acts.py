@@ -22,7 +22,7 @@ from monoscan.lowering.plan.fused_act import (
     straight_act,
 )
 from monoscan.lowering.plan.fused_pass import Arrays, bytes_of_pass
-from monoscan.lowering.plan.gpu_acted import acted
+from monoscan.lowering.plan.gpu_acted import acted, acted_pass
 from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.program.ir import Program, Shape
@@ -110,8 +110,8 @@ def pass_in_order(scan: AlignedScan, arrays: Arrays, lead: Shape) -> Computed:
     return Computed(leaves, states, scan.emit, spec, own, leads, bytes_of_pass(own, arrays, leaves, lead))
 
 
-def pass_by_products(ordered: Computed, programs: RowPrograms, outputs: int, options: Options) -> Computed | None:
-    """The same by products of elements; ``None`` where these do not hold the states.
+def pass_by_products(ordered: Computed, programs: RowPrograms, outputs: int, options: Options) -> Computed | str:
+    """The same by products of elements, which hold the states or make them; or why not.
 
     Args:
         ordered: The pass in order.
@@ -120,8 +120,9 @@ def pass_by_products(ordered: Computed, programs: RowPrograms, outputs: int, opt
         options: What was asked.
     """
     read = (ordered.leaves, ordered.states, ordered.scan)
-    spec = AlongRow(ordered.spec, read, programs, outputs, options.inclusive).by_products()
-    return None if spec is None else attrs.evolve(ordered, spec=spec)
+    row = AlongRow(ordered.spec, read, programs, outputs, options.inclusive)
+    made = row.by_products() or acted_pass(row)
+    return made if isinstance(made, str) else attrs.evolve(ordered, spec=made)
 
 
 def idle(rows: int) -> str | None:

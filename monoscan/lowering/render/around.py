@@ -16,10 +16,13 @@ class Around:
     Args:
         prepare: From what is read to the leaves of an element that partial folds hold.
         present: From the states that are held, and from what is read, to what is written; None of a fold.
+        last: Where products of elements are held, and no states: from the product of all and what is captured to the last
+            states. The first one, if it is given, is captured behind all else.
     """
 
     prepare: Program
     present: Program | None
+    last: Program | None = None
 
     @property
     def programs(self) -> tuple[Program, ...]:

@@ -13,11 +13,10 @@ from monoscan import dtypes
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.plan.geometry import Geometry, geometry
-from monoscan.lowering.plan.gpu_acted import by_products, of_products
 from monoscan.lowering.plan.gpu_launches import GpuLaunch
 from monoscan.lowering.plan.on_arrays import capture_lanes as lanes_of
 from monoscan.lowering.program.interpret import ARRAYS, evaluate
-from monoscan.lowering.program.ir import Shape
+from monoscan.lowering.program.ir import Program, Shape
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_arrays import Array
 from monoscan.lowering.render.gpu_spec import GpuSpec, Part
@@ -67,8 +66,8 @@ def forward(
     """
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
-    if by_products(kernel, scan):
-        return _acted(start, plan, kernel, scan, arrays, axis, rank)
+    if kernel.around is not None and kernel.around.last is not None:
+        return _acted(start, plan, kernel, kernel.around.last, scan, arrays, axis, rank)
     first = 0 if kernel.around is None else len(kernel.around.outputs)  # which are no states
     found = run.all(kernel, {"elements": elements, "captures": captures, "init": init[first:]}, scan.want_carry)
     carry = {first + n: y for n, y in found.get("carry", {}).items()}
@@ -77,12 +76,14 @@ def forward(
 
 
 def _acted(
-    start: Start, plan: Planned, kernel: KernelSpec, scan: AlignedScan, arrays: Arrays, axis: int, rank: int
-) -> Leaves:
-    """The same of an act by products, which captures the first state, if there is one."""
+    start: Start, plan: Planned, kernel: KernelSpec, program: Program, scan: AlignedScan, arrays: Arrays, axis: int,
+    rank: int,
+) -> Leaves:  # fmt: skip
+    """The same of products that make states, by a program; the first state, if it is given, is captured."""
     elements, captures, init = scan.unpack(arrays)
     run = _Run(start, plan, axis, rank, aligned.full_lead(arrays, rank)[axis])
-    given = {"elements": elements, "captures": [*captures, *init], "init": []}
+    first = init[scan.outputs :]  # without outputs, which are no states
+    given = {"elements": elements, "captures": [*captures, *first], "init": []}
     found = run.all(kernel, given, scan.want_carry)
     results = [*found["results"].values()] if scan.want_results else []
     if not scan.want_carry:
@@ -93,11 +94,10 @@ def _acted(
         for n, leaf in enumerate(kernel.state)
         for lane in (lanes_of([found["carry"][n]], rank - 1) if n in found["carry"] else [none] * leaf.lanes)
     ]
-    program = of_products(scan)
     lanes = evaluate(program, [*total, *lanes_of([x.squeeze(axis) for x in given["captures"]], rank - 1)], ARRAYS)
     shape = mx.broadcast_shapes(*(lane.shape for lane in lanes), ())
     last = join_lanes([mx.broadcast_to(lane, shape) for lane in lanes], [leaf.shape for leaf in program.outputs])
-    known = dict(zip(scan.emit, last, strict=True))
+    known = dict(zip((i for i in scan.emit if i >= scan.outputs), last, strict=True))
     return [*results, *_carries(scan, arrays, known, axis, rank)]
 
 
