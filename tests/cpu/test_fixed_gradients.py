@@ -113,3 +113,22 @@ def test_tangents_of_a_state_that_fixed_leaves_alone_move() -> None:
     ahead, behind = states(matrix + step), states(matrix - step)
     for slope, y, x in zip(moved, ahead, behind, strict=True):
         np.testing.assert_allclose(np.array(slope), (np.array(y) - np.array(x)) / (2 * step), atol=2e-3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("k", [2, 12])
+def test_steps_that_do_not_count_add_nothing_to_them(k: int) -> None:
+    (matrix, b, h0), w = problem(k, (2,), True)
+    counted = mx.array([37, 20])
+    valid = (mx.arange(37) < counted[:, None])[..., None]
+
+    def loss(matrix: mx.array, b: mx.array) -> mx.array:
+        return (w * valid * ms.act(ms.MatrixAffine(), (ms.fixed(matrix), b), h0, axis=1, lengths=counted)).sum()
+
+    def exact(matrix: mx.array, b: mx.array) -> mx.array:
+        return walked((matrix, b, h0.astype(mx.float64)), w * valid, False, True)  # what does not count comes last
+
+    found = mx.grad(loss, argnums=(0, 1))(matrix, b)
+    with mx.stream(mx.cpu):
+        wanted = mx.grad(exact, argnums=(0, 1))(matrix.astype(mx.float64), b.astype(mx.float64))
+    close(found, wanted)

@@ -21,7 +21,7 @@ from monoscan.lowering.program.ir import Leaf, Program
 from monoscan.lowering.strategies.combine import join_lanes, split_lanes
 from monoscan.lowering.strategies.hillis_steele import hillis_steele
 from monoscan.lowering.strategies.places import Places
-from monoscan.lowering.strategies.slices import Leaves, cut, flip, join
+from monoscan.lowering.strategies.slices import Leaves, cut, flip, join, spread
 from monoscan.monoids.shapes import along, insert_axes
 
 Shape = tuple[int, ...]
@@ -29,10 +29,11 @@ Shape = tuple[int, ...]
 
 def of_launch(scan: AlignedScan, arrays: Arrays, axis: int, rank: int) -> Leaves:
     """What a kernel yields, from the arrays of its launch: lengths and offsets stand behind all others."""
-    number = len(arrays) - scan.lengths - scan.offsets
+    rights, number = scan.program.rights, len(arrays) - scan.lengths - scan.offsets
     lengths, offsets = _extents(scan, arrays)
     plain = attrs.evolve(scan, lengths=False, offsets=False)
-    return run(plain, arrays[:number], lengths, offsets, axis, rank, scan.outputs)
+    inputs = [*spread(list(arrays[:rights]), axis), *arrays[rights:number]]
+    return run(plain, inputs, lengths, offsets, axis, rank, scan.outputs)
 
 
 def of_outputs(scan: AlignedScan, arrays: Arrays, cotangents: Arrays, axis: int, rank: int) -> list[mx.array]:

@@ -45,13 +45,23 @@ def opened_act(asked: Options, operator: Semigroup, elems: Tree, state: Tree | N
     captures = capture(operator, asked.call)
     given = spread(asked, captures, elems, axis)
     form = given.asked, captures, given.elems
-    return RaggedAct(*opened(*form, state, given.axis, raw, pose, lambda form: operator.right.events(form)))
+    return RaggedAct(*opened(*form, state, given.axis, raw, pose, lambda form: operator.right.events(form)), given.one)
 
 
 @final
 @attrs.frozen(eq=False)
 class RaggedAct(RaggedStates):
-    """An act on sequences."""
+    """An act on sequences.
+
+    Args:
+        one: The leaves of the elements that are the same at every step, with one step.
+    """
+
+    one: dict[int, mx.array]
+
+    @property
+    def kernel_leaves(self) -> Leaves:
+        return [self.one.get(i, x) for i, x in enumerate(self.leaves)]
 
     @property
     def held(self) -> int:

@@ -115,6 +115,11 @@ class RaggedStates:
         """How many leaves are shown in front of the state's own."""
 
     @property
+    def kernel_leaves(self) -> Leaves:
+        """The leaves of the elements as a kernel reads them."""
+        return self.leaves
+
+    @property
     @abstractmethod
     def kernel_start(self) -> Leaves | None:
         """The leaves of the state that a kernel starts from."""
@@ -150,7 +155,7 @@ class RaggedStates:
         """The same by a kernel that knows lengths and offsets, a mask being a leaf; ``None`` where there is none."""
         masked = self._masked()
         if masked is None:
-            found = by_kernel(self.problem, self.captures, self.leaves, self.kernel_start, self.aligned)
+            found = by_kernel(self.problem, self.captures, self.kernel_leaves, self.kernel_start, self.aligned)
             return None if found is None else (found[0], found[1][self.held :])
         found = masked.by_kernel()
         if found is None:

@@ -26,6 +26,7 @@ from monoscan.lowering.render.source import Spec, Windows, render
 from monoscan.lowering.render.spec import KernelSpec
 from monoscan.lowering.render.window_back_spec import WindowBackSpec
 from monoscan.lowering.render.window_spec import WindowSpec
+from monoscan.lowering.strategies.slices import spread
 from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cpu import kernels as cpu_kernels
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
@@ -219,5 +220,7 @@ def run_kernel(
         behind = fills(scan, spec) if scan.bounded else ()
         launch = COMPILED.get(key, lambda: launch_of(scan, spec, axis, rank, seeded, name, behind, fixed))
     except BridgeUnavailable:  # said and remembered where it failed
-        return bounded.of_launch(scan, arrays, axis, rank) if scan.bounded else portable(scan, arrays, axis, rank)
+        if scan.bounded:
+            return bounded.of_launch(scan, arrays, axis, rank)
+        return portable(scan, [*spread(list(elements), axis), *arrays[len(elements) :]], axis, rank)
     return launch(arrays)
