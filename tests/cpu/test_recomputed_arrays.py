@@ -139,3 +139,17 @@ def test_no_array_holds_the_states() -> None:
     mx.reset_peak_memory()
     mx.eval(gradient(*arrays))
     assert mx.get_peak_memory() - before < 256 * 64 * KEYS * 4 / 8
+
+
+def test_cotangents_that_are_all_zero_reach_nothing() -> None:
+    """The step chooses: what guards its derivative looks for a cotangent, and there is none."""
+    x = mx.ones((3, 2, KEYS))
+
+    def sums(x: mx.array) -> mx.array:
+        return ms.loop(
+            lambda row, x: (mx.where(x > 0, row, -row) + x, row.sum()), x, mx.ones((2, KEYS)), event=1, state_event=1
+        )
+
+    (found,) = mx.vjp(sums, [x], [mx.zeros((3, 2))])[1]
+    assert found.shape == x.shape
+    assert not found.any()

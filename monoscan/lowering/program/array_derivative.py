@@ -102,7 +102,7 @@ class _Reverse:
         for value in range(len(self.program.values) - 1, first - 1, -1):
             if value in self.found and self.program.values[value].dtype in dtypes.FLOATS:
                 self._propagate(self.program.code[value - first], self.values[value], self._settled(value))
-        chooses = any(instr.op in CHOICES for instr in self.program.code)
+        chooses = self.given and any(instr.op in CHOICES for instr in self.program.code)
         results = [self._guarded(self._settled(i)) if chooses else self._settled(i) for i in wanted]
         return self.builder.finish(results, self.program.arity, self.program.rights)
 
