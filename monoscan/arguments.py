@@ -49,6 +49,18 @@ def real(call: str, name: str, given: Any) -> float:
     return float(number)
 
 
+def steps_from(call: str, dt_min: Any, dt_max: Any) -> None:
+    """Refuses step sizes that are not above 0, or fall.
+
+    Raises:
+        ScanError: They are.
+    """
+    if not 0 < real(call, "dt_min", dt_min) <= real(call, "dt_max", dt_max):
+        raise errors.ScanError(
+            f"[{call}] step sizes go from dt_min to dt_max, above 0; got {dt_min!r:.20} and {dt_max!r:.20}."
+        )
+
+
 def flag(call: str, name: str, given: Any) -> bool:
     """True or False.
 

@@ -10,7 +10,7 @@ from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
 from monoscan import errors
-from monoscan.arguments import sizes
+from monoscan.arguments import real, sizes
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.linear import Affine
 from monoscan.nn.recurrent import Aggregated, Shape
@@ -78,6 +78,8 @@ class GatedLinearAttention(Aggregated):
             raise errors.ScanError(
                 f"[GatedLinearAttention] heads divides the sizes of keys and values; got {heads} for {keys} and {values}."
             )
+        if not real(call, "temperature", temperature) > 0:
+            raise errors.ScanError(f"[{call}] temperature must be more than 0; got {temperature:g}.")
         self.input_dims, self.heads, self.temperature = input_dims, heads, temperature
         self.key_dims, self.value_dims = keys, values
         self.q_proj, self.k_proj = (Linear(input_dims, keys, bias=False) for _ in range(2))

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from monoscan import errors
-from monoscan.arguments import sizes
+from monoscan.arguments import sizes, steps_from
 from monoscan.nn.lru import Diagonal
 from monoscan.nn.recurrent import Shape
 
@@ -48,6 +48,7 @@ class S5(Diagonal):
         self.input_dims, self.state_dims, blocks = sizes(
             "S5", input_dims=input_dims, state_dims=state_dims, blocks=blocks
         )
+        steps_from("S5", dt_min, dt_max)
         if state_dims % (2 * blocks):
             raise errors.ScanError(f"[S5] state_dims is a multiple of 2 * blocks = {2 * blocks}; got {state_dims}.")
         values, vectors = _hippo(state_dims // blocks)
@@ -72,9 +73,14 @@ class S5(Diagonal):
         """``exp(Lambda dt)``, and ``(exp(Lambda dt) - 1) / Lambda * B x``."""
         decay, turn = self.Lambda
         step = mx.exp(self.log_step)
-        modulus, phase = mx.exp(mx.minimum(decay, -1e-4) * step), turn * step
-        gate = modulus * mx.cos(phase) + 1j * (modulus * mx.sin(phase))
-        weight = (gate - 1) / (mx.minimum(decay, -1e-4) + 1j * turn)
+        decay = mx.minimum(decay, -1e-4)
+        modulus, phase = mx.exp(decay * step), turn * step
+        along, across = mx.cos(phase), modulus * mx.sin(phase)
+        gate = modulus * along + 1j * across
+        short = mx.expm1(decay * step) * along - 2 * mx.square(
+            mx.sin(phase / 2)
+        )  # the real part of gate - 1, to its digits
+        weight = (short + 1j * across) / (decay + 1j * turn)
         real, imaginary = (x @ part.T for part in self.B)
         return gate, weight * (real + 1j * imaginary)
 

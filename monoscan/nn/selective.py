@@ -8,7 +8,7 @@ from typing import Any, final
 import mlx.core as mx
 from mlx.nn.layers.linear import Linear
 
-from monoscan.arguments import sizes
+from monoscan.arguments import sizes, steps_from
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.inputs import fixed
 from monoscan.monoids.linear import Affine
@@ -68,6 +68,7 @@ class SelectiveSSM(Aggregated):
     ) -> None:
         super().__init__()
         self.input_dims, self.state_dims = sizes("SelectiveSSM", input_dims=input_dims, state_dims=state_dims)
+        steps_from("SelectiveSSM", dt_min, dt_max)
         (self.rank,) = sizes("SelectiveSSM", rank=math.ceil(input_dims / 16) if rank is None else rank)
         self.x_proj = Linear(input_dims, self.rank + 2 * state_dims, bias=False)
         self.dt_proj = Linear(self.rank, input_dims)

@@ -117,6 +117,9 @@ def test_what_a_layer_refuses_names_the_layer_and_the_argument(name: str) -> Non
         (lambda: nn.RGLRU("4"), r"[RGLRU] input_dims must be a whole number"),  # type: ignore[arg-type]
         (lambda: nn.SelectiveSSM(4, rank=0.5), r"[SelectiveSSM] rank must be"),  # type: ignore[arg-type]
         (lambda: nn.LRU(4, 4, r_min=0.9, r_max=0.5), "[LRU] moduli go from r_min to r_max within 0 and 1; got 0.9 and 0.5."),
+        (lambda: nn.S5(4, 4, dt_min=0.1, dt_max=0.01), "[S5] step sizes go from dt_min to dt_max, above 0; got 0.1 and 0.01."),
+        (lambda: nn.SelectiveSSM(4, dt_min=0), "[SelectiveSSM] step sizes go from dt_min to dt_max, above 0; got 0 and 0.1."),
+        (lambda: nn.GatedLinearAttention(8, temperature=0), "[GatedLinearAttention] temperature must be more than 0; got 0."),
         (
             lambda: nn.MinGRU(4, 6)(mx.ones((1, 3, 4)), mx.zeros((2, 6))),
             "[MinGRU] expects a state of shape (1, 6), the batch of x and (6,); got (2, 6).",

@@ -378,6 +378,17 @@ def test_what_does_not_fit(make: Callable[[], object], words: str) -> None:
         make()
 
 
+def test_short_steps_keep_their_digits() -> None:
+    """Of ``exp(z) - 1`` with z near 0 a difference of float32 has four digits."""
+    layer = nn.S5(2, 8, dt_min=1e-4, dt_max=1e-3)
+    layer.B = mx.stack([mx.ones((4, 2)), mx.zeros((4, 2))])
+    gate, taken = layer.inputs(mx.array([[1.0, 0.0]]))
+    rate = np.array(layer.Lambda[0], np.float64) + 1j * np.array(layer.Lambda[1], np.float64)
+    z = rate * np.exp(np.array(layer.log_step, np.float64))
+    np.testing.assert_allclose(np.array(gate), np.exp(z), rtol=3e-7)
+    np.testing.assert_allclose(np.array(taken)[0], np.expm1(z) / rate, rtol=2e-6)
+
+
 def test_the_first_eigenvalues_are_those_of_hippo() -> None:
     size = 6
     root = np.sqrt(2 * np.arange(size) + 1)
