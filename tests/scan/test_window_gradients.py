@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,7 +15,14 @@ import pytest
 from selection import thinned
 
 import monoscan as ms
+from monoscan.lowering.plan.fused_window import FusedWindow
+from monoscan.lowering.plan.window_gradient import window_gradient
+from monoscan.lowering.render.headers import expand
+from monoscan.lowering.render.source import render
 from monoscan.lowering.targets.cpu.windows import Pull
+from monoscan.scan import call
+from monoscan.scan.passes import pass_over
+from monoscan.scan.window_fusion import WindowFusion
 
 A = ms.aggregators
 Spread = Callable[[np.ndarray, float], np.ndarray]
@@ -202,3 +212,19 @@ def test_weights_have_gradients_too(kernels: list[str]) -> None:
     np.testing.assert_allclose(np.array(of_x), dx, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(np.array(of_weight), dn, rtol=1e-8, atol=1e-12)
     assert len(kernels) == 1
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("clang++") is None, reason="no clang++")
+def test_clang_reads_the_text_as_well(tmp_path: Path) -> None:
+    asked = call.options("window")
+    over = pass_over(A.Variance(), mx.zeros((100,)), 0, None, asked)
+    kernel = WindowFusion(over, asked, 10).windows()
+    assert isinstance(kernel, FusedWindow)
+    found = window_gradient(kernel)
+    assert not isinstance(found, str)
+    (tmp_path / "kernel.cpp").write_text(expand(render(found.spec)))
+    told = subprocess.run(
+        ["clang++", "-std=c++17", "-fsyntax-only", tmp_path / "kernel.cpp"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr

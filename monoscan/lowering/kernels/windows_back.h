@@ -167,7 +167,7 @@ template <int... v> NOINLINE void give_all(const strip& s, seq<v...>) {
   results r = s.own.r;
   for (ms_int t = 0; t < s.own.count; ++t, out::move(r.y, s.own.y_step)) {
     const output y[] = {operation::give(input_at(s.own, t, v, s.m), s.of[t * vectors + v], s.k)...};
-    (void)((s.m == W ? out::store(r, v * W, y[v]) : out::store_part(r, v * W, s.m, y[v])), ...);
+    ((s.m == W ? out::store(r, v * W, y[v]) : out::store_part(r, v * W, s.m, y[v])), ...);
   }
 }
 
