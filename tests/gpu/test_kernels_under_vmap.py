@@ -18,7 +18,9 @@ from test_kernel_gradients import recurrence
 import monoscan as ms
 from monoscan.lowering.plan.gpu_launches import launches
 from monoscan.lowering.render.gpu_spec import Body
+from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.targets.cuda import run as cuda
+from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.targets.gpu.hidden import hidden, transformed
 from monoscan.scan import call
 from monoscan.scan.ragged import scans
@@ -223,21 +225,27 @@ def test_flags_of_a_single_pass_are_hidden_too(by: str, machine: Machine, monkey
     assert [each[0] for each in machine.started].count("monoscan_clear") == 2, "of the trace, and of the batch"
 
 
-def test_eager_kernels_and_gradients_are_left_alone() -> None:
-    """The bridge, which a compiler makes, is for what is mapped or compiled."""
-    seen: list[bool] = []
+def test_the_bridge_is_built_for_what_is_mapped_or_compiled_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for eager calls nor for their gradients forward, which need no compiler."""
+    asked: list[str] = []
+    monkeypatch.setattr(build.LOADER, "bridge", None)
+    monkeypatch.setattr(FAILURES, "_reasons", {})
 
-    def run(x: Any) -> Any:
+    def run(name: str, x: Any) -> Any:
         kernel = mx.depends([x * 2], [x])
-        found = hidden(kernel, [x])
-        seen.append(found is kernel)
-        return found[0]
+        monkeypatch.setattr(build, "attempt", lambda: asked.append(name))
+        assert hidden(kernel, [x]) is kernel
+        return x
 
-    run(mx.ones(3))
-    mx.grad(lambda x: run(x).sum())(mx.ones(3))
-    mx.vmap(run)(mx.ones(3))
-    mx.compile(run)(mx.ones(3))
-    assert seen == [True, True, False, False]
+    run("eager", mx.ones(3))
+    mx.grad(lambda x: run("grad", x).sum())(mx.ones(3))
+    mx.vmap(partial(run, "vmap"))(mx.ones(3))
+    mx.compile(partial(run, "compile"))(mx.ones(3))
+    assert asked == ["vmap", "compile"]
+    FAILURES.record("bridge", "test", "there is no compiler")
+    mx.vmap(partial(run, "again"))(mx.ones(3))
+    assert asked == ["vmap", "compile"], "what failed is not tried again"
+    FAILURES.generation += 1
     assert not transformed()
 
 

@@ -4,7 +4,7 @@ MLX maps what a custom function holds although that has a rule of its own, and k
 have no rule. The rule of the custom function makes the kernels anew for the batch; what it holds needs one whose
 results nobody reads, and that is all the bridge is for here. So it is asked for where kernels read what has no value
 yet alone: in traces of ``mx.vmap`` and ``mx.compile``, not in eager calls; and in rules of gradients, where MLX does not
-say what has one.
+say what has one. To ask takes a walk through the graph: once it is loaded, it hides kernels in every transformation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import mlx.core as mx
 from monoscan.lowering.plan.aligned import Arrays
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu import build
+from monoscan.lowering.targets.failures import FAILURES
 
 _CALLS = threading.local()
 
@@ -28,9 +29,12 @@ def hidden(outputs: Leaves, inputs: Arrays) -> Leaves:
         outputs: All of them, in order.
         inputs: What the kernel reads.
     """
-    if not transformed() or have_values(inputs):
+    if not transformed():
         return outputs
-    bridge = build.attempt()
+    bridge = build.LOADER.bridge
+    if bridge is None:
+        failed = bool(FAILURES.reasons("bridge"))
+        bridge = None if failed or have_values(inputs) else build.attempt()
     return outputs if bridge is None else bridge.opaque(outputs[0])
 
 
