@@ -15,12 +15,11 @@ from monoscan.lowering.plan.identity import neutral
 from monoscan.lowering.plan.options import Options, changed
 from monoscan.lowering.plan.plan import Plan
 from monoscan.lowering.plan.problem import Problem
-from monoscan.lowering.program.ir import Shape
 from monoscan.lowering.strategies.places import Places
+from monoscan.lowering.targets.failures import FAILURES
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.monoids.shapes import remove_axes
 from monoscan.scan import call
-from monoscan.scan.question import Question
 from monoscan.scan.ragged.axes import Leaves, wide, with_sequences
 from monoscan.scan.ragged.given import Aligned
 from monoscan.scan.ragged.operator import flagged, lifted
@@ -28,6 +27,26 @@ from monoscan.tree import Tree
 
 Found = tuple[Sequence[mx.array | None], Sequence[mx.array | None]]
 """The leaves of results, and those of the carry."""
+
+
+@attrs.frozen
+class Flagged:
+    """Elements with flags.
+
+    Args:
+        structure: Their tree.
+        held: For each of its leaves the number of that of the elements; of flags one from the end.
+    """
+
+    structure: tree.Structure
+    held: tuple[int, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, number: int, packed: bool) -> Flagged:
+        """Those of so many leaves."""
+        numbered = tree.unflatten(problem.structure, list(range(number)))
+        held, structure = tree.flatten(flagged(problem.operator, [-2, -1] if packed else [-1], numbered))
+        return cls(structure, tuple(held))
 
 
 @attrs.frozen(eq=False)
@@ -41,7 +60,7 @@ class Lifted:
         leaves: The leaves of the elements, in fold dtypes where the carry is read from results.
         start: Those of ``init``, with the number of sequences, or 1, in the place of the scan axis; ``None`` without.
         several: Whether that is the axis of sequences.
-        held: Which leaf of the elements each leaf of elements with flags is; -1 for flags.
+        flags: Elements with flags.
     """
 
     problem: Problem
@@ -50,7 +69,7 @@ class Lifted:
     leaves: Leaves
     start: Leaves | None
     several: bool
-    held: Sequence[int]
+    flags: Flagged
 
     @classmethod
     def of(
@@ -79,8 +98,8 @@ class Lifted:
                 with_sequences(x, len(event), layout.axis, layout.rank, several).astype(dtypes.by_name(name))
                 for x, event, name in rows
             ]
-        held = PLANS.get(("flagged", problem, places.packed), lambda: _held(problem, len(xs), 1 + places.packed))
-        return cls(problem, captures, places, xs, start, several, held)
+        flags = PLANS.get(("flagged", problem, places.packed), lambda: Flagged.of(problem, len(xs), places.packed))
+        return cls(problem, captures, places, xs, start, several, flags)
 
     @property
     def axis(self) -> int:
@@ -137,33 +156,44 @@ class Lifted:
 
     def _scan(self, asked: Options) -> Found:
         """The leaves of results and carry of elements with flags, with all axes."""
-        scan = self.operands(asked)
-        plan, leaves, start = call.prepare(*scan, start_of=_as_it_is)
-        return execute(plan, leaves, scan[1], start)
+        elems, init = self._flat()
+        raised = self._raised()
+        key = ("flagged plan", self.problem, asked, FAILURES.generation)  # the problem knows all shapes
+        plan = PLANS.get(key, lambda: call.prepare(*self._as_trees(asked, raised, elems, init))[0])
+        return execute(plan, elems, raised, init)
 
     def operands(self, asked: Options) -> tuple[Options, Captures, Tree, int, Tree]:
         """The scan of elements with flags: options, operator, elements, axis and ``init``."""
-        operator, places = self.problem.operator, self.places
-        raised = lifted(self.captures.root, places.packed)
-        leaves, valid = self._elements()
-        flags = [places.head, valid] if places.packed else [valid]
-        off = [mx.array(False)] * (len(flags) - 1)
-        if self.start is None or places.packed:
-            init = flagged(operator, [*off, mx.array(False)], self._tree(self._blank))
-        else:
-            start = self.start if self.several else [x.squeeze(self.axis) for x in self.start]
-            init = flagged(operator, [*off, mx.array(True)], self._tree(start))
-        wanted = None
-        if asked.inclusive or not raised.restarts:  # what stands before heads is put there from all leaves
-            wanted = tuple(p for p, i in enumerate(self.held) if i in (asked.wanted or range(len(leaves))))
+        return self._as_trees(asked, self._raised(), *self._flat())
+
+    def _as_trees(
+        self, asked: Options, raised: Captures, elems: Leaves, init: Leaves
+    ) -> tuple[Options, Captures, Tree, int, Tree]:
+        wanted, structure = None, self.flags.structure
+        if asked.inclusive or not raised.root.restarts:  # what stands before heads is put there from all leaves
+            shown = asked.wanted or range(len(self.leaves))
+            wanted = tuple(place for place, leaf in enumerate(self.flags.held) if leaf in shown)
         asked = changed(asked, call="scan", wanted=wanted)
-        return asked, capture(raised, asked.call), flagged(operator, flags, self._tree(leaves)), self.axis, init
+        return asked, raised, tree.unflatten(structure, elems), self.axis, tree.unflatten(structure, init)
+
+    def _raised(self) -> Captures:
+        return capture(lifted(self.captures.root, self.places.packed), "scan")
+
+    def _flat(self) -> tuple[Leaves, Leaves]:
+        """The leaves of elements with flags, and those of ``init``."""
+        places = self.places
+        leaves, valid = self._elements()
+        begins = self.start is not None and not places.packed
+        start = [x if self.several else x.squeeze(self.axis) for x in self.start or ()] if begins else self._blank
+        known = [*leaves, *([places.head] if places.packed else []), valid]
+        first = [*start, *([mx.array(False)] if places.packed else []), mx.array(begins)]
+        return [known[i] for i in self.flags.held], [first[i] for i in self.flags.held]
 
     def _values(self, found: Sequence[mx.array | None]) -> list[mx.array | None]:
         """Those of leaves that are no flags, in the order of elements."""
         if not found:
             return []
-        return [y for y, i in zip(found, self.held, strict=True) if i >= 0]
+        return [y for y, i in zip(found, self.flags.held, strict=True) if i >= 0]
 
     def _elements(self) -> tuple[Leaves, mx.array]:
         """The leaves and which are valid; in front of the first ones of sequences ``init`` is combined."""
@@ -232,15 +262,3 @@ class Lifted:
 
     def _tree(self, leaves: Sequence[Any]) -> Tree:
         return tree.unflatten(self.problem.structure, list(leaves))
-
-
-def _held(problem: Problem, number: int, flags: int) -> list[int]:
-    """Which leaf of so many each leaf of elements with flags is."""
-    numbered = tree.unflatten(problem.structure, list(range(number)))
-    return tree.flatten(flagged(problem.operator, [-1] * flags, numbered))[0]
-
-
-def _as_it_is(question: Question, init: Tree, elems: Sequence[mx.array]) -> tuple[Leaves, tuple[Shape, ...]]:
-    """The leaves of an ``init`` that is of the right tree and dtypes, and their shapes."""
-    leaves = tree.flatten(init)[0]
-    return leaves, tuple([x.shape for x in leaves])
