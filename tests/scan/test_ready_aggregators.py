@@ -62,6 +62,20 @@ def test_they_print_as_the_calls_that_make_them_and_not_as_operators() -> None:
     assert eval(repr(both), vars(ms)) == both
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert aggregators.EMA(np.float32(0.5)) == aggregators.EMA(0.5)
+    assert aggregators.Std(ddof=np.int64(1)) == aggregators.Std(ddof=1)
+    assert repr(aggregators.Moments(np.int64(3))) == "aggregators.Moments(order=3)"
+    assert repr(aggregators.Attention(np.float32(0.5))) == "aggregators.Attention(scale=0.5)"
+
+
+def test_wrong_fields_are_refused_when_they_are_given() -> None:
+    with pytest.raises(ms.ScanError, match="order must be 2, 3 or 4; got 5"):
+        aggregators.Moments(5)
+    with pytest.raises(ms.ScanTypeError, match="scale must be a number, or None; got 'x'"):
+        aggregators.Attention("x")  # type: ignore[arg-type]
+
+
 def test_a_rate_that_is_an_array_is_compared_and_copied() -> None:
     rates = mx.array([0.5, 0.2])
     average = aggregators.EMA(rates)

@@ -8,7 +8,7 @@ import attrs
 import mlx.core as mx
 
 from monoscan import errors
-from monoscan.monoids import statistics
+from monoscan.monoids import domain, statistics
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.monoids.aggregators.ready import Answer, Ready
 
@@ -30,7 +30,7 @@ class _Spread(Ready):
     """What follows from sums of squared deviations."""
 
     operator: ClassVar[statistics.Moments] = statistics.Moments(2)
-    ddof: int = attrs.field(default=0, validator=_freedom)
+    ddof: int = attrs.field(default=0, converter=domain.whole, validator=_freedom)
 
     def prepare(self, *inputs: mx.array) -> Any:
         return self.operator.embed(*inputs)
@@ -93,6 +93,10 @@ class Kurtosis(Answer):
         return self.operator.project(state)[3]
 
 
+def _known_order(aggregator: Aggregator, field: attrs.Attribute[int], value: int) -> None:
+    statistics.Moments(value)  # which refuses others
+
+
 @final
 @attrs.frozen(repr=False)
 class Moments(Answer):
@@ -102,7 +106,7 @@ class Moments(Answer):
         order (int, optional): The highest moment: 2, 3 or 4. Default: ``4``.
     """
 
-    order: int = 4
+    order: int = attrs.field(default=4, converter=domain.whole, validator=_known_order)
 
     @property
     def operator(self) -> statistics.Moments:

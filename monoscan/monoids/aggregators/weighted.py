@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 import attrs
 import mlx.core as mx
 
-from monoscan import errors
+from monoscan import dtypes, errors
 from monoscan import tree as trees
 from monoscan.monoids import linear
 from monoscan.monoids.aggregator import Aggregator
@@ -43,7 +43,7 @@ class EMA(Ready):
     """
 
     operator: ClassVar[Tuple] = Tuple(linear.Affine(), linear.Affine())
-    alpha: float | mx.array = attrs.field(validator=_share, eq=_itself)
+    alpha: float | mx.array = attrs.field(converter=dtypes.number, validator=_share, eq=_itself)
 
     def prepare(self, x: mx.array) -> Any:
         gate = mx.ones_like(x) * (1 - self.alpha)
@@ -52,6 +52,11 @@ class EMA(Ready):
     def present(self, state: tuple[mx.array, mx.array], x: mx.array) -> mx.array:
         total, weight = state
         return total / weight
+
+
+def _factor(aggregator: Aggregator, field: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise errors.ScanTypeError(f"[Attention] scale must be a number, or None; got {trees.shown(value)}.")
 
 
 @final
@@ -73,7 +78,7 @@ class Attention(Ready):
 
     operator: ClassVar[SoftmaxAverage] = SoftmaxAverage()
     event: ClassVar[int] = 1
-    scale: float | None = None
+    scale: float | None = attrs.field(default=None, converter=dtypes.number, validator=_factor)
 
     def prepare(self, query: mx.array, key: mx.array, value: mx.array) -> Any:
         scale = key.size**-0.5 if self.scale is None else self.scale
