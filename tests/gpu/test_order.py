@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from scans import Planned, fixed, scan
 from selection import thinned
@@ -90,3 +91,21 @@ def test_bits_do_not_depend_on_the_schedule(body: str, length: int) -> None:
     for seed, resident in ((2, 2), (3, 7), (4, 40), (5, 40)):
         again = scan(ms.Affine(), (x, x), 1, plan=plan, start=Shim(seed, resident, starve=seed % 2 == 0))
         assert all(mx.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("narrow", "seeded"),
+    thinned([((2, 600, 1, 5), False), ((2, 600, 3, 5), True)], [((2, 600, 1, 5), False)]),
+)
+def test_arrays_that_spread_over_fewer_axes(narrow: tuple[int, ...], seeded: bool) -> None:
+    """Each launch reads some arrays of a scan, which alone could be laid out as fewer axes than it was planned with."""
+    shape, random, shim = (2, 600, 3, 5), np.random.default_rng(0), Shim()
+    a, b = random.integers(1, 99, shape, np.uint32), random.integers(0, 99, narrow, np.uint32)
+    h = random.integers(0, 99, (2, 1, 5), np.uint32) * seeded
+    init = (mx.ones_like(mx.array(h)), mx.array(h)) if seeded else None
+    found = scan(ms.Affine(), (mx.array(a), mx.array(b)), 1, start=shim, init=init)[1]
+    expected = np.empty_like(a)
+    for t in range(shape[1]):
+        h = expected[:, t] = a[:, t] * h + b[:, t]
+    np.testing.assert_array_equal(np.array(found), expected)
+    assert len(shim.started) == 3

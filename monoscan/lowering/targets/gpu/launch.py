@@ -155,27 +155,28 @@ class _Run:
         """The outputs of all launches."""
         given = {name: dict(enumerate(group)) for name, group in arrays.items()}
         flat = [x for group in arrays.values() for x in group]
-        full = aligned.full_lead(flat, self.rank)
-        shape = geometry([*(tuple(x.shape[: self.rank]) for x in flat), full], self.axis, self.length)
+        leads = [*(tuple(x.shape[: self.rank]) for x in flat), aligned.full_lead(flat, self.rank)]
+        shape = geometry(leads, self.axis, self.length)
         initial = pulled is None and bool(given["init"])
         found: dict[str, Group] = {}
         for launch in self.plan(kernel, shape, initial=initial, carry=carry, pulled=pulled):
             if launch.spec.part is Part.WHOLE and found:  # of the totals
-                found |= self.one(launch, {**given, "elements": found["totals"]}, full)
+                found |= self.one(launch, {**given, "elements": found["totals"]}, leads)
                 given["seeds"] = dict(zip(kernel.tree, found.get("results", {}).values(), strict=False))
             else:
-                found |= self.one(launch, given, full)
+                found |= self.one(launch, given, leads)
         return found
 
-    def one(self, launch: GpuLaunch, given: Mapping[str, Group], full: Shape) -> dict[str, Group]:
-        """The outputs of one launch."""
+    def one(self, launch: GpuLaunch, given: Mapping[str, Group], leads: Sequence[Shape]) -> dict[str, Group]:
+        """The outputs of one launch, whose axes merge as those of all arrays of the scan: ``leads``, the full one last."""
         spec, length = launch.spec, launch.length
         inputs = [given[array.group][array.number] for array in spec.inputs]
-        outputs = [self._lead(full, self._length(array, launch)) for array in spec.outputs]
-        leads = [tuple(x.shape[: self.rank]) for x in inputs] + outputs
+        outputs = [self._lead(leads[-1], self._length(array, launch)) for array in spec.outputs]
+        own = [tuple(x.shape[: self.rank]) for x in inputs] + outputs
+        shape = geometry([*own, *leads], self.axis, length)
         made = self.start(
             spec,
-            [sizes(launch, geometry(leads, self.axis, length)), *inputs],
+            [sizes(launch, attrs.evolve(shape, strides=shape.strides[: len(own)])), *inputs],
             [Output(self._shape(a, lead), a.dtype) for a, lead in zip(spec.outputs, outputs, strict=True)],
             launch.groups,
         )
