@@ -9,6 +9,7 @@ from selection import thinned
 from wide_support import close, folded, log_product, matrices
 
 import monoscan as ms
+from monoscan.lowering.targets.cpu.kernels import compile_kernel
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 
@@ -83,3 +84,21 @@ def test_tangents_are_finite_where_no_path_leads(size: int, strategy: str) -> No
     (found,) = mx.jvp(log_products, [elements], [tangents])[1]
     finite = np.isfinite(fold(maps))
     np.testing.assert_allclose(np.array(found)[finite], want[finite], rtol=1e-3, atol=1e-3)
+
+
+def test_filters_of_many_states_are_soon_compiled() -> None:
+    """A first step that the identity stands for, and a sum of all states: neither is written out state by state."""
+
+    class Filter(ms.Aggregator):
+        operator, event = ms.SemiringMatMul(ms.Log()), (0, 2, 1)
+
+        def prepare(self, t: mx.array, log_a: mx.array, e: mx.array) -> mx.array:
+            return mx.where(t == 0, self.operator.identity(log_a), log_a) + e
+
+        def present(self, s: mx.array, t: mx.array, log_a: mx.array, e: mx.array) -> mx.array:
+            return s - mx.logsumexp(s)
+
+    log_a, e = mx.zeros((64, 64)), mx.zeros((3, 64))
+    source = ms.explain(Filter(), (ms.position, ms.fixed(log_a), e), state=mx.zeros((64,))).source
+    assert source.count("infinity<float>()") < 10  # calls keep a compiler busy, literals do not
+    assert compile_kernel(source).path.stat().st_size < 125_000  # most of it is the driver; was half as much again

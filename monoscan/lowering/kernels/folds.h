@@ -3,8 +3,8 @@
 #pragma once
 #include "vector.h"
 
-// Up to so many terms are written out.
-constexpr int WRITTEN_TERMS = 64;
+// Up to so many terms are written out; of one part, which is one where terms take long to compute or to add, fewer.
+constexpr int WRITTEN_TERMS = 32, WRITTEN_IN_ONE_PART = 8;
 
 template <class T, int first, int last> INLINE T in_halves(const T* sum) {
   if constexpr (last - first == 1) return sum[first];
@@ -22,7 +22,8 @@ INLINE void fold_written(const Body& body, T* sum, seq<round...>) {
 template <int count, class T, class Body, int... part> INLINE T fold_parts(const Body& body, seq<part...>) {
   constexpr int parts = sizeof...(part), whole = count / parts * parts;
   T sum[] = {body(part)...};
-  if constexpr (count <= WRITTEN_TERMS) fold_written<count, parts>(body, sum, upto<(count - 1) / parts>());
+  if constexpr (count <= (parts == 1 ? WRITTEN_IN_ONE_PART : WRITTEN_TERMS))
+    fold_written<count, parts>(body, sum, upto<(count - 1) / parts>());
   else {
     for (int k = parts; k < whole; k += parts) ((sum[part] = T::plus(sum[part], body(k + part))), ...);
     fold_next<count, whole>(body, sum, upto<parts>());

@@ -34,8 +34,8 @@ template <class To, class From> INLINE To bit_cast(From x) {
   return y;
 }
 
-template <class F> INLINE F infinity() { return (F)__builtin_inff(); }
-template <class F> INLINE F not_a_number() { return (F)__builtin_nanf(""); }
+template <class F> INLINE constexpr F infinity() { return (F)__builtin_inff(); }
+template <class F> INLINE constexpr F not_a_number() { return (F)__builtin_nanf(""); }
 
 // What belongs to a type of values: its integers of the same width, its item, and whether it is a float.
 template <class T> struct kin;

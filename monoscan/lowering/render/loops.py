@@ -109,9 +109,16 @@ struct {name} {{
         place, kind = self.memory.places[value], self.memory.kind(value)
         dtype = place.leaf.dtype
         items = [emit.number(-int(x) if dtype == "bool" else x, dtype) for x in lanes]  # masks are 0 and -1
-        held = f"const item_of<{kind}> table{value}[] = {{{', '.join(items)}}};"
+        # What is no literal is a call, and thousands of these, or of entries that are stored, would take the compiler seconds.
+        names = {item: f"entry{value}_{n}" for n, item in enumerate(sorted({x for x in items if x.endswith(")")}))}
+        calls = [f"constexpr item_of<{kind}> {name} = {item};" for item, name in names.items()]
+        entries = ", ".join(names.get(item, item) for item in items)
         to = self.memory.at(value)
-        return [held, f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});"]
+        return [
+            *calls,
+            f"static constexpr item_of<{kind}> table{value}[] = {{{entries}}};",
+            f"fill<{kind}, {place.rows}, {place.columns}>({to}, {place.pitch}, table{value});",
+        ]
 
     def _constants(self) -> Iterator[str]:
         """Statements that put constants into memory, once for all steps: those given at launch, and whole arrays."""
