@@ -10,7 +10,7 @@ import pytest
 
 from monoscan.cache import Cache
 from monoscan.lowering.plan.loops import Candidates
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.targets.cpu import backward, build, kernels, target
 from monoscan.lowering.targets.failures import FAILURES
 

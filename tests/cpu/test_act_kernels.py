@@ -14,7 +14,7 @@ from selection import thinned
 import monoscan as ms
 from monoscan import tree
 from monoscan.lowering.plan.plan import Kernels, Plan
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.targets.cpu import build
 
 RNG = np.random.default_rng(5)

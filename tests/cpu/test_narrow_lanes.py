@@ -16,7 +16,8 @@ import monoscan as ms
 from monoscan.lowering.plan.loops import candidates
 from monoscan.lowering.plan.options import Options
 from monoscan.lowering.program.ir import Leaf
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.scan_spec import Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 Elements = tuple[np.ndarray, ...]
 

@@ -16,7 +16,7 @@ import monoscan as ms
 from monoscan.lowering.plan import fused_act
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.program.unroll import unroll
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 

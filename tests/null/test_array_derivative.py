@@ -16,7 +16,7 @@ from monoscan.lowering.program.interpret_arrays import evaluate_arrays
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.loops import Loops
 from monoscan.lowering.render.rolled_spec import vectors_of
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.monoids.base import Semigroup
 
 

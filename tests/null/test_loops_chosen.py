@@ -10,7 +10,7 @@ import pytest
 import monoscan as ms
 from monoscan.lowering.program.cost_table import COSTS, chain
 from monoscan.lowering.program.ir import Op
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 
 
 @pytest.mark.parametrize(

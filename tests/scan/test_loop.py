@@ -13,7 +13,7 @@ from selection import thinned
 import monoscan as ms
 from monoscan import tree
 from monoscan.lowering.plan.plan import Kernels
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 
 RNG = np.random.default_rng(3)
 N = 12

@@ -12,8 +12,9 @@ from monoscan.lowering.plan.loops import held_to, loop_of
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.nonfinite import Kinds
 from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.render.source import Spec
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 
 def other(spec: Spec, scan: AlignedScan, elements: tuple[str, ...]) -> Spec:

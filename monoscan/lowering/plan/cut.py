@@ -11,8 +11,8 @@ from monoscan.lowering.plan.bounds import Bounds
 from monoscan.lowering.render.estimates import nanoseconds
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.render.source import Spec
-from monoscan.lowering.render.spec import Loop
 
 TILES = {
     Loop.ROWS: 512,

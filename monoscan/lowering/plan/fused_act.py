@@ -23,8 +23,9 @@ from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import Op, Program, Shape
 from monoscan.lowering.program.nonfinite import EVERY, FLOATS, Kinds, watch
 from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.render.source import Spec, unsupported
-from monoscan.lowering.render.spec import KernelSpec, Loop, Parts
+from monoscan.lowering.render.spec import KernelSpec, Parts
 
 GATE_BITS = 31
 """Leaves beyond these are no gates of a kernel, which counts them in an int."""

@@ -15,7 +15,8 @@ from monoscan.lowering.plan.gpu_launches import GpuLaunch, launches, too_many_re
 from monoscan.lowering.plan.problem import Problem
 from monoscan.lowering.render.gpu import unsupported as not_rendered
 from monoscan.lowering.render.gpu_spec import Part
-from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.scan_spec import SIZES
+from monoscan.lowering.render.spec import KernelSpec
 
 
 @attrs.frozen

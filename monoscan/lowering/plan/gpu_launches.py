@@ -7,7 +7,8 @@ import attrs
 from monoscan.lowering.plan.geometry import Geometry
 from monoscan.lowering.render.gpu_adjoint import Pulled
 from monoscan.lowering.render.gpu_spec import WIDTH, Body, GpuSpec, Part
-from monoscan.lowering.render.spec import SIZES, KernelSpec
+from monoscan.lowering.render.scan_spec import SIZES
+from monoscan.lowering.render.spec import KernelSpec
 
 REGISTERS = 32
 """State lanes that a thread holds at a time, in registers of 4 bytes: what compiles without spilling."""

@@ -16,8 +16,9 @@ from monoscan.lowering.render.estimates import prefers_sequential, scan_nanoseco
 from monoscan.lowering.render.rolled import unsupported_rolled
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_rows
 from monoscan.lowering.render.rolled_spec import RolledSpec
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.render.source import Spec
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 ROWS_CODE = 80
 """The most operations of a loop that holds several steps in registers (measured)."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from monoscan.lowering.plan.acts import Acts
 from monoscan.lowering.plan.fused import Fused
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.scan_spec import Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
     from monoscan.lowering.plan.gpu import GpuKernel

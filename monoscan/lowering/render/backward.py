@@ -12,7 +12,7 @@ from monoscan.lowering.render import emit
 from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.estimates import INLINE_LIMIT, backward_nanoseconds
 from monoscan.lowering.render.kernel import declare, tag, wrapped
-from monoscan.lowering.render.spec import mask_bytes
+from monoscan.lowering.render.scan_spec import mask_bytes
 
 BOLD_CODE, SAVED = 160, 9
 """The most operations of a step that is written out twice, and the least that the second time does without: a look at the

@@ -10,7 +10,7 @@ from monoscan.dtypes import HALF
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.program.ir import Program
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.spec import Loop, vector_lanes
+from monoscan.lowering.render.scan_spec import Loop, vector_lanes
 
 
 @attrs.frozen

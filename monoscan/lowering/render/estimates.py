@@ -7,7 +7,8 @@ import attrs
 from monoscan.cache import PROGRAMS
 from monoscan.lowering.program.cost_table import chain, cycles, instructions
 from monoscan.lowering.program.ir import Op
-from monoscan.lowering.render.spec import KernelSpec, Loop
+from monoscan.lowering.render.scan_spec import Loop
+from monoscan.lowering.render.spec import KernelSpec
 
 WIDE_STATE = 9
 """States of more lanes than this live in memory: what moves them is called, not inlined."""

@@ -20,7 +20,8 @@ from monoscan.lowering.render.operator import (
     written,
 )
 from monoscan.lowering.render.rolled_spec import RolledSpec
-from monoscan.lowering.render.spec import SIZES, KernelSpec, Loop, mask_bytes
+from monoscan.lowering.render.scan_spec import SIZES, Loop, mask_bytes
+from monoscan.lowering.render.spec import KernelSpec
 
 _LOOPS = {
     Loop.ROWS: "rows.h", Loop.PANELS: "row_blocks.h", Loop.SWEEP: "sweep.h", Loop.NARROW: "few_columns.h",

@@ -18,7 +18,7 @@ from monoscan.lowering.render.groups import Groups, Nest
 from monoscan.lowering.render.memory import Memory, Operand
 from monoscan.lowering.render.nests import NestWriter, index_of, looped
 from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
-from monoscan.lowering.render.spec import Scalar
+from monoscan.lowering.render.scan_spec import Scalar
 from monoscan.lowering.render.statements import (
     items_of,
     lanes_at,

@@ -10,7 +10,7 @@ from monoscan.lowering.render.estimates import backward_nanoseconds
 from monoscan.lowering.render.kernel import declare, tag, wrapped
 from monoscan.lowering.render.operator import members
 from monoscan.lowering.render.recomputed_spec import RecomputedSpec
-from monoscan.lowering.render.spec import SIZES, mask_bytes
+from monoscan.lowering.render.scan_spec import SIZES, mask_bytes
 
 Lanes = list[tuple[str, str]]
 

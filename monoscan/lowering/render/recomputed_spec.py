@@ -11,7 +11,7 @@ from monoscan.lowering.gradient.recomputed import Recomputed
 from monoscan.lowering.program.cost_table import instructions
 from monoscan.lowering.program.ir import MAX_LANES, Leaf
 from monoscan.lowering.render import emit
-from monoscan.lowering.render.spec import vector_lanes
+from monoscan.lowering.render.scan_spec import vector_lanes
 
 LONGEST = 4000
 """Instructions of a step ahead and back, beyond which the compiler takes a second and more."""

@@ -14,7 +14,7 @@ from monoscan.lowering.render.memory import Memory
 from monoscan.lowering.render.places import Vectors
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_rows, nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import RolledSpec, flushes, masks_of, vectors_of
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 
 LONGEST_TABLE = 64
 """The most entries of a lookup: each is a select."""

@@ -16,7 +16,7 @@ from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
 from monoscan.lowering.render.rolled import events, text_of, unsupported_program
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import vectors_of
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 
 
 @attrs.frozen

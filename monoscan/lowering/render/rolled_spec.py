@@ -9,7 +9,7 @@ import attrs
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.log_factors import factored
 from monoscan.lowering.render.places import Vectors
-from monoscan.lowering.render.spec import Loop, ScanSpec, mask_bytes, vector_lanes
+from monoscan.lowering.render.scan_spec import Loop, ScanSpec, mask_bytes, vector_lanes
 
 
 @attrs.frozen(cache_hash=True)

@@ -10,7 +10,7 @@ from monoscan.lowering.render import window_parts as text
 from monoscan.lowering.render.estimates import INLINE_LIMIT, WIDE_STATE
 from monoscan.lowering.render.kernel import declare, kinds_of, storable, tag, wrapped
 from monoscan.lowering.render.operator import members
-from monoscan.lowering.render.spec import SIZES
+from monoscan.lowering.render.scan_spec import SIZES
 from monoscan.lowering.render.window_spec import WindowSpec
 
 _LETTERS = ("p", "n", "q")

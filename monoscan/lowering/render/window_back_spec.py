@@ -9,7 +9,7 @@ import attrs
 from monoscan.lowering.program.alike import BackSplit, split_back
 from monoscan.lowering.program.cost_table import cycles, instructions
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.render.spec import mask_bytes, vector_lanes
+from monoscan.lowering.render.scan_spec import mask_bytes, vector_lanes
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from monoscan.lowering.render import emit
 from monoscan.lowering.render.emit import TYPES
 from monoscan.lowering.render.kernel import tag, wrapped
 from monoscan.lowering.render.operator import members
-from monoscan.lowering.render.spec import SIZES
+from monoscan.lowering.render.scan_spec import SIZES
 from monoscan.lowering.render.window_back_spec import WindowBackSpec
 from monoscan.lowering.render.window_spec import WindowSpec
 

@@ -10,7 +10,7 @@ from monoscan.lowering.program import nonfinite
 from monoscan.lowering.program.alike import Split, split
 from monoscan.lowering.program.cost_table import cycles, instructions
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.render.spec import mask_bytes, vector_lanes
+from monoscan.lowering.render.scan_spec import mask_bytes, vector_lanes
 
 
 @attrs.frozen

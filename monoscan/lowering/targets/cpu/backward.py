@@ -20,7 +20,7 @@ from monoscan.lowering.render.backward_spec import BackwardSpec, can_render
 from monoscan.lowering.render.rolled import fastest_loop, unsupported_program
 from monoscan.lowering.render.rolled_backward import render_rolled_backward
 from monoscan.lowering.render.rolled_spec import vectors_of
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.by_function import FunctionRules

@@ -17,7 +17,7 @@ from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.rolled_recomputed import RolledRecomputedSpec, can_render, render_rolled_recomputed
 from monoscan.lowering.render.rolled_spec import vectors_of
-from monoscan.lowering.render.spec import Loop
+from monoscan.lowering.render.scan_spec import Loop
 from monoscan.lowering.strategies.slices import Leaves
 from monoscan.lowering.targets.cpu.bridge.protocol import Launch
 from monoscan.lowering.targets.cpu.by_function import FunctionRules
