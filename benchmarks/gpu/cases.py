@@ -28,7 +28,8 @@ class Checked:
         inclusive: As of ``scan``.
         init: Whether there is an ``init``, and the carry is compared too.
         gradient: Whether the cotangents of the elements are compared in place of results.
-        act: Whether it is an act in order, on indices as states.
+        act: Whether it is an act on indices as states, in order.
+        products: Whether its states are made by products of elements.
     """
 
     operator: str
@@ -40,6 +41,7 @@ class Checked:
     init: bool = False
     gradient: bool = False
     act: bool = False
+    products: bool = False
 
     @property
     def name(self) -> str:
@@ -47,6 +49,7 @@ class Checked:
         words = (
             ["gradient of"] * self.gradient
             + ["act of"] * self.act
+            + ["products of"] * self.products
             + [
                 self.operator,
                 str(self.shape),
@@ -71,7 +74,7 @@ class Checked:
         if self.act:
             state = mx.zeros((*self.shape[: self.axis], *self.shape[self.axis + 1 :]), mx.int32, stream=mx.cpu)
             known = {"reverse": self.reverse, "inclusive": self.inclusive, "return_carry": self.init}
-            return {"act": True, "state": state, **known}
+            return {"act": True, "state": state, "strategy": "auto" if self.products else "kernel", **known}
         first = tree.map_leaves(partial(_first, axis=self.axis), elems) if self.init else None
         return {"reverse": self.reverse, "inclusive": self.inclusive, "init": first, "return_carry": self.init}
 
@@ -173,6 +176,11 @@ def checked() -> list[Checked]:
     gradients = [Checked(name, shape, axis, gradient=True) for name, shape, axis in GRADIENTS]
     acts = [Checked("FiniteMap(3)", (600, 40), 1, init=True, act=True)]
     acts += [Checked("FiniteMap(3)", (40, 600), 0, None, *each, act=True) for each in ((True, True), (False, False))]
+    acts += [Checked("FiniteMap(3)", (4, 3000), 1, act=True, products=True)]
+    acts += [
+        Checked("FiniteMap(3)", (3000, 5), 0, None, *each, act=True, products=True)
+        for each in ((True, True), (False, False))
+    ]
     return [*integers, *options, *kinds, *few, *long, *gradients, *acts]
 
 

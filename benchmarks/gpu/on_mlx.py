@@ -26,6 +26,9 @@ Scan = Callable[..., Any]
 
 LONGEST_LOOP = 512
 
+GPU = mx.gpu
+"""Where aggregators run."""
+
 
 def missing() -> str:
     """Empty if MLX has a GPU here; else what it says."""
@@ -37,7 +40,7 @@ def missing() -> str:
 def on_gpu(operator: Any, elems: Any, axis: int, **options: Any) -> Any:
     """The scan, or the act, that is checked."""
     if options.pop("act", False):
-        return ms.act(operator, elems, options.pop("state"), axis, strategy="kernel", stream=mx.gpu, **options)
+        return ms.act(operator, elems, options.pop("state"), axis, stream=mx.gpu, **options)
     return ms.scan(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
 
 
@@ -133,7 +136,43 @@ def _compiled(scan: Scan) -> str:
     return difference(_numpy(mx.compile(compute)(*elems)), _numpy(compute(*elems)), True, 0)
 
 
-TRANSFORMED: dict[str, Callable[[Scan], str]] = {"mx.compile of Affine": _compiled}
+def _mapped(scan: Scan) -> str:
+    """A batch gives what its members give."""
+    a, b = Checked("Affine", (6, 3000), 1).elements()
+    found = mx.vmap(lambda a, b: scan(ms.Affine(), (a, b), 1)[1])(a.reshape(3, 2, -1), b.reshape(3, 2, -1))
+    expected = ms.scan(ms.Affine(), (a, b), 1, stream=mx.cpu)[1]
+    return difference(_numpy(found), _numpy(expected), False, 1e-4)
+
+
+def _mapped_gradients(scan: Scan) -> str:
+    """So do its gradients."""
+    a, b = Checked("Affine", (6, 300), 1).elements()
+
+    def loss(a: mx.array, b: mx.array) -> mx.array:
+        return scan(ms.Affine(), (a, b), 1)[1].sum()
+
+    found = mx.vmap(mx.grad(loss))(a.reshape(3, 2, -1), b.reshape(3, 2, -1))
+    expected = mx.grad(lambda a, b: ms.scan(ms.Affine(), (a, b), 1, stream=mx.cpu)[1].sum())(a, b)
+    return difference(_numpy(found), _numpy(expected), False, 1e-3)
+
+
+def _aggregated(_: Scan) -> str:
+    """Few rows, and few columns, of an aggregator: in one kernel or in three launches."""
+    for shape, axis in (((2, 5000), 1), ((5000, 40), 0)):
+        x = mx.array(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+        found, expected = (ms.scan(ms.aggregators.Variance(), x, axis, stream=where) for where in (GPU, mx.cpu))
+        off = difference(_numpy(found), _numpy(expected), False, 1e-3)
+        if off:
+            return f"{shape}: {off}"
+    return ""
+
+
+TRANSFORMED: dict[str, Callable[[Scan], str]] = {
+    "mx.compile of Affine": _compiled,
+    "mx.vmap of Affine": _mapped,
+    "mx.vmap of gradients of Affine": _mapped_gradients,
+    "an aggregator of few rows": _aggregated,
+}
 
 
 # ------------------------------------------------------------------ times

@@ -124,7 +124,7 @@ def record(operator: ms.Semigroup, elems: Any, axis: int, how: Planned = FOR_CUD
         how: How it is launched.
         options: As for ``explain``.
     """
-    plan = ms.explain(operator, elems, axis, strategy="kernel", stream=mx.gpu, **options)
+    plan = ms.explain(operator, elems, axis, stream=mx.gpu, **{"strategy": "kernel", **options})
     given = options.get("init", options.get("state"))
     init = None if given is None else tree.flatten(given)[0]
     recorder = Recorder()

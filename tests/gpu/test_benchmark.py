@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from fake_cuda import FakeCuda
+from lazy_kernels import LazyShim
 from scans import scan
 from selection import thinned
 from shim_driver import Shim, needs_shim
@@ -264,6 +266,23 @@ def test_differences_are_found() -> None:
 @pytest.mark.long
 @needs_shim
 def test_acts_in_order_give_the_cpus_bits(emulated: Any) -> None:
-    folder, library = emulated([case for case in cases.checked() if case.act], [])
+    folder, library = emulated([case for case in cases.checked() if case.act and not case.products], [])
     assert main(folder, library) == RIGHT
     assert {body for body, *_ in library.launched} == {"sequential"}
+
+
+@pytest.mark.long
+@needs_shim
+def test_acts_by_products_are_right(emulated: Any) -> None:
+    folder, library = emulated([case for case in cases.checked() if case.products], [])
+    assert main(folder, library) == RIGHT
+    assert "sequential" not in {body for body, *_ in library.launched}
+
+
+@needs_shim
+def test_what_mlx_makes_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_mlx, "GPU", mx.cpu)
+    names = set(on_mlx.TRANSFORMED) - {"mx.compile of Affine"}  # which is run when there are values
+    assert len(names) == 3
+    for name in names:
+        assert not on_mlx.TRANSFORMED[name](partial(scan, start=LazyShim()))

@@ -126,6 +126,7 @@ def test_other_anchors_keep_the_order(anchors: int) -> None:
         check_order(run, n)
 
 
+@pytest.mark.long
 def test_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nvidia", reason="no NVRTC")
     monkeypatch.setattr(command, "swept", lambda: [SMALL["short rows"]])
