@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.arguments import real, whole
 from monoscan.held import floats, to_mlx
+from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids.linear import MatrixAffine
 from monoscan.scan.api_states import act
@@ -84,8 +86,11 @@ def deer(
         )
     if not steps:
         return found
-    settled = _settle(step, xs, state, found, iterations, tolerance)
-    return _round(step, xs, state, mx.stop_gradient(settled))
+    leaves, form = tree.flatten(xs)
+    captures = capture(step, "deer")
+    recurrence, given = _Recurrence(captures, form, len(leaves)), [*leaves, *captures.arrays]
+    settled = _settle(recurrence, given, state, found, iterations, tolerance)
+    return _round(recurrence, given, state, mx.stop_gradient(settled))
 
 
 def _inputs(x: Any) -> mx.array:
@@ -96,12 +101,49 @@ def _inputs(x: Any) -> mx.array:
     return found
 
 
-def _settle(step: Step, xs: Any, state: mx.array, found: mx.array, iterations: int, tolerance: float) -> mx.array:
+@attrs.frozen
+class _Recurrence:
+    """A step, of whose inputs those that are captured are arguments as the others are.
+
+    A function that MLX differentiates must not close over arrays that it differentiates further out: evaluated after it,
+    they would be cut off from what they were made of, and its gradient zero without a word.
+
+    Args:
+        captures: The step, and the arrays that it captures.
+        form: The tree of the inputs of a step.
+        inputs: How many leaves that has.
+    """
+
+    captures: Captures
+    form: Any
+    inputs: int
+
+    def everywhere(self, h: mx.array, *given: mx.array) -> mx.array:
+        """The state after each position, from that before it, the inputs, and what is captured."""
+        axes = [0] * (1 + self.inputs) + [None] * (len(given) - self.inputs)
+        found: mx.array = mx.vmap(self._of_one, in_axes=tuple(axes))(h, *given)
+        return found
+
+    def _of_one(self, h: mx.array, *given: mx.array) -> mx.array:
+        x = tree.unflatten(self.form, list(given[: self.inputs]))
+        told = f"a state, {tree.shown(h)}, and {tree.shown(x)}"
+        with Role(f"[deer] {errors.called(self.captures.root)}", "step", told, form="It is step(state, x)."):
+            return _after(self.captures.rebuild(given[self.inputs :])(h, x), h)
+
+
+def _settle(
+    recurrence: _Recurrence,
+    given: list[mx.array],
+    state: mx.array,
+    found: mx.array,
+    iterations: int,
+    tolerance: float,
+) -> mx.array:
     """Rounds until states change no more."""
-    xs, state = tree.map_leaves(mx.stop_gradient, xs), mx.stop_gradient(state)
+    given, state = [mx.stop_gradient(x) for x in given], mx.stop_gradient(state)
     change = mx.array(mx.inf)
     for _ in range(iterations):
-        before, found = found, mx.stop_gradient(_round(step, xs, state, found))
+        before, found = found, mx.stop_gradient(_round(recurrence, given, state, found))
         change = mx.abs(found - before).max() / mx.maximum(mx.abs(found).max(), 1)
         if _holds(change <= tolerance):
             return found
@@ -117,15 +159,16 @@ def _holds(condition: mx.array) -> bool | None:
     """Whether it is so; ``None`` where that cannot be looked at yet."""
     try:
         return bool(condition.item())
-    except ValueError:  # inside mx.compile and mx.vmap, where there are no values
+    except (ValueError, RuntimeError) as error:  # inside mx.compile and mx.vmap, where there are no values
+        if "Attempting to eval" not in str(error):
+            raise
         return None
 
 
-def _round(step: Step, xs: Any, state: mx.array, found: mx.array) -> mx.array:
+def _round(recurrence: _Recurrence, given: list[mx.array], state: mx.array, found: mx.array) -> mx.array:
     """The states of the recurrence of tangents at these states."""
     before = mx.concatenate([state[None], found[:-1]])
-    stepped, slopes = _linearised(step, before, xs)
-    slopes = mx.stop_gradient(slopes)
+    stepped, slopes = recurrence.everywhere(before, *given), _slopes(recurrence, before, given)
     shifts = stepped - (slopes @ mx.stop_gradient(before)[..., None])[..., 0]
     states: mx.array = act(MatrixAffine(), (slopes[1:], shifts[1:]), stepped[0])
     return mx.concatenate([stepped[:1], states])
@@ -139,22 +182,13 @@ def _after(found: Any, h: mx.array) -> mx.array:
     return found
 
 
-def _linearised(step: Step, before: mx.array, xs: Any) -> tuple[mx.array, mx.array]:
-    """``step`` at all positions, and its matrices of derivatives by the state."""
-    leaves, structure = tree.flatten(xs)
-
-    def of_one(h: mx.array, *x: mx.array) -> mx.array:
-        given = tree.unflatten(structure, list(x))
-        told = f"a state, {tree.shown(h)}, and {tree.shown(given)}"
-        with Role(f"[deer] {errors.called(step)}", "step", told, form="It is step(state, x)."):
-            return _after(step(h, given), h)
-
-    def everywhere(h: mx.array) -> mx.array:
-        return mx.vmap(of_one)(h, *leaves)
-
+def _slopes(recurrence: _Recurrence, before: mx.array, given: list[mx.array]) -> mx.array:
+    """The matrices of derivatives of the step by the state, taken for constants."""
+    at = [mx.stop_gradient(x) for x in (before, *given)]
+    still = [mx.zeros_like(x) for x in given]
     columns = []
     for i in range(before.shape[1]):
         direction = mx.zeros_like(before)
         direction[:, i] = 1
-        columns.append(mx.jvp(everywhere, [mx.stop_gradient(before)], [direction])[1][0])
-    return everywhere(before), mx.stack(columns, -1)
+        columns.append(mx.jvp(recurrence.everywhere, at, [direction, *still])[1][0])
+    return mx.stop_gradient(mx.stack(columns, -1))

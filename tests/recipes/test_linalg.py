@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -125,6 +127,31 @@ def test_newton_finds_the_states_of_the_loop() -> None:
     )
     for one, other in zip(ours, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3)
+
+
+def test_gradients_pass_on_to_what_inputs_and_captured_weights_are_made_of() -> None:
+    """MLX cuts evaluated arrays off that a function closes over which it has differentiated: no gradient, no word."""
+    inputs, state = mx.random.normal((3, 12, 2), key=mx.random.key(1)), mx.zeros((2,))
+    weights = mx.array([[0.4, -0.3], [0.2, 0.5]])
+
+    def newton(weights: mx.array, x: mx.array) -> mx.array:
+        made, shifted = mx.tanh(weights), 2 * x
+        return linalg.deer(lambda h, x: mx.tanh((made * h).sum(-1) + x), shifted, state, iterations=12)
+
+    def in_order(weights: mx.array, x: mx.array) -> mx.array:
+        made, h, found = mx.tanh(weights), state, []
+        for t in range(x.shape[0]):
+            h = mx.tanh(made @ h + 2 * x[t])
+            found.append(h)
+        return mx.stack(found)
+
+    def gradient(run: Any) -> Any:
+        return mx.grad(lambda *given: run(*given).square().sum(), (0, 1))
+
+    for kind in (lambda f: f, mx.compile, lambda f: lambda w, x: [y[0] for y in mx.vmap(f, (None, 0))(w, x[None])]):
+        ours, expected = kind(gradient(newton))(weights, inputs[0]), gradient(in_order)(weights, inputs[0])
+        for one, other in zip(ours, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def chaotic(h: mx.array, x: mx.array) -> mx.array:
