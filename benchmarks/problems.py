@@ -131,9 +131,13 @@ def draw_moments(rng: np.random.Generator, shape: tuple[int, ...], axis: int) ->
 
 
 def draw_rotations(rng: np.random.Generator, shape: tuple[int, ...], axis: int) -> Arrays:
-    """Rotations of the plane by a uniform angle, whose products stay bounded."""
+    """Rotations of the plane by a uniform angle, half of them reflected: products stay bounded, and depend on the order."""
     angle = rng.uniform(0, 2 * np.pi, shape)
-    rows = [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)]
+    turned = rng.choice([-1.0, 1.0], shape)
+    rows = [
+        np.stack([np.cos(angle), -turned * np.sin(angle)], -1),
+        np.stack([np.sin(angle), turned * np.cos(angle)], -1),
+    ]
     return (np.stack(rows, -2).astype(np.float32),)
 
 
@@ -151,5 +155,7 @@ FORGETFUL = Problem(
 )
 SOFTMAX = Problem("OnlineSoftmax", "standard normal", draw_softmax, online_softmax, "OnlineSoftmax")
 MOMENTS = Problem("Moments(2)", "standard normal", draw_moments, moments, "Moments", (2,))
-MATMUL = Problem("MatMul 2x2", "rotations by a uniform angle", draw_rotations, matmul, "MatMul", (), event=2)
+MATMUL = Problem(
+    "MatMul 2x2", "rotations by a uniform angle, half of them reflected", draw_rotations, matmul, "MatMul", (), event=2
+)
 MAX_SUBARRAY = Problem("MaxSubarray", "standard normal", draw_runs, max_subarray, "MaxSubarray")

@@ -39,8 +39,9 @@ def inputs(formula: str, leaf: int, shape: list[int]) -> np.ndarray:
         return 1 - x / 8  # gates; their products get small, and no smaller than zero
     if formula == "matmul":
         angle = 2 * np.pi * x[..., 0, 0]
-        cosine, sine = np.cos(angle), np.sin(angle)
-        return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # products stay bounded
+        cosine, sine, turned = np.cos(angle), np.sin(angle), np.where(x[..., 0, 1] < 0.5, np.float32(1), np.float32(-1))
+        rows = [np.stack([cosine, -turned * sine], -1), np.stack([sine, turned * cosine], -1)]
+        return np.stack(rows, -2)  # rotations and reflections: products stay bounded, and depend on the order
     return x - np.float32(0.5)
 
 
