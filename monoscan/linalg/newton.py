@@ -184,11 +184,17 @@ def _after(found: Any, h: mx.array) -> mx.array:
 
 def _slopes(recurrence: _Recurrence, before: mx.array, given: list[mx.array]) -> mx.array:
     """The matrices of derivatives of the step by the state, taken for constants."""
-    at = [mx.stop_gradient(x) for x in (before, *given)]
-    still = [mx.zeros_like(x) for x in given]
+    numbers = [i for i, x in enumerate(given) if dtypes.name_of(x.dtype) in _NUMBERS]  # MLX knows none by indices
+
+    def of_numbers(h: mx.array, *some: mx.array) -> mx.array:
+        known = dict(zip(numbers, some, strict=True))
+        return recurrence.everywhere(h, *(known.get(i, x) for i, x in enumerate(given)))
+
+    at = [mx.stop_gradient(x) for x in (before, *(given[i] for i in numbers))]
+    still = [mx.zeros_like(x) for x in at[1:]]
     columns = []
     for i in range(before.shape[1]):
         direction = mx.zeros_like(before)
         direction[:, i] = 1
-        columns.append(mx.jvp(recurrence.everywhere, at, [direction, *still])[1][0])
+        columns.append(mx.jvp(of_numbers, at, [direction, *still])[1][0])
     return mx.stop_gradient(mx.stack(columns, -1))

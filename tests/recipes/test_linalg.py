@@ -7,6 +7,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx import nn
 
 import monoscan as ms
 from monoscan import linalg
@@ -152,6 +153,15 @@ def test_gradients_pass_on_to_what_inputs_and_captured_weights_are_made_of() -> 
         ours, expected = kind(gradient(newton))(weights, inputs[0]), gradient(in_order)(weights, inputs[0])
         for one, other in zip(ours, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_steps_may_read_by_index_and_hold_layers() -> None:
+    layer, table, words = nn.Linear(3, 3), mx.random.normal((5, 3)), mx.array([0, 4, 2, 2, 1])
+    found = linalg.deer(lambda h, word: mx.tanh(0.5 * layer(h) + table[word]), words, mx.zeros((3,)))
+    h = mx.zeros((3,))
+    for t, word in enumerate(words.tolist()):
+        h = mx.tanh(0.5 * layer(h) + table[word])
+        np.testing.assert_allclose(found[t], h, atol=1e-5)
 
 
 def chaotic(h: mx.array, x: mx.array) -> mx.array:
