@@ -208,6 +208,22 @@ def test_gradients_are_those_of_the_walk() -> None:
         np.testing.assert_allclose(np.array(x), np.array(y), rtol=1e-4, atol=1e-4)
 
 
+def test_tangents_are_those_of_the_gradient() -> None:
+    """Products of elements and their tangents are none of the kernel's."""
+    arrays = [mx.array(TURN), mx.random.normal((2, 20_000, 2)), mx.random.normal((2, 2))]
+    weights = mx.random.normal((2, 20_000, 2))
+
+    def loss(turn: mx.array, b: mx.array, h: mx.array) -> mx.array:
+        return (ms.act(ms.MatrixAffine(), (ms.fixed(turn), b), h, axis=1) * weights).sum()
+
+    given = (ms.fixed(arrays[0]), arrays[1])
+    assert loop_of(ms.explain(ms.MatrixAffine(), given, axis=1, act=True, state=arrays[2])) is Loop.RUNS
+    moved = [mx.random.normal(x.shape) * 0.1 for x in arrays]
+    ((slope,),) = mx.jvp(lambda *x: [loss(*x)], arrays, moved)[1:]
+    terms = [(d * t).sum().item() for d, t in zip(mx.grad(loss, (0, 1, 2))(*arrays), moved, strict=True)]
+    assert slope.item() == pytest.approx(sum(terms), abs=1e-4 * sum(map(abs, terms)))
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", thinned([case[0] for case in CASES], ["KalmanFilter", "Maybe"]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]))

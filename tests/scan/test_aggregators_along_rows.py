@@ -366,3 +366,30 @@ def test_a_broken_kernel_is_caught(
 
     with pytest.raises(AssertionError):
         both()
+
+
+@pytest.mark.parametrize("loops", [Loop.RUNS], indirect=True)
+def test_gradients_of_an_aggregator_by_runs(loops: list[Loop]) -> None:
+    """They read states that it does not show: these are made again in order."""
+    x, g = (mx.array(RNG.normal(size=(2, 70)).astype(np.float32)) for _ in range(2))
+    weights = mx.array(RNG.normal(size=(2, 70)).astype(np.float32))
+
+    def prepare(x: mx.array, g: mx.array) -> Any:
+        return (mx.sigmoid(g), x), (mx.sigmoid(g) ** 2, x * x)
+
+    pairs = ms.Tuple(ms.Affine(), ms.Affine())
+    spread = ms.aggregator(prepare, pairs, lambda state, x, g: state[1] - state[0] * state[0] + x)
+
+    def walked(x: mx.array, g: mx.array, weights: mx.array) -> mx.array:
+        gate, mean, square, total = mx.sigmoid(g), mx.zeros_like(x[:, 0]), mx.zeros_like(x[:, 0]), mx.array(0.0)
+        for t in range(70):
+            mean, square = gate[:, t] * mean + x[:, t], gate[:, t] ** 2 * square + x[:, t] ** 2
+            total = total + ((square - mean * mean + x[:, t]) * weights[:, t]).sum()
+        return total
+
+    found = mx.grad(lambda x, g: (ms.scan(spread, (x, g), axis=1) * weights).sum(), (0, 1))(x, g)
+    with mx.stream(mx.cpu):
+        wanted = mx.grad(walked, (0, 1))(*(each.astype(mx.float64) for each in (x, g, weights)))
+    assert loops[0] is Loop.RUNS
+    for d, exact in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(np.array(d), np.array(exact), rtol=1e-4, atol=1e-4)

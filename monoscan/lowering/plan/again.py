@@ -64,6 +64,9 @@ def _of_act(spec: KernelSpec, scan: AlignedScan, known: dict[str, Any]) -> Kerne
         found = held_to(found)
         if found.loop is not Loop.SEQUENTIAL:
             return found
+    if spec.loop is Loop.RUNS and (spec.around is not None or spec.combine != scan.program):
+        # products of its elements are others, if there are any: tangents too, or elements that are prepared
+        return attrs.evolve(ordered, loop=Loop.SEQUENTIAL, compose=None, parts=None)
     loop = Loop.SEQUENTIAL if spec.loop in (Loop.ROWS, Loop.NARROW) else spec.loop
     return held_to(attrs.evolve(ordered, loop=loop))
 
