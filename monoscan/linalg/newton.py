@@ -35,7 +35,8 @@ def deer(
     matrices, and solves that as a scan: Newton's method for the whole sequence. It takes a few rounds where steps contract,
     up to as many as there are steps where they do not. `loop` runs the same recurrence in order and is faster on a CPU
     where the batch is wide or the step traces to a kernel; this is for long sequences with a parallel device behind them.
-    Gradients are exact at the solution: they pass through one last linear round.
+    Gradients are exact at the solution: they pass through one last linear round. Derivatives of gradients are not, for that
+    round takes its matrices for constants: take them through `loop`.
 
     Source: Lim et al., *Parallelizing non-linear sequential models over the sequence length* (ICLR 2024).
 
