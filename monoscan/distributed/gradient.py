@@ -96,12 +96,8 @@ def _by_totals(call: Call) -> Callable[..., Any]:
 
     @forward.jvp
     def forward_jvp(primals: Any, tangents: Any) -> Leaves:
-        if ranks.in_order:
-            raise errors.DistributedError(
-                f"[{call.link.call}] was done in order, from rank to rank, since a total is not finite; that has no mx.jvp."
-            )
         given = listed(primals)
-        return _push(call, given, tangents_of(given, tangents))
+        return (_push_in_order if ranks.in_order else _push)(call, given, tangents_of(given, tangents))
 
     return _unmapped(forward, call)
 
@@ -128,19 +124,33 @@ def _push(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
     return [*(x + nothing(gathered).astype(x.dtype) for x in moved_on), *d_totals]
 
 
+def _push_in_order(call: Call, primals: Leaves, tangents: Leaves) -> Leaves:
+    """The tangents of results, carry and the state before this rank, each rank's from those of the one before it."""
+    sizes, number = call.sizes, len(call.part.wanted)
+    leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
+    d_leaves, d_start, d_arrays = parted(tangents, sizes.leaves, sizes.start)
+
+    def push(state: Leaves, moved: Leaves) -> tuple[Leaves, Leaves]:
+        with call.link.telling():
+            found, d_found = pushed(call.walked, (leaves, state, arrays), (d_leaves, moved, d_arrays))
+        return d_found[:number], found[number:] + d_found[number:]
+
+    mine, carry, ahead, sent = call.relay.tangents(push, start, d_start, primals)
+    if mine is None:
+        mine = [mx.zeros_like(x) for x in call.results(leaves, start, arrays)]
+    zero = nothing(sent)  # what was sent has lost its derivatives: further ones are refused
+    return [x + zero.astype(x.dtype) for x in mine + carry + ahead]
+
+
 def _pull_in_order(call: Call, primals: Leaves, cotangents: Leaves, ahead: Leaves) -> Leaves:
     """The gradient of every input, from rank to rank: each waits for the cotangent of its last state."""
     sizes, number = call.sizes, len(call.part.wanted)
     leaves, start, arrays = parted(primals, sizes.leaves, sizes.start)
     ends = cotangents[number : len(cotangents) - len(ahead)]
 
-    def walked(xs: Leaves, before: Leaves, kept: Leaves) -> Leaves:
-        results, last = call.part.walk(xs, before or None, call.captured(kept))
-        return results + last
-
     def pull(last: Leaves) -> tuple[Leaves, ...]:
         with call.link.telling():
-            return pulled(walked, (leaves, ahead, arrays), cotangents[:number] + last)
+            return pulled(call.walked, (leaves, ahead, arrays), cotangents[:number] + last)
 
     mine, sent = call.relay.backward(pull, ends, primals)
     d_start = [mx.zeros_like(x) for x in start]

@@ -14,6 +14,7 @@ import mlx.core as mx
 
 from monoscan import errors
 from monoscan.distributed.exchange import Link
+from monoscan.distributed.lists import parted
 from monoscan.distributed.part import Leaves, Part
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.mapped import listed
@@ -71,6 +72,29 @@ class Relay:
                 carried = self._sent(rank, own, "cotangent", inputs)
         return mine, carried
 
+    def tangents(
+        self, push: Callable[[Leaves, Leaves], tuple[Leaves, Leaves]], start: Leaves, moved: Leaves, inputs: Leaves
+    ) -> tuple[Leaves | None, Leaves, Leaves, Leaves]:
+        """The tangents of this rank's results, nothing of a rank without elements; of the last state of all where it is
+        wanted, and of the state before this rank; and what was sent last.
+
+        Args:
+            push: The tangents of results, and the last state with its own, from the state before them and its own.
+            start: The leaves of the start.
+            moved: Their tangents.
+            inputs: All that the call has derivatives of.
+        """
+        state, ahead, mine, sent = start, moved, None, []
+        for rank in self.holding:
+            own = self._zeros() + self._zeros()
+            if rank == self.link.rank:
+                ahead = moved
+                mine, own = push(state, moved)
+            if self.carrying or rank != self.holding[-1]:
+                sent = self._sent(rank, own, "state and tangent", inputs)
+                state, moved = parted(sent, len(sent) // 2)
+        return mine, moved if self.carrying else [], ahead, sent
+
     def _zeros(self) -> Leaves:
         return [mx.zeros(shape, dtype) for shape, dtype in self.part.last]
 
@@ -90,7 +114,7 @@ class Relay:
         def refuse(*_: Any) -> Leaves:
             error = errors.DistributedError(
                 f"[{link.call}] was done in order, from rank to rank, since a total is not finite; it has first derivatives "
-                "alone, by mx.grad and mx.vjp."
+                "alone."
             )
             link.report(error)  # the rank that comes last in fold order waits for no one, and would go on
             raise error

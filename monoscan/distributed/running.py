@@ -100,6 +100,11 @@ class Call:
             return []
         return self.part.before(totals, self.ranks.holding, start or None, self.captured(arrays)) or []
 
+    def walked(self, leaves: Leaves, ahead: Leaves, arrays: Leaves) -> Leaves:
+        """The results of this rank, and the state after its last element."""
+        results, last = self.part.walk(leaves, ahead or None, self.captured(arrays))
+        return results + last
+
     def results(self, leaves: Leaves, prefix: Leaves, arrays: Leaves) -> Leaves:
         """The results of this rank."""
         if not self.part.asked.results:

@@ -36,7 +36,13 @@ def test_states_stay_finite_where_a_rank_has_gates_whose_product_is_not(reverse:
     right = right[::-1] if reverse else right
     before = np.roll(right, -1 if reverse else 1, axis=0)
     before[-1 if reverse else 0] = 0
-    for name, expected in (("recurrence", right), ("act", right), ("exclusive", before), ("quiet", 0 * right)):
+    for name, expected in (
+        ("recurrence", right),
+        ("act", right),
+        ("exclusive", before),
+        ("quiet", 0 * right),
+        ("tangent", right),
+    ):
         np.testing.assert_array_equal(joined(answers, name), expected, err_msg=name)
     first, last = (3, 1) if reverse else (1, 3)  # weights of the first three states in fold order
     weights = [first + 2 * gate + last * gate**2, 2 + last * gate, last]
@@ -47,7 +53,9 @@ def test_states_stay_finite_where_a_rank_has_gates_whose_product_is_not(reverse:
     np.testing.assert_allclose(sum(answer["gradient"][2] for answer in answers), [gate * weights[0]] * 2, rtol=1e-6)
     for answer in answers:
         assert answer["recurrence"][1].tolist() == answer["act"][1].tolist() == answer["fold"].tolist() == [0, gate**3]
+        assert answer["tangent"][1].tolist() == [0, gate**3]
         assert answer["gathers"] == 3  # the totals, and a state from each of two ranks
+        assert answer["tangent gathers"] == 5  # and once more, with tangents
         assert all("in order, from rank to rank" in words for words in answer["refused"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import mlx.core as mx
@@ -42,7 +43,15 @@ def overflowing(gate: float, lengths: list[int], reverse: bool, alone: bool = Fa
         return (mx.sin(h) * mx.array(weights)).sum() + 0 * last.sum()
 
     found["gradient"] = arrays(list(mx.grad(loss, (0, 1, 2))(a, b * 0, mx.zeros((2,)))))
-    found["refused"] = [_refused(lambda: mx.jvp(lambda b: md.linear_recurrence(a, b), [b], [b]))]
+
+    def tangent(b: mx.array, u: mx.array) -> list[mx.array]:
+        recurrence = functools.partial(md.linear_recurrence, a, reverse=reverse, return_carry=True)
+        return mx.jvp(lambda b: list(recurrence(b)), [b], [u])[1]
+
+    GATHERS.clear()
+    found["tangent"] = tuple(arrays(tangent(b * 0, b)))
+    found["tangent gathers"] = len(GATHERS)
+    found["refused"] = [_refused(lambda: mx.grad(lambda b: tangent(b, b)[0].sum())(b * 0))]
     start = mx.zeros((2,))
     found["refused"].append(_refused(lambda: mx.grad(lambda h: mx.grad(lambda b: loss(a, b, h))(b * 0).sum())(start)))
     return found
