@@ -10,9 +10,11 @@ import mlx.core as mx
 
 from monoscan import dtypes, errors, tree
 from monoscan.arguments import real, whole
+from monoscan.exported import with_rules
 from monoscan.held import floats, to_mlx
 from monoscan.lowering.trace.reads.captures import Captures, capture
 from monoscan.lowering.trace.roles import Role
+from monoscan.mapped import listed
 from monoscan.monoids.linear import MatrixAffine
 from monoscan.scan.api_states import act
 
@@ -35,8 +37,8 @@ def deer(
     matrices, and solves that as a scan: Newton's method for the whole sequence. It takes a few rounds where steps contract,
     up to as many as there are steps where they do not. `loop` runs the same recurrence in order and is faster on a CPU
     where the batch is wide or the step traces to a kernel; this is for long sequences with a parallel device behind them.
-    Gradients are exact at the solution: they pass through one last linear round. Derivatives of gradients are not, for that
-    round takes its matrices for constants: take them through `loop`.
+    Gradients are exact at the solution: they pass through one last linear round. Derivatives of gradients, in
+    which the matrices of that round count as constants, are refused: take them through `loop`.
 
     Source: Lim et al., *Parallelizing non-linear sequential models over the sequence length* (ICLR 2024).
 
@@ -91,7 +93,47 @@ def deer(
     captures = capture(step, "deer")
     recurrence, given = _Recurrence(captures, form, len(leaves)), [*leaves, *captures.arrays]
     settled = _settle(recurrence, given, state, found, iterations, tolerance)
+    *given, state = (_differentiable_once(x) for x in (*given, state))
     return _round(recurrence, given, state, mx.stop_gradient(settled))
+
+
+def _differentiable_once(x: mx.array) -> mx.array:
+    """The array, of whose gradient no derivative is taken: slopes count as constants in it."""
+    if dtypes.name_of(x.dtype) not in _NUMBERS:
+        return x
+
+    @with_rules
+    def held(x: mx.array) -> mx.array:
+        return x
+
+    @held.vjp
+    def held_vjp(primals: Any, cotangent: mx.array, _: Any) -> mx.array:
+        return _gradient(cotangent, *listed(primals))
+
+    return _array(held(x))
+
+
+def _array(found: Any) -> mx.array:
+    """What a function with rules returns, which has no type."""
+    array: mx.array = found
+    return array
+
+
+def _gradient(cotangent: mx.array, x: mx.array) -> mx.array:
+    """The cotangent of an array, which refuses to be differentiated."""
+
+    @with_rules
+    def same(cotangent: mx.array, _: mx.array) -> mx.array:
+        return cotangent
+
+    def refused(*_: Any) -> Any:
+        raise errors.ScanError(
+            "[deer] derivatives of its gradients would not be those of the recurrence. Take them through ms.loop(step, xs, state)."
+        )
+
+    same.vjp(refused)
+    same.jvp(refused)
+    return _array(same(cotangent, x))
 
 
 def _inputs(x: Any) -> mx.array:

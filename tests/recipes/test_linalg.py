@@ -155,6 +155,14 @@ def test_gradients_pass_on_to_what_inputs_and_captured_weights_are_made_of() -> 
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_derivatives_of_gradients_are_refused() -> None:
+    def loss(x: mx.array) -> mx.array:
+        return linalg.deer(lambda h, x: mx.tanh(0.5 * h + x), x, mx.zeros((1,))).sum()
+
+    with pytest.raises(ms.ScanError, match=r"\[deer\] derivatives of its gradients .* ms.loop"):
+        mx.grad(lambda x: mx.grad(loss)(x).sum())(mx.ones((4, 1)))
+
+
 def test_steps_may_read_by_index_and_hold_layers() -> None:
     layer, table, words = nn.Linear(3, 3), mx.random.normal((5, 3)), mx.array([0, 4, 2, 2, 1])
     found = linalg.deer(lambda h, word: mx.tanh(0.5 * layer(h) + table[word]), words, mx.zeros((3,)))
