@@ -61,6 +61,18 @@ def test_log_sums_of_minus_infinity_have_no_nan(x: list[float], strategy: str) -
         assert np.isfinite(np.array(mx.grad(lambda x, grad=grad: grad(x).sum())(array))).all()
 
 
+@pytest.mark.parametrize("strategy", thinned([*GRAPH, "sequential"], ["sequential", "hillis_steele"]))
+def test_log_sums_of_ties_have_second_derivatives(strategy: str) -> None:
+    x = np.array([1.0, 1.0, 0.5])
+    share = np.exp(x) / np.exp(x).sum()
+
+    def first(x: mx.array) -> mx.array:
+        return mx.grad(lambda x: ms.fold(ms.LogSumExp(), x, strategy=strategy))(x)[0]
+
+    got = mx.grad(first)(mx.array(x.astype(np.float32)))
+    np.testing.assert_allclose(np.array(got), share[0] * ([1, 0, 0] - share), rtol=1e-5)
+
+
 @pytest.mark.parametrize("strategy", [*GRAPH, "sequential"])
 def test_online_softmax_of_masked_scores_has_no_nan(strategy: str) -> None:
     softmax, x = ms.OnlineSoftmax(), mx.array([LOW, LOW, 0.0, LOW, 1.0])

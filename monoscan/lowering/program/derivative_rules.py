@@ -91,10 +91,10 @@ def _pow_exponent(g: Term, out: Term, x: Term, y: Term) -> Term:
 
 
 def _weight(x: Term, y: Term) -> Term:
-    """The weight of x in log(e^x + e^y); a half where they tie, as -inf and -inf do."""
-    tie = x.apply(Op.EQ, y, dtype="bool")
-    apart = tie.where(x.const(0), x - y)
-    return apart.apply(Op.MAX, -_FAR).apply(Op.MIN, _FAR).apply(Op.SIGMOID)
+    """The weight of x in log(e^x + e^y); a half where both are the same infinity. Finite ties have derivatives too."""
+    apart = x - y
+    endless = x.apply(Op.EQ, y, dtype="bool").apply(Op.AND, apart.apply(Op.NE, 0, dtype="bool"), dtype="bool")
+    return endless.where(x.const(0), apart).apply(Op.MAX, -_FAR).apply(Op.MIN, _FAR).apply(Op.SIGMOID)
 
 
 def _abs(g: Term, out: Term, x: Term) -> Term:
