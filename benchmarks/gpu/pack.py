@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -123,6 +124,7 @@ class Package:
     def finish(self, compiled: Compile) -> Manifest:
         """Compiles the kernels and writes everything."""
         jobs = [(spec, name, each) for spec, name in self.kernels.items() for each in self.architectures]
+        print(f"Compiling {len(jobs):,} kernels by NVRTC, in about half a second each.", file=sys.stderr, flush=True)
         with ThreadPoolExecutor() as pool:  # NVRTC runs outside Python's lock
             made = list(pool.map(lambda job: compiled(cuda.text(job[0]), job[2]), jobs))
         kernels = {name: Kernel(cuda.NAME, {}, {}) for name in self.kernels.values()}

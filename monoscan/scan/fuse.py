@@ -207,7 +207,7 @@ class Fusion:
             if isinstance(products, str) and self.asked.strategy == "auto":
                 return f"{wait}; {products}"
             found = found if isinstance(products, str) else products
-        missing = unfit(found.spec, target)
+        missing = unfit(found.spec, steps, target)
         if missing is not None:
             return missing
         made = kernel_of(found, over.axis, steps, initial=bool(over.leaves), carry=self.carried, target=target)

@@ -217,6 +217,11 @@ def test_explain_says_what_is_known(machine: Machine, monkeypatch: pytest.Monkey
             "MLX computes float64 on the CPU alone: stream=mx.cpu, or astype",
         ),
         (ms.MatMul(), mx.ones((9, 6, 6)), "a state of 36 registers; a thread of a GPU kernel holds 32"),
+        (
+            ms.Xor(),
+            mx.broadcast_to(mx.array([1]), (2**31 - 1,)),
+            "2,147,483,647 steps; a GPU kernel counts 2,147,467,264",
+        ),
     ],
 )
 def test_a_forced_kernel_that_there_is_not_says_why(operator: Any, elems: mx.array, reason: str) -> None:

@@ -18,6 +18,9 @@ from monoscan.lowering.render.gpu_spec import Part
 from monoscan.lowering.render.scan_spec import SIZES
 from monoscan.lowering.render.spec import KernelSpec
 
+LONGEST = (1 << 31) - (1 << 14)
+"""The most steps of a row: kernels count them by 32 bits, up to a tile beyond the last one."""
+
 
 @attrs.frozen
 class GpuKernel:
@@ -92,12 +95,14 @@ def _made(problem: Problem, found: tuple[Computed, ...] | str, target: str) -> t
     """The kernels of what is computed, if bodies hold all of it."""
     if isinstance(found, str):
         return found
-    missing = [unfit(each.spec, target) for each in found]
+    missing = [unfit(each.spec, problem.joint.length, target) for each in found]
     return next(filter(None, missing), None) or tuple(_kernel(problem, each, target) for each in found)
 
 
-def unfit(kernel: KernelSpec, target: str) -> str | None:
-    """Why no kernel computes this, or ``None`` if one does."""
+def unfit(kernel: KernelSpec, length: int, target: str) -> str | None:
+    """Why no kernel computes this along an axis of some length, or ``None`` if one does."""
+    if length > LONGEST:
+        return f"{length:,} steps; a GPU kernel counts {LONGEST:,}"
     return too_many_registers(kernel) or not_rendered(kernel, target)
 
 
