@@ -7,6 +7,7 @@ step, by which its gradient knows what is to be summed.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +17,8 @@ from monoscan import errors, tree
 from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.options import Options
 from monoscan.lowering.plan.plan import Kernels, Plan
+from monoscan.lowering.strategies.slices import Leaves
+from monoscan.lowering.targets.cpu import build
 from monoscan.lowering.trace.reads.captures import Captures
 from monoscan.monoids.inputs import Fixed, given
 from monoscan.monoids.shapes import insert_axes
@@ -110,4 +113,22 @@ def _along(steps: mx.array, event: int, at: int, x: mx.array, own: int) -> mx.ar
         return mx.broadcast_to(x, (*x.shape[:at], steps.shape[at], *x.shape[at + 1 :]))
     others = [axis for axis in range(steps.ndim - event) if axis != at]  # a size must not enter
     zeros = mx.zeros_like(steps).sum(axis=others, keepdims=True).sum(axis=[-1 - axis for axis in range(event)])
-    return mx.where(insert_axes(zeros, -1, own) == 0, x, x)
+    held, bridge = mx.stop_gradient(x), build.attempt()
+    found = mx.where(insert_axes(zeros, -1, own) == 0, held, held)
+    return found if bridge is None else bridge.attach([x], [found], _Summed(), axis=at, rank=x.ndim - own)[0]
+
+
+@attrs.frozen
+class _Summed:
+    """The derivatives of what is spread in a shapeless trace: MLX's rule for it holds the number of steps."""
+
+    def vjp(
+        self, primals: Leaves, cotangents: Leaves, argnums: Sequence[int], outputs: Leaves, *, axis: int, rank: int
+    ) -> Leaves:
+        """The sum over the steps."""
+        return [shapeless.sum_to(cotangents[0], primals[0], rank)]
+
+    def jvp(self, primals: Leaves, tangents: Leaves, argnums: Sequence[int], *, axis: int, rank: int) -> Leaves:
+        """There is none: the scan's own is refused too."""
+        shapeless.refuse("This derivative")
+        return list(tangents)

@@ -31,6 +31,22 @@ def test_numbers_and_negative_axes() -> None:
     assert ms.act(ms.MatrixAffine(), (ms.fixed(TURN), mx.ones((4, 30, 2))), axis=-2).shape == (4, 30, 2)
 
 
+@pytest.mark.parametrize("traced", [1, 40])
+def test_gradients_in_a_shapeless_function_are_of_any_length(traced: int) -> None:
+    """MLX's rule for what is spread holds the lengths of the trace: wrong sums, or memory that is not there."""
+    b, turn = mx.random.normal((2, 40, 2)), mx.array([[0.4, 0.3], [-0.2, 0.5]])
+
+    def loss(turn: mx.array, b: mx.array) -> mx.array:
+        return ms.act(ms.MatrixAffine(), (ms.fixed(turn), b), mx.ones((2, 2)), axis=1).square().sum()
+
+    gradient = mx.grad(loss, argnums=(0, 1))
+    compiled = mx.compile(gradient, shapeless=True)
+    mx.eval(compiled(turn, b[:, :traced]))
+    for n in (40, 1, 7):
+        for found, wanted in zip(compiled(turn, b[:, :n]), gradient(turn, b[:, :n]), strict=True):
+            np.testing.assert_allclose(np.array(found), np.array(wanted), rtol=1e-4, atol=1e-5)
+
+
 def test_a_shapeless_function_takes_other_lengths() -> None:
     run = mx.compile(lambda x, b: ms.act(ms.MatrixAffine(), (ms.fixed(x), b)), shapeless=True)
     gated = mx.compile(lambda x, b: ms.act(ms.Affine(), (ms.fixed(x), b)), shapeless=True)
