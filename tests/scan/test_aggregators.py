@@ -363,3 +363,16 @@ def test_a_row_by_itself_goes_in_vectors_of_its_steps() -> None:
 
     x = np.random.default_rng(0).normal(size=400_000).astype(np.float32)
     np.testing.assert_array_equal(np.array(ms.scan(ms.aggregators.Max(), mx.array(x))), np.maximum.accumulate(x))
+
+
+def test_tangents_of_a_state_that_fewer_rows_have_than_outputs() -> None:
+    weighted = ms.aggregator(lambda x, w: (w, x, mx.zeros_like(x)), ms.Moments(2), lambda s, x, w: s[2] / s[0])
+    x, w = mx.array(normal(2, 9)), mx.ones((1, 9))
+
+    def states(x: mx.array, w: mx.array) -> list[mx.array]:
+        outputs, (weights, *others) = ms.scan(weighted, (x, w), axis=1, return_carry=True)
+        return [outputs, weights, *others]
+
+    found, moved = mx.jvp(states, [x, w], [mx.zeros_like(x), w])
+    assert [y.shape for y in moved] == [y.shape for y in found]
+    close(moved[1], np.full(found[1].shape, 9.0))

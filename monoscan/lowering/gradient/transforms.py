@@ -153,6 +153,8 @@ def jvp(
         found = both.tangents(rescan(both.scan, [*arrays, *scan.bounds(primals)], axis, rank), scan)
     shapes = aligned.shapes_of(scan, primals, axis, rank)
     return [
-        mx.broadcast_to(found[i], shape) if i in found else mx.zeros(shape, dtypes.by_name(name))
+        mx.broadcast_to(y, mx.broadcast_shapes(shape, y.shape))  # a kernel yields all rows, of what has fewer too
+        if (y := found.get(i)) is not None
+        else mx.zeros(shape, dtypes.by_name(name))
         for i, (shape, name) in enumerate(shapes)
     ]
