@@ -13,6 +13,9 @@ from monoscan.lowering.targets.cpu.kernels import Kernel
 
 Shapes = Sequence[Shape]
 
+EXPORTED_BY = "(export_it_within_ms.exporting())"
+"""Behind the names of kernels, which MLX cannot write: its error, which shows a name up to a blank, says what to do."""
+
 
 def of_kernel(
     name: str,
@@ -32,7 +35,7 @@ def of_kernel(
     """What `Bridge.Launch` makes of a kernel whose inputs have these event shapes.
 
     Args:
-        name: The name in exported graphs.
+        name: The name in drawn graphs.
         kernel: The kernel.
         axis: The scan axis.
         rank: The number of batch axes, the scan axis among them.
@@ -46,7 +49,7 @@ def of_kernel(
         options: The rest, as they stand there.
     """
     return build.load().Launch(
-        name,
+        name + EXPORTED_BY,
         schedule=kernel.schedule,
         task=kernel.task,
         axis=axis,

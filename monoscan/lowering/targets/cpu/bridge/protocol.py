@@ -73,7 +73,7 @@ class Bridge(Protocol):
         """Makes what a plan keeps and calls; it holds no arrays.
 
         Args:
-            name: The name in exported graphs.
+            name: The name in drawn graphs, and in MLX's error where a function with it is exported.
             schedule: The address of the kernel's ``ms_schedule``.
             task: The address of its ``ms_task``.
             axis: The scan axis, counted from the front.
