@@ -9,7 +9,7 @@ import attrs
 
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.options import Options
-from monoscan.lowering.plan.plan import Plan, texts
+from monoscan.lowering.plan.plan import Plan, own_target, texts
 from monoscan.lowering.plan.shown import launch_lines, loop_line
 from monoscan.lowering.program.steady import hoisted
 from monoscan.lowering.render.rolled_spec import RolledSpec
@@ -48,7 +48,7 @@ class PassPlan:
         """The text of the kernels; empty where none runs."""
         if self.kernel is None:
             return self.states.source if self.states else ""
-        return self.source_for("cpu" if isinstance(self.kernel, Fused) else self.kernel.target)
+        return self.source_for(own_target(self.kernel))
 
     def source_for(self, target: str) -> str:
         """The text of the kernels, as it is compiled for a target of this device.

@@ -230,6 +230,15 @@ def test_a_forced_kernel_that_there_is_not_says_why(operator: Any, elems: mx.arr
     assert reason in str(ms.explain(operator, elems, stream=mx.gpu))
 
 
+def test_the_text_of_a_plan_of_parts_is_that_of_its_own_target() -> None:
+    pair = (mx.ones((2, 300)), mx.ones((2, 300)))
+    for elems, operator in ((pair, ms.Affine()), ((pair, pair), ms.Tuple(ms.Affine(), ms.Affine()))):
+        planned = ms.explain(operator, elems, 1, stream=mx.gpu)
+        assert planned.source == planned.source_for(target.name())
+        with pytest.raises(ms.ScanError, match=r"\[source_for\] takes .* metal or cuda; got 'vulkan'"):
+            planned.source_for("vulkan")
+
+
 # ------------------------------------------------------------------ text that MLX compiles
 MLX_TYPES = {"float32": "float", "float16": "__half", "bfloat16": "__nv_bfloat16", "bool": "bool", "int64": "long"}
 MLX_UTILITIES = "struct __half { unsigned short bits; };\nstruct __nv_bfloat16 { unsigned short bits; };\n"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from monoscan import errors
 from monoscan.lowering.plan.aligned import AlignedScan
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.problem import Problem
@@ -165,13 +166,17 @@ class Plan:
     @property
     def source(self) -> str:
         """The text of the kernels; empty where none runs."""
-        return self.source_for(self.way.target if isinstance(self.way, GpuKernels) else "cpu")
+        own = [text for kernel in self.kernels for text in texts(kernel, own_target(kernel))]
+        return "\n".join([*own, *(part.source for part in self.parts if part.source)])
 
     def source_for(self, target: str) -> str:
         """The text of the kernels, as it is compiled for a target of this device.
 
         Args:
             target: ``cpu``, ``metal`` or ``cuda``.
+
+        Raises:
+            ScanError: It is none of this device.
         """
         own = [text for kernel in self.kernels for text in texts(kernel, target)]
         return "\n".join([*own, *(part.source_for(target) for part in self.parts if part.source)])
@@ -263,8 +268,22 @@ class Plan:
         return lines
 
 
+def own_target(kernel: Fused | GpuKernel) -> str:
+    """What a kernel is planned for: ``cpu``, ``metal`` or ``cuda``."""
+    return "cpu" if isinstance(kernel, Fused) else kernel.target
+
+
 def texts(kernel: Fused | GpuKernel, target: str) -> list[str]:
-    """The texts of a kernel, as they are compiled for a target of its device."""
+    """The texts of a kernel, as they are compiled for a target of its device.
+
+    Raises:
+        ScanError: It is none of this device.
+    """
+    targets = ("cpu",) if isinstance(kernel, Fused) else ("metal", "cuda")
+    if target not in targets:
+        raise errors.ScanError(
+            f"[source_for] takes a target of the plan's device, {' or '.join(targets)}; got {target!r}."
+        )
     if isinstance(kernel, Fused):
         return [render(kernel.spec)]
     from monoscan.lowering.render import cuda, metal
