@@ -89,12 +89,3 @@ def test_plans_outside_stay_what_they_were() -> None:
 def test_a_kernel_cannot_be_exported_and_is_refused_when_it_is_forced() -> None:
     with ms.exporting(), pytest.raises(ms.StrategyError, match="what is exported holds operations of MLX alone"):
         ms.scan(ms.Affine(), (mx.ones((LENGTH,)), mx.ones((LENGTH,))), strategy="kernel")
-
-
-@pytest.mark.usefixtures("kernels_are_built")
-def test_outside_of_it_mlx_says_how_a_kernel_is_exported(tmp_path: Path) -> None:
-    a = mx.ones((4,))
-    with pytest.raises(
-        ValueError, match=r"Unable to serialize primitive monoscan\(export_it_within_ms.exporting\(\)\)"
-    ):
-        mx.export_function(str(tmp_path / "function.mlxfn"), lambda a: ms.linear_recurrence(a, a), a)
