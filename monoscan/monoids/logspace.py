@@ -87,10 +87,10 @@ class OnlineSoftmax(Monoid):
 
     def combine(self, left: Scaled, right: Scaled) -> Scaled:
         (x, s), (y, t) = left, right
-        same = x == y  # -inf - -inf is never computed: its NaN would reach gradients through where
-        low, high = mx.minimum(x, y), mx.maximum(x, y)
-        scale = mx.exp(mx.where(same, 0, low) - mx.where(same, 0, high))
-        return high, mx.where(x >= y, s + t * scale, s * scale + t)
+        low, high = mx.where(x > y, y, x), mx.maximum(x, y)  # gradients of a tie: y is high, x is low
+        none = high == -mx.inf  # -inf - -inf is never computed: its NaN would reach gradients through where
+        scale = mx.exp(mx.where(none, 0, low) - mx.where(none, 0, high))
+        return high, mx.where(x > y, s + t * scale, s * scale + t)
 
     def identity(self, like: Scaled) -> Scaled:
         return domain.lowest(like[0]), mx.zeros_like(like[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -61,16 +63,20 @@ def test_log_sums_of_minus_infinity_have_no_nan(x: list[float], strategy: str) -
         assert np.isfinite(np.array(mx.grad(lambda x, grad=grad: grad(x).sum())(array))).all()
 
 
+def of_softmax(x: mx.array, strategy: str) -> mx.array:
+    softmax = ms.OnlineSoftmax()
+    return softmax.project(ms.fold(softmax, softmax.embed(x), strategy=strategy))
+
+
 @pytest.mark.parametrize("strategy", thinned([*GRAPH, "sequential"], ["sequential", "hillis_steele"]))
-def test_log_sums_of_ties_have_second_derivatives(strategy: str) -> None:
-    x = np.array([1.0, 1.0, 0.5])
+@pytest.mark.parametrize("run", [lambda x, strategy: ms.fold(ms.LogSumExp(), x, strategy=strategy), of_softmax])
+def test_log_sums_of_ties_have_both_derivatives(run: Any, strategy: str) -> None:
+    x = np.array([1.0, 1.0, 0.5, 1.0])
     share = np.exp(x) / np.exp(x).sum()
-
-    def first(x: mx.array) -> mx.array:
-        return mx.grad(lambda x: ms.fold(ms.LogSumExp(), x, strategy=strategy))(x)[0]
-
-    got = mx.grad(first)(mx.array(x.astype(np.float32)))
-    np.testing.assert_allclose(np.array(got), share[0] * ([1, 0, 0] - share), rtol=1e-5)
+    first, array = mx.grad(lambda x: run(x, strategy)), mx.array(x.astype(np.float32))
+    np.testing.assert_allclose(np.array(first(array)), share, rtol=1e-5)
+    second = mx.grad(lambda x: first(x)[0])(array)
+    np.testing.assert_allclose(np.array(second), share[0] * ([1, 0, 0, 0] - share), rtol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", [*GRAPH, "sequential"])
