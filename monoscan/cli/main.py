@@ -202,8 +202,7 @@ def _source(arguments: argparse.Namespace) -> int:
     from monoscan.cli import source
 
     if arguments.target is not None:
-        planned = _plan(arguments, device="gpu"), _plan(arguments, "kernel", device="gpu")
-        print(source.gpu_kernel(*planned, arguments.target))
+        print(source.gpu_kernel(_plan(arguments, "auto", device="gpu"), arguments.strategy, arguments.target))
         return 0
     plan = _plan(arguments)
     if arguments.kernel:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
+
 from monoscan import errors
 from monoscan.lowering.plan.fused import Fused
+from monoscan.lowering.plan.options import changed
 from monoscan.lowering.plan.plan import Plan
+from monoscan.lowering.planner import plan as replanned
 from monoscan.lowering.program.arrays import ArrayProgram
 from monoscan.lowering.render import headers
 from monoscan.lowering.render.rolled_spec import RolledSpec
@@ -45,18 +49,25 @@ def kernel(automatic: Plan, forced: Plan, expand: bool = False) -> str:
     return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{text}'
 
 
-def gpu_kernel(automatic: Plan, forced: Plan, target: str) -> str:
+def gpu_kernel(plan: Plan, strategy: str, target: str) -> str:
     """The text of the kernels for a GPU, those of each launch: what is compiled there, on any machine.
 
     Args:
-        automatic: What a scan runs on a GPU.
-        forced: The same with kernels.
+        plan: The plan of a scan on a GPU, of any kind.
+        strategy: The strategy asked for.
         target: ``metal`` or ``cuda``.
+
+    Raises:
+        StrategyError: There is no kernel; the message says why.
     """
-    text = forced.source_for(target)
+    problem = plan.problem
+    automatic, forced = (
+        replanned(attrs.evolve(problem, options=changed(problem.options, strategy=name, target=target)))
+        for name in (strategy, "kernel")
+    )
     if automatic.kernels:
-        return text
-    return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{text}'
+        return forced.source
+    return f'// not what a scan runs: that is {automatic.strategy}; this is strategy="kernel"\n{forced.source}'
 
 
 def _plural(word: str, number: int) -> str:

@@ -52,8 +52,9 @@ class Case:
         from monoscan.lowering.plan.gpu import gpu_kernels
         from monoscan.lowering.targets.gpu import target as gpu
 
-        launched = gpu_kernels(self.problem, gpu.name())
-        return launched if isinstance(launched, str) else GpuKernels(launched, gpu.name())
+        target = self.problem.options.target or gpu.name()
+        launched = gpu_kernels(self.problem, target)
+        return launched if isinstance(launched, str) else GpuKernels(launched, target)
 
     @property
     def _knows_bounds(self) -> bool:

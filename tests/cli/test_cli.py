@@ -345,3 +345,18 @@ def test_source_of_a_gpu_kernel_on_any_machine(capsys: Captured, target: str) ->
     assert (code, err) == (0, "")
     assert ("__global__" in out) == (target == "cuda")
     assert out.count("ms::rows(") == 1
+
+
+def test_source_for_a_gpu_that_has_a_function_which_another_has_not(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cli_erf.py").write_text(
+        "import mlx.core as mx\nimport monoscan as ms\n\nErf = ms.monoid(lambda a, b: mx.erf(a) + b)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, _ = run(capsys, "source", "cli_erf:Erf", "--target", "cuda")
+    assert code == 0
+    assert "erf(" in out
+    code, out, err = run(capsys, "source", "cli_erf:Erf", "--target", "metal")
+    assert (code, out) == (2, "")
+    assert "no GPU code for erf" in err

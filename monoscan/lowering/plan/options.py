@@ -29,6 +29,7 @@ class Options:
         shapeless: The scan is to fit every size, not only those at hand.
         fixed: The leaves of an act's elements that are the same at every step.
         exported: It is to be made of MLX's own operations alone.
+        target: The kind of GPU to plan for, ``metal`` or ``cuda``, or ``None`` for what MLX has here.
     """
 
     call: str = "scan"
@@ -42,6 +43,7 @@ class Options:
     shapeless: bool = False
     fixed: tuple[int, ...] = ()
     exported: bool = False
+    target: str | None = None
 
 
 @functools.lru_cache(maxsize=1024)
