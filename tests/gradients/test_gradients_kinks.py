@@ -79,6 +79,17 @@ def test_log_sums_of_ties_have_both_derivatives(run: Any, strategy: str) -> None
     np.testing.assert_allclose(np.array(second), share[0] * ([1, 0, 0, 0] - share), rtol=1e-5)
 
 
+def test_attention_to_keys_that_tie() -> None:
+    keys, values = np.array([[1.0, 2.0], [1.0, 2.0], [0.5, 0.0]]), np.array([2.0, -1.0, 3.0])
+    query = np.array([1.0, 0.5])
+    weights = np.exp(keys @ query) / np.exp(keys @ query).sum()
+    attention, v = ms.aggregators.Attention(scale=1.0), mx.array(values.astype(np.float32))[:, None]
+    got = mx.grad(lambda k: ms.fold(attention, (ms.fixed(mx.array(query.astype(np.float32))), k, v)).sum())(
+        mx.array(keys.astype(np.float32))
+    )
+    np.testing.assert_allclose(np.array(got), (weights * (values - weights @ values))[:, None] * query, rtol=1e-5)
+
+
 @pytest.mark.parametrize("strategy", [*GRAPH, "sequential"])
 def test_online_softmax_of_masked_scores_has_no_nan(strategy: str) -> None:
     softmax, x = ms.OnlineSoftmax(), mx.array([LOW, LOW, 0.0, LOW, 1.0])
