@@ -376,3 +376,15 @@ def test_tangents_of_a_state_that_fewer_rows_have_than_outputs() -> None:
     found, moved = mx.jvp(states, [x, w], [mx.zeros_like(x), w])
     assert [y.shape for y in moved] == [y.shape for y in found]
     close(moved[1], np.full(found[1].shape, 9.0))
+
+
+def test_what_is_found_once_beside_columns_of_several_vectors() -> None:
+    """The exponential of what all steps share is read at each: where its row stands must reach the loop."""
+    decayed = ms.aggregator(lambda x, d: (mx.exp(d), x), ms.Affine(), lambda h, x, d: h)
+    x, d = normal(T, 40), np.full(40, -0.5, np.float32)
+    found = ms.scan(decayed, (mx.array(x), ms.fixed(mx.array(d))), axis=0)
+    h, states = np.zeros(40), []
+    for row in x:
+        h = np.exp(-0.5) * h + row
+        states.append(h)
+    close(found, np.array(states))

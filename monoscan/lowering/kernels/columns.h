@@ -53,7 +53,7 @@ INLINE void over_tiles(const piece& p, const elements& captured_rows, ms_int til
     const ms_int steps = least(tile, p.t1 - t);
     rows at = {};  // pointers are taken one by one: a copy of all would wait until they are written
     u8* y[outputs + 1];
-    for (int i = 0; i < captured; ++i) at.e.c[i] = captured_rows.c[i];
+    for (int i = 0; i <= captured; ++i) at.e.c[i] = captured_rows.c[i];  // and what is found once, behind them
     rows_from(p, t, steps, tile, at);
     for (int i = 0; i < outputs; ++i) y[i] = at.r.y[i];
     if (starts) first_row(p, at.e, at.r, scanned), move(at);
