@@ -72,8 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(explain)
     source = _command(commands, "source", _source, "the program that combine is traced to")
     _add_problem(source)
-    source.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
-    source.add_argument(
+    text = source.add_mutually_exclusive_group()
+    text.add_argument("--kernel", action="store_true", help="print the C++ text of the kernel instead")
+    text.add_argument(
         "--target",
         choices=("metal", "cuda"),
         help="print what would be compiled for such a GPU instead, on any machine",
@@ -201,6 +202,8 @@ def _explain(arguments: argparse.Namespace) -> int:
 def _source(arguments: argparse.Namespace) -> int:
     from monoscan.cli import source
 
+    if arguments.expand and not arguments.kernel:
+        arguments.command.error("argument --expand: it goes with --kernel")
     if arguments.target is not None:
         print(source.gpu_kernel(_plan(arguments, "auto", device="gpu"), arguments.strategy, arguments.target))
         return 0

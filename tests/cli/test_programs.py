@@ -48,6 +48,13 @@ def test_a_wrong_option_shows_how_that_command_is_used(capsys: Captured) -> None
     assert "unrecognized arguments: --shape 3" in err
 
 
+@pytest.mark.parametrize("options", ["--target cuda --kernel", "--target metal --expand", "--expand"])
+def test_options_of_source_that_would_be_ignored_are_refused(capsys: Captured, options: str) -> None:
+    code, out, err = run(capsys, "source", "Affine", *options.split())
+    assert (code, out) == (2, "")
+    assert "--kernel" in err
+
+
 @pytest.mark.parametrize(("name", "guess"), [("affine", "Affine"), ("Moment", "Moments"), ("LogSumExpp", "LogSumExp")])
 def test_a_name_that_is_nearly_right(capsys: Captured, name: str, guess: str) -> None:
     code, _, err = run(capsys, "explain", name)
