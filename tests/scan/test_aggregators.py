@@ -381,9 +381,9 @@ def test_tangents_of_a_state_that_fewer_rows_have_than_outputs() -> None:
 def test_what_is_found_once_beside_columns_of_several_vectors() -> None:
     """The exponential of what all steps share is read at each: where its row stands must reach the loop."""
     decayed = ms.aggregator(lambda x, d: (mx.exp(d), x), ms.Affine(), lambda h, x, d: h)
-    x, d = normal(T, 40), np.full(40, -0.5, np.float32)
+    x, d = normal(T, 100), np.full(100, -0.5, np.float32)
     found = ms.scan(decayed, (mx.array(x), ms.fixed(mx.array(d))), axis=0)
-    h, states = np.zeros(40), []
+    h, states = np.zeros(100), []
     for row in x:
         h = np.exp(-0.5) * h + row
         states.append(h)
