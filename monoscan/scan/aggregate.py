@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from monoscan import errors
+from monoscan.lowering.plan import shapeless
 from monoscan.lowering.plan.fused import Fused
 from monoscan.lowering.plan.options import Options, changed
 from monoscan.monoids.aggregator import Aggregator
 from monoscan.scan import act, call, fused_products
 from monoscan.scan.fuse import Fusion
 from monoscan.scan.pass_plan import PassPlan
-from monoscan.scan.passes import Pass, pass_over
+from monoscan.scan.passes import Pass, pass_over, sized
 from monoscan.tree import Tree
 
 if TYPE_CHECKING:  # GPUs are imported where they are asked for
@@ -33,7 +34,22 @@ def scan(
 
 def outputs(over: Pass, asked: Options) -> tuple[Tree, Tree | None]:
     """The outputs of a pass, and the last state where it is wanted."""
+    if shapeless.tracing():
+        return _of_any_size(over, changed(asked, shapeless=True))
     return fused(Fusion(over, asked)) or _three_passes(over, asked)
+
+
+def _of_any_size(over: Pass, asked: Options) -> tuple[Tree | None, Tree | None]:
+    """The same by a kernel, whose results have the sizes of what it reads; passes hold those of the trace.
+
+    Raises:
+        StrategyError: There is no kernel, or an input that it does not read may have more rows.
+    """
+    fusion = Fusion(over, asked)
+    kernel = kernel_of(fusion)
+    if not isinstance(kernel, Fused) or len(kernel.leaves) < len(fusion.timed_arrays()):
+        raise sized(over.where)
+    return fusion.launched(kernel)
 
 
 def _three_passes(over: Pass, asked: Options) -> tuple[Tree | None, Tree | None]:
@@ -48,6 +64,8 @@ def fold(aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, as
     """The output of the last state."""
     with contextlib.nullcontext() if stream is None else mx.stream(stream):
         over = pass_over(aggregator, inputs, axis, state, asked)
+        if shapeless.tracing():
+            raise sized(over.where)
         over.check_fold()
         return over.present_last(last_state(over, asked))
 

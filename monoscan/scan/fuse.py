@@ -115,13 +115,17 @@ class Fusion:
         outputs = None
         if number:
             rows = zip(found, types.outputs, strict=False)
-            outputs = tree.unflatten(types.output, [mx.broadcast_to(y, lead + leaf.shape) for y, leaf in rows])
+            outputs = tree.unflatten(types.output, [self._spread(y, lead + leaf.shape) for y, leaf in rows])
         if not self.carried:
             return outputs, None
         batch = (*lead[: layout.axis], *self.sequences, *lead[layout.axis + 1 :])
         last = dict(zip(kernel.states, found[number:], strict=True))
         held = enumerate(types.states, len(types.outputs))
-        return outputs, tree.unflatten(types.form, [mx.broadcast_to(last[i], batch + s.shape) for i, s in held])
+        return outputs, tree.unflatten(types.form, [self._spread(last[i], batch + s.shape) for i, s in held])
+
+    def _spread(self, y: mx.array, shape: tuple[int, ...]) -> mx.array:
+        """With the rows of inputs that a kernel does not read; where every size is to fit, it reads all."""
+        return y if self.asked.shapeless else mx.broadcast_to(y, shape)
 
     def _launch(self, kernel: Fused | GpuKernel) -> Callable[[Sequence[mx.array]], Sequence[mx.array]]:
         over = self.over

@@ -19,7 +19,7 @@ from monoscan.lowering.trace.reads.key import Key
 from monoscan.lowering.trace.roles import Role
 from monoscan.monoids import copies
 from monoscan.monoids.aggregator import Aggregator, element, exact
-from monoscan.monoids.inputs import given
+from monoscan.monoids.inputs import Position, given
 from monoscan.monoids.shapes import align, insert_axes
 from monoscan.scan.inputs import FIXED, TIMED, Inputs, lay_out, listed, signature
 from monoscan.scan.positions import Types, analyse
@@ -197,6 +197,14 @@ class Pass:
             return copies.on_positions(one, [*arrays, *held], rank, f"{self.where}: {part}", self.types.ruled)
 
 
+def sized(where: str) -> errors.StrategyError:
+    """What a shapeless trace is told whose sizes would be held."""
+    return errors.StrategyError(
+        f"{where} has no plan that fits every size, as mx.compile(..., shapeless=True) asks. Compile without "
+        "shapeless=True: each shape is traced anew then."
+    )
+
+
 def pass_over(
     aggregator: Aggregator, inputs: Tree, axis: int, state: Tree | None, asked: Options, sequences: int | None = None
 ) -> Pass:
@@ -214,16 +222,13 @@ def pass_over(
         ScanError: Inputs or the state do not fit.
     """
     where = f"[{asked.call}] {aggregator.name}"
-    if shapeless.tracing():
-        raise errors.StrategyError(
-            f"{where} has no plan that fits every size, as mx.compile(..., shapeless=True) asks. Compile without "
-            "shapeless=True: each shape is traced anew then."
-        )
     if state is None and not asked.inclusive:
         raise errors.ScanError(
             f"{where} presents the state before each position (inclusive=False), the first the one given: give state=."
         )
     found = listed(aggregator, inputs, where)
+    if any(type(x) is Position for x in found) and shapeless.tracing():
+        raise sized(where)
     axis, own = signature(aggregator, found, axis, where)
     captures = capture(aggregator, asked.call)
     leaves, form = ([], None) if state is None else _state(state, where)

@@ -149,8 +149,36 @@ def test_it_runs_inside_vmap_and_compile() -> None:
     close(mx.compile(selective)(*MAMBA), expected)
     stacked = [x if i == 1 else mx.stack([x, x]) for i, x in enumerate(MAMBA)]
     close(mx.vmap(selective, in_axes=(0, None, 0, 0, 0))(*stacked)[1], expected)
+
+
+def test_a_shapeless_compile_runs_with_other_sizes() -> None:
+    run = mx.compile(selective, shapeless=True)
+    single = [MAMBA[1] if i == 1 else x[:1, :1] for i, x in enumerate(MAMBA)]
+    assert run(*single).shape == (1, 1, A.shape[0])  # traced on one step of one row
+    close(run(*MAMBA), mamba()[0])
+
+
+def test_gradients_in_a_shapeless_compile_are_those_outside() -> None:
+    gradient = mx.grad(lambda *arrays: selective(*arrays).square().sum(), argnums=(0, 1, 4))
+    run = mx.compile(gradient, shapeless=True)
+    for steps in (1, X.shape[1]):
+        arrays = [MAMBA[1] if i == 1 else x[:, :steps] for i, x in enumerate(MAMBA)]
+        for found, expected in zip(run(*arrays), gradient(*arrays), strict=True):
+            close(found, np.array(expected))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: ms.fold(aggregators.Mean(), x),
+        lambda x: ms.scan(ms.aggregator(lambda x, t: x * t, ms.Sum(), lambda s, x, t: s), (x, ms.position)),
+        lambda x: ms.scan(ms.aggregator(lambda x, y: x, ms.Sum(), lambda s, x, y: s), (x, x + 1)),
+    ],
+    ids=["fold", "position", "unread"],
+)
+def test_a_shapeless_compile_refuses_what_holds_sizes(call: Any) -> None:
     with pytest.raises(errors.StrategyError, match="Compile without shapeless=True"):
-        mx.compile(selective, shapeless=True)(*MAMBA)
+        mx.compile(call, shapeless=True)(mx.ones((5, 2)))
 
 
 # ------------------------------------------------------------------------- others of the contract

@@ -69,7 +69,7 @@ def fused_pass(
         known: dict[str, Any] = {
             "elements": tuple(arrays.stored[i] for i in leaves),
             "last": tuple(k for k, i in enumerate(states) if i not in scan.shown),
-            "alike": tuple(k for k, i in enumerate(leaves) if shared_by_columns(arrays.elements[i], lead, axis)),
+            "alike": () if options.shapeless else _alike(arrays, leaves, lead, axis),
             "vector_bytes": vector_bytes,
             "flush": flush,
         }
@@ -82,9 +82,10 @@ def fused_pass(
         others = enumerate(
             [*arrays.others, *[(1,) * len(lead)] * len(own.program.captures)][: len(own.program.captures)], len(leaves)
         )
-        shared = (*known["alike"], *(n for n, shape in others if shared_by_columns(shape, lead, axis)))
+        columns = () if options.shapeless else others
+        shared = (*known["alike"], *(n for n, shape in columns if shared_by_columns(shape, lead, axis)))
         products = runs = None
-        if straight is not None and inner == 1 and options.strategy != "sequential":
+        if straight is not None and inner == 1 and options.strategy != "sequential" and not options.shapeless:
             programs = of_row()
             if programs is not None:
                 along = AlongRow(straight, read, programs, scan.outputs, options.inclusive)
@@ -102,6 +103,11 @@ def fused_pass(
         return missing
     pieces, moved = cut(spec, steps, inner, rows, bounds), bytes_of_pass(own, arrays, leaves, lead)
     return Fused(leaves, states, scans[0].emit, spec, own, pieces, moved, could, chosen, compared)
+
+
+def _alike(arrays: Arrays, leaves: tuple[int, ...], lead: Shape, axis: int) -> tuple[int, ...]:
+    """The leaves that are the same in all columns."""
+    return tuple(k for k, i in enumerate(leaves) if shared_by_columns(arrays.elements[i], lead, axis))
 
 
 def bytes_of_pass(scan: AlignedScan, arrays: Arrays, leaves: tuple[int, ...], lead: Shape) -> int:
