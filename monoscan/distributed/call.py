@@ -39,6 +39,8 @@ def run(
     name = f"distributed.{name}"
     ranks = group_of(name, group, timeout)
     if ranks.size() == 1:
+        if timeout is not None:
+            seconds(name, timeout)
         return alone()
     link, held = Link(ranks, name, DEFAULT_TIMEOUT), None
     with contextlib.ExitStack() as place:

@@ -92,3 +92,9 @@ def test_explain_takes_a_number_of_ranks() -> None:
     assert str(ms.explain(ms.Sum(), mx.ones((8,)), group=2)) == str(md.explain(ms.Sum(), mx.ones((8,)), group=2))
     with pytest.raises(ms.ScanError, match=r"\[explain\] an aggregator is not split over ranks"):
         ms.explain(ms.aggregators.Mean(), mx.ones((8,)), group=2)
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, float("nan"), "soon"])
+def test_a_timeout_of_no_sense_is_refused_by_one_rank_too(timeout: object) -> None:
+    with pytest.raises(ms.ScanError, match=r"\[distributed.scan\] timeout must be a positive number of seconds"):
+        md.scan(ms.Sum(), mx.ones((3,)), timeout=timeout)  # type: ignore[arg-type]
