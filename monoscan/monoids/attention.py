@@ -43,8 +43,8 @@ class SoftmaxAverage(Monoid):
     def combine(self, left: Averaged, right: Averaged) -> Averaged:
         (x, s, u), (y, t, v) = left, right
         more, high = x > y, mx.maximum(x, y)
-        low, none = mx.where(more, y, x), high == -mx.inf  # gradients of a tie: y is high, x is low
-        scale = mx.exp(mx.where(none, 0, low) - mx.where(none, 0, high))  # -inf - -inf is never computed
+        low, same = mx.where(more, y, x), (x == y) & (mx.abs(x) == mx.inf)  # gradients of a tie: y is high, x is low
+        scale = mx.exp(mx.where(same, 0, low) - mx.where(same, 0, high))  # inf - inf is never computed
         of_left, of_right = mx.where(more, 1, scale), mx.where(more, scale, 1)
         return high, s * of_left + t * of_right, u * of_left[..., None] + v * of_right[..., None]
 

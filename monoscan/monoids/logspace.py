@@ -88,8 +88,10 @@ class OnlineSoftmax(Monoid):
     def combine(self, left: Scaled, right: Scaled) -> Scaled:
         (x, s), (y, t) = left, right
         low, high = mx.where(x > y, y, x), mx.maximum(x, y)  # gradients of a tie: y is high, x is low
-        none = high == -mx.inf  # -inf - -inf is never computed: its NaN would reach gradients through where
-        scale = mx.exp(mx.where(none, 0, low) - mx.where(none, 0, high))
+        same = (x == y) & (
+            mx.abs(x) == mx.inf
+        )  # inf - inf is never computed: its NaN would reach gradients through where
+        scale = mx.exp(mx.where(same, 0, low) - mx.where(same, 0, high))
         return high, mx.where(x > y, s + t * scale, s * scale + t)
 
     def identity(self, like: Scaled) -> Scaled:

@@ -35,7 +35,7 @@ def walked(arrays: Any, w: mx.array, reverse: bool, inclusive: bool) -> mx.array
     return (mx.stack(ys[:: -1 if reverse else 1], axis=-2) * w.astype(mx.float64)).sum()
 
 
-def close(found: Any, wanted: Any, rtol: float = 5e-6) -> None:
+def close(found: Any, wanted: Any, rtol: float = 2e-5) -> None:
     for x, y in zip(found, wanted, strict=True):
         np.testing.assert_allclose(np.array(x), np.array(y), rtol=0, atol=rtol * np.abs(np.array(y)).max())
 
@@ -64,7 +64,7 @@ def test_they_are_those_of_the_walk(
         turned = mx.grad(lambda a: mx.grad(lambda *x: walked(x, w, reverse, inclusive))(a, *exact[1:])[0, 1])(exact[0])
     close(gradient(*arrays), wanted)
     close(mx.compile(gradient)(*arrays), wanted)
-    close([mx.grad(lambda a: mx.grad(loss)(a, *arrays[1:])[0, 1])(arrays[0])], [turned], 2e-5)
+    close([mx.grad(lambda a: mx.grad(loss)(a, *arrays[1:])[0, 1])(arrays[0])], [turned], 5e-5)
     both = mx.vmap(lambda a: mx.grad(loss)(a, *arrays[1:]))(mx.stack([arrays[0] * 0.5, arrays[0]]))
     close(both[1:], wanted[:1])
     tangents = [mx.ones_like(x) for x in arrays]

@@ -141,3 +141,9 @@ def test_a_guarded_function_leaks_nothing(strategy: str) -> None:
     norm = ms.monoid(lambda l, r: mx.where(l + r > 0, mx.sqrt(l * l + r * r), 0.0), identity=0)
     got = mx.grad(lambda x: ms.scan(norm, x, strategy=strategy).sum())(mx.zeros((4,)))
     assert values(got) == [1, 0, 0, 0]
+
+
+def test_scores_that_are_all_infinite_share_the_weight() -> None:
+    for score in (float("inf"), -float("inf")):
+        top, weight = ms.fold(ms.OnlineSoftmax(), (mx.full((3,), score), mx.ones((3,))))
+        assert (top.item(), weight.item()) == (score, 3.0)

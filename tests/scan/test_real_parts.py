@@ -79,7 +79,7 @@ def test_vectors_under_complex_matrices_and_acts() -> None:
 
 def test_kernels_read_them_without_a_copy() -> None:
     plan = ms.explain(ms.Affine(), (gates(40, 20), inputs(40, 20)))
-    assert "real<leaf<1, float32, &element::s2>, &element::s3>" in plan.source
+    assert "real<leaf<1, float32, &input::s2>, &input::s3>" in plan.source
 
 
 def loss(a: mx.array, b: mx.array) -> mx.array:
