@@ -50,7 +50,7 @@ def starts(state: Any, count: int) -> Any:
     ("name", "loop", "begun"),
     thinned(
         LOOPS,
-        [("Affine", loop, begun) for loop in COLUMNS for begun in (False, True)]
+        [("Affine", loop, True) for loop in COLUMNS]
         + [("MatMul", Loop.SWEEP, False), ("FiniteMap", Loop.PANELS, True), ("Maybe", Loop.SWEEP, True)],
     ),
 )

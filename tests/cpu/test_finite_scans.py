@@ -25,6 +25,7 @@ def test_a_recurrence_of_zeros_stays_zero_in_long_rows() -> None:
             assert ms.fold(ms.Affine(), growing(n), reverse=reverse)[1].item() == 0
 
 
+@pytest.mark.long
 def test_gates_of_a_thousand_overflow_in_no_block() -> None:
     for dtype in (mx.float32, mx.float16, mx.bfloat16, mx.float64):
         stream = mx.cpu

@@ -110,7 +110,7 @@ def check(given: Rows, kernel: KernelSpec) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-QUICK = {Loop.ROWS: (True, False), Loop.NARROW: (False, True), Loop.PANELS: (True, True), Loop.SHORT: (False, False)}
+QUICK = {Loop.ROWS: (True, False), Loop.PANELS: (True, True)}
 """One choice of reverse and inclusive by default, of some loops."""
 CHOICES = [(loop, *switches) for loop in LAYOUTS for switches in SWITCHES]
 

@@ -110,6 +110,7 @@ def test_they_are_those_of_the_walk(steps: int, heads: int, rows: int, reverse: 
         close([second], [turned], 1e-4)
 
 
+@pytest.mark.long
 def test_halves_are_summed_in_float32_and_rounded_once(launches: list[bool]) -> None:
     arrays, w, _ = problem(24, 1, 16, mx.float16)
 

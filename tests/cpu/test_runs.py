@@ -40,7 +40,7 @@ def witness_spec(reverse: bool, inclusive: bool, vector_bytes: int = 32) -> Kern
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("vector_bytes", thinned([16, 32, 64], [32]))
-@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(False, True), (True, False)]))
+@pytest.mark.parametrize(("reverse", "inclusive"), thinned(SWITCHES, [(True, False)]))
 def test_every_length_is_in_order(reverse: bool, inclusive: bool, vector_bytes: int) -> None:
     kernel = witness_spec(reverse, inclusive, vector_bytes)
     for n in LENGTHS:

@@ -127,7 +127,7 @@ def test_axes_anywhere_and_arrays_that_are_not_mapped() -> None:
     close([nested], [states(*np.broadcast_arrays(a[None], b[:, None]), 0, 3)[0]])
 
 
-@pytest.mark.parametrize("body", thinned(BODIES, ["rows", "three launches"]))
+@pytest.mark.parametrize("body", thinned(BODIES, ["rows"]))
 def test_gradients_in_both_orders(body: str) -> None:
     a, b, w, start, _ = given(body)
     axis = axis_of(body)
@@ -146,6 +146,7 @@ def test_gradients_in_both_orders(body: str) -> None:
     close(outside, expected)
 
 
+@pytest.mark.long
 def test_tangents_and_second_derivatives() -> None:
     a, b, w, start, _ = given("short rows")
     along = np.random.default_rng(1).normal(size=a.shape).astype(np.float32)

@@ -97,6 +97,7 @@ def test_a_fold_keeps_the_last_state_alone() -> None:
     assert [array.group for array in shim.started[0].arrays] == ["elements", "carry"]
 
 
+@pytest.mark.long
 def test_gradients() -> None:
     inputs = selective(1, 5, 3, 2)
     delta, a, b, c, x = map(mx.array, inputs)

@@ -172,6 +172,7 @@ def run_selective(a: Any, c: Any, delta: Any, b: Any, x: Any) -> Any:
     return aggregate(SelectiveScan(), (delta, ms.fixed(a), b, c, x), 1, strategy="kernel", start=LazyShim())[0]
 
 
+@pytest.mark.long
 def test_derivatives_are_those_of_passes() -> None:
     delta, a, b, c, x = map(mx.array, selective(1, 5, 3, 2))
 

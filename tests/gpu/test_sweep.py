@@ -64,6 +64,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(forms, name, numbers)
 
 
+@pytest.mark.long
 @needs_shim
 @pytest.mark.parametrize("name", thinned(SMALL, ["columns"]))
 def test_every_form_is_run_and_ranked(
@@ -110,6 +111,7 @@ def test_what_to_change_is_said() -> None:
     assert "The planner's forms are the fastest, within 3 %." in within
 
 
+@pytest.mark.long
 @needs_shim
 @pytest.mark.parametrize("anchors", thinned([1, 8, 16], [8]))
 def test_other_anchors_keep_the_order(anchors: int) -> None:

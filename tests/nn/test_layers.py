@@ -216,6 +216,7 @@ def test_a_gate_that_is_shut_has_a_gradient() -> None:
     assert all(mx.isfinite(each).all() for _, each in tree_flatten(gradients))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gates", [(-200.0, -200.0), (-1e4, 1e4), (1e4, -1e4), (0.0, -1e4)])
 def test_gates_at_their_ends_are_finite_with_gradients(gates: tuple[float, float]) -> None:
     """A MinLSTM whose gates both round to 0 takes their shares; attention forgets all, or nothing."""

@@ -130,6 +130,7 @@ def test_newton_finds_the_states_of_the_loop() -> None:
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.long
 def test_gradients_pass_on_to_what_inputs_and_captured_weights_are_made_of() -> None:
     """MLX cuts evaluated arrays off that a function closes over which it has differentiated: no gradient, no word."""
     inputs, state = mx.random.normal((3, 12, 2), key=mx.random.key(1)), mx.zeros((2,))

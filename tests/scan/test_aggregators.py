@@ -158,6 +158,7 @@ def test_a_shapeless_compile_runs_with_other_sizes() -> None:
     close(run(*MAMBA), mamba()[0])
 
 
+@pytest.mark.long
 def test_gradients_in_a_shapeless_compile_are_those_outside() -> None:
     gradient = mx.grad(lambda *arrays: selective(*arrays).square().sum(), argnums=(0, 1, 4))
     run = mx.compile(gradient, shapeless=True)

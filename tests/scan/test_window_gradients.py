@@ -126,6 +126,7 @@ def test_what_is_not_finite_reaches_its_windows_alone(kernels: list[str]) -> Non
     assert len(kernels) == 1
 
 
+@pytest.mark.long
 def test_leaves_that_share_axes_get_sums_over_them(kernels: list[str]) -> None:
     r = np.random.default_rng(3)
     a, b, w = r.uniform(0.5, 1, (30, 1)), r.normal(size=(30, 6)), r.normal(size=(30, 6))
@@ -147,6 +148,7 @@ def test_leaves_that_share_axes_get_sums_over_them(kernels: list[str]) -> None:
     assert kernels
 
 
+@pytest.mark.long
 def test_maps_compiles_and_second_derivatives_are_those_of_each_row() -> None:
     r = np.random.default_rng(4)
     x, v = (mx.array(r.normal(size=(3, 40)), mx.float64) for _ in range(2))
