@@ -81,7 +81,7 @@ def test_order_of_the_fold_gives_its_bits(name: str, loop: Loop, reverse: bool) 
 
 @pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", thinned(EXACT, ("segmented",)))
-@pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
+@pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[:1]), ids=str)
 def test_exact_operators_in_every_loop(name: str, loop: Loop, shape: tuple[int, ...]) -> None:
     program = EXACT[name]
     kernel = spec_of(program, loop)
@@ -229,7 +229,7 @@ def test_what_follows_from_captured_arrays_alone_is_found_once(loop: Loop, shape
 
 
 @pytest.mark.parametrize(("loop", "shape"), thinned(CASES, EACH_LOOP[::2]), ids=str)
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", thinned([np.nan, np.inf], [np.inf]))
 @pytest.mark.parametrize("reverse", thinned([False, True], [True]), ids=["forward", "reverse"])
 def test_what_comes_before_a_non_finite_element_keeps_its_bits(
     loop: Loop, shape: tuple[int, ...], value: float, reverse: bool
