@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import numpy as np
 
@@ -33,3 +34,17 @@ def decays(alpha: float, t: int) -> Any:
 def made(prepare: Any, operator: Any = None, present: Any = lambda s, *_: s, event: Any = 0) -> ms.Aggregator:
     """An aggregator of functions: of sums, where no operator is given."""
     return ms.aggregator(prepare, ms.Sum() if operator is None else operator, present, event=event)
+
+
+@attrs.frozen
+class Scaled(ms.Aggregator):
+    """A mean, times a captured array."""
+
+    scale: mx.array
+    operator = ms.Mean()
+
+    def prepare(self, x: Any) -> Any:
+        return self.operator.embed(x)
+
+    def present(self, state: Any, x: Any) -> Any:
+        return self.scale * self.operator.project(state)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
+from aggregator_support import Scaled
 from selection import thinned
 
 import monoscan as ms
@@ -172,20 +172,6 @@ def test_maps_compiles_and_second_derivatives_are_those_of_each_row() -> None:
     assert mx.allclose(shared, v[0, :2].sum() * expected[0], rtol=1e-9, atol=1e-12)
     second, again = (mx.grad(lambda x, f=f: (f(x) * v[0]).sum())(x[0]) for f in (gradient, by_hand))
     assert mx.allclose(second, again, rtol=1e-8, atol=1e-10)
-
-
-@attrs.frozen
-class Scaled(ms.Aggregator):
-    """A mean, times a captured array, beside the input where its window ends."""
-
-    scale: mx.array
-    operator = ms.Mean()
-
-    def prepare(self, x: Any) -> Any:
-        return self.operator.embed(x)
-
-    def present(self, state: Any, x: Any) -> Any:
-        return self.scale * self.operator.project(state)
 
 
 @pytest.mark.long

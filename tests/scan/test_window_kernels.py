@@ -11,6 +11,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 import pytest
+from aggregator_support import Scaled
 from selection import thinned
 
 import monoscan as ms
@@ -180,20 +181,6 @@ def test_a_map_of_windows_is_the_windows_of_all_rows() -> None:
     plain = lambda x, c: ((c[:, None, None] * ms.window(A.Mean(), x, 20, axis=2, strategy="sequential")) ** 2).sum()  # noqa: E731
     for one, other in zip(mx.grad(loss, (0, 1))(x, scales), mx.grad(plain, (0, 1))(x, scales), strict=True):
         assert mx.allclose(one, other, rtol=1e-10)
-
-
-@attrs.frozen
-class Scaled(ms.Aggregator):
-    """A mean, times a captured array."""
-
-    scale: mx.array
-    operator = ms.Mean()
-
-    def prepare(self, x: Any) -> Any:
-        return self.operator.embed(x)
-
-    def present(self, state: Any, x: Any) -> Any:
-        return self.scale * self.operator.project(state)
 
 
 @pytest.mark.long

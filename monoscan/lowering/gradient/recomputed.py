@@ -22,6 +22,7 @@ from monoscan.lowering.gradient.ran import Cotangents, Ran
 from monoscan.lowering.gradient.steady import Steady
 from monoscan.lowering.gradient.steps import started, stepped
 from monoscan.lowering.gradient.transforms import portable
+from monoscan.lowering.gradient.walk_back import WalkBack
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.ir import Leaf, Program
@@ -30,31 +31,16 @@ from monoscan.lowering.strategies.slices import Leaves, spread
 
 
 @attrs.frozen(cache_hash=True)
-class Recomputed:
-    """What a walk computes that makes states again.
-
-    Its arrays are the elements, the cotangents of results, captured arrays, the cotangents of the carry (for all live
-    leaves), and the leaves `states` of the first state where one is given, as of `Operands`. It yields a cotangent for
-    each of `gradients` among the leaves of the elements, for each of `captured`, both of the shapes of these arrays,
-    and (where `seeded`) for the leaves `live` of the first state.
+class Recomputed(WalkBack):
+    """What a walk computes that makes states again: of the first state, where one is given, it reads the leaves `states`.
 
     Args:
         scan: The scan.
-        live: The leaves of the state whose cotangents are not zero throughout.
-        gradients: The leaves of the elements that get a cotangent.
-        captured: The captured arrays that get one.
-        weights: The leaves of which results have cotangents.
-        stored: The dtype of each leaf of the elements.
         seeded: Whether a first state is given.
         steady: Where some captured arrays are elements of one step, the scan of which these are.
     """
 
     scan: AlignedScan
-    live: tuple[int, ...]
-    gradients: tuple[int, ...]
-    captured: tuple[int, ...]
-    weights: tuple[int, ...]
-    stored: tuple[str, ...]
     seeded: bool
     steady: Steady | None = None
 
@@ -96,17 +82,6 @@ class Recomputed:
         element, captures = self.program.elements, self.program.captures
         return (*(element[i] for i in self.gradients), *(captures[i] for i in self.captured))
 
-    def unpack(self, arrays: Arrays) -> list[Arrays]:
-        """The elements, the cotangents of results, captured arrays, those of the carry, and the first state."""
-        sizes = (self.program.rights, len(self.weights), len(self.program.captures), len(self.live))
-        return aligned.in_groups(arrays, sizes)
-
-    @property
-    def likes(self) -> list[int]:
-        """For each of them the array whose shape it has."""
-        behind = len(self.stored) + len(self.weights)
-        return [*self.gradients, *(behind + i for i in self.captured)]
-
 
 def _back(program: Program, live: tuple[int, ...], gradients: tuple[int, ...], captured: tuple[int, ...]) -> Program:
     step = stepped(program, live, gradients, captured)
@@ -144,9 +119,8 @@ def posed(
         return None
     k, first = len(elements), len(elements) + len(captures)
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
-    found = Recomputed(
-        scan, asked.live, asked.gradients, asked.captured, tuple(asked.weights), stored, bool(init), steady
-    )
+    moved = (asked.live, asked.gradients, asked.captured)
+    found = Recomputed(*moved, tuple(asked.weights), stored, scan, bool(init), steady)
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states] if init else []
     targets = [*asked.gradients, *(k + i for i in asked.captured), *(first + i for i in asked.live if init)]
     return (

@@ -13,6 +13,7 @@ from monoscan.lowering.gradient.asked import asked_of
 from monoscan.lowering.gradient.begun import Pull
 from monoscan.lowering.gradient.ran import Cotangents, Ran, Rescan, shown_exactly
 from monoscan.lowering.gradient.steps import reads_of, stepped
+from monoscan.lowering.gradient.walk_back import WalkBack
 from monoscan.lowering.plan import aligned
 from monoscan.lowering.plan.aligned import AlignedScan, Arrays
 from monoscan.lowering.program.arrays import ArrayProgram
@@ -21,31 +22,16 @@ from monoscan.lowering.strategies.slices import Leaves
 
 
 @attrs.frozen(cache_hash=True)
-class RecomputedArrays:
-    """What such a walk computes.
-
-    Its arrays are the elements, the cotangents of results, captured arrays, the cotangents of the carry (for all live
-    leaves), and the leaves `states` of the first state. It yields a cotangent for each of `gradients` among the leaves
-    of the elements and for each of `captured`, both of the shapes of these arrays, and for the leaves `live` of the
-    first state.
+class RecomputedArrays(WalkBack):
+    """What such a walk computes, from a first state of which it reads the leaves `states`.
 
     Args:
         program: The step.
-        live: The leaves of the state whose cotangents are not zero throughout.
-        gradients: The leaves of the elements that get a cotangent.
-        captured: The captured arrays that get one.
-        weights: The leaves of which results have cotangents.
-        stored: The dtype of each leaf of the elements.
         reverse: Whether the fold starts at the last element.
         inclusive: Whether results include their own element.
     """
 
     program: ArrayProgram
-    live: tuple[int, ...]
-    gradients: tuple[int, ...]
-    captured: tuple[int, ...]
-    weights: tuple[int, ...]
-    stored: tuple[str, ...]
     reverse: bool
     inclusive: bool
 
@@ -71,17 +57,6 @@ class RecomputedArrays:
         """The step of these."""
         return factored(self.program.select(self.states))
 
-    def unpack(self, arrays: Arrays) -> list[Arrays]:
-        """The elements, the cotangents of results, captured arrays, those of the carry, and the first state."""
-        sizes = (self.program.rights, len(self.weights), len(self.program.captures), len(self.live))
-        return aligned.in_groups(arrays, sizes)
-
-    @property
-    def likes(self) -> list[int]:
-        """For each cotangent of an element or a captured array the array whose shape it has."""
-        behind = len(self.stored) + len(self.weights)
-        return [*self.gradients, *(behind + i for i in self.captured)]
-
 
 def posed(ran: Ran, cotangents: Cotangents, wanted: Sequence[int]) -> tuple[RecomputedArrays, Leaves, list[int]] | None:
     """What is to be computed, its arrays, and which of the act's arrays each result belongs to; ``None`` where states are there.
@@ -99,7 +74,7 @@ def posed(ran: Ran, cotangents: Cotangents, wanted: Sequence[int]) -> tuple[Reco
     elements, captures, init = scan.unpack(ran.arrays)
     stored = tuple([dtypes.name_of(x.dtype) for x in elements])
     moved = (asked.live, asked.gradients, asked.captured)
-    found = RecomputedArrays(program, *moved, tuple(asked.weights), stored, scan.reverse, scan.inclusive)
+    found = RecomputedArrays(*moved, tuple(asked.weights), stored, program, scan.reverse, scan.inclusive)
     if not _pays(ran, found):
         return None
     states = [init[i].astype(dtypes.by_name(scan.state[i].dtype)) for i in found.states]

@@ -10,18 +10,15 @@ import attrs
 from monoscan.lowering.gradient.adjoint import Adjoint
 from monoscan.lowering.gradient.jacobian_maps import Maps, maps_of
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.gpu_arrays import Array, array, members, state_members
+from monoscan.lowering.render.gpu_functions import Functions, Lane
 from monoscan.lowering.render.operator import members as declared
 from monoscan.lowering.render.spec import KernelSpec
 
-Lane = tuple[str, str]
-"""The name and the dtype of a member."""
-
 
 @attrs.frozen
-class Pulled:
+class Pulled(Functions):
     """What a backward kernel computes around the scan of maps: what these are made from, and what follows from g.
 
     Args:
@@ -54,16 +51,6 @@ class Pulled:
     def programs(self) -> dict[str, Program]:
         """All that runs, by the letter of its numbers."""
         return {"n": self.maps.program, "e": self.maps.entries, "m": self.adjoint.step}
-
-    @property
-    def numbers(self) -> bytes:
-        """The table of numbers that they read."""
-        return b"".join(map(table, self.programs.values()))
-
-    @property
-    def number_lanes(self) -> list[Lane]:
-        """The members that hold these."""
-        return [lane for letter, program in self.programs.items() for lane in emit.number_lanes(program, letter)]
 
     @property
     def header(self) -> str:

@@ -7,20 +7,17 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from monoscan.lowering.program.ir import Leaf, Program
-from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render import emit
 from monoscan.lowering.render.around import Around
 from monoscan.lowering.render.gpu_arrays import Array, array, captures, given, members, state_members
+from monoscan.lowering.render.gpu_functions import Functions, Lane
 from monoscan.lowering.render.operator import identity_function
 from monoscan.lowering.render.operator import members as declared
 from monoscan.lowering.render.spec import KernelSpec
 
-Lane = tuple[str, str]
-"""The name and the dtype of a member."""
-
 
 @attrs.frozen
-class Passed:
+class Passed(Functions):
     """What a kernel computes around a scan: elements from inputs as they are loaded, and outputs from states.
 
     Args:
@@ -46,16 +43,6 @@ class Passed:
         """All that runs, by the letter of its numbers."""
         own = dict(zip("em", self.around.programs, strict=False))
         return {"n": self.kernel.program(self.kernel.tree), **own}
-
-    @property
-    def numbers(self) -> bytes:
-        """The table of numbers that they read."""
-        return b"".join(map(table, self.programs.values()))
-
-    @property
-    def number_lanes(self) -> list[Lane]:
-        """The members that hold these."""
-        return [lane for letter, program in self.programs.items() for lane in emit.number_lanes(program, letter)]
 
     # ------------------------------------------------------------------ arrays
     @property

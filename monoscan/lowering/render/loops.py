@@ -64,7 +64,7 @@ class Loops:
             carried: The arrays that the results become, in order: operands, or others.
             more: Its further members.
             name: What it is called.
-            sums: Those of the arrays that results are added to; zero before all steps.
+            sums: Those of the arrays that results are added to; zero before all steps, and by ``clear``.
         """
         self.in_place = self._in_place(carried, sums)
         for number, nest in enumerate(self._held_groups()):
@@ -75,7 +75,8 @@ class Loops:
             self.before, self.lines = self.lines, []
         self._carry(carried, sums)
         rooms = [self.memory.rooms[value] for value in sums]
-        self.before += [f"__builtin_memset(memory + {room.offset}, 0, {room.bytes});" for room in rooms]
+        clear = "".join(f"    __builtin_memset(memory + {room.offset}, 0, {room.bytes});\n" for room in rooms)
+        self.before.append("clear(memory);")
         types = "\n".join(
             f"  typedef vectors::{name} {name};\n  typedef anywhere<{name}>::type {name}_lanes;"
             for name in sorted(set(emit.TYPES.values()))
@@ -89,6 +90,8 @@ struct {name} {{
 {types}
 {"".join(self.structs)}  static void prepare([[maybe_unused]] u8* memory, [[maybe_unused]] const void* given) {{
 {before}  }}
+  static void clear([[maybe_unused]] u8* memory) {{
+{clear}  }}
   static void once([[maybe_unused]] u8* memory) {{
 {ahead}
   }}

@@ -108,6 +108,11 @@ def places(program: ArrayProgram, vectors: Vectors, shared: Collection[int] = ()
     ]
 
 
+def own_place(leaf: Leaf, vectors: Vectors) -> Place:
+    """The place of an array beside those of a program: rows of whole vectors."""
+    return Place(leaf, whole(_columns(leaf), vectors.lanes))
+
+
 def _columns(leaf: Leaf) -> int:
     return (without_ones(leaf.shape)[-1:] or (1,))[0]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.render.backward_spec import BackwardSpec
 from monoscan.lowering.render.loops import Loops
-from monoscan.lowering.render.places import Place, whole, without_ones
+from monoscan.lowering.render.places import own_place
 from monoscan.lowering.render.rolled import events, text_of
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import vectors_of
@@ -82,9 +82,7 @@ class _RolledBackward:
 
     def _array(self, shape: tuple[int, ...], dtype: str) -> int:
         """One more array, zero until it is written."""
-        return self.memory.add(
-            Place(Leaf(dtype, shape), whole((without_ones(shape)[-1:] or (1,))[0], self.vectors.lanes))
-        )
+        return self.memory.add(own_place(Leaf(dtype, shape), self.vectors))
 
     def _facts(self, inputs: int) -> Iterator[tuple[str, object]]:
         adjoint, live = self.adjoint, len(self.adjoint.live)

@@ -12,7 +12,7 @@ from monoscan.lowering.program.ir import Leaf
 from monoscan.lowering.program.numbers import table
 from monoscan.lowering.render.kernel import wrapped
 from monoscan.lowering.render.loops import Loops
-from monoscan.lowering.render.places import Place, Vectors, whole, without_ones
+from monoscan.lowering.render.places import Vectors, own_place
 from monoscan.lowering.render.rolled import events, text_of, unsupported_program
 from monoscan.lowering.render.rolled_estimates import nanoseconds_of_step
 from monoscan.lowering.render.rolled_spec import vectors_of
@@ -101,23 +101,17 @@ class _RolledRecomputed:
         held = self.program.arity + self.program.rights
         cotangents = {leaf: held + len(spec.captures) + n for n, leaf in enumerate(walk.live)}
         found = walk.back.outputs[len(walk.live) :]
-        results = [back.add(Place(leaf, whole(_columns(leaf), spec.vectors.lanes))) for leaf in found]
+        results = [back.add(own_place(leaf, spec.vectors)) for leaf in found]
         totals = results[len(walk.gradients) :]
-        clear = "".join(
-            f"    __builtin_memset(memory + {room.offset}, 0, {room.bytes});\n"
-            for room in (back.rooms[value] for value in totals)
-        )
-        more = f"  static void clear([[maybe_unused]] u8* memory) {{\n{clear}  }}\n"
-        operation = self.back.text([*cotangents.values(), *results], more, sums=totals)  # counts the memory
+        operation = self.back.text([*cotangents.values(), *results], "", sums=totals)  # counts the memory
         ahead, base = self.ahead.text(walk.states, "", "ahead"), back.bytes
+        kept = wrapped("typedef kept_arrays<", self._kept(base), "> kept;")
         lists = {name: events(back, leaves) for name, leaves in self._back_lists(cotangents, results).items()}
         lists |= {name: events(self.ahead.memory, leaves, base) for name, leaves in self._ahead_lists().items()}
-        text = text_of(
-            (walk.back, walk.ahead), spec.vectors, ahead + operation, self._facts(base), lists, "event_recomputed.h",
-            spec.flush,
-        )  # fmt: skip
-        kept = wrapped("typedef kept_arrays<", self._kept(base), "> kept;")
-        return text.replace('#include "event_recomputed.h"', f'{kept}\n#include "event_recomputed.h"')
+        steps = ahead + operation + kept
+        return text_of(
+            (walk.back, walk.ahead), spec.vectors, steps, self._facts(base), lists, "event_recomputed.h", spec.flush
+        )
 
     def _back_lists(self, cotangents: dict[int, int], results: list[int]) -> dict[str, list[tuple[int, str, int]]]:
         """What the way back reads and yields: the number of an array, its dtype, and the value that it is."""
@@ -175,7 +169,3 @@ class _RolledRecomputed:
         yield "ahead_numbers", len(table(walk.back))
         steps = nanoseconds_of_step(walk.back, spec.vectors) + 2 * nanoseconds_of_step(walk.ahead, spec.vectors)
         yield "nanoseconds", float(f"{steps:.3g}")
-
-
-def _columns(leaf: Leaf) -> int:
-    return (without_ones(leaf.shape)[-1:] or (1,))[0]
